@@ -27,27 +27,43 @@ public enum BatchVerdict
 /// <summary>Checks and patches record batches in place; nothing here copies or decompresses.</summary>
 public static class RecordBatch
 {
-    /// <summary>Judges the batch at the start of <paramref name="bytes"/>. <paramref name="header"/> is meaningful unless the verdict is <see cref="BatchVerdict.Incomplete"/> for want of a header.</summary>
+    /// <summary>The smallest length field that a message of version 0 can have; anything below it is no message of any version.</summary>
+    private const int MinimumLegacyLength = 14;
+
+    /// <summary>
+    /// Judges the batch at the start of <paramref name="bytes"/>: its frame, its version, its checksum, its counts, in this order. The records
+    /// themselves are not read; <see cref="RecordBatchReader.Validate"/> does that.
+    /// </summary>
+    /// <param name="bytes">One batch, and whatever follows it.</param>
+    /// <param name="header">The header as it stands, whatever the verdict, where there are bytes for one; else all zero.</param>
     public static BatchVerdict Check(ReadOnlySpan<byte> bytes, out RecordBatchHeader header)
     {
         header = default;
-        if (bytes.Length < RecordBatchHeader.ByteCount)
+        if (bytes.Length <= RecordBatchHeader.MagicPosition)
         {
             return BatchVerdict.Incomplete;
         }
 
-        header = RecordBatchHeader.Read(bytes);
-        if (header.BatchLength is < RecordBatchHeader.MinimumBatchLength or > int.MaxValue - RecordBatchHeader.LengthPrefixByteCount)
+        // The formats before version 2 have shorter headers, but length and magic lie at the same places in all of them.
+        int batchLength = BinaryPrimitives.ReadInt32BigEndian(bytes[RecordBatchHeader.BatchLengthPosition..]);
+        bool hasHeader = bytes.Length >= RecordBatchHeader.ByteCount;
+        header = hasHeader ? RecordBatchHeader.Read(bytes) : default;
+        if (batchLength is < MinimumLegacyLength or > int.MaxValue - RecordBatchHeader.LengthPrefixByteCount)
         {
             return BatchVerdict.BadLength;
         }
 
-        if (header.Magic != RecordBatchHeader.CurrentMagic)
+        if (bytes[RecordBatchHeader.MagicPosition] != RecordBatchHeader.CurrentMagic)
         {
             return BatchVerdict.UnsupportedMagic;
         }
 
-        if (header.TotalByteCount > bytes.Length)
+        if (batchLength < RecordBatchHeader.MinimumBatchLength)
+        {
+            return BatchVerdict.BadLength;
+        }
+
+        if (!hasHeader || header.TotalByteCount > bytes.Length)
         {
             return BatchVerdict.Incomplete;
         }
@@ -58,9 +74,7 @@ public static class RecordBatch
             return BatchVerdict.BadChecksum;
         }
 
-        // A compacted batch may hold fewer records than offsets, never more.
-        bool countsAgree = header.LastOffsetDelta >= 0 && header.RecordCount >= 0 && header.RecordCount <= header.LastOffsetDelta + 1L;
-        return countsAgree ? BatchVerdict.Valid : BatchVerdict.BadCounts;
+        return CountsAgree(header) ? BatchVerdict.Valid : BatchVerdict.BadCounts;
     }
 
     /// <summary>Patches the two fields that the broker assigns. The checksum covers neither, so it stays right.</summary>
@@ -70,10 +84,37 @@ public static class RecordBatch
         BinaryPrimitives.WriteInt32BigEndian(batch[RecordBatchHeader.LeaderEpochPosition..], leaderEpoch);
     }
 
-    /// <summary>Recomputes the checksum after a field under it was changed.</summary>
+    /// <summary>
+    /// Gives a batch to another producer identity and sequence, and sets its checksum anew: what a producer does with the batches that it
+    /// still holds after the broker has given it a new epoch.
+    /// </summary>
+    /// <param name="batch">Exactly one batch.</param>
+    /// <param name="producer">The new identity.</param>
+    /// <param name="baseSequence">The sequence number of the batch's first record.</param>
+    public static void AssignProducer(Span<byte> batch, ProducerIdentity producer, int baseSequence)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(batch[RecordBatchHeader.ProducerIdPosition..], producer.Id);
+        BinaryPrimitives.WriteInt16BigEndian(batch[RecordBatchHeader.ProducerEpochPosition..], producer.Epoch);
+        BinaryPrimitives.WriteInt32BigEndian(batch[RecordBatchHeader.BaseSequencePosition..], baseSequence);
+        Seal(batch);
+    }
+
+    /// <summary>Recomputes the checksum of exactly one batch after a field under it was changed.</summary>
     internal static void Seal(Span<byte> batch)
     {
         uint checksum = Crc32C.Compute(batch[RecordBatchHeader.AttributesPosition..]);
         BinaryPrimitives.WriteUInt32BigEndian(batch[RecordBatchHeader.ChecksumPosition..], checksum);
+    }
+
+    private static bool CountsAgree(in RecordBatchHeader header)
+    {
+        // A compacted batch may hold fewer records than offsets, never more.
+        if (header.LastOffsetDelta < 0 || header.RecordCount < 0 || header.RecordCount > header.LastOffsetDelta + 1L)
+        {
+            return false;
+        }
+
+        int payloadByteCount = header.BatchLength - RecordBatchHeader.MinimumBatchLength;
+        return header.Codec != CompressionCodec.None || header.RecordCount <= payloadByteCount / RecordReader.MinimumRecordByteCount;
     }
 }

@@ -81,8 +81,15 @@ public readonly record struct RecordBatchHeader
     public bool IsTransactional => (Attributes & TransactionalFlag) != 0;
     public bool IsControl => (Attributes & ControlFlag) != 0;
 
-    /// <summary>The sequence number of the last record. Sequences wrap from 2^31-1 to 0.</summary>
-    public int LastSequence => Producer.IsNone ? -1 : Sequence.Add(BaseSequence, LastOffsetDelta);
+    /// <summary>The sequence number of the last record; -1 where there is none. Sequences wrap from 2^31-1 to 0.</summary>
+    public int LastSequence => BaseSequence < 0 ? -1 : Sequence.Add(BaseSequence, LastOffsetDelta);
+
+    /// <summary>The timestamp of a record: that of its batch where the broker stamped it, else counted from the base, wrapping as writers do.</summary>
+    internal long TimestampOf(long timestampDelta) =>
+        IsLogAppendTime ? MaxTimestamp : unchecked(BaseTimestamp + timestampDelta);
+
+    internal static short AttributesFor(CompressionCodec codec, bool isTransactional, bool isControl) =>
+        (short)((int)codec | (isTransactional ? TransactionalFlag : 0) | (isControl ? ControlFlag : 0));
 
     /// <summary>Reads the header at the start of <paramref name="bytes"/> without judging it.</summary>
     /// <exception cref="ArgumentException">Fewer than <see cref="ByteCount"/> bytes.</exception>
