@@ -7,7 +7,16 @@ internal readonly record struct ByteRange(int Start, int Length)
 
     public bool IsNull => Length < 0;
 
-    public ReadOnlyMemory<byte>? Of(ReadOnlyMemory<byte> bytes) => IsNull ? null : bytes.Slice(Start, Length);
+    public ReadOnlyMemory<byte>? Of(ReadOnlyMemory<byte> bytes)
+    {
+        // Not a conditional expression: its null would become a byte[] first, and then an empty memory.
+        if (IsNull)
+        {
+            return null;
+        }
+
+        return bytes.Slice(Start, Length);
+    }
 }
 
 /// <summary>Where the parts of a record lie. Its headers follow in the reader.</summary>
