@@ -1,0 +1,35 @@
+namespace Millrace.Kafka.Protocol;
+
+/// <summary>Every API that is defined here, by key.</summary>
+public static class KafkaApis
+{
+    public static IReadOnlyList<ApiDefinition> All { get; } =
+    [
+        ProduceRequest.Api,
+        FetchRequest.Api,
+        ListOffsetsRequest.Api,
+        MetadataRequest.Api,
+        OffsetCommitRequest.Api,
+        OffsetFetchRequest.Api,
+        FindCoordinatorRequest.Api,
+        JoinGroupRequest.Api,
+        HeartbeatRequest.Api,
+        LeaveGroupRequest.Api,
+        SyncGroupRequest.Api,
+        ApiVersionsRequest.Api,
+        CreateTopicsRequest.Api,
+        InitProducerIdRequest.Api,
+    ];
+
+    private static readonly ApiDefinition?[] ByKey = IndexByKey();
+
+    /// <summary>The API of a key, or null where the key is not defined here.</summary>
+    public static ApiDefinition? Find(ApiKey key) => (ushort)key < ByKey.Length ? ByKey[(ushort)key] : null;
+
+    private static ApiDefinition?[] IndexByKey()
+    {
+        var byKey = new ApiDefinition?[All.Max(api => (int)api.Key) + 1];
+        foreach (var api in All) byKey[(int)api.Key] = api;
+        return byKey;
+    }
+}

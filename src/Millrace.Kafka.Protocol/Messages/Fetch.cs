@@ -1,0 +1,245 @@
+namespace Millrace.Kafka.Protocol;
+
+/// <summary>Reads record batches. Version 4 brings record batch version 2 and the last stable offset; version 7 sessions (KIP-227); version 12 epochs (KIP-595).</summary>
+public sealed class FetchRequest : IRequest<FetchResponse>, ITaggedMessage
+{
+    /// <summary>Set by replicas of the metadata quorum only.</summary>
+    public string? ClusterId;
+
+    /// <summary>-1 for a consumer.</summary>
+    public int ReplicaId = -1;
+
+    public int MaxWaitMilliseconds;
+    public int MinBytes;
+    public int MaxBytes = int.MaxValue;
+
+    /// <summary>0 read uncommitted, 1 read committed.</summary>
+    public sbyte IsolationLevel;
+
+    public int SessionId;
+    public int SessionEpoch = -1;
+    public List<FetchTopic> Topics = [];
+    public List<ForgottenTopic> ForgottenTopics = [];
+    public string RackId = "";
+
+    public static ApiDefinition Api { get; } = new(ApiKey.Fetch, 0, 12, FirstFlexibleVersion: 12);
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int32(ref ReplicaId);
+        codec.Int32(ref MaxWaitMilliseconds);
+        codec.Int32(ref MinBytes);
+        if (version >= 3) codec.Int32(ref MaxBytes);
+        if (version >= 4) codec.Int8(ref IsolationLevel);
+        if (version >= 7)
+        {
+            codec.Int32(ref SessionId);
+            codec.Int32(ref SessionEpoch);
+        }
+
+        codec.Array(ref Topics, version);
+        if (version >= 7) codec.Array(ref ForgottenTopics, version);
+        if (version >= 11) codec.String(ref RackId);
+        codec.Tags(this, version);
+    }
+
+    public void DescribeTags<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        if (codec.BeginTag(0, ClusterId is not null, out var mark0))
+        {
+            codec.NullableString(ref ClusterId);
+            codec.EndTag(mark0);
+        }
+    }
+}
+
+public sealed class FetchTopic : IMessage
+{
+    public string Name = "";
+    public List<FetchPartition> Partitions = [];
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.String(ref Name);
+        codec.Array(ref Partitions, version);
+        codec.Tags();
+    }
+}
+
+public sealed class FetchPartition : IMessage
+{
+    public int Index;
+    public int CurrentLeaderEpoch = -1;
+    public long FetchOffset;
+    public int LastFetchedEpoch = -1;
+    public long LogStartOffset = -1;
+    public int MaxBytes;
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int32(ref Index);
+        if (version >= 9) codec.Int32(ref CurrentLeaderEpoch);
+        codec.Int64(ref FetchOffset);
+        if (version >= 12) codec.Int32(ref LastFetchedEpoch);
+        if (version >= 5) codec.Int64(ref LogStartOffset);
+        codec.Int32(ref MaxBytes);
+        codec.Tags();
+    }
+}
+
+/// <summary>Partitions that leave a fetch session.</summary>
+public sealed class ForgottenTopic : IMessage
+{
+    public string Name = "";
+    public List<int> Partitions = [];
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.String(ref Name);
+        codec.Int32Array(ref Partitions);
+        codec.Tags();
+    }
+}
+
+public sealed class FetchResponse : IMessage
+{
+    public int ThrottleMilliseconds;
+
+    /// <summary>Of the session, not of a partition.</summary>
+    public ErrorCode ErrorCode;
+
+    public int SessionId;
+    public List<FetchTopicResponse> Topics = [];
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        if (version >= 1) codec.Int32(ref ThrottleMilliseconds);
+        if (version >= 7)
+        {
+            codec.Error(ref ErrorCode);
+            codec.Int32(ref SessionId);
+        }
+
+        codec.Array(ref Topics, version);
+        codec.Tags();
+    }
+}
+
+public sealed class FetchTopicResponse : IMessage
+{
+    public string Name = "";
+    public List<FetchPartitionResponse> Partitions = [];
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.String(ref Name);
+        codec.Array(ref Partitions, version);
+        codec.Tags();
+    }
+}
+
+public sealed class FetchPartitionResponse : ITaggedMessage
+{
+    public int Index;
+    public ErrorCode ErrorCode;
+    public long HighWatermark;
+    public long LastStableOffset = -1;
+    public long LogStartOffset = -1;
+
+    /// <summary>Where the fetcher's log and the leader's part ways; set when the fetched epoch ends before the fetch offset.</summary>
+    public EpochEndOffset? DivergingEpoch;
+
+    public LeaderIdAndEpoch? CurrentLeader;
+    public SnapshotId? SnapshotId;
+
+    /// <summary>Null for a fetcher that reads uncommitted records.</summary>
+    public List<AbortedTransaction>? AbortedTransactions = [];
+
+    public int PreferredReadReplica = -1;
+    public ReadOnlyMemory<byte>? Records;
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int32(ref Index);
+        codec.Error(ref ErrorCode);
+        codec.Int64(ref HighWatermark);
+        if (version >= 4) codec.Int64(ref LastStableOffset);
+        if (version >= 5) codec.Int64(ref LogStartOffset);
+        if (version >= 4) codec.NullableArray(ref AbortedTransactions, version);
+        if (version >= 11) codec.Int32(ref PreferredReadReplica);
+        codec.Records(ref Records);
+        codec.Tags(this, version);
+    }
+
+    public void DescribeTags<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        if (codec.BeginTag(0, DivergingEpoch is not null, out var mark0))
+        {
+            (DivergingEpoch ??= new EpochEndOffset()).Describe(ref codec, version);
+            codec.EndTag(mark0);
+        }
+
+        if (codec.BeginTag(1, CurrentLeader is not null, out var mark1))
+        {
+            (CurrentLeader ??= new LeaderIdAndEpoch()).Describe(ref codec, version);
+            codec.EndTag(mark1);
+        }
+
+        if (codec.BeginTag(2, SnapshotId is not null, out var mark2))
+        {
+            (SnapshotId ??= new SnapshotId()).Describe(ref codec, version);
+            codec.EndTag(mark2);
+        }
+    }
+}
+
+public sealed class EpochEndOffset : IMessage
+{
+    public int Epoch = -1;
+    public long EndOffset = -1;
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int32(ref Epoch);
+        codec.Int64(ref EndOffset);
+        codec.Tags();
+    }
+}
+
+public sealed class SnapshotId : IMessage
+{
+    public long EndOffset = -1;
+    public int Epoch = -1;
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int64(ref EndOffset);
+        codec.Int32(ref Epoch);
+        codec.Tags();
+    }
+}
+
+public sealed class AbortedTransaction : IMessage
+{
+    public long ProducerId;
+    public long FirstOffset;
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int64(ref ProducerId);
+        codec.Int64(ref FirstOffset);
+        codec.Tags();
+    }
+}
