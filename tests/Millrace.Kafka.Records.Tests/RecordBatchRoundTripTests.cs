@@ -8,6 +8,8 @@ public sealed class RecordBatchRoundTripTests
     [InlineData(CompressionCodec.None)]
     [InlineData(CompressionCodec.Gzip)]
     [InlineData(CompressionCodec.Snappy)]
+    [InlineData(CompressionCodec.Lz4)]
+    [InlineData(CompressionCodec.Zstd)]
     public void A_built_batch_is_valid_and_reads_back_equal(CompressionCodec codec)
     {
         var builder = new RecordBatchBuilder(codec);
