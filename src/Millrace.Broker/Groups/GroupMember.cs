@@ -1,0 +1,83 @@
+namespace Millrace.Broker;
+
+/// <summary>An assignment strategy that a member offers, with the member's opaque metadata for it.</summary>
+internal readonly record struct GroupProtocol(string Name, byte[] Metadata);
+
+/// <summary>A member of a <see cref="ClassicGroup"/>. Only the group changes it.</summary>
+internal sealed class GroupMember(string memberId, string clientId, string clientHost)
+{
+    public string MemberId { get; } = memberId;
+    public string ClientId { get; } = clientId;
+    public string ClientHost { get; } = clientHost;
+
+    public TimeSpan SessionTimeout { get; set; }
+    public TimeSpan RebalanceTimeout { get; set; }
+
+    /// <summary>In the member's order of preference.</summary>
+    public IReadOnlyList<GroupProtocol> Protocols { get; set; } = [];
+
+    public byte[] Assignment { get; set; } = [];
+
+    /// <summary>Has not yet been told its generation, so that it cannot send heartbeats.</summary>
+    public bool IsNew { get; set; }
+
+    /// <summary>Knows its generation and has not asked for its assignment.</summary>
+    public bool OwesSync { get; set; }
+
+    /// <summary>The JoinGroup that waits for the join phase to end.</summary>
+    public long? ParkedJoin { get; set; }
+
+    /// <summary>The SyncGroup that waits for the leader's assignment.</summary>
+    public long? ParkedSync { get; set; }
+
+    /// <summary>When the member is taken for gone. None while it waits for an answer of ours, unless it is new.</summary>
+    public TimeSpan? Deadline { get; set; }
+
+    public bool IsParked => ParkedJoin is not null || ParkedSync is not null;
+
+    public bool Supports(string protocol)
+    {
+        foreach (GroupProtocol candidate in Protocols)
+        {
+            if (candidate.Name == protocol)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    public byte[] MetadataFor(string? protocol)
+    {
+        foreach (GroupProtocol candidate in Protocols)
+        {
+            if (candidate.Name == protocol)
+            {
+                return candidate.Metadata;
+            }
+        }
+
+        return [];
+    }
+
+    /// <summary>Whether the offered protocols are the same, in the same order, with the same metadata.</summary>
+    public bool Offers(IReadOnlyList<GroupProtocol> protocols)
+    {
+        if (protocols.Count != Protocols.Count)
+        {
+            return false;
+        }
+
+        for (int index = 0; index < protocols.Count; index++)
+        {
+            if (protocols[index].Name != Protocols[index].Name ||
+                !protocols[index].Metadata.AsSpan().SequenceEqual(Protocols[index].Metadata))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,23 @@
+namespace Millrace.Broker;
+
+/// <summary>What the group coordinator reads of the broker's options.</summary>
+internal sealed record GroupSettings
+{
+    /// <summary>Kafka's bound on how long a JoinGroup of a new member may wait before the member is taken for gone.</summary>
+    public static readonly TimeSpan NewMemberJoinTimeout = TimeSpan.FromMinutes(5);
+
+    /// <summary>Members that were given an id and have not joined with it. Kafka has no bound here; without one, a client that never keeps its id fills the memory.</summary>
+    public const int MaxPendingMembers = 10_000;
+
+    /// <summary>group.initial.rebalance.delay.ms</summary>
+    public TimeSpan InitialRebalanceDelay { get; init; } = TimeSpan.Zero;
+
+    /// <summary>group.min.session.timeout.ms</summary>
+    public TimeSpan MinSessionTimeout { get; init; } = TimeSpan.FromSeconds(6);
+
+    /// <summary>group.max.session.timeout.ms</summary>
+    public TimeSpan MaxSessionTimeout { get; init; } = TimeSpan.FromMinutes(30);
+
+    /// <summary>group.max.size</summary>
+    public int MaxSize { get; init; } = int.MaxValue;
+}
