@@ -1,0 +1,88 @@
+namespace Millrace.Kafka;
+
+/// <summary>Where a partition starts when nothing is committed, or when its position lies outside the log.</summary>
+public enum AutoOffsetReset
+{
+    /// <summary>At the end: only what is written from now on.</summary>
+    Latest,
+
+    /// <summary>At the first record that the log still holds.</summary>
+    Earliest,
+
+    /// <summary>Nowhere: polling fails with <see cref="KafkaOffsetOutOfRangeException"/> until the application seeks.</summary>
+    None,
+}
+
+/// <summary>How the leader of a group shares out partitions.</summary>
+public enum PartitionAssignor
+{
+    /// <summary>Kafka's <c>range</c>: per topic, contiguous ranges; topics with equal partition counts are co-partitioned.</summary>
+    Range,
+
+    /// <summary>Kafka's <c>roundrobin</c>: all partitions of all topics dealt out in turn.</summary>
+    RoundRobin,
+}
+
+/// <summary>How a <see cref="KafkaConsumer"/> joins, fetches and resets. Checked and copied when the consumer is created.</summary>
+public sealed class ConsumerOptions
+{
+    /// <summary>
+    /// Kafka: <c>group.id</c>. Needed by <see cref="KafkaConsumer.SubscribeAsync"/> and for commits. Default null: no group.
+    /// </summary>
+    public string? GroupId { get; set; }
+
+    /// <summary>
+    /// Kafka: <c>session.timeout.ms</c>. A member that the coordinator has not heard of for this long is dead, and its partitions move.
+    /// Default 45 s, as Kafka.
+    /// </summary>
+    public TimeSpan SessionTimeout { get; set; } = TimeSpan.FromSeconds(45);
+
+    /// <summary>Kafka: <c>heartbeat.interval.ms</c>. At most a third of <see cref="SessionTimeout"/>. Default 3 s, as Kafka.</summary>
+    public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>
+    /// Kafka: <c>max.poll.interval.ms</c>, in its role as rebalance time-out: how long a rebalance waits for this member, so how long
+    /// <see cref="IRebalanceListener.OnRevokedAsync"/> may take. Membership does not depend on how often the application polls.
+    /// Default 5 min, as Kafka.
+    /// </summary>
+    public TimeSpan RebalanceTimeout { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Kafka: <c>auto.offset.reset</c>. Default <see cref="AutoOffsetReset.Latest"/>, as Kafka.</summary>
+    public AutoOffsetReset AutoOffsetReset { get; set; } = AutoOffsetReset.Latest;
+
+    /// <summary>
+    /// Kafka: <c>partition.assignment.strategy</c>, in order of preference; the group takes one that all members know.
+    /// Default range, then round-robin.
+    /// </summary>
+    public IList<PartitionAssignor> Assignors { get; set; } = [PartitionAssignor.Range, PartitionAssignor.RoundRobin];
+
+    /// <summary>Kafka: <c>fetch.min.bytes</c>. Bytes that a fetch waits for, up to <see cref="FetchMaxWait"/>. Default 1, as Kafka.</summary>
+    public int FetchMinByteCount { get; set; } = 1;
+
+    /// <summary>Kafka: <c>fetch.max.wait.ms</c>. Default 500 ms, as Kafka.</summary>
+    public TimeSpan FetchMaxWait { get; set; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>
+    /// Kafka: <c>fetch.max.bytes</c>. Bytes that one fetch asks for; one batch that is larger comes all the same. Default 16 MiB; Kafka
+    /// has 50 MiB, which one record that is kept would keep alive.
+    /// </summary>
+    public int FetchMaxByteCount { get; set; } = 16 * 1024 * 1024;
+
+    /// <summary>Kafka: <c>max.partition.fetch.bytes</c>. Bytes of one partition in one fetch. Default 1 MiB, as Kafka.</summary>
+    public int PartitionFetchMaxByteCount { get; set; } = 1024 * 1024;
+
+    /// <summary>
+    /// Bytes, as they come from the broker, that are fetched ahead of <see cref="KafkaConsumer.PollAsync"/>. Fetching stops while more
+    /// are waiting; what is already under way (one fetch a broker) comes on top. Default 32 MiB.
+    /// </summary>
+    public long PrefetchByteCount { get; set; } = 32L * 1024 * 1024;
+
+    /// <summary>
+    /// The largest size of one batch after decompression, in bytes; a larger one fails with <see cref="KafkaCorruptBatchException"/>.
+    /// Bounds what a small, hostile batch can make the consumer allocate. Default 256 MiB.
+    /// </summary>
+    public int MaxDecompressedBatchByteCount { get; set; } = 256 * 1024 * 1024;
+
+    /// <summary>How long disposal waits for the revoke callback and for leaving the group. Default 30 s.</summary>
+    public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(30);
+}

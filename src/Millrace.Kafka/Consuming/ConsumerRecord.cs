@@ -1,0 +1,27 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>A record that was read. Its memory is never reused: it stays valid for as long as it is referenced.</summary>
+/// <param name="TopicPartition">Where it was read.</param>
+/// <param name="Offset">Its offset.</param>
+/// <param name="LeaderEpoch">The epoch of the leader that wrote its batch; -1 if unknown. Goes into the commit (KIP-320).</param>
+/// <param name="Timestamp">The producer's time or the broker's, as the topic is set.</param>
+/// <param name="Key">The key, or null.</param>
+/// <param name="Value">The value, or null for a tombstone.</param>
+/// <param name="Headers">Headers in their order; empty if there are none.</param>
+public sealed record ConsumerRecord(
+    TopicPartition TopicPartition,
+    Offset Offset,
+    int LeaderEpoch,
+    DateTimeOffset Timestamp,
+    ReadOnlyMemory<byte>? Key,
+    ReadOnlyMemory<byte>? Value,
+    IReadOnlyList<RecordHeader> Headers);
+
+/// <summary>A position in a partition, to start from or to commit.</summary>
+/// <param name="TopicPartition">The partition.</param>
+/// <param name="Offset">The next offset to read: one more than the last record that is done.</param>
+/// <param name="LeaderEpoch">The epoch of the last record that is done; -1 if unknown (KIP-320).</param>
+/// <param name="Metadata">A note stored with a commit, at most 4,096 bytes by the broker's default; null or empty for none.</param>
+public sealed record TopicPartitionOffset(TopicPartition TopicPartition, Offset Offset, int LeaderEpoch = -1, string? Metadata = null);

@@ -1,0 +1,65 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>Whose acknowledgement completes a produce.</summary>
+public enum Acks
+{
+    /// <summary>Nobody's: the record may be lost without notice, and its offset is not known.</summary>
+    None = 0,
+
+    /// <summary>The leader's page cache.</summary>
+    Leader = 1,
+
+    /// <summary>All in-sync replicas; on Millrace's own broker, the disk.</summary>
+    All = -1,
+}
+
+/// <summary>How a <see cref="KafkaProducer"/> batches, waits and retries. Checked and copied when the producer is created.</summary>
+public sealed class ProducerOptions
+{
+    /// <summary>Kafka: <c>acks</c>. Default <see cref="Acks.All"/>, as Kafka.</summary>
+    public Acks Acks { get; set; } = Acks.All;
+
+    /// <summary>
+    /// Kafka: <c>enable.idempotence</c>. Whether retries can neither duplicate nor reorder records of a partition. Needs
+    /// <see cref="Acks.All"/> and at most 5 requests in flight. Default null: true when <see cref="Acks"/> is <see cref="Acks.All"/>.
+    /// </summary>
+    public bool? EnableIdempotence { get; set; }
+
+    /// <summary>Kafka: <c>linger.ms</c>. How long a batch that is not full waits for more records. Default 5 ms, as Kafka 4.</summary>
+    public TimeSpan Linger { get; set; } = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>
+    /// Kafka: <c>batch.size</c>. Bytes of records after which a batch is sent without waiting. A record that is larger travels in a batch
+    /// of its own. Default 16,384, as Kafka.
+    /// </summary>
+    public int BatchByteCount { get; set; } = 16_384;
+
+    /// <summary>
+    /// Kafka: <c>buffer.memory</c>. Bytes of records that may wait for their acknowledgement; when they are reached,
+    /// <see cref="KafkaProducer.ProduceAsync"/> waits, first come first served. Default 32 MiB, as Kafka.
+    /// </summary>
+    public long BufferByteCount { get; set; } = 32L * 1024 * 1024;
+
+    /// <summary>Kafka: <c>max.request.size</c>. The largest produce request, and so the largest record, in bytes. Default 1 MiB, as Kafka.</summary>
+    public int MaxRequestByteCount { get; set; } = 1024 * 1024;
+
+    /// <summary>Kafka: <c>max.in.flight.requests.per.connection</c>. Produce requests outstanding at one broker. Default 5, as Kafka.</summary>
+    public int MaxInFlightRequests { get; set; } = 5;
+
+    /// <summary>
+    /// Kafka: <c>delivery.timeout.ms</c>. The time from a record's entry into the buffer until it is acknowledged or has failed, all
+    /// retries included. At least <see cref="Linger"/> + <see cref="KafkaClientOptions.RequestTimeout"/>. Default 120 s, as Kafka.
+    /// </summary>
+    public TimeSpan DeliveryTimeout { get; set; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>Kafka: <c>max.block.ms</c>. How long a produce waits for metadata and for space in the buffer. Default 60 s, as Kafka.</summary>
+    public TimeSpan MaxBlock { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Kafka: <c>compression.type</c>. How batches are compressed. Default <see cref="CompressionCodec.None"/>, as Kafka.</summary>
+    public CompressionCodec Compression { get; set; } = CompressionCodec.None;
+
+    /// <summary>How long disposal waits for outstanding records before it fails them. Default 30 s.</summary>
+    public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(30);
+}
