@@ -1,0 +1,40 @@
+using System.Net;
+
+namespace Millrace.Broker;
+
+/// <summary>What a client is told to connect to: the same node for every partition, group and controller.</summary>
+internal sealed class AdvertisedAddress(BrokerConfiguration configuration, IPEndPoint? listening)
+{
+    /// <summary>What an in-process client reads where no network is listened on. It is a name for logs; nothing connects to it.</summary>
+    public const string InMemoryHost = "in-memory";
+
+    private const int KafkaPort = 9092;
+
+    public (string Host, int Port) For(ConnectionIdentity connection)
+    {
+        if (listening is null)
+        {
+            return (configuration.AdvertisedHost ?? InMemoryHost, configuration.AdvertisedPort ?? KafkaPort);
+        }
+
+        return (configuration.AdvertisedHost ?? HostFor(listening, connection), configuration.AdvertisedPort ?? listening.Port);
+    }
+
+    private static string HostFor(IPEndPoint listening, ConnectionIdentity connection)
+    {
+        bool isAnyAddress = listening.Address.Equals(IPAddress.Any) || listening.Address.Equals(IPAddress.IPv6Any);
+        if (!isAnyAddress)
+        {
+            return listening.Address.ToString();
+        }
+
+        // The address by which this client reached us is one that it can reach again.
+        IPAddress? reached = connection.LocalEndPoint?.Address;
+        if (reached is null)
+        {
+            return "localhost";
+        }
+
+        return (reached.IsIPv4MappedToIPv6 ? reached.MapToIPv4() : reached).ToString();
+    }
+}

@@ -1,0 +1,67 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>ApiVersions (key 18, versions 0-4): which APIs this broker has, in which versions.</summary>
+/// <remarks>
+/// A version that is not known here is answered with UNSUPPORTED_VERSION in the layout of version 0, with the list, so that a newer client can choose
+/// (KIP-511). Every API is offered from version 0, since older librdkafka looks for exact low versions to decide what a broker can do.
+/// </remarks>
+internal sealed class ApiVersionsApi : Api
+{
+    private List<ApiVersionRange> _ranges = [];
+
+    public override ApiDefinition Definition => ApiVersionsRequest.Api;
+
+    /// <summary>What is offered. Called once, before the first request.</summary>
+    public void Offer(IEnumerable<ApiDefinition> definitions) =>
+        _ranges =
+        [
+            .. definitions.Select(definition => new ApiVersionRange
+            {
+                Key = definition.Key, MinVersion = definition.MinVersion, MaxVersion = definition.MaxVersion,
+            }),
+        ];
+
+    public override ValueTask<IMessage?> HandleAsync(ReadOnlyMemory<byte> body, RequestContext context)
+    {
+        if (!Definition.Supports(context.Version))
+        {
+            // Its body has a layout of the future: there is nothing to read in it.
+            return Answer(ErrorCode.UnsupportedVersion);
+        }
+
+        if (!MessageCodec.TryReadRequest(body, context.Version, out ApiVersionsRequest? request, out string? error))
+        {
+            context.CloseConnection($"it cannot be read, {error}");
+            return default;
+        }
+
+        return Answer(context.Version >= 3 && !IsSoftwareName(request) ? ErrorCode.InvalidRequest : ErrorCode.None);
+    }
+
+    private ValueTask<IMessage?> Answer(ErrorCode error) =>
+        new(new ApiVersionsResponse { ErrorCode = error, ApiKeys = _ranges });
+
+    /// <summary>KIP-511 wants names that can stand in a metric: letters and digits, with '-' and '.' between them.</summary>
+    private static bool IsSoftwareName(ApiVersionsRequest request) =>
+        IsWord(request.ClientSoftwareName) && IsWord(request.ClientSoftwareVersion);
+
+    private static bool IsWord(string text)
+    {
+        if (text.Length == 0 || !char.IsAsciiLetterOrDigit(text[0]) || !char.IsAsciiLetterOrDigit(text[^1]))
+        {
+            return false;
+        }
+
+        foreach (char character in text)
+        {
+            if (!char.IsAsciiLetterOrDigit(character) && character is not ('-' or '.'))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,22 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>What an API knows about the request besides its content: who asks, in which version, over which connection.</summary>
+internal sealed class RequestContext
+{
+    public required RequestHeader Header { get; init; }
+    public required ConnectionIdentity Connection { get; init; }
+
+    /// <summary>Cancelled when nobody is left to read the response: the client is gone, or the broker crashes on purpose. A stopping broker does not cancel it; it wakes the waits.</summary>
+    public required CancellationToken Aborted { get; init; }
+
+    public short Version => Header.Version;
+    public string? ClientId => Header.ClientId;
+
+    /// <summary>Why the connection must be closed after this request, or null.</summary>
+    public string? CloseReason { get; private set; }
+
+    /// <summary>Closes the connection once the responses before this one are sent; the reason is logged with the client's address.</summary>
+    public void CloseConnection(string reason) => CloseReason ??= reason;
+}

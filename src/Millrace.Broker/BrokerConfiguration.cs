@@ -1,0 +1,114 @@
+using System.Net;
+
+namespace Millrace.Broker;
+
+/// <summary>The validated, unchanging copy of <see cref="BrokerOptions"/> that the code reads.</summary>
+internal sealed record BrokerConfiguration
+{
+    /// <summary>The id of the only node, which is its controller and every partition's leader.</summary>
+    public const int NodeId = 1;
+
+    public required string DataDirectory { get; init; }
+    public required IPEndPoint? Listen { get; init; }
+    public required string? AdvertisedHost { get; init; }
+    public required int? AdvertisedPort { get; init; }
+    public required int DefaultPartitionCount { get; init; }
+    public required bool AutoCreateTopics { get; init; }
+    public required int OffsetsTopicPartitionCount { get; init; }
+    public required int MaxRequestByteCount { get; init; }
+    public required int MaxMessageByteCount { get; init; }
+    public required int MaxFetchByteCount { get; init; }
+    public required int MaxConnections { get; init; }
+    public required int MaxConnectionsPerAddress { get; init; }
+    public required TimeSpan MaxConnectionIdleTime { get; init; }
+    public required int MaxInFlightRequests { get; init; }
+    public required int MaxPartitionCount { get; init; }
+
+    /// <summary>Checks the settings, those that depend on each other included, and copies them.</summary>
+    /// <exception cref="BrokerStartException">A setting makes no sense; the message names each one that does not.</exception>
+    public static BrokerConfiguration From(BrokerOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        List<string> faults = Validate(options);
+        if (faults.Count > 0)
+        {
+            throw new BrokerStartException(BrokerStartFailure.InvalidOptions, string.Join(' ', faults));
+        }
+
+        return new BrokerConfiguration
+        {
+            DataDirectory = options.DataDirectory,
+            Listen = options.Listen,
+            AdvertisedHost = options.AdvertisedHost,
+            AdvertisedPort = options.AdvertisedPort,
+            DefaultPartitionCount = options.DefaultPartitionCount,
+            AutoCreateTopics = options.AutoCreateTopics,
+            OffsetsTopicPartitionCount = options.OffsetsTopicPartitionCount,
+            MaxRequestByteCount = options.MaxRequestByteCount,
+            MaxMessageByteCount = options.MaxMessageByteCount,
+            MaxFetchByteCount = options.MaxFetchByteCount,
+            MaxConnections = options.MaxConnections,
+            MaxConnectionsPerAddress = options.MaxConnectionsPerAddress,
+            MaxConnectionIdleTime = options.MaxConnectionIdleTime,
+            MaxInFlightRequests = options.MaxInFlightRequests,
+            MaxPartitionCount = options.MaxPartitionCount,
+        };
+    }
+
+    private static List<string> Validate(BrokerOptions options)
+    {
+        List<string> faults = [];
+        if (string.IsNullOrWhiteSpace(options.DataDirectory))
+        {
+            faults.Add("DataDirectory is empty: name the directory that holds the broker's data.");
+        }
+
+        if (options.AdvertisedHost is { } host && string.IsNullOrWhiteSpace(host))
+        {
+            faults.Add("AdvertisedHost is blank: give a host name that clients can resolve, or null.");
+        }
+
+        if (options.AdvertisedPort is { } port and (< 1 or > ushort.MaxValue))
+        {
+            faults.Add($"AdvertisedPort is {port}: give a port from 1 to {ushort.MaxValue}, or null.");
+        }
+
+        RequireAtLeast(faults, nameof(options.DefaultPartitionCount), options.DefaultPartitionCount, 1);
+        RequireAtLeast(faults, nameof(options.OffsetsTopicPartitionCount), options.OffsetsTopicPartitionCount, 1);
+        RequireAtLeast(faults, nameof(options.MaxRequestByteCount), options.MaxRequestByteCount, 1024);
+        RequireAtLeast(faults, nameof(options.MaxMessageByteCount), options.MaxMessageByteCount, 128);
+        RequireAtLeast(faults, nameof(options.MaxFetchByteCount), options.MaxFetchByteCount, 1024);
+        RequireAtLeast(faults, nameof(options.MaxConnections), options.MaxConnections, 1);
+        RequireAtLeast(faults, nameof(options.MaxConnectionsPerAddress), options.MaxConnectionsPerAddress, 1);
+        RequireAtLeast(faults, nameof(options.MaxInFlightRequests), options.MaxInFlightRequests, 1);
+        RequireAtLeast(faults, nameof(options.MaxPartitionCount), options.MaxPartitionCount, 1);
+        if (options.MaxConnectionIdleTime < TimeSpan.FromSeconds(1) || options.MaxConnectionIdleTime > TimeSpan.FromDays(24))
+        {
+            faults.Add($"MaxConnectionIdleTime is {options.MaxConnectionIdleTime}: give one second to 24 days.");
+        }
+
+        // A batch that no request could carry would be a promise that the first large producer finds broken.
+        if (options.MaxMessageByteCount > options.MaxRequestByteCount)
+        {
+            faults.Add(
+                $"MaxMessageByteCount ({options.MaxMessageByteCount}) is above MaxRequestByteCount ({options.MaxRequestByteCount}): " +
+                "raise the latter, since a batch travels inside a request.");
+        }
+
+        if (options.DefaultPartitionCount > options.MaxPartitionCount)
+        {
+            faults.Add(
+                $"DefaultPartitionCount ({options.DefaultPartitionCount}) is above MaxPartitionCount ({options.MaxPartitionCount}): raise the latter.");
+        }
+
+        return faults;
+    }
+
+    private static void RequireAtLeast(List<string> faults, string name, int value, int minimum)
+    {
+        if (value < minimum)
+        {
+            faults.Add($"{name} is {value}: give {minimum} or more.");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+using System.Net;
+
+namespace Millrace.Broker;
+
+/// <summary>The settings of a broker. Names and defaults follow Kafka's; each member says which property it is there.</summary>
+public sealed class BrokerOptions
+{
+    /// <summary><c>log.dirs</c>: where everything is kept. One broker at a time may use a directory.</summary>
+    public string DataDirectory { get; set; } = "";
+
+    /// <summary><c>listeners</c>: where clients connect; null serves this process only. Port 0 takes a free port, which <c>KafkaBroker.ListenEndPoint</c> then tells.</summary>
+    public IPEndPoint? Listen { get; set; }
+
+    /// <summary><c>advertised.listeners</c>, the host: what clients are told to connect to. Null: the address that listens, or, where that is any address, the one that the client's connection reached.</summary>
+    public string? AdvertisedHost { get; set; }
+
+    /// <summary><c>advertised.listeners</c>, the port. Null: the port that listens.</summary>
+    public int? AdvertisedPort { get; set; }
+
+    /// <summary><c>num.partitions</c>: how many partitions a topic gets when nobody says. Default 1.</summary>
+    public int DefaultPartitionCount { get; set; } = 1;
+
+    /// <summary><c>auto.create.topics.enable</c>: whether asking for the metadata of a topic creates it. Default true.</summary>
+    public bool AutoCreateTopics { get; set; } = true;
+
+    /// <summary><c>offsets.topic.num.partitions</c>: partitions of <c>__consumer_offsets</c> when it is first made. Default 50.</summary>
+    public int OffsetsTopicPartitionCount { get; set; } = 50;
+
+    /// <summary><c>socket.request.max.bytes</c>: the largest request that is read. Default 100 MiB.</summary>
+    public int MaxRequestByteCount { get; set; } = 100 * 1024 * 1024;
+
+    /// <summary><c>message.max.bytes</c>: the largest record batch that is accepted. Default 1 MiB and the 12 bytes before a batch's length, as in Kafka.</summary>
+    public int MaxMessageByteCount { get; set; } = (1024 * 1024) + 12;
+
+    /// <summary><c>fetch.max.bytes</c>: the most that one fetch returns, whatever the client asks for. Default 55 MiB.</summary>
+    public int MaxFetchByteCount { get; set; } = 55 * 1024 * 1024;
+
+    /// <summary><c>max.connections</c>: network connections at one time; one more is closed as it comes. Default 10,000.</summary>
+    public int MaxConnections { get; set; } = 10_000;
+
+    /// <summary><c>max.connections.per.ip</c>. Default: no limit of its own.</summary>
+    public int MaxConnectionsPerAddress { get; set; } = int.MaxValue;
+
+    /// <summary><c>connections.max.idle.ms</c>: a connection on which nothing was read or written for so long is closed. Default 10 minutes.</summary>
+    public TimeSpan MaxConnectionIdleTime { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>Requests of one connection that are worked on at a time; the next one waits unread. Default 32.</summary>
+    public int MaxInFlightRequests { get; set; } = 32;
+
+    /// <summary>Partitions on this broker, internal topics included: each costs open files. Default 10,000.</summary>
+    public int MaxPartitionCount { get; set; } = 10_000;
+}

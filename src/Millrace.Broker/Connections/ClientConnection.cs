@@ -1,0 +1,240 @@
+using System.Diagnostics;
+using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// One client's connection: begins requests in the order in which they come, lets those that wait overlap, and sends the responses in the order of the requests.
+/// Two loops: one reads and begins, one awaits and sends. What is between them is bounded, so a client that does not read its responses is not read from.
+/// </summary>
+internal sealed class ClientConnection : IDisposable
+{
+    private readonly FrameTransport _transport;
+    private readonly ApiTable _apis;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _aborted = new();
+    private readonly CancellationTokenSource _reading;
+
+    // A slot is taken before a request begins and given back after its response is sent, so the queue never has to wait for room.
+    private readonly SemaphoreSlim _slots;
+    private readonly Channel<PendingResponse> _pending;
+    private int _inFlightRequestCount;
+
+    /// <summary>Serves a transport, which it owns. <paramref name="stopReading"/> ends the reading; what has begun is finished and answered.</summary>
+    public ClientConnection(
+        FrameTransport transport, ApiTable apis, int maxInFlightRequests, TimeProvider time, ILogger logger, CancellationToken stopReading)
+    {
+        _reading = CancellationTokenSource.CreateLinkedTokenSource(stopReading);
+        _time = time;
+        _transport = transport;
+        _apis = apis;
+        _logger = logger;
+        _slots = new SemaphoreSlim(maxInFlightRequests, maxInFlightRequests);
+        _pending = Channel.CreateBounded<PendingResponse>(
+            new BoundedChannelOptions(maxInFlightRequests) { SingleReader = true, SingleWriter = true });
+    }
+
+    public ConnectionIdentity Identity => _transport.Identity;
+
+    public FrameTransport Transport => _transport;
+
+    public bool HasRequestsInFlight => Volatile.Read(ref _inFlightRequestCount) > 0;
+
+    /// <summary>Serves the connection to its end. Never throws.</summary>
+    public async Task RunAsync()
+    {
+        // A task of its own from the start: a client that always has the next frame ready must not keep the accept loop.
+        await Task.Yield();
+        Task answering = AnswerAsync();
+        try
+        {
+            await ReadAsync(_reading.Token);
+        }
+        catch (OperationCanceledException) when (_reading.IsCancellationRequested)
+        {
+            // A stopping broker answers what it has begun.
+        }
+        catch (Exception bug)
+        {
+            LogMessages.ConnectionFailed(_logger, bug, Identity.Remote);
+            await _aborted.CancelAsync();
+        }
+
+        _pending.Writer.TryComplete();
+        await answering;
+        _transport.Dispose();
+    }
+
+    /// <summary>Cuts the connection at once.</summary>
+    public void Abort()
+    {
+        try
+        {
+            _aborted.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            return;
+        }
+
+        _transport.Abort();
+    }
+
+    public void Dispose()
+    {
+        _aborted.Dispose();
+        _reading.Dispose();
+        _slots.Dispose();
+    }
+
+    private async Task ReadAsync(CancellationToken reading)
+    {
+        Task previousIsAnswered = Task.CompletedTask;
+        while (true)
+        {
+            // Receiving goes on while a long poll waits: that is how the end of the connection is noticed, and the poll with it.
+            ReceivedFrame received = await _transport.ReceiveAsync(reading);
+            if (received.Frame is not { } frame)
+            {
+                if (received.Fault is { } fault)
+                {
+                    LogMessages.ConnectionClosedForFault(_logger, Identity.Remote, fault);
+                }
+
+                await _aborted.CancelAsync();
+                return;
+            }
+
+            await previousIsAnswered.WaitAsync(_aborted.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _slots.WaitAsync(CancellationToken.None);
+            PendingResponse? pending = _aborted.IsCancellationRequested ? null : Begin(frame);
+            if (pending is null)
+            {
+                frame.Release();
+                await _aborted.CancelAsync();
+                return;
+            }
+
+            Interlocked.Increment(ref _inFlightRequestCount);
+            if (!_pending.Writer.TryWrite(pending))
+            {
+                throw new UnreachableException("A request that has a slot has room in the queue.");
+            }
+
+            previousIsAnswered = pending.Api.IsPipelined ? Task.CompletedTask : pending.Answered.Task;
+        }
+    }
+
+    /// <summary>Begins the request in a frame, up to its first await. Null: the connection must close; the reason is logged.</summary>
+    private PendingResponse? Begin(FrameBuffer frame)
+    {
+        if (!MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error))
+        {
+            LogMessages.ConnectionClosedForFault(_logger, Identity.Remote, $"the header of its {header.Key} request cannot be read, {error}");
+            return null;
+        }
+
+        if (_apis.Find(header.Key) is not { } api)
+        {
+            LogMessages.UnknownApi(_logger, Identity.Remote, (short)header.Key, header.Version);
+            return null;
+        }
+
+        if (!api.Definition.Supports(header.Version) && header.Key != ApiKey.ApiVersions)
+        {
+            LogMessages.UnsupportedVersion(_logger, Identity.Remote, header.Key, header.Version, api.Definition.MinVersion, api.Definition.MaxVersion);
+            return null;
+        }
+
+        var context = new RequestContext { Header = header, Connection = Identity, Aborted = _aborted.Token };
+        return new PendingResponse(frame, api, context, _time.GetTimestamp(), HandleAsync(api, frame.Payload[bodyStart..], context));
+    }
+
+    private static async Task<IMessage?> HandleAsync(Api api, ReadOnlyMemory<byte> body, RequestContext context)
+    {
+        using Activity? activity = Diagnostics.StartRequest(api.Definition.Key, context);
+        return await api.HandleAsync(body, context);
+    }
+
+    private async Task AnswerAsync()
+    {
+        bool isOpen = true;
+        await foreach (PendingResponse pending in _pending.Reader.ReadAllAsync())
+        {
+            FrameBuffer? response = await EncodeAsync(pending);
+            if (response is not null && isOpen)
+            {
+                isOpen = await _transport.SendAsync(response);
+            }
+            else
+            {
+                response?.Release();
+            }
+
+            if (isOpen && pending.Context.CloseReason is { } reason)
+            {
+                LogMessages.ConnectionClosedByApi(_logger, Identity.Remote, pending.Context.Header.Key, pending.Context.Version, reason);
+                isOpen = false;
+            }
+
+            if (!isOpen)
+            {
+                // The requests that are behind this one end unanswered. The socket is closed in order, not cut: what was sent still arrives.
+                await _aborted.CancelAsync();
+                await _reading.CancelAsync();
+            }
+
+            pending.Answered.TrySetResult();
+            Interlocked.Decrement(ref _inFlightRequestCount);
+            _slots.Release();
+        }
+    }
+
+    /// <summary>Awaits a request's outcome and writes it as a frame. Null: nothing to send.</summary>
+    private async ValueTask<FrameBuffer?> EncodeAsync(PendingResponse pending)
+    {
+        RequestContext context = pending.Context;
+        try
+        {
+            IMessage? response = await pending.Response;
+            Diagnostics.RequestEnded(pending.Api.Definition.Key, _time.GetElapsedTime(pending.Begun));
+            if (response is null)
+            {
+                return null;
+            }
+
+            // An ApiVersions request of a version that is not spoken here is answered in the one layout that everybody reads.
+            short version = pending.Api.Definition.Supports(context.Version) ? context.Version : pending.Api.Definition.MinVersion;
+            return MessageCodec.WriteResponse(response, pending.Api.Definition, version, context.Header.CorrelationId);
+        }
+        catch (OperationCanceledException) when (context.Aborted.IsCancellationRequested)
+        {
+            return null;
+        }
+        catch (Exception bug)
+        {
+            LogMessages.RequestFailed(_logger, bug, context.Header.Key, context.Version, Identity.Remote);
+            context.CloseConnection("the request failed inside the broker");
+            return null;
+        }
+        finally
+        {
+            // The response may hold slices of the request: only now is the request's memory free.
+            pending.Request.Release();
+        }
+    }
+
+    /// <summary>A request that has begun. Owns the request's frame until the response is encoded.</summary>
+    private sealed class PendingResponse(FrameBuffer request, Api api, RequestContext context, long begun, Task<IMessage?> response)
+    {
+        public FrameBuffer Request { get; } = request;
+        public Api Api { get; } = api;
+        public RequestContext Context { get; } = context;
+        public Task<IMessage?> Response { get; } = response;
+        public long Begun { get; } = begun;
+        public TaskCompletionSource Answered { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}

@@ -1,0 +1,141 @@
+using System.Buffers.Binary;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// Cuts the bytes that arrive on a socket into frames: a size (four bytes, big-endian, not counting itself) and that many bytes.
+/// Synchronous: ask where to put bytes, report how many came, take what is whole.
+/// </summary>
+/// <remarks>
+/// The size is only a claim. A frame's buffer starts small and doubles as bytes really arrive, so a sender that claims 100 MiB and sends ten bytes
+/// costs <see cref="InitialFrameByteCount"/>. Small frames are copied out of one shared buffer, so that many of them cost one receive;
+/// once a frame is larger than what has arrived of it, the rest is received straight into it.
+/// </remarks>
+internal sealed class FrameAssembler : IDisposable
+{
+    /// <summary>What a connection that does nothing holds.</summary>
+    internal const int ReceiveBufferByteCount = 16 * 1024;
+
+    /// <summary>The first piece of memory for a frame that did not arrive at once.</summary>
+    internal const int InitialFrameByteCount = 64 * 1024;
+
+    private const int SizePrefixByteCount = sizeof(int);
+
+    private readonly int _maxPayloadByteCount;
+    private readonly byte[] _receiveBuffer = new byte[ReceiveBufferByteCount];
+    private int _receiveStart;
+    private int _receiveEnd;
+
+    // The frame in progress: its size with the prefix, its memory so far, and how much of that is filled.
+    private FrameBuffer? _frame;
+    private int _frameByteCount;
+    private int _filledByteCount;
+
+    public FrameAssembler(int maxPayloadByteCount) => _maxPayloadByteCount = maxPayloadByteCount;
+
+    /// <summary>Why no further frame can be read, or null.</summary>
+    public string? Fault { get; private set; }
+
+    /// <summary>Whether a frame has begun to arrive and is not whole.</summary>
+    public bool IsMidFrame => _frame is not null || _receiveEnd > _receiveStart;
+
+    /// <summary>Memory held for the frame in progress.</summary>
+    internal int HeldByteCount => _frame?.Bytes.Length ?? 0;
+
+    /// <summary>Where the next received bytes belong; never empty. Ask again after each <see cref="Received"/>.</summary>
+    public Memory<byte> ReceiveMemory()
+    {
+        if (_frame is not null)
+        {
+            if (_filledByteCount == _frame.Bytes.Length)
+            {
+                // Resize keeps what is there. The last step ends exactly at the frame's size.
+                _frame.Resize((int)Math.Min(_frameByteCount, _frame.Bytes.Length * 2L));
+            }
+
+            return _frame.Bytes[_filledByteCount..];
+        }
+
+        if (_receiveStart == _receiveEnd)
+        {
+            _receiveStart = _receiveEnd = 0;
+        }
+        else if (_receiveStart > 0)
+        {
+            // Fewer than a size prefix's bytes are left here: TryTake has taken the rest.
+            _receiveBuffer.AsSpan(_receiveStart, _receiveEnd - _receiveStart).CopyTo(_receiveBuffer);
+            _receiveEnd -= _receiveStart;
+            _receiveStart = 0;
+        }
+
+        return _receiveBuffer.AsMemory(_receiveEnd);
+    }
+
+    /// <summary>Reports that <paramref name="byteCount"/> bytes were put into <see cref="ReceiveMemory"/>.</summary>
+    public void Received(int byteCount)
+    {
+        if (_frame is not null)
+        {
+            _filledByteCount += byteCount;
+        }
+        else
+        {
+            _receiveEnd += byteCount;
+        }
+    }
+
+    /// <summary>A whole frame, which the caller owns; or null: receive more, unless there is a <see cref="Fault"/>.</summary>
+    public FrameBuffer? TryTake()
+    {
+        if (Fault is not null)
+        {
+            return null;
+        }
+
+        if (_frame is null && !TryBegin())
+        {
+            return null;
+        }
+
+        if (_filledByteCount < _frameByteCount)
+        {
+            return null;
+        }
+
+        FrameBuffer whole = _frame!;
+        _frame = null;
+        return whole;
+    }
+
+    public void Dispose()
+    {
+        _frame?.Release();
+        _frame = null;
+    }
+
+    /// <summary>Begins the frame whose size prefix has arrived, with as much of it as has arrived.</summary>
+    private bool TryBegin()
+    {
+        ReadOnlySpan<byte> arrived = _receiveBuffer.AsSpan(_receiveStart, _receiveEnd - _receiveStart);
+        if (arrived.Length < SizePrefixByteCount)
+        {
+            return false;
+        }
+
+        int payloadByteCount = BinaryPrimitives.ReadInt32BigEndian(arrived);
+        if (payloadByteCount <= 0 || payloadByteCount > _maxPayloadByteCount)
+        {
+            Fault = $"it claims a request of {payloadByteCount} bytes, and socket.request.max.bytes is {_maxPayloadByteCount}";
+            return false;
+        }
+
+        _frameByteCount = SizePrefixByteCount + payloadByteCount;
+        int here = Math.Min(arrived.Length, _frameByteCount);
+        _frame = FrameBuffer.Rent(Math.Min(_frameByteCount, Math.Max(here, InitialFrameByteCount)));
+        arrived[..here].CopyTo(_frame.Bytes.Span);
+        _filledByteCount = here;
+        _receiveStart += here;
+        return true;
+    }
+}

@@ -1,0 +1,27 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>What a receive gave: a frame, which the receiver owns; or the end of the connection, with a fault if the sender broke the framing.</summary>
+internal readonly record struct ReceivedFrame(FrameBuffer? Frame, string? Fault)
+{
+    public static readonly ReceivedFrame End = new(null, null);
+}
+
+/// <summary>The broker's end of the connection seam: whole frames in, whole frames out. One receive and one send at a time.</summary>
+internal abstract class FrameTransport(ConnectionIdentity identity) : IDisposable
+{
+    public ConnectionIdentity Identity { get; } = identity;
+
+    /// <summary>The next frame. The end of the connection is a result, not an exception; <see cref="OperationCanceledException"/> only for <paramref name="cancellationToken"/>.</summary>
+    public abstract ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken);
+
+    /// <summary>Sends a frame, of which it takes ownership; false once the client is gone.</summary>
+    public abstract ValueTask<bool> SendAsync(FrameBuffer frame);
+
+    /// <summary>Cuts the connection at once: pending receives and sends end.</summary>
+    public abstract void Abort();
+
+    /// <summary>Closes the connection; what was sent still arrives.</summary>
+    public abstract void Dispose();
+}

@@ -1,0 +1,51 @@
+using System.Buffers.Binary;
+using System.Threading.Channels;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>The broker's end of an <see cref="InMemoryConnection"/>.</summary>
+internal sealed class InMemoryTransport(InMemoryConnection connection, ConnectionIdentity identity, int maxPayloadByteCount) : FrameTransport(identity)
+{
+    public override async ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken)
+    {
+        FrameBuffer frame;
+        try
+        {
+            frame = await connection.ServerReader.ReadAsync(cancellationToken);
+        }
+        catch (ChannelClosedException)
+        {
+            return ReceivedFrame.End;
+        }
+
+        // The prefix is not needed here, and still checked: a client that gets it wrong would fail on its first socket.
+        int payloadByteCount = frame.Bytes.Length - sizeof(int);
+        if (payloadByteCount <= 0 || payloadByteCount > maxPayloadByteCount ||
+            BinaryPrimitives.ReadInt32BigEndian(frame.Bytes.Span) != payloadByteCount)
+        {
+            frame.Release();
+            return new ReceivedFrame(null, $"its frame of {payloadByteCount} bytes has another size in its prefix, or is above {maxPayloadByteCount}");
+        }
+
+        return new ReceivedFrame(frame, null);
+    }
+
+    public override async ValueTask<bool> SendAsync(FrameBuffer frame)
+    {
+        try
+        {
+            await connection.ServerWriter.WriteAsync(frame, connection.ClientClosed);
+            return true;
+        }
+        catch (Exception gone) when (gone is ChannelClosedException or OperationCanceledException)
+        {
+            frame.Release();
+            return false;
+        }
+    }
+
+    public override void Abort() => connection.CloseFromServer();
+
+    public override void Dispose() => connection.CloseFromServer();
+}

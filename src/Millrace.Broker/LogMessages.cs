@@ -1,0 +1,75 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// Everything that the broker logs. Event ids: 2000-2099 the broker, 2100-2199 connections, 2200-2299 topics and records, 2300-2399 groups, offsets and producer ids.
+/// </summary>
+internal static partial class LogMessages
+{
+    [LoggerMessage(2000, LogLevel.Information, "The broker serves {Directory} on {Listen}; cluster {ClusterId}, {PartitionCount} partitions.")]
+    public static partial void BrokerStarted(ILogger logger, string directory, string listen, string clusterId, int partitionCount);
+
+    [LoggerMessage(2001, LogLevel.Information, "The broker has stopped; its data directory is closed cleanly.")]
+    public static partial void BrokerStopped(ILogger logger);
+
+    [LoggerMessage(2002, LogLevel.Warning, "{ConnectionCount} connections did not end within {Seconds} s of the stop and were cut.")]
+    public static partial void ConnectionsCutAtStop(ILogger logger, int connectionCount, double seconds);
+
+    [LoggerMessage(2003, LogLevel.Error, "The broker could not close its data directory cleanly; the next start recovers it as after a crash.")]
+    public static partial void UncleanClose(ILogger logger, Exception exception);
+
+    [LoggerMessage(2100, LogLevel.Debug, "{Remote} connected.")]
+    public static partial void ConnectionOpened(ILogger logger, string remote);
+
+    [LoggerMessage(2101, LogLevel.Debug, "{Remote} is closed.")]
+    public static partial void ConnectionEnded(ILogger logger, string remote);
+
+    [LoggerMessage(2102, LogLevel.Warning, "Closed the connection of {Remote}: {Fault}.")]
+    public static partial void ConnectionClosedForFault(ILogger logger, string remote, string fault);
+
+    [LoggerMessage(2103, LogLevel.Warning, "Closed the connection of {Remote} after its {Api} request of version {Version}: {Reason}.")]
+    public static partial void ConnectionClosedByApi(ILogger logger, string remote, ApiKey api, short version, string reason);
+
+    [LoggerMessage(2104, LogLevel.Warning, "Closed the connection of {Remote}: it asks for API key {ApiKey} version {Version}, and this broker has no such API.")]
+    public static partial void UnknownApi(ILogger logger, string remote, short apiKey, short version);
+
+    [LoggerMessage(2105, LogLevel.Warning, "Closed the connection of {Remote}: it asks for {Api} version {Version}; this broker speaks {MinVersion} to {MaxVersion}.")]
+    public static partial void UnsupportedVersion(ILogger logger, string remote, ApiKey api, short version, short minVersion, short maxVersion);
+
+    [LoggerMessage(2106, LogLevel.Error, "{Api} version {Version} from {Remote} failed inside the broker; its connection is closed. This is a bug: please report it with this trace.")]
+    public static partial void RequestFailed(ILogger logger, Exception exception, ApiKey api, short version, string remote);
+
+    [LoggerMessage(2107, LogLevel.Error, "The connection of {Remote} failed inside the broker. This is a bug: please report it with this trace.")]
+    public static partial void ConnectionFailed(ILogger logger, Exception exception, string remote);
+
+    [LoggerMessage(2108, LogLevel.Warning, "Refused a connection of {Remote}: {ConnectionCount} are open, and {Setting} allows {Limit}.")]
+    public static partial void ConnectionRefused(ILogger logger, string remote, int connectionCount, string setting, int limit);
+
+    [LoggerMessage(2109, LogLevel.Information, "Closed the connection of {Remote}: nothing came or went for {IdleTime} (connections.max.idle.ms).")]
+    public static partial void ConnectionIdle(ILogger logger, string remote, TimeSpan idleTime);
+
+    [LoggerMessage(2110, LogLevel.Error, "Cannot accept connections on {EndPoint}: {Error}. Trying again in {Seconds} s.")]
+    public static partial void AcceptFailed(ILogger logger, IPEndPoint endPoint, string error, double seconds);
+
+    [LoggerMessage(2200, LogLevel.Information, "Created topic {Topic} with {PartitionCount} partitions, id {TopicId}.")]
+    public static partial void TopicCreated(ILogger logger, string topic, int partitionCount, Guid topicId);
+
+    [LoggerMessage(2201, LogLevel.Warning, "Finished the creation of topic {Topic} with {PartitionCount} partitions, which a crash had cut short.")]
+    public static partial void TopicCreationFinished(ILogger logger, string topic, int partitionCount);
+
+    [LoggerMessage(2202, LogLevel.Error, "Partition {Partition} has no directory, though others of its topic have: it is not served. Put its directory back into the data directory and start again.")]
+    public static partial void PartitionMissing(ILogger logger, TopicPartition partition);
+
+    [LoggerMessage(2203, LogLevel.Error, "Topic {Topic} cannot be created.")]
+    public static partial void TopicCreationFailed(ILogger logger, Exception exception, string topic);
+
+    [LoggerMessage(2204, LogLevel.Error, "{Api} on {Partition} failed inside the broker. This is a bug: please report it with this trace.")]
+    public static partial void PartitionRequestFailed(ILogger logger, Exception exception, ApiKey api, TopicPartition partition);
+
+    [LoggerMessage(2205, LogLevel.Error, "Partition {Partition} is offline: {Reason}")]
+    public static partial void PartitionOffline(ILogger logger, TopicPartition partition, string reason);
+}
