@@ -114,7 +114,10 @@ public ref struct MessageReader : IMessageCodec
 
     public void Records(ref ReadOnlyMemory<byte>? value, string name = "")
     {
-        if (TryTakeCount(name, isNullable: true, itemByteCount: 1, out var byteCount)) value = byteCount < 0 ? null : TakeMemory(byteCount);
+        if (!TryTakeCount(name, isNullable: true, itemByteCount: 1, out var byteCount)) return;
+
+        // The cast matters: a bare null would become an empty memory, by way of byte[].
+        value = byteCount < 0 ? (ReadOnlyMemory<byte>?)null : TakeMemory(byteCount);
     }
 
     public void Int32Array(ref List<int> items, string name = "")
