@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Writes kafka-definitions.txt: what Apache Kafka's own message definitions say, as bytes.
+
+Usage: generate.py KAFKA_CHECKOUT > kafka-definitions.txt   (a checkout or a bare repository of apache/kafka)
+
+The encoder below knows nothing of any message: it reads Kafka's JSON definitions and follows the rules of the protocol guide. So the bytes are
+independent of the C# definitions. Every value follows from its path (fnv1a of names and indexes), so that two fields that trade places are seen.
+
+Lines: "filled MESSAGE VERSION HEX" (- for no byte), every field set; "nulls MESSAGE VERSION HEX", the same with everything null that may be null; "empty MESSAGE
+VERSION HEX", nothing set; "default MESSAGE PATH VALUE", what a field is where a version lacks it.
+"""
+import json, re, struct, subprocess, sys, uuid
+
+MESSAGES = [  # name, newest version, API key or None for data
+    ("Produce", 11), ("Fetch", 12), ("ListOffsets", 7), ("Metadata", 12), ("OffsetCommit", 9), ("OffsetFetch", 9), ("FindCoordinator", 4),
+    ("JoinGroup", 9), ("Heartbeat", 4), ("LeaveGroup", 5), ("SyncGroup", 5), ("ApiVersions", 4), ("CreateTopics", 7), ("InitProducerId", 4)]
+DATA = [("clients", "ConsumerProtocolSubscription", 3), ("clients", "ConsumerProtocolAssignment", 3),
+        ("group-coordinator", "OffsetCommitKey", 1), ("group-coordinator", "OffsetCommitValue", 4),
+        ("group-coordinator", "GroupMetadataKey", 2), ("group-coordinator", "GroupMetadataValue", 4)]
+
+
+def load(checkout, module, name):
+    path = f"{module}/src/main/resources/common/message/{name}.json"
+    text = subprocess.run(["git", "-C", checkout, "show", f"HEAD:{path}"], check=True, capture_output=True, text=True).stdout
+    return json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.M))
+
+
+def inside(version, versions):
+    if versions in (None, "none"):
+        return False
+    low, _, high = versions.partition("-")
+    if versions.endswith("+"):
+        return version >= int(versions[:-1])
+    return int(low) <= version <= int(high or low)
+
+
+def fnv(path):
+    value = 0x811C9DC5
+    for byte in path.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value
+
+
+def varint(value):
+    out = b""
+    while value >= 0x80:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+class Encoder:
+    def __init__(self, definition, version, label):
+        self.version, self.filled, self.nulls = version, label != "empty", label != "filled"
+        self.flexible = inside(version, definition["flexibleVersions"])
+        self.structs = {s["name"]: s["fields"] for s in definition.get("commonStructs", [])}
+        self.fields = definition["fields"]
+
+    def message(self):
+        return self.struct(self.fields, "")
+
+    def struct(self, fields, path):
+        body, tags = b"", []
+        for field in fields:
+            if not inside(self.version, field["versions"]):
+                continue
+            name = f"{path}{field['name'][0].upper()}{field['name'][1:]}"
+            if inside(self.version, field.get("taggedVersions")):
+                if self.filled and not self.nulls:
+                    tags.append((field["tag"], self.value(field, name)))
+            else:
+                body += self.value(field, name)
+        if self.flexible:
+            body += varint(len(tags))
+            for tag, content in sorted(tags):
+                body += varint(tag) + varint(len(content)) + content
+        return body
+
+    def value(self, field, path):
+        kind = field["type"]
+        nullable = inside(self.version, field.get("nullableVersions"))
+        if kind.startswith("[]"):
+            if nullable and self.nulls or not self.filled:
+                return self.count(None if nullable else 0)
+            element = dict(field, type=kind[2:], nullableVersions=None)
+            return self.count(2) + b"".join(self.value(element, f"{path}.{index}") for index in range(2))
+        seed = fnv(path)
+        numbers = {"int8": (">b", seed & 0x7F | 1), "int16": (">h", seed & 0x7FFF | 1), "int32": (">i", seed & 0x7FFFFFFF | 1),
+                   "int64": (">q", (seed << 24) | 1), "bool": (">?", True)}
+        if kind in numbers:
+            layout, number = numbers[kind]
+            return struct.pack(layout, number if self.filled else 0)
+        if kind == "uuid":
+            return uuid.UUID(int=(seed << 90 | seed << 30) if self.filled else 0).bytes
+        if kind in ("string", "bytes", "records"):
+            if nullable and self.nulls or not self.filled:
+                return self.length(None if nullable else 0, kind)
+            # A letter of two bytes tells characters from bytes.
+            content = f"\u00e9{seed:x}".encode() if kind == "string" else struct.pack(">I", seed)
+            return self.length(len(content), kind) + content
+        fields = field.get("fields") or self.structs[kind]
+        return self.struct(fields, path + ".")
+
+    def count(self, count):
+        return varint(0 if count is None else count + 1) if self.flexible else struct.pack(">i", -1 if count is None else count)
+
+    def length(self, length, kind):
+        if self.flexible or kind != "string":
+            return self.count(length)
+        return struct.pack(">h", -1 if length is None else length)
+
+
+def defaults(fields, structs, path):
+    for field in fields:
+        name = f"{path}{field['name'][0].upper()}{field['name'][1:]}"
+        kind = field["type"]
+        nested = field.get("fields") or structs.get(kind.removeprefix("[]"))
+        if nested:
+            yield from defaults(nested, structs, name + ".")
+        elif not kind.startswith("[]") and kind not in ("uuid", "bytes", "records"):
+            blank = {"bool": "false", "string": ""}.get(kind, "0")
+            value = str(field.get("default", blank))
+            yield name, str(int(value, 16)) if value.startswith("0x") else f'"{value}"' if kind == "string" and value != "null" else value
+
+
+def main(checkout):
+    commit = subprocess.run(["git", "-C", checkout, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    print(f"# Generated by generate.py from the message definitions of apache/kafka at {commit}.")
+    sources = [(f"{name}{side}", load(checkout, "clients", f"{name}{side}"), range(newest + 1))
+               for name, newest in MESSAGES for side in ("Request", "Response")]
+    sources += [(name, load(checkout, module, name), range(newest + 1)) for module, name, newest in DATA]
+    for name, definition, versions in sources:
+        for version in versions:
+            if not inside(version, definition["validVersions"]):
+                continue
+            for label in ("filled", "nulls", "empty"):
+                print(label, name, version, Encoder(definition, version, label).message().hex() or "-")
+        structs = {s["name"]: s["fields"] for s in definition.get("commonStructs", [])}
+        for path, value in defaults(definition["fields"], structs, ""):
+            print("default", name, path, value)
+
+
+main(sys.argv[1])

@@ -1,0 +1,82 @@
+namespace Millrace.Kafka.Protocol.Tests;
+
+/// <summary>One message type with what is needed to read and write it without knowing its type.</summary>
+public sealed record KnownMessage(string Name, short MinVersion, short MaxVersion, short FirstFlexibleVersion, Func<IMessage> Create)
+{
+    public IEnumerable<short> Versions => Enumerable.Range(MinVersion, MaxVersion - MinVersion + 1).Select(version => (short)version);
+
+    public bool IsFlexible(short version) => version >= FirstFlexibleVersion;
+
+    public byte[] Write(IMessage message, short version)
+    {
+        var sizer = new MessageSizer(IsFlexible(version));
+        message.Describe(ref sizer, version);
+        var bytes = new byte[sizer.ByteCount];
+        var writer = new MessageWriter(bytes, IsFlexible(version));
+        message.Describe(ref writer, version);
+        return writer.Position == bytes.Length
+            ? bytes
+            : throw new InvalidOperationException($"{Name} version {version}: measured {bytes.Length} bytes, wrote {writer.Position}.");
+    }
+
+    public IMessage? TryRead(ReadOnlyMemory<byte> bytes, short version, out string? error)
+    {
+        var message = Create();
+        var reader = new MessageReader(bytes, IsFlexible(version));
+        message.Describe(ref reader, version);
+        reader.ExpectEnd();
+        error = reader.Failure;
+        return error is null ? message : null;
+    }
+
+    public IMessage Read(ReadOnlyMemory<byte> bytes, short version) =>
+        TryRead(bytes, version, out var error) ?? throw new InvalidOperationException($"{Name} version {version}: {error}");
+
+    public override string ToString() => Name;
+}
+
+/// <summary>Every message that the project defines.</summary>
+public static class KnownMessages
+{
+    public static IReadOnlyList<KnownMessage> All { get; } =
+    [
+        .. Api<ProduceRequest, ProduceResponse>(),
+        .. Api<FetchRequest, FetchResponse>(),
+        .. Api<ListOffsetsRequest, ListOffsetsResponse>(),
+        .. Api<MetadataRequest, MetadataResponse>(),
+        .. Api<OffsetCommitRequest, OffsetCommitResponse>(),
+        .. Api<OffsetFetchRequest, OffsetFetchResponse>(),
+        .. Api<FindCoordinatorRequest, FindCoordinatorResponse>(),
+        .. Api<JoinGroupRequest, JoinGroupResponse>(),
+        .. Api<HeartbeatRequest, HeartbeatResponse>(),
+        .. Api<LeaveGroupRequest, LeaveGroupResponse>(),
+        .. Api<SyncGroupRequest, SyncGroupResponse>(),
+        .. Api<ApiVersionsRequest, ApiVersionsResponse>(),
+        .. Api<CreateTopicsRequest, CreateTopicsResponse>(),
+        .. Api<InitProducerIdRequest, InitProducerIdResponse>(),
+        Data<ConsumerProtocolSubscription>(),
+        Data<ConsumerProtocolAssignment>(),
+        Data<OffsetCommitKey>(),
+        Data<OffsetCommitValue>(),
+        Data<GroupMetadataKey>(),
+        Data<GroupMetadataValue>(),
+    ];
+
+    public static KnownMessage Named(string name) => All.Single(message => string.Equals(message.Name, name, StringComparison.Ordinal));
+
+    private static KnownMessage[] Api<TRequest, TResponse>()
+        where TRequest : IRequest<TResponse>, new()
+        where TResponse : class, IMessage, new()
+    {
+        var api = TRequest.Api;
+        return
+        [
+            new(typeof(TRequest).Name, api.MinVersion, api.MaxVersion, api.FirstFlexibleVersion, static () => new TRequest()),
+            new(typeof(TResponse).Name, api.MinVersion, api.MaxVersion, api.FirstFlexibleVersion, static () => new TResponse()),
+        ];
+    }
+
+    private static KnownMessage Data<TData>()
+        where TData : IVersionedData, new() =>
+        new(typeof(TData).Name, TData.MinVersion, TData.MaxVersion, TData.FirstFlexibleVersion, static () => new TData());
+}
