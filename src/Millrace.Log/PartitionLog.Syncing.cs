@@ -1,5 +1,3 @@
-using Millrace.Kafka.Records;
-
 namespace Millrace.Log;
 
 /// <content>Syncing: begin under the lock, work without it, end under it again.</content>

@@ -1,5 +1,4 @@
 using System.Buffers;
-using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
 

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
 
