@@ -1,0 +1,58 @@
+using Millrace.Kafka;
+using Millrace.Kafka.Records;
+
+namespace Millrace;
+
+/// <summary>One record on its way through an endpoint. Its state is the sequencer's; everyone else only reads.</summary>
+internal sealed class Delivery(Sequencer sequencer, ConsumerRecord record, Lane? lane)
+{
+    public Sequencer Sequencer { get; } = sequencer;
+
+    public Offset Offset { get; } = record.Offset;
+
+    public int LeaderEpoch { get; } = record.LeaderEpoch;
+
+    /// <summary>
+    /// The record; null once it is completed, so that a window behind one stuck key holds offsets and not their bodies.
+    /// </summary>
+    public ConsumerRecord? Record { get; private set; } = record;
+
+    /// <summary>The queue of the record's key; null for a record without a key.</summary>
+    public Lane? Lane { get; } = lane;
+
+    public DeliveryState State { get; set; } = DeliveryState.Queued;
+
+    /// <summary>Which attempt is running or comes next, from 1.</summary>
+    public int Attempt { get; set; } = 1;
+
+    public void MarkCompleted()
+    {
+        State = DeliveryState.Completed;
+        Record = null;
+    }
+}
+
+internal enum DeliveryState
+{
+    /// <summary>Behind another record of its key.</summary>
+    Queued,
+
+    /// <summary>Next in its lane, waiting for a slot.</summary>
+    Ready,
+
+    /// <summary>With the handler: the only state that holds a slot.</summary>
+    Running,
+
+    /// <summary>Failed, and waiting for its next attempt at the head of its lane, without a slot.</summary>
+    Delayed,
+
+    Completed,
+}
+
+/// <summary>The records of one key that are not completed, in offset order; it exists while there are any.</summary>
+internal sealed class Lane(LaneKey key)
+{
+    public LaneKey Key { get; } = key;
+
+    public Queue<Delivery> Deliveries { get; } = new();
+}

@@ -1,0 +1,565 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka;
+using Millrace.Kafka.Records;
+
+namespace Millrace;
+
+/// <summary>
+/// Runs one endpoint: polls its consumer, feeds the scheduler, runs what the scheduler starts, and commits what it has
+/// done. All decisions are the scheduler's; this shell does the waiting.
+/// </summary>
+/// <remarks>
+/// <para>The scheduler, the flow of the consumer and the tokens are guarded by one lock, which is never held across an
+/// await, a handler or a cancellation.</para>
+/// <para>The poll gate keeps polling and rebalance callbacks apart. Without it, records that a poll has handed out could
+/// be taken in after their partition was revoked and assigned again, ahead of the committed offset that the new
+/// assignment starts from: the records between the two would be skipped.</para>
+/// </remarks>
+internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
+{
+    private const int MaxPollRecords = 500;
+    private static readonly TimeSpan s_errorPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_cancelledDrainTimeout = TimeSpan.FromSeconds(2);
+
+    private readonly EndpointDefinition _endpoint;
+    private readonly MessagingSettings _settings;
+    private readonly MessagePipeline _pipeline;
+    private readonly KafkaConsumer _consumer;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+
+    private readonly Lock _gate = new();
+    private readonly EndpointScheduler _scheduler;
+    private readonly Dictionary<Sequencer, Ownership> _ownerships = [];
+    private readonly long _started;
+    private readonly ITimer _retryTimer;
+    private TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private CancellationTokenSource? _poll;
+    private int _callbacksWaiting;
+    private bool _isDraining;
+
+    private readonly SemaphoreSlim _pollGate = new(1, 1);
+    private readonly SemaphoreSlim _commitGate = new(1, 1);
+    private readonly SemaphoreSlim _commitWanted = new(0, 1);
+    private readonly CancellationTokenSource _stopping = new();
+    private Task _polling = Task.CompletedTask;
+    private Task _committing = Task.CompletedTask;
+    private bool _isStopped;
+
+    public EndpointRunner(
+        EndpointDefinition endpoint, MessagingSettings settings, MessagePipeline pipeline, KafkaConsumer consumer, TimeProvider time, ILogger logger)
+    {
+        _endpoint = endpoint;
+        _settings = settings;
+        _pipeline = pipeline;
+        _consumer = consumer;
+        _time = time;
+        _logger = logger;
+        _started = time.GetTimestamp();
+        _scheduler = new EndpointScheduler(endpoint.MaxConcurrency, settings.MaxQueuedMessages, settings.MaxWindowMessages);
+        _retryTimer = time.CreateTimer(static state => ((EndpointRunner)state!).OnRetryDue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    private TimeSpan Now => _time.GetElapsedTime(_started);
+
+    private bool CommitsBeforeHandling => _endpoint.Delivery == DeliveryMode.AtMostOnce;
+
+    /// <summary>Starts joining the group and polling, in the background.</summary>
+    public void Start()
+    {
+        // The loops outlive the call that starts them, and must not carry its activity into every message.
+        using (ExecutionContext.SuppressFlow())
+        {
+            _polling = Task.Run(RunAsync);
+            _committing = CommitsBeforeHandling ? Task.CompletedTask : Task.Run(CommitLoopAsync);
+        }
+
+        LogMessages.EndpointStarted(_logger, _endpoint.Name, string.Join(", ", _endpoint.Topics), _endpoint.MaxConcurrency);
+    }
+
+    /// <summary>
+    /// Takes nothing more in, lets running handlers end (cancelled when the time for that is over), commits what is done
+    /// and leaves the group.
+    /// </summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        if (_isStopped) return;
+        _isStopped = true;
+        await _stopping.CancelAsync();
+        await _polling;
+        await _committing;
+
+        List<Sequencer> leaving;
+        lock (_gate) leaving = [.. _scheduler.Sequencers];
+        await DrainAsync(leaving, cancelsAtOnce: false, cancellationToken);
+        await CommitAsync(leaving, CancellationToken.None);
+        await ReleaseAsync(leaving);
+        await _consumer.DisposeAsync();
+        LogMessages.EndpointStopped(_logger, _endpoint.Name);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync(new CancellationToken(canceled: true));
+        await _retryTimer.DisposeAsync();
+        _stopping.Dispose();
+        _pollGate.Dispose();
+        _commitGate.Dispose();
+        _commitWanted.Dispose();
+    }
+
+    public async ValueTask OnAssignedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
+    {
+        await EnterPollGateAsync(cancellationToken);
+        try
+        {
+            lock (_gate)
+            {
+                foreach (TopicPartition partition in partitions)
+                {
+                    if (_scheduler.TryGet(partition, out _)) continue;
+                    _ownerships.Add(_scheduler.Add(partition), new Ownership());
+                }
+            }
+
+            LogMessages.Assigned(_logger, _endpoint.Name, partitions.Count);
+        }
+        finally
+        {
+            _pollGate.Release();
+        }
+    }
+
+    public async ValueTask OnRevokedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
+    {
+        await EnterPollGateAsync(cancellationToken);
+        try
+        {
+            List<Sequencer> leaving = Find(partitions);
+            await DrainAsync(leaving, cancelsAtOnce: true, cancellationToken);
+            await CommitAsync(leaving, cancellationToken);
+            await ReleaseAsync(leaving);
+            LogMessages.Revoked(_logger, _endpoint.Name, partitions.Count);
+        }
+        finally
+        {
+            _pollGate.Release();
+        }
+    }
+
+    public async ValueTask OnLostAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
+    {
+        await EnterPollGateAsync(cancellationToken);
+        try
+        {
+            // Neither waited for nor committed: the partitions may have another owner by now.
+            List<Sequencer> leaving = Find(partitions);
+            lock (_gate) leaving.ForEach(sequencer => sequencer.Close());
+            await ReleaseAsync(leaving);
+            LogMessages.Lost(_logger, _endpoint.Name, partitions.Count);
+        }
+        finally
+        {
+            _pollGate.Release();
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        CancellationToken stopping = _stopping.Token;
+        bool isSubscribed = false;
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                if (!isSubscribed) await _consumer.SubscribeAsync(_endpoint.Topics, this, stopping);
+                isSubscribed = true;
+                await PollAsync(stopping);
+            }
+            catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+            {
+                return;
+            }
+#pragma warning disable CA1031 // Whatever fails, the endpoint goes on trying: an endpoint that gives up loses messages silently.
+            catch (Exception failure)
+#pragma warning restore CA1031
+            {
+                LogMessages.PollFailed(_logger, failure, _endpoint.Name, failure.Message);
+                await PauseAsync(s_errorPause, stopping);
+            }
+        }
+    }
+
+    private async Task PollAsync(CancellationToken stopping)
+    {
+        await _pollGate.WaitAsync(stopping);
+        using CancellationTokenSource poll = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        try
+        {
+            lock (_gate)
+            {
+                // A callback that announced itself before this line finds no poll to cancel: then there is nothing to poll.
+                if (_callbacksWaiting > 0) return;
+                _poll = poll;
+            }
+
+            int maxRecords = CommitsBeforeHandling ? Math.Min(_endpoint.MaxConcurrency, MaxPollRecords) : MaxPollRecords;
+            IReadOnlyList<ConsumerRecord> records = await _consumer.PollAsync(maxRecords, poll.Token);
+            if (CommitsBeforeHandling) await CommitBeforeHandlingAsync(records, poll.Token);
+            TakeIn(records);
+        }
+        catch (OperationCanceledException) when (poll.IsCancellationRequested && !stopping.IsCancellationRequested)
+        {
+            // A rebalance callback wants the gate.
+        }
+        finally
+        {
+            lock (_gate) _poll = null;
+            _pollGate.Release();
+        }
+    }
+
+    private async Task EnterPollGateAsync(CancellationToken cancellationToken)
+    {
+        CancellationTokenSource? poll;
+        lock (_gate)
+        {
+            _callbacksWaiting++;
+            poll = _poll;
+        }
+
+        try
+        {
+            // The poll loop disposes its source only after it has taken it back under the lock and left the gate; a source
+            // that is disposed meanwhile belongs to a poll that has ended by itself.
+            try
+            {
+                if (poll is not null) await poll.CancelAsync();
+            }
+            catch (ObjectDisposedException)
+            {
+                LogMessages.PollEndedByItself(_logger, _endpoint.Name);
+            }
+
+            await _pollGate.WaitAsync(cancellationToken);
+        }
+        finally
+        {
+            lock (_gate) _callbacksWaiting--;
+        }
+    }
+
+    private void TakeIn(IReadOnlyList<ConsumerRecord> records)
+    {
+        foreach (IGrouping<TopicPartition, ConsumerRecord> partition in records.GroupBy(record => record.TopicPartition))
+            Diagnostics.RecordConsumed(_endpoint.Name, partition.Key.Topic, partition.Count());
+
+        List<Delivery> started = [];
+        lock (_gate)
+        {
+            foreach (ConsumerRecord record in records) _scheduler.Enqueue(record);
+            foreach (TopicPartition partition in records.Select(record => record.TopicPartition).Distinct()) UpdateFlow(partition);
+            while (_scheduler.TryStart(out Delivery? delivery)) started.Add(delivery);
+        }
+
+        Launch(started);
+    }
+
+    private void Launch(List<Delivery> deliveries)
+    {
+        foreach (Delivery delivery in deliveries) _ = Task.Run(() => WorkAsync(delivery));
+    }
+
+    /// <summary>Holds one slot: handles a record, and then whatever is next.</summary>
+    private async Task WorkAsync(Delivery? delivery)
+    {
+        try
+        {
+            while (delivery is not null) delivery = Finish(delivery, await HandleAsync(delivery));
+        }
+#pragma warning disable CA1031 // A worker's failure is a bug in Millrace, and must not pass unseen.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            LogMessages.WorkerFailed(_logger, failure, _endpoint.Name);
+        }
+    }
+
+    private async Task<DeliveryOutcome> HandleAsync(Delivery delivery)
+    {
+        Ownership? ownership;
+        ConsumerRecord? record;
+        int attempt;
+        lock (_gate)
+        {
+            ownership = _ownerships.GetValueOrDefault(delivery.Sequencer);
+            (record, attempt) = (delivery.Record, delivery.Attempt);
+        }
+
+        // Its partition may have left between the start and here.
+        if (ownership is null || ownership.Leaving.IsCancellationRequested) return DeliveryOutcome.Abandoned;
+        return await _pipeline.HandleAsync(record!, attempt, ownership);
+    }
+
+    private Delivery? Finish(Delivery delivery, DeliveryOutcome outcome)
+    {
+        List<Delivery> started = [];
+        TaskCompletionSource? finished = null;
+        lock (_gate)
+        {
+            _scheduler.Finish(delivery, outcome, Now);
+            UpdateFlow(delivery.Sequencer.TopicPartition);
+            while (_scheduler.TryStart(out Delivery? next)) started.Add(next);
+            if (outcome is DeliveryOutcome.RetryAfter) SetRetryTimer();
+            if (outcome is DeliveryOutcome.Complete && _commitWanted.CurrentCount == 0 && delivery.Sequencer.CommitDue() is not null) _commitWanted.Release();
+            if (_isDraining)
+            {
+                finished = _finished;
+                _finished = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            }
+        }
+
+        finished?.SetResult();
+        if (started.Count == 0) return null;
+        Launch(started[1..]);
+        return started[0];
+    }
+
+    private void OnRetryDue()
+    {
+        List<Delivery> started = [];
+        lock (_gate)
+        {
+            _scheduler.Advance(Now);
+            while (_scheduler.TryStart(out Delivery? delivery)) started.Add(delivery);
+            SetRetryTimer();
+        }
+
+        Launch(started);
+    }
+
+    // Under the lock.
+    private void SetRetryTimer()
+    {
+        if (_scheduler.NextDue is not { } due) return;
+        TimeSpan delay = due - Now;
+        _retryTimer.Change(delay > TimeSpan.Zero ? delay : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+    }
+
+    // Under the lock, so that the consumer hears pause and resume in the order in which they were decided.
+    private void UpdateFlow(TopicPartition partition)
+    {
+        switch (_scheduler.UpdateFlow(partition))
+        {
+            case FlowChange.Pause:
+                LogMessages.Paused(_logger, _endpoint.Name, partition);
+                _consumer.Pause([partition]);
+                break;
+            case FlowChange.Resume:
+                LogMessages.Resumed(_logger, _endpoint.Name, partition);
+                _consumer.Resume([partition]);
+                break;
+        }
+    }
+
+    private List<Sequencer> Find(IReadOnlyCollection<TopicPartition> partitions)
+    {
+        List<Sequencer> found = [];
+        lock (_gate)
+        {
+            foreach (TopicPartition partition in partitions)
+            {
+                if (_scheduler.TryGet(partition, out Sequencer? sequencer)) found.Add(sequencer);
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>Starts nothing more, and lets what runs end: told to at once, or only when the time for it is over.</summary>
+    private async Task DrainAsync(List<Sequencer> leaving, bool cancelsAtOnce, CancellationToken cancellationToken)
+    {
+        lock (_gate) _isDraining = true;
+        // At most once, what is queued is committed: it is handled now or never.
+        if (CommitsBeforeHandling) await WaitAsync(() => leaving.TrueForAll(sequencer => sequencer.IncompleteCount == 0), _settings.DrainTimeout, cancellationToken);
+        lock (_gate) leaving.ForEach(sequencer => sequencer.Close());
+
+        bool HasEnded() => leaving.TrueForAll(sequencer => sequencer.RunningCount == 0);
+        if (!cancelsAtOnce && await WaitAsync(HasEnded, _settings.DrainTimeout, cancellationToken)) return;
+        await TellAsync(leaving, ownership => ownership.LeaveAsync());
+        if (!await WaitAsync(HasEnded, cancelsAtOnce ? _settings.DrainTimeout : s_cancelledDrainTimeout, cancelsAtOnce ? cancellationToken : CancellationToken.None))
+            LogMessages.HandlersLeftRunning(_logger, _endpoint.Name, leaving.Sum(sequencer => sequencer.RunningCount));
+    }
+
+    private async Task TellAsync(List<Sequencer> sequencers, Func<Ownership, Task> tell)
+    {
+        List<Ownership> ownerships;
+        lock (_gate) ownerships = [.. sequencers.Select(sequencer => _ownerships.GetValueOrDefault(sequencer)).OfType<Ownership>()];
+        foreach (Ownership ownership in ownerships)
+        {
+            try
+            {
+                await tell(ownership);
+            }
+            catch (AggregateException failure)
+            {
+                // What a handler registered on the token failed; the others are told all the same.
+                LogMessages.CancellationFailed(_logger, failure, _endpoint.Name);
+            }
+        }
+    }
+
+    /// <summary>Waits until a condition on the scheduler holds; false when the time for that is over first.</summary>
+    private async Task<bool> WaitAsync(Func<bool> condition, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        using CancellationTokenSource deadline = new(timeout, _time);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        while (true)
+        {
+            Task finished;
+            lock (_gate)
+            {
+                if (condition()) return true;
+                finished = _finished.Task;
+            }
+
+            try
+            {
+                await finished.WaitAsync(either.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                lock (_gate) return condition();
+            }
+        }
+    }
+
+    /// <summary>Drops partitions: from here on neither their offsets nor their handlers' messages are written.</summary>
+    private async Task ReleaseAsync(List<Sequencer> sequencers)
+    {
+        await TellAsync(sequencers, ownership => ownership.GoAsync());
+        lock (_gate)
+        {
+            _isDraining = false;
+            foreach (Sequencer sequencer in sequencers)
+            {
+                _scheduler.Remove(sequencer.TopicPartition);
+                _ownerships.Remove(sequencer);
+            }
+        }
+    }
+
+    private async Task CommitLoopAsync()
+    {
+        CancellationToken stopping = _stopping.Token;
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await _commitWanted.WaitAsync(stopping);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+
+            await CommitAsync(sequencers: null, stopping);
+            await PauseAsync(_settings.CommitInterval, stopping);
+        }
+    }
+
+    /// <summary>Commits the floors that have risen, of all partitions or of these.</summary>
+    private async Task CommitAsync(List<Sequencer>? sequencers, CancellationToken cancellationToken)
+    {
+        // At most once, the commit came before the handler.
+        if (CommitsBeforeHandling) return;
+        try
+        {
+            // One commit at a time: an older one must not overtake a newer one.
+            await _commitGate.WaitAsync(cancellationToken);
+            try
+            {
+                List<TopicPartitionOffset> offsets;
+                lock (_gate)
+                {
+                    offsets = sequencers is null
+                        ? _scheduler.CommitsDue()
+                        : [.. sequencers.Select(sequencer => sequencer.CommitDue()).OfType<TopicPartitionOffset>()];
+                }
+
+                if (offsets.Count == 0) return;
+                await _consumer.CommitAsync(offsets, cancellationToken);
+                MarkCommitted(offsets);
+            }
+            finally
+            {
+                _commitGate.Release();
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // The floors stay uncommitted here; stopping commits them once more.
+            LogMessages.CommitCancelled(_logger, _endpoint.Name);
+        }
+        catch (KafkaGroupFencedException failure)
+        {
+            LogMessages.CommitFenced(_logger, _endpoint.Name, failure.Message);
+        }
+        catch (Exception failure) when (failure is KafkaException or ObjectDisposedException)
+        {
+            LogMessages.CommitFailed(_logger, failure, _endpoint.Name, failure.Message);
+            lock (_gate)
+            {
+                if (_commitWanted.CurrentCount == 0) _commitWanted.Release();
+            }
+        }
+    }
+
+    private void MarkCommitted(List<TopicPartitionOffset> offsets)
+    {
+        lock (_gate)
+        {
+            foreach (TopicPartitionOffset offset in offsets)
+            {
+                // A partition that came back meanwhile has a sequencer of its own, which knows nothing of this commit.
+                if (_scheduler.TryGet(offset.TopicPartition, out Sequencer? sequencer) && sequencer.Floor >= offset.Offset)
+                    sequencer.MarkCommitted(offset.Offset);
+            }
+        }
+    }
+
+    private async Task CommitBeforeHandlingAsync(IReadOnlyList<ConsumerRecord> records, CancellationToken cancellationToken)
+    {
+        List<TopicPartitionOffset> offsets =
+        [
+            .. records.GroupBy(record => record.TopicPartition)
+                .Select(partition => new TopicPartitionOffset(partition.Key, partition.Last().Offset.Next, partition.Last().LeaderEpoch)),
+        ];
+        while (true)
+        {
+            try
+            {
+                await _consumer.CommitAsync(offsets, cancellationToken);
+                return;
+            }
+            catch (KafkaException failure) when (failure is not KafkaGroupFencedException)
+            {
+                // Not handled before the commit is certain: handling first could handle twice.
+                LogMessages.CommitFailed(_logger, failure, _endpoint.Name, failure.Message);
+                await Task.Delay(s_errorPause, _time, cancellationToken);
+            }
+        }
+    }
+
+    private async Task PauseAsync(TimeSpan pause, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await Task.Delay(pause, _time, cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            // The caller's loop sees the token.
+        }
+    }
+}

@@ -1,0 +1,104 @@
+using System.Security.Cryptography;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Millrace.Kafka;
+
+namespace Millrace;
+
+/// <summary>
+/// Brings messaging up and down with the host: log, topics, producer, endpoints; and down in reverse.
+/// </summary>
+/// <remarks>
+/// The log and the bus are up before any hosted service starts (StartingAsync), so that every one may publish wherever it
+/// stands in the registration; they go down after every one has stopped (StoppedAsync). Handlers run in between.
+/// </remarks>
+internal sealed class MessagingService(
+    MillraceBuilder builder, MessagePublisher publisher, IOptions<MessagingOptions> options, IHostEnvironment environment,
+    IServiceProvider services, IServiceScopeFactory scopes, TimeProvider time, ILoggerFactory loggers) : IHostedLifecycleService, IAsyncDisposable
+{
+    private readonly ILogger _logger = loggers.CreateLogger("Millrace.Messaging");
+    private readonly List<EndpointRunner> _endpoints = [];
+    private LogConnection? _connection;
+    private KafkaClient? _client;
+    private KafkaProducer? _producer;
+
+    public async Task StartingAsync(CancellationToken cancellationToken)
+    {
+        List<string> problems = [];
+        MessagingSettings settings = MessagingSettings.Read(options.Value, environment.ApplicationName, problems);
+        if (builder.LogConnector is null)
+            problems.Add("Millrace has no log to work on. Call millrace.UseEmbedded(options => options.DataDirectory = \"data\"), or millrace.UseKafka(\"host:9092\").");
+        MessageRegistry registry = new();
+        Topology topology = Topology.Build(registry, builder.Endpoints, builder.CommandsHandledElsewhere, problems);
+
+        _connection = await builder.LogConnector!(services, cancellationToken);
+        _client = new KafkaClient(_connection.Client, time, loggers);
+        TopicCreator topics = new(_client.Admin, settings.TopicPartitionCount, _logger);
+        await topics.EnsureAsync([.. topology.Topics], cancellationToken);
+
+        // No linger: whoever publishes waits for the acknowledgement, and many at once share a batch by themselves.
+        _producer = _client.CreateProducer(new ProducerOptions { Acks = Acks.All, Linger = TimeSpan.Zero });
+        int seed = settings.RandomSeed ?? RandomNumberGenerator.GetInt32(int.MaxValue);
+        MessageIdSource ids = new(time, settings.RandomSeed is null ? null : new Random(seed));
+        MessageWriter writer = new(registry, topology, _connection.IsEmbedded, settings, time, ids, _producer, topics);
+        RetryBackoff backoff = new(settings.RetryDelay, settings.MaxRetryDelay, new Random(seed));
+        foreach (EndpointDefinition endpoint in topology.Endpoints)
+        {
+            MessagePipeline pipeline = new(endpoint, topology, settings, publisher, writer, backoff, scopes, time, _logger);
+            KafkaConsumer consumer = _client.CreateConsumer(new ConsumerOptions { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest });
+            _endpoints.Add(new EndpointRunner(endpoint, settings, pipeline, consumer, time, _logger));
+        }
+
+        publisher.Start(writer);
+        LogMessages.Connected(
+            _logger, settings.ApplicationName, _connection.IsEmbedded ? "its embedded log" : _connection.Client.BootstrapServers, _endpoints.Count);
+    }
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        foreach (EndpointRunner endpoint in _endpoints) endpoint.Start();
+        return Task.CompletedTask;
+    }
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StopAsync(CancellationToken cancellationToken) =>
+        StopStepAsync("stopping the endpoints", () => Task.WhenAll(_endpoints.Select(endpoint => endpoint.StopAsync(cancellationToken))));
+
+    public async Task StoppedAsync(CancellationToken cancellationToken)
+    {
+        publisher.Stop();
+        if (_producer is not null) await StopStepAsync("flushing the producer", () => _producer.DisposeAsync().AsTask());
+        _producer = null;
+        if (_client is not null) await StopStepAsync("closing the client", () => _client.DisposeAsync().AsTask());
+        _client = null;
+        if (_connection is not null) await StopStepAsync("stopping the log", () => _connection.StopAsync(cancellationToken));
+        _connection = null;
+    }
+
+    /// <summary>What a host that did not stop, or did not start, leaves behind.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        foreach (EndpointRunner endpoint in _endpoints) await StopStepAsync("disposing an endpoint", () => endpoint.DisposeAsync().AsTask());
+        _endpoints.Clear();
+        await StoppedAsync(CancellationToken.None);
+    }
+
+    private async Task StopStepAsync(string step, Func<Task> stop)
+    {
+        try
+        {
+            await stop();
+        }
+#pragma warning disable CA1031 // What fails to stop must not keep the rest from stopping.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            LogMessages.StopFailed(_logger, failure, step);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Millrace.Kafka;
+
+namespace Millrace;
+
+/// <summary>What an application says about its messaging: which log, which endpoints, which options.</summary>
+/// <remarks>Everything is checked when the host starts; then one exception lists all that is wrong.</remarks>
+public sealed class MillraceBuilder
+{
+    private readonly List<EndpointBuilder> _endpoints = [];
+    private readonly List<Type> _handledElsewhere = [];
+
+    private MillraceBuilder(IServiceCollection services) => Services = services;
+
+    /// <summary>The application's services.</summary>
+    public IServiceCollection Services { get; }
+
+    internal LogConnector? LogConnector { get; private set; }
+
+    internal IReadOnlyCollection<EndpointBuilder> Endpoints => _endpoints;
+
+    internal IReadOnlyCollection<Type> CommandsHandledElsewhere => _handledElsewhere;
+
+    /// <summary>
+    /// Adds messaging to a host's services, or finds what was added before: modules of one application may each add theirs.
+    /// </summary>
+    /// <param name="services">The services.</param>
+    public static MillraceBuilder AddTo(IServiceCollection services)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        if (services.FirstOrDefault(service => service.ServiceType == typeof(MillraceBuilder))?.ImplementationInstance is MillraceBuilder added)
+            return added;
+
+        MillraceBuilder builder = new(services);
+        services.AddOptions<MessagingOptions>();
+        services.AddSingleton(builder);
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton<MessagePublisher>();
+        services.AddSingleton<IMessageBus, MessageBus>();
+        services.AddSingleton<MessagingService>();
+        services.AddSingleton<IHostedService>(provider => provider.GetRequiredService<MessagingService>());
+        return builder;
+    }
+
+    /// <summary>Adds an endpoint: a consumer group of this name, with its handlers.</summary>
+    /// <param name="name">Letters, digits, <c>.</c>, <c>-</c> and <c>_</c>. It is stored in the log: keep it.</param>
+    /// <param name="configure">Adds handlers and sets options.</param>
+    /// <returns>This builder.</returns>
+    public MillraceBuilder AddEndpoint(string name, Action<EndpointBuilder> configure)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(configure);
+        EndpointBuilder endpoint = new(name, Services);
+        configure(endpoint);
+        _endpoints.Add(endpoint);
+        return this;
+    }
+
+    /// <summary>Declares that another application handles a command, so that it may be sent from here.</summary>
+    /// <typeparam name="TCommand">The command.</typeparam>
+    /// <returns>This builder.</returns>
+    public MillraceBuilder HandledElsewhere<TCommand>()
+        where TCommand : notnull
+    {
+        _handledElsewhere.Add(typeof(TCommand));
+        return this;
+    }
+
+    /// <summary>Sets options of all messaging.</summary>
+    /// <param name="configure">Sets them; called when the host starts.</param>
+    /// <returns>This builder.</returns>
+    public MillraceBuilder Configure(Action<MessagingOptions> configure)
+    {
+        Services.Configure(configure);
+        return this;
+    }
+
+    /// <summary>Works on an Apache Kafka cluster, or on anything that speaks its protocol.</summary>
+    /// <param name="bootstrapServers">One or more <c>host:port</c>, separated by commas.</param>
+    /// <param name="configure">Sets further options of the client; null for the defaults.</param>
+    /// <returns>This builder.</returns>
+    public MillraceBuilder UseKafka(string bootstrapServers, Action<KafkaClientOptions>? configure = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(bootstrapServers);
+        return UseLog((_, _) =>
+        {
+            KafkaClientOptions options = new() { BootstrapServers = bootstrapServers };
+            configure?.Invoke(options);
+            return Task.FromResult(new LogConnection(options));
+        });
+    }
+
+    /// <summary>Works on a log that the caller brings up. The last call counts.</summary>
+    /// <param name="connector">Brings the log up and says how to reach it.</param>
+    /// <returns>This builder.</returns>
+    public MillraceBuilder UseLog(LogConnector connector)
+    {
+        ArgumentNullException.ThrowIfNull(connector);
+        LogConnector = connector;
+        return this;
+    }
+}

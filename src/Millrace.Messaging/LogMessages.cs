@@ -1,0 +1,81 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Records;
+
+namespace Millrace;
+
+internal static partial class LogMessages
+{
+    [LoggerMessage(4000, LogLevel.Information, "{Application} is connected to {Log}; {EndpointCount} endpoints.")]
+    public static partial void Connected(ILogger logger, string application, string log, int endpointCount);
+
+    [LoggerMessage(4001, LogLevel.Information, "Created the topic {Topic} with {PartitionCount} partitions.")]
+    public static partial void TopicCreated(ILogger logger, string topic, int partitionCount);
+
+    [LoggerMessage(4002, LogLevel.Error, "The host stops, and {Step} failed. The rest is stopped all the same.")]
+    public static partial void StopFailed(ILogger logger, Exception failure, string step);
+
+    [LoggerMessage(4100, LogLevel.Information, "The endpoint '{Endpoint}' handles {Topics}, up to {MaxConcurrency} messages at once.")]
+    public static partial void EndpointStarted(ILogger logger, string endpoint, string topics, int maxConcurrency);
+
+    [LoggerMessage(4101, LogLevel.Information, "The endpoint '{Endpoint}' has stopped.")]
+    public static partial void EndpointStopped(ILogger logger, string endpoint);
+
+    [LoggerMessage(4102, LogLevel.Information, "The endpoint '{Endpoint}' now owns {PartitionCount} partitions.")]
+    public static partial void Assigned(ILogger logger, string endpoint, int partitionCount);
+
+    [LoggerMessage(4103, LogLevel.Information, "The endpoint '{Endpoint}' gave up {PartitionCount} partitions.")]
+    public static partial void Revoked(ILogger logger, string endpoint, int partitionCount);
+
+    [LoggerMessage(4104, LogLevel.Warning, "The endpoint '{Endpoint}' lost {PartitionCount} partitions: the group did not hear of it in time. What was under way there is handled again by the next owner.")]
+    public static partial void Lost(ILogger logger, string endpoint, int partitionCount);
+
+    [LoggerMessage(4105, LogLevel.Error, "The endpoint '{Endpoint}' cannot read from the log: {Problem} It tries again.")]
+    public static partial void PollFailed(ILogger logger, Exception failure, string endpoint, string problem);
+
+    [LoggerMessage(4106, LogLevel.Debug, "The endpoint '{Endpoint}' pauses {Partition}: enough of its messages are in memory.")]
+    public static partial void Paused(ILogger logger, string endpoint, TopicPartition partition);
+
+    [LoggerMessage(4107, LogLevel.Debug, "The endpoint '{Endpoint}' resumes {Partition}.")]
+    public static partial void Resumed(ILogger logger, string endpoint, TopicPartition partition);
+
+    [LoggerMessage(4108, LogLevel.Warning, "The endpoint '{Endpoint}' leaves {HandlerCount} handlers running that did not end in time. Their messages are handled again by the next owner; let handlers end when their token is cancelled.")]
+    public static partial void HandlersLeftRunning(ILogger logger, string endpoint, int handlerCount);
+
+    [LoggerMessage(4109, LogLevel.Error, "A callback that a handler of the endpoint '{Endpoint}' registered on its token failed.")]
+    public static partial void CancellationFailed(ILogger logger, Exception failure, string endpoint);
+
+    [LoggerMessage(4110, LogLevel.Critical, "A worker of the endpoint '{Endpoint}' failed inside Millrace. This is a bug: please report it with this trace.")]
+    public static partial void WorkerFailed(ILogger logger, Exception failure, string endpoint);
+
+    [LoggerMessage(4111, LogLevel.Trace, "A poll of the endpoint '{Endpoint}' ended by itself before a rebalance could interrupt it.")]
+    public static partial void PollEndedByItself(ILogger logger, string endpoint);
+
+    [LoggerMessage(4200, LogLevel.Debug, "A commit of the endpoint '{Endpoint}' was cut short because it stops.")]
+    public static partial void CommitCancelled(ILogger logger, string endpoint);
+
+    [LoggerMessage(4201, LogLevel.Information, "A commit of the endpoint '{Endpoint}' was refused, since its group is rebalancing: {Problem}")]
+    public static partial void CommitFenced(ILogger logger, string endpoint, string problem);
+
+    [LoggerMessage(4202, LogLevel.Warning, "A commit of the endpoint '{Endpoint}' failed and is tried again: {Problem}")]
+    public static partial void CommitFailed(ILogger logger, Exception failure, string endpoint, string problem);
+
+    [LoggerMessage(4300, LogLevel.Warning, "{Type} {MessageId} failed at the endpoint '{Endpoint}' ({Partition} @ {Offset}), attempt {Attempt}. It is tried again in {Delay}; its key waits, others go on.")]
+    public static partial void WillRetry(
+        ILogger logger, Exception failure, string? type, string messageId, string endpoint, TopicPartition partition, long offset, int attempt, TimeSpan delay);
+
+    [LoggerMessage(4301, LogLevel.Error, "The endpoint '{Endpoint}' cannot handle a message: {Problem} Attempt {Attempt}; it is tried again in {Delay}, and its key waits.")]
+    public static partial void Unreadable(ILogger logger, Exception failure, string endpoint, string problem, int attempt, TimeSpan delay);
+
+    [LoggerMessage(4302, LogLevel.Error, "{Type} {MessageId} failed at the endpoint '{Endpoint}' ({Partition} @ {Offset}) and is given up: the endpoint delivers at most once.")]
+    public static partial void GivenUp(
+        ILogger logger, Exception failure, string? type, string messageId, string endpoint, TopicPartition partition, long offset);
+
+    [LoggerMessage(4303, LogLevel.Debug, "The endpoint '{Endpoint}' abandoned {Partition} @ {Offset}: its partition leaves.")]
+    public static partial void Abandoned(ILogger logger, string endpoint, TopicPartition partition, long offset);
+
+    [LoggerMessage(4304, LogLevel.Information, "{Type} {MessageId} was refused by the endpoint '{Endpoint}': {Reason}.")]
+    public static partial void Refused(ILogger logger, string type, string messageId, string endpoint, string reason);
+
+    [LoggerMessage(4305, LogLevel.Warning, "The endpoint '{Endpoint}' skipped {Partition} @ {Offset}: it has no ce_type header, so it is no event of this application.")]
+    public static partial void UntypedSkipped(ILogger logger, string endpoint, TopicPartition partition, long offset);
+}
