@@ -1,0 +1,129 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>CreateTopics (key 19, versions 0-7): creates topics, or only checks whether they could be.</summary>
+internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopicsRequest, CreateTopicsResponse>
+{
+    private const short BrokerDefault = -1;
+    private const short ReplicationFactor = 1;
+
+    protected override ValueTask<CreateTopicsResponse?> HandleAsync(CreateTopicsRequest request, RequestContext context)
+    {
+        HashSet<string> twice = [.. request.Topics.GroupBy(topic => topic.Name).Where(named => named.Count() > 1).Select(named => named.Key)];
+        long begun = services.Time.GetTimestamp();
+        var results = new List<CreatableTopicResult>(request.Topics.Count);
+        foreach (CreatableTopic topic in request.Topics)
+        {
+            // Each topic is on the disk when its turn is over, so a deadline can only pass between two of them.
+            if (results.Count > 0 && services.Time.GetElapsedTime(begun).TotalMilliseconds > request.TimeoutMilliseconds)
+            {
+                results.Add(Refused(topic, ErrorCode.RequestTimedOut, "The topics before this one took all of the request's time. It is not created."));
+            }
+            else if (twice.Contains(topic.Name))
+            {
+                results.Add(Refused(topic, ErrorCode.InvalidRequest, $"Topic {topic.Name} stands more than once in this request."));
+            }
+            else
+            {
+                results.Add(Handle(topic, request.ValidateOnly));
+            }
+        }
+
+        return new ValueTask<CreateTopicsResponse?>(new CreateTopicsResponse { Topics = results });
+    }
+
+    private CreatableTopicResult Handle(CreatableTopic topic, bool validateOnly)
+    {
+        if (TopicName.IsInternal(topic.Name) && services.Topics.Find(topic.Name) is null)
+        {
+            return Refused(topic, ErrorCode.InvalidTopic, $"Topic {topic.Name} is the broker's own: it is created when it is first needed.");
+        }
+
+        if (Layout(topic, out int partitionCount) is { } refusal)
+        {
+            return refusal;
+        }
+
+        foreach (CreatableTopicConfig setting in topic.Configs)
+        {
+            if (TopicSettings.Fault(setting.Name, setting.Value) is { } fault)
+            {
+                return Refused(topic, ErrorCode.InvalidConfig, fault);
+            }
+        }
+
+        if (validateOnly)
+        {
+            return services.Topics.Check(topic.Name, partitionCount) is { } invalid
+                ? Refused(topic, invalid.Error, invalid.Message)
+                : Accepted(topic, Guid.Empty, partitionCount);
+        }
+
+        return services.Topics.Create(topic.Name, partitionCount) switch
+        {
+            TopicCreation.Created created => Accepted(topic, created.Topic.Id, partitionCount),
+            TopicCreation.Refused refused => Refused(topic, refused.Error, refused.Message),
+            _ => Refused(topic, ErrorCode.UnknownServerError, "The creation has an outcome that nobody has thought of."),
+        };
+    }
+
+    /// <summary>How many partitions are asked for, as a count or as a list of assignments; or why that cannot be.</summary>
+    private CreatableTopicResult? Layout(CreatableTopic topic, out int partitionCount)
+    {
+        partitionCount = topic.PartitionCount == BrokerDefault ? services.Configuration.DefaultPartitionCount : topic.PartitionCount;
+        if (topic.Assignments.Count == 0)
+        {
+            return topic.ReplicationFactor is BrokerDefault or ReplicationFactor
+                ? null
+                : Refused(
+                    topic,
+                    ErrorCode.InvalidReplicationFactor,
+                    $"Topic {topic.Name} was asked for with a replication factor of {topic.ReplicationFactor}; this broker is a single node. Ask for 1, or -1 for the default.");
+        }
+
+        if (topic.PartitionCount != BrokerDefault || topic.ReplicationFactor != BrokerDefault)
+        {
+            return Refused(topic, ErrorCode.InvalidRequest, "Give assignments, or a partition count and a replication factor (which are then -1), not both.");
+        }
+
+        partitionCount = topic.Assignments.Count;
+        var assigned = new HashSet<int>();
+        foreach (CreatableReplicaAssignment assignment in topic.Assignments)
+        {
+            bool isOfThisNode = assignment.BrokerIds is [BrokerConfiguration.NodeId];
+            bool isInRange = assignment.PartitionIndex >= 0 && assignment.PartitionIndex < partitionCount;
+            if (!isOfThisNode || !isInRange || !assigned.Add(assignment.PartitionIndex))
+            {
+                return Refused(
+                    topic,
+                    ErrorCode.InvalidReplicaAssignment,
+                    $"The assignment of partition {assignment.PartitionIndex} does not fit: partitions are numbered from 0 without gaps, each on broker {BrokerConfiguration.NodeId} alone.");
+            }
+        }
+
+        return null;
+    }
+
+    private static CreatableTopicResult Accepted(CreatableTopic topic, Guid topicId, int partitionCount) => new()
+    {
+        Name = topic.Name,
+        TopicId = topicId,
+        ErrorMessage = null,
+        PartitionCount = partitionCount,
+        ReplicationFactor = ReplicationFactor,
+        Configs =
+        [
+            .. topic.Configs.Select(setting => new CreatableTopicResultConfig
+            {
+                Name = setting.Name, Value = setting.Value, ConfigSource = DynamicTopicConfig,
+            }),
+        ],
+    };
+
+    /// <summary>Kafka's number for a setting that was given with the topic.</summary>
+    private const sbyte DynamicTopicConfig = 1;
+
+    private static CreatableTopicResult Refused(CreatableTopic topic, ErrorCode error, string message) =>
+        new() { Name = topic.Name, ErrorCode = error, ErrorMessage = message, Configs = null };
+}

@@ -1,0 +1,254 @@
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+using Millrace.Log;
+
+namespace Millrace.Broker;
+
+/// <summary>Produce (key 0, versions 0-11): appends record batches. Versions 0-2 carry older formats and are answered with an error per partition.</summary>
+/// <remarks>
+/// Everything is appended before the first await, so the batches of one connection enter the log in the order in which they were sent, and those that wait
+/// for the disk share its syncs. With acks=all the answer leaves once the sync of the last batch has returned.
+/// </remarks>
+internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, ProduceResponse>
+{
+    /// <summary>The first version whose batches are of format 2.</summary>
+    private const short FirstVersionOfBatches = 3;
+
+    /// <summary>The first version whose clients know zstd (KIP-110).</summary>
+    private const short FirstVersionOfZstd = 7;
+
+    private const short AcksNone = 0;
+    private const short AcksLeader = 1;
+    private const short AcksAll = -1;
+
+    private readonly ILogger _logger = services.Loggers.CreateLogger<ProduceApi>();
+
+    protected override ValueTask<ProduceResponse?> HandleAsync(ProduceRequest request, RequestContext context)
+    {
+        var response = new ProduceResponse();
+        List<Unsynced> unsynced = [];
+        foreach (ProduceTopic topic in request.Topics)
+        {
+            var answered = new ProduceTopicResponse { Name = topic.Name };
+            response.Topics.Add(answered);
+            foreach (ProducePartition partition in topic.Partitions)
+            {
+                answered.Partitions.Add(Append(request, context.Version, new TopicPartition(topic.Name, partition.Index), partition.Records, unsynced));
+            }
+        }
+
+        if (request.Acks == AcksNone)
+        {
+            CloseAfterFailure(response, context);
+            return default;
+        }
+
+        return unsynced.Count == 0 ? new ValueTask<ProduceResponse?>(response) : AwaitDiskAsync(request, response, unsynced, context);
+    }
+
+    private ProducePartitionResponse Append(
+        ProduceRequest request, short version, TopicPartition target, ReadOnlyMemory<byte>? records, List<Unsynced> unsynced)
+    {
+        try
+        {
+            if (CheckRequest(request, version, target) is { } refused)
+            {
+                return refused;
+            }
+
+            if (services.Topics.Find(target) is not { } partition)
+            {
+                return Failed(target, ErrorCode.UnknownTopicOrPartition, $"There is no partition {target}.");
+            }
+
+            return CheckBatch(version, target, records.GetValueOrDefault().Span) ?? Append(request.Acks, partition, records.GetValueOrDefault(), unsynced);
+        }
+        catch (Exception bug)
+        {
+            // The other partitions of the request have their own fate.
+            LogMessages.PartitionRequestFailed(_logger, bug, ApiKey.Produce, target);
+            return Failed(target, ErrorCode.UnknownServerError, "The append failed inside the broker; its log says more.");
+        }
+    }
+
+    private ProducePartitionResponse Append(short acks, PartitionLog partition, ReadOnlyMemory<byte> records, List<Unsynced> unsynced)
+    {
+        // The slice lies in the request's frame, which is this broker's since it arrived: offsets are assigned in place, and the bytes go to the disk from where they are.
+        Span<byte> batch = MemoryMarshal.AsMemory(records).Span;
+        AppendDurability durability = acks == AcksAll ? AppendDurability.Disk : AppendDurability.PageCache;
+        AppendResult result = partition.Append(batch, durability, services.Configuration.MaxMessageByteCount);
+        switch (result)
+        {
+            case AppendResult.Appended appended:
+                Diagnostics.Produced(records.Length);
+                return Succeeded(acks, partition, appended.BaseOffset, appended.LastOffset, unsynced);
+            case AppendResult.Duplicate duplicate:
+                return Succeeded(acks, partition, duplicate.BaseOffset, duplicate.LastOffset, unsynced);
+            case AppendResult.Rejected rejected:
+                return Failed(partition.TopicPartition, ErrorFor(rejected.Rejection), rejected.Detail);
+            default:
+                throw new InvalidOperationException($"An append has no outcome {result}.");
+        }
+    }
+
+    private static ProducePartitionResponse Succeeded(
+        short acks, PartitionLog partition, Offset baseOffset, Offset lastOffset, List<Unsynced> unsynced)
+    {
+        var response = new ProducePartitionResponse
+        {
+            Index = partition.TopicPartition.Partition,
+            BaseOffset = baseOffset.Value,
+            LogStartOffset = partition.LogStartOffset.Value,
+        };
+        if (acks == AcksAll)
+        {
+            unsynced.Add(new Unsynced(new AppendedRecords(partition, lastOffset), response));
+        }
+
+        return response;
+    }
+
+    private async ValueTask<ProduceResponse?> AwaitDiskAsync(
+        ProduceRequest request, ProduceResponse response, List<Unsynced> unsynced, RequestContext context)
+    {
+        WaitOutcome outcome = await services.Waits.WaitAsync(
+            new DiskWait([.. unsynced.Select(append => append.Records)]),
+            TimeSpan.FromMilliseconds(request.TimeoutMilliseconds),
+            context.Aborted);
+        if (outcome == WaitOutcome.Aborted)
+        {
+            return null;
+        }
+
+        foreach (Unsynced append in unsynced)
+        {
+            if (append.Records.AreOnDisk)
+            {
+                continue;
+            }
+
+            // Not on the disk: whether the records survive is open, so nothing but an error would be true.
+            PartitionLog partition = append.Records.Partition;
+            bool isOnline = partition.IsOnline;
+            append.Response.BaseOffset = -1;
+            append.Response.ErrorCode = isOnline ? ErrorCode.RequestTimedOut : ErrorCode.KafkaStorageError;
+            append.Response.ErrorMessage = isOnline
+                ? $"The disk did not confirm within {request.TimeoutMilliseconds} ms. The records are in the log and may or may not survive a crash."
+                : $"Partition {partition.TopicPartition} is offline: {partition.OfflineReason}";
+        }
+
+        return response;
+    }
+
+    /// <summary>What can be said without looking at the records; null if nothing is wrong.</summary>
+    private static ProducePartitionResponse? CheckRequest(ProduceRequest request, short version, TopicPartition target)
+    {
+        if (version < FirstVersionOfBatches)
+        {
+            return Failed(target, ErrorCode.UnsupportedVersion, "Produce before version 3 carries message formats that are not supported.");
+        }
+
+        if (request.Acks is not (AcksNone or AcksLeader or AcksAll))
+        {
+            return Failed(target, ErrorCode.InvalidRequiredAcks, $"acks is {request.Acks}; it may be 0, 1 or -1 (all).");
+        }
+
+        if (request.TransactionalId is not null)
+        {
+            return Failed(target, ErrorCode.InvalidTxnState, "This broker has no transactions. Produce without a transactional id.");
+        }
+
+        return TopicName.IsInternal(target.Topic)
+            ? Failed(target, ErrorCode.InvalidTopic, $"Topic {target.Topic} is written by the broker alone.")
+            : null;
+    }
+
+    private static ProducePartitionResponse? CheckBatch(short version, TopicPartition target, ReadOnlySpan<byte> batch)
+    {
+        if (batch.Length < RecordBatchHeader.ByteCount)
+        {
+            return batch.IsEmpty
+                ? Failed(target, ErrorCode.InvalidRecord, "There is no record batch.")
+                : Failed(target, ErrorCode.CorruptMessage, $"A record batch has at least {RecordBatchHeader.ByteCount} bytes; there are {batch.Length}.");
+        }
+
+        RecordBatchHeader header = RecordBatchHeader.Read(batch);
+        if (header.Magic != RecordBatchHeader.CurrentMagic)
+        {
+            return Failed(target, ErrorCode.UnsupportedForMessageFormat, $"The batch is of format {header.Magic}; this version of Produce carries format 2.");
+        }
+
+        if (header.BatchLength >= 0 && header.BatchLength < batch.Length - RecordBatchHeader.LengthPrefixByteCount)
+        {
+            return Failed(target, ErrorCode.InvalidRecord, "A partition gets one record batch in a request; more bytes follow the first one.");
+        }
+
+        if (header.Codec == CompressionCodec.Zstd && version < FirstVersionOfZstd)
+        {
+            return Failed(target, ErrorCode.UnsupportedCompressionType, $"zstd needs Produce version {FirstVersionOfZstd}; this is version {version}.");
+        }
+
+        if (header.IsTransactional)
+        {
+            return Failed(target, ErrorCode.InvalidTxnState, "This broker has no transactions, and the batch belongs to one.");
+        }
+
+        return CheckRecords(target, batch);
+    }
+
+    /// <summary>Walks the records: one that cannot be read would stop every consumer that comes to it.</summary>
+    private static ProducePartitionResponse? CheckRecords(TopicPartition target, ReadOnlySpan<byte> batch)
+    {
+        try
+        {
+            RecordBatchReader.Validate(batch);
+            return null;
+        }
+        catch (InvalidRecordBatchException fault)
+        {
+            // Bytes that changed on the way are the log's to judge, by the checksum: that error is one after which a producer tries again.
+            return RecordBatch.Check(batch, out _) == BatchVerdict.Valid ? Failed(target, ErrorCode.InvalidRecord, fault.Message) : null;
+        }
+        catch (CodecUnavailableException)
+        {
+            // Without the library the records stay closed to the broker; consumers may have it.
+            return null;
+        }
+    }
+
+    /// <summary>A producer that wants no answers learns of a failure by the end of its connection, as it does from Kafka: then it asks for metadata again.</summary>
+    private static void CloseAfterFailure(ProduceResponse response, RequestContext context)
+    {
+        foreach (ProduceTopicResponse topic in response.Topics)
+        {
+            foreach (ProducePartitionResponse partition in topic.Partitions)
+            {
+                if (partition.ErrorCode != ErrorCode.None)
+                {
+                    context.CloseConnection($"acks=0, and {topic.Name}-{partition.Index} failed with {partition.ErrorCode}: {partition.ErrorMessage}");
+                    return;
+                }
+            }
+        }
+    }
+
+    private static ErrorCode ErrorFor(AppendRejection rejection) => rejection switch
+    {
+        AppendRejection.CorruptMessage => ErrorCode.CorruptMessage,
+        AppendRejection.MessageTooLarge => ErrorCode.MessageTooLarge,
+        AppendRejection.UnsupportedForMessageFormat => ErrorCode.UnsupportedForMessageFormat,
+        AppendRejection.OutOfOrderSequence => ErrorCode.OutOfOrderSequenceNumber,
+        AppendRejection.InvalidProducerEpoch => ErrorCode.InvalidProducerEpoch,
+        AppendRejection.InvalidRecord => ErrorCode.InvalidRecord,
+        AppendRejection.Offline => ErrorCode.KafkaStorageError,
+        _ => ErrorCode.UnknownServerError,
+    };
+
+    private static ProducePartitionResponse Failed(TopicPartition target, ErrorCode error, string message) =>
+        new() { Index = target.Partition, ErrorCode = error, BaseOffset = -1, ErrorMessage = message };
+
+    /// <summary>An append whose answer waits for the disk.</summary>
+    private readonly record struct Unsynced(AppendedRecords Records, ProducePartitionResponse Response);
+}

@@ -1,0 +1,239 @@
+using System.Net;
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Millrace.Log;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// A Kafka broker of one node: leader of every partition, controller, and coordinator of every group. It serves TCP clients where it is told to listen, and
+/// programs in its own process through <see cref="Connect"/>; both speak the same frames.
+/// </summary>
+public sealed class KafkaBroker : IAsyncDisposable
+{
+    /// <summary>How long a stop waits for responses to leave before it cuts the connections.</summary>
+    private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(700);
+
+    /// <summary>Frames that wait in each direction of an in-memory connection.</summary>
+    private const int MaxQueuedInMemoryFrames = 64;
+
+    private readonly BrokerConfiguration _configuration;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly LogDirectory _log;
+    private readonly GroupCommitter _committer;
+    private readonly PartitionWaits _waits;
+    private readonly GroupServices _groups;
+    private readonly ApiTable _apis;
+    private readonly Listener? _listener;
+    private readonly CancellationTokenSource _stopping;
+    private readonly ConnectionTable _connections;
+    private readonly Task _accepting;
+    private int _state;
+
+    private KafkaBroker(BrokerServices services, GroupServices groups, GroupCommitter committer, Listener? listener, CancellationTokenSource stopping)
+    {
+        _configuration = services.Configuration;
+        _time = services.Time;
+        _logger = services.Loggers.CreateLogger<KafkaBroker>();
+        _log = services.Log;
+        _committer = committer;
+        _waits = services.Waits;
+        _groups = groups;
+        _listener = listener;
+        _stopping = stopping;
+        Topics = services.Topics;
+        _apis = CreateApis(services, groups);
+        _connections = new ConnectionTable(_configuration, _apis, _time, _logger, _stopping.Token);
+        _accepting = listener?.AcceptAsync(_connections.Accept, _stopping.Token) ?? Task.CompletedTask;
+    }
+
+    private enum State
+    {
+        Running,
+        Stopping,
+    }
+
+    /// <summary>Where clients connect, with the port that was really taken; null when the broker serves this process only.</summary>
+    public IPEndPoint? ListenEndPoint => _listener?.EndPoint;
+
+    internal TopicCatalog Topics { get; }
+
+    internal int ConnectionCount => _connections.Count;
+
+    /// <summary>Opens the data directory, recovers it if it was not closed cleanly, and begins to serve.</summary>
+    /// <exception cref="BrokerStartException">An option, the data directory or the address does not allow it; the message says what to do.</exception>
+    public static async Task<KafkaBroker> StartAsync(
+        BrokerOptions options, IStorage storage, TimeProvider time, ILoggerFactory loggers, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(storage);
+        ArgumentNullException.ThrowIfNull(time);
+        ArgumentNullException.ThrowIfNull(loggers);
+        BrokerConfiguration configuration = BrokerConfiguration.From(options);
+
+        // Recovery reads files for as long as it takes; the caller's thread is not ours to hold.
+        return await Task.Run(() => StartCoreAsync(configuration, storage, time, loggers), cancellationToken);
+    }
+
+    /// <summary>Opens a connection inside the process. Closing it is the caller's; stopping the broker ends it as well.</summary>
+    /// <exception cref="ObjectDisposedException">The broker has stopped.</exception>
+    public InMemoryConnection Connect()
+    {
+        ObjectDisposedException.ThrowIf(_stopping.IsCancellationRequested, this);
+        var connection = new InMemoryConnection(MaxQueuedInMemoryFrames);
+        _connections.Add(connection);
+        return connection;
+    }
+
+    /// <summary>
+    /// Stops cleanly: takes no new connection and reads no new request, answers what has begun (long polls with what there is, appends once they are durable),
+    /// closes the log, and marks it as closed. Takes under a second, unless the disk takes longer to sync.
+    /// </summary>
+    public async Task StopAsync(CancellationToken cancellationToken = default)
+    {
+        if (Interlocked.Exchange(ref _state, (int)State.Stopping) != (int)State.Running)
+        {
+            return;
+        }
+
+        await EndConnectionsAsync(cancellationToken);
+        await _groups.DisposeAsync();
+        await _committer.DisposeAsync();
+        try
+        {
+            _log.Close();
+            LogMessages.BrokerStopped(_logger);
+        }
+        catch (IOException failure)
+        {
+            LogMessages.UncleanClose(_logger, failure);
+        }
+
+        _log.Dispose();
+        _stopping.Dispose();
+    }
+
+    /// <summary>Stops as a crash does: connections are cut, nothing is flushed, the log is not marked as closed. What was acknowledged with acks=all is on the disk all the same.</summary>
+    public void Abort()
+    {
+        if (Interlocked.Exchange(ref _state, (int)State.Stopping) != (int)State.Running)
+        {
+            return;
+        }
+
+        _listener?.Dispose();
+        _connections.AbortAll();
+        _stopping.Cancel();
+        _waits.Stop();
+        _log.Dispose();
+    }
+
+    public async ValueTask DisposeAsync() => await StopAsync(CancellationToken.None);
+
+    private static async Task<KafkaBroker> StartCoreAsync(
+        BrokerConfiguration configuration, IStorage storage, TimeProvider time, ILoggerFactory loggers)
+    {
+        ILogger logger = loggers.CreateLogger<KafkaBroker>();
+
+        // The address first: it is the likelier thing to be wrong, and nothing has to be undone.
+        Listener? listener = configuration.Listen is { } endPoint ? Listener.Start(endPoint, time, logger) : null;
+        LogDirectory? log = null;
+        GroupCommitter? committer = null;
+        try
+        {
+            log = OpenLog(configuration, storage, time, logger);
+            committer = new GroupCommitter(log, new GroupCommitterOptions(), time);
+            var stopping = new CancellationTokenSource();
+            var waits = new PartitionWaits(time);
+            var services = new BrokerServices
+            {
+                Configuration = configuration,
+                Address = new AdvertisedAddress(configuration, listener?.EndPoint),
+                Log = log,
+                Topics = TopicCatalog.Open(log, waits, NewTopicId, configuration.MaxPartitionCount, logger),
+                Waits = waits,
+                Time = time,
+                Loggers = loggers,
+                Stopping = stopping.Token,
+            };
+            var broker = new KafkaBroker(services, GroupServices.Start(services), committer, listener, stopping);
+            LogMessages.BrokerStarted(
+                logger,
+                configuration.DataDirectory,
+                listener?.EndPoint.ToString() ?? "no network address",
+                log.ClusterId,
+                services.Topics.PartitionCount);
+            return broker;
+        }
+        catch
+        {
+            listener?.Dispose();
+            if (committer is not null)
+            {
+                await committer.DisposeAsync();
+            }
+
+            log?.Dispose();
+            throw;
+        }
+    }
+
+    private static LogDirectory OpenLog(BrokerConfiguration configuration, IStorage storage, TimeProvider time, ILogger logger)
+    {
+        try
+        {
+            var options = new LogDirectoryOptions
+            {
+                Path = configuration.DataDirectory,
+                MaximumBatchByteCount = configuration.MaxRequestByteCount,
+            };
+            return LogDirectory.Open(options, storage, time, NewRandom(), logger);
+        }
+        catch (LogDirectoryException failure)
+        {
+            throw new BrokerStartException(BrokerStartFailure.DataDirectory, failure.Message, failure);
+        }
+    }
+
+    private static ApiTable CreateApis(BrokerServices services, GroupServices groups)
+    {
+        var apiVersions = new ApiVersionsApi();
+        var table = new ApiTable(
+        [
+            new ProduceApi(services),
+            new FetchApi(services),
+            new ListOffsetsApi(services),
+            new MetadataApi(services),
+            apiVersions,
+            new CreateTopicsApi(services),
+            .. groups.Apis,
+        ]);
+        apiVersions.Offer(table.Definitions);
+        return table;
+    }
+
+    // Ids that no other cluster has can only come from the system.
+    private static Guid NewTopicId() => new(RandomNumberGenerator.GetBytes(16));
+
+    private static Random NewRandom() => new(RandomNumberGenerator.GetInt32(int.MaxValue));
+
+    private async Task EndConnectionsAsync(CancellationToken cancellationToken)
+    {
+        // Cancelled before the waits are woken: a long poll that is answered now must not be followed by the next one of the same client.
+        await _stopping.CancelAsync();
+        _listener?.Dispose();
+        _waits.Stop();
+        await _accepting;
+        Task all = _connections.WhenAllEndedAsync();
+        try
+        {
+            await all.WaitAsync(StopPatience, _time, cancellationToken);
+        }
+        catch (Exception late) when (late is TimeoutException or OperationCanceledException)
+        {
+            LogMessages.ConnectionsCutAtStop(_logger, _connections.Count, StopPatience.TotalSeconds);
+            _connections.AbortAll();
+            await all;
+        }
+    }
+}

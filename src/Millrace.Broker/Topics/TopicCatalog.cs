@@ -1,0 +1,239 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+using Millrace.Log;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// Which topics exist, and with which partitions. Kafka's layout has a directory per partition and no file that says how many belong to a topic, so the order of
+/// creation has to make it certain.
+/// </summary>
+/// <remarks>
+/// A topic of N partitions is created from the highest partition down to 0, each durable before the next one is begun. So the highest directory says N from the first moment,
+/// and the directory of partition 0 is the moment at which the topic exists:
+/// <code>
+/// found at the start                              meaning                               what is done
+/// 0 .. N-1                                        a whole topic                         served
+/// some of 1 .. N-1, none with a record, no 0      a crash during the creation,          the missing ones are created: the topic
+///                                                 which nobody was told had succeeded   has the N partitions that were asked for
+/// 0, and a gap; or records, and no 0              somebody removed a directory          the missing ones are reported and not served
+/// </code>
+/// Topics become visible to clients as a whole, after all of it is on the disk.
+/// </remarks>
+internal sealed class TopicCatalog
+{
+    private readonly Lock _creation = new();
+    private readonly LogDirectory _log;
+    private readonly PartitionWaits _waits;
+    private readonly Func<Guid> _newTopicId;
+    private readonly int _maxPartitionCount;
+    private readonly ILogger _logger;
+    private readonly ConcurrentDictionary<string, Topic> _byName = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<Guid, Topic> _byId = new();
+
+    // Guarded by _creation.
+    private readonly Dictionary<string, string> _nameByCollisionKey = new(StringComparer.Ordinal);
+    private int _partitionCount;
+
+    private TopicCatalog(LogDirectory log, PartitionWaits waits, Func<Guid> newTopicId, int maxPartitionCount, ILogger logger)
+    {
+        _log = log;
+        _waits = waits;
+        _newTopicId = newTopicId;
+        _maxPartitionCount = maxPartitionCount;
+        _logger = logger;
+    }
+
+    /// <summary>Every topic, in no order.</summary>
+    public IEnumerable<Topic> All => _byName.Values;
+
+    public int PartitionCount
+    {
+        get
+        {
+            lock (_creation)
+            {
+                return _partitionCount;
+            }
+        }
+    }
+
+    /// <summary>Finds the topics of a data directory, and finishes the creations that a crash has cut short.</summary>
+    public static TopicCatalog Open(
+        LogDirectory log, PartitionWaits waits, Func<Guid> newTopicId, int maxPartitionCount, ILogger logger)
+    {
+        var catalog = new TopicCatalog(log, waits, newTopicId, maxPartitionCount, logger);
+        foreach (IGrouping<string, PartitionLog> partitions in log.Partitions.GroupBy(partition => partition.TopicPartition.Topic))
+        {
+            catalog.Adopt(partitions.Key, [.. partitions]);
+        }
+
+        return catalog;
+    }
+
+    public Topic? Find(string name) => _byName.GetValueOrDefault(name);
+
+    public Topic? Find(Guid id) => _byId.GetValueOrDefault(id);
+
+    public PartitionLog? Find(TopicPartition partition) => Find(partition.Topic)?.Find(partition.Partition);
+
+    /// <summary>Whether a topic could be created, without creating it.</summary>
+    public TopicCreation.Refused? Check(string name, int partitionCount)
+    {
+        lock (_creation)
+        {
+            return CheckUnderLock(name, partitionCount);
+        }
+    }
+
+    /// <summary>Creates a topic. Blocks until all of it is on the disk.</summary>
+    public TopicCreation Create(string name, int partitionCount)
+    {
+        lock (_creation)
+        {
+            if (CheckUnderLock(name, partitionCount) is { } refused)
+            {
+                return refused;
+            }
+
+            try
+            {
+                PartitionLog?[] partitions = CreateMissing(name, partitionCount, new PartitionLog?[partitionCount], _newTopicId());
+                Topic topic = Publish(name, partitions);
+                LogMessages.TopicCreated(_logger, name, partitionCount, topic.Id);
+                return new TopicCreation.Created(topic);
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+            {
+                LogMessages.TopicCreationFailed(_logger, failure, name);
+                return new TopicCreation.Refused(
+                    ErrorCode.KafkaStorageError, $"Topic {name} cannot be created: {failure.Message} The broker's log says more.");
+            }
+        }
+    }
+
+    private TopicCreation.Refused? CheckUnderLock(string name, int partitionCount)
+    {
+        if (TopicName.Fault(name) is { } fault)
+        {
+            return new TopicCreation.Refused(ErrorCode.InvalidTopic, fault);
+        }
+
+        if (_byName.ContainsKey(name))
+        {
+            return new TopicCreation.Refused(ErrorCode.TopicAlreadyExists, $"Topic {name} exists.");
+        }
+
+        if (_nameByCollisionKey.TryGetValue(TopicName.CollisionKey(name), out string? other))
+        {
+            return new TopicCreation.Refused(
+                ErrorCode.InvalidTopic, $"Topic {name} collides with topic {other}: they differ only in '.' and '_', which are one in the names of metrics.");
+        }
+
+        if (partitionCount < 1)
+        {
+            return new TopicCreation.Refused(ErrorCode.InvalidPartitions, $"Topic {name} was asked for with {partitionCount} partitions; it needs 1 or more.");
+        }
+
+        // What was begun and failed in this run stays as it was begun: a lower count now would leave a directory above the topic's last partition.
+        int begunCount = BegunPartitionCount(name);
+        if (partitionCount < begunCount)
+        {
+            return new TopicCreation.Refused(
+                ErrorCode.InvalidPartitions,
+                $"An earlier creation of topic {name} with {begunCount} partitions failed half-way. Create it with {begunCount} or more.");
+        }
+
+        return _partitionCount + (long)partitionCount > _maxPartitionCount
+            ? new TopicCreation.Refused(
+                ErrorCode.PolicyViolation,
+                $"Topic {name} would bring this broker from {_partitionCount} to {_partitionCount + (long)partitionCount} partitions; {nameof(BrokerOptions.MaxPartitionCount)} allows {_maxPartitionCount}.")
+            : null;
+    }
+
+    private int BegunPartitionCount(string name)
+    {
+        int count = 0;
+        foreach (PartitionLog partition in _log.Partitions)
+        {
+            if (partition.TopicPartition.Topic == name)
+            {
+                count = Math.Max(count, partition.TopicPartition.Partition + 1);
+            }
+        }
+
+        return count;
+    }
+
+    /// <summary>Takes over what was found on the disk under one name.</summary>
+    private void Adopt(string name, PartitionLog[] found)
+    {
+        int partitionCount = found.Max(partition => partition.TopicPartition.Partition) + 1;
+        var partitions = new PartitionLog?[partitionCount];
+        foreach (PartitionLog partition in found)
+        {
+            partitions[partition.TopicPartition.Partition] = partition;
+        }
+
+        bool isCutShort = partitions[0] is null && Array.TrueForAll(found, partition => partition.LogEndOffset == Offset.Zero);
+        lock (_creation)
+        {
+            if (isCutShort)
+            {
+                partitions = CreateMissing(name, partitionCount, partitions, found[0].TopicId);
+                LogMessages.TopicCreationFinished(_logger, name, partitionCount);
+            }
+
+            Publish(name, partitions);
+        }
+
+        for (int partition = 0; partition < partitionCount; partition++)
+        {
+            if (partitions[partition] is null)
+            {
+                LogMessages.PartitionMissing(_logger, new TopicPartition(name, partition));
+            }
+        }
+    }
+
+    /// <summary>Creates what is missing from the highest partition down, so that partition 0 comes last.</summary>
+    private PartitionLog?[] CreateMissing(string name, int partitionCount, PartitionLog?[] partitions, Guid topicId)
+    {
+        for (int number = partitionCount - 1; number >= 0; number--)
+        {
+            var partition = new TopicPartition(name, number);
+            if (partitions[number] is null)
+            {
+                partitions[number] = _log.TryGet(partition, out PartitionLog? begun) ? begun : _log.Create(partition, topicId);
+            }
+        }
+
+        return partitions;
+    }
+
+    /// <summary>Makes a topic visible to clients, all at once.</summary>
+    private Topic Publish(string name, PartitionLog?[] partitions)
+    {
+        var topic = new Topic
+        {
+            Name = name,
+            Id = partitions.First(partition => partition is not null)!.TopicId,
+            Partitions = partitions,
+        };
+        foreach (PartitionLog? partition in partitions)
+        {
+            if (partition is not null)
+            {
+                partition.Progressed += log => _waits.Progressed(log.TopicPartition);
+                _partitionCount++;
+            }
+        }
+
+        _nameByCollisionKey[TopicName.CollisionKey(name)] = name;
+        _byId[topic.Id] = topic;
+        _byName[name] = topic;
+        return topic;
+    }
+}

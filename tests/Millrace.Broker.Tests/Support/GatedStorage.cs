@@ -1,0 +1,87 @@
+using Millrace.Log;
+
+namespace Millrace.Broker.Tests;
+
+/// <summary>Storage whose data syncs wait at a gate, or fail, when a test says so.</summary>
+internal sealed class GatedStorage(IStorage inner) : IStorage
+{
+    private readonly ManualResetEventSlim _gate = new(initialState: true);
+    private int _waitingSyncCount;
+
+    /// <summary>Syncs that stand at the closed gate.</summary>
+    public int WaitingSyncCount => Volatile.Read(ref _waitingSyncCount);
+
+    /// <summary>Whether data syncs of record files fail.</summary>
+    public bool FailsSyncs { get; set; }
+
+    /// <summary>How many directories may still be created; the next one fails.</summary>
+    public int? DirectoriesBeforeFailure { get; set; }
+
+    public void CloseGate() => _gate.Reset();
+
+    public void OpenGate() => _gate.Set();
+
+    public IStorageFile Open(string path, StorageOpenMode mode) => new GatedFile(this, inner.Open(path, mode));
+
+    public bool FileExists(string path) => inner.FileExists(path);
+
+    public bool DirectoryExists(string path) => inner.DirectoryExists(path);
+
+    public void CreateDirectory(string path)
+    {
+        if (DirectoriesBeforeFailure is { } left)
+        {
+            if (left == 0)
+            {
+                throw new IOException("No space left on device");
+            }
+
+            DirectoriesBeforeFailure = left - 1;
+        }
+
+        inner.CreateDirectory(path);
+    }
+
+    public void DeleteFile(string path) => inner.DeleteFile(path);
+
+    public void DeleteDirectory(string path) => inner.DeleteDirectory(path);
+
+    public void Rename(string from, string to) => inner.Rename(from, to);
+
+    public IReadOnlyList<StorageEntry> List(string path) => inner.List(path);
+
+    public void SyncDirectory(string path) => inner.SyncDirectory(path);
+
+    public IDisposable? TryLock(string path) => inner.TryLock(path);
+
+    private sealed class GatedFile(GatedStorage owner, IStorageFile inner) : IStorageFile
+    {
+        public string Path => inner.Path;
+
+        public long Length => inner.Length;
+
+        public int Read(Span<byte> buffer, long position) => inner.Read(buffer, position);
+
+        public void Write(ReadOnlySpan<byte> bytes, long position) => inner.Write(bytes, position);
+
+        public void SetLength(long length) => inner.SetLength(length);
+
+        public void SyncData()
+        {
+            if (Path.EndsWith(".log", StringComparison.Ordinal))
+            {
+                Interlocked.Increment(ref owner._waitingSyncCount);
+                owner._gate.Wait();
+                Interlocked.Decrement(ref owner._waitingSyncCount);
+                if (owner.FailsSyncs)
+                {
+                    throw new IOException("Input/output error");
+                }
+            }
+
+            inner.SyncData();
+        }
+
+        public void Dispose() => inner.Dispose();
+    }
+}

@@ -1,0 +1,86 @@
+using System.Net;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+using Millrace.Log;
+
+namespace Millrace.Broker.Tests;
+
+/// <summary>A broker on real files in a directory of its own, which can be stopped, crashed and started again on the same data.</summary>
+internal sealed class TestBroker : IAsyncDisposable
+{
+    private readonly string _directory;
+    private readonly Action<BrokerOptions>? _configure;
+
+    private TestBroker(string directory, Action<BrokerOptions>? configure)
+    {
+        _directory = directory;
+        _configure = configure;
+    }
+
+    public KafkaBroker Broker { get; private set; } = null!;
+
+    public GatedStorage Storage { get; } = new(new FileStorage());
+
+    public ManualTimeProvider Time { get; } = new();
+
+    public RecordingLogs Logs { get; } = new();
+
+    public string DataDirectory => _directory;
+
+    public IPEndPoint EndPoint => Broker.ListenEndPoint!;
+
+    public static Task<TestBroker> StartAsync(Action<BrokerOptions>? configure = null) =>
+        StartAsync(Directory.CreateTempSubdirectory("millrace-broker-").FullName, configure);
+
+    public static Task<TestBroker> StartListeningAsync(Action<BrokerOptions>? configure = null) => StartAsync(options =>
+    {
+        options.Listen = new IPEndPoint(IPAddress.Loopback, 0);
+        configure?.Invoke(options);
+    });
+
+    public TestClient Connect() => new(Broker.Connect());
+
+    public async Task RestartAsync()
+    {
+        await Broker.StopAsync();
+        await StartAsync();
+    }
+
+    public async Task CrashAndRestartAsync()
+    {
+        Broker.Abort();
+        await StartAsync();
+    }
+
+    public async Task CreateTopicAsync(string name, int partitionCount = 1)
+    {
+        await using TestClient client = Connect();
+        CreateTopicsResponse response = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(
+            new CreateTopicsRequest { Topics = [new CreatableTopic { Name = name, PartitionCount = partitionCount, ReplicationFactor = 1 }] }, 7);
+        Assert.Equal(ErrorCode.None, response.Topics[0].ErrorCode);
+    }
+
+    public PartitionLog Partition(string topic, int partition = 0) => Broker.Topics.Find(new TopicPartition(topic, partition))!;
+
+    public async ValueTask DisposeAsync()
+    {
+        Storage.FailsSyncs = false;
+        Storage.OpenGate();
+        await Broker.StopAsync();
+        Directory.Delete(_directory, recursive: true);
+    }
+
+    private static async Task<TestBroker> StartAsync(string directory, Action<BrokerOptions>? configure)
+    {
+        var broker = new TestBroker(directory, configure);
+        await broker.StartAsync();
+        return broker;
+    }
+
+    private async Task StartAsync()
+    {
+        var options = new BrokerOptions { DataDirectory = _directory };
+        _configure?.Invoke(options);
+        Broker = await KafkaBroker.StartAsync(options, Storage, Time, Logs);
+    }
+}
