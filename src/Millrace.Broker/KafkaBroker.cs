@@ -110,7 +110,6 @@ public sealed class KafkaBroker : IAsyncDisposable
         }
 
         _log.Dispose();
-        _stopping.Dispose();
     }
 
     /// <summary>Stops as a crash does: connections are cut, nothing is flushed, the log is not marked as closed. What was acknowledged with acks=all is on the disk all the same.</summary>
@@ -121,11 +120,12 @@ public sealed class KafkaBroker : IAsyncDisposable
             return;
         }
 
+        _stopping.Cancel();
         _listener?.Dispose();
         _connections.AbortAll();
-        _stopping.Cancel();
-        _waits.Stop();
+        _connections.Dispose();
         _log.Dispose();
+        _ = AbandonAsync();
     }
 
     public async ValueTask DisposeAsync() => await StopAsync(CancellationToken.None);
@@ -217,11 +217,19 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     private static Random NewRandom() => new(RandomNumberGenerator.GetInt32(int.MaxValue));
 
+    /// <summary>Ends timers and threads; the log is closed to them already.</summary>
+    private async Task AbandonAsync()
+    {
+        await _groups.DisposeAsync();
+        await _committer.DisposeAsync();
+    }
+
     private async Task EndConnectionsAsync(CancellationToken cancellationToken)
     {
         // Cancelled before the waits are woken: a long poll that is answered now must not be followed by the next one of the same client.
         await _stopping.CancelAsync();
         _listener?.Dispose();
+        _connections.Dispose();
         _waits.Stop();
         await _accepting;
         Task all = _connections.WhenAllEndedAsync();

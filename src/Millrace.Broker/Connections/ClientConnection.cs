@@ -210,7 +210,7 @@ internal sealed class ClientConnection : IDisposable
             short version = pending.Api.Definition.Supports(context.Version) ? context.Version : pending.Api.Definition.MinVersion;
             return MessageCodec.WriteResponse(response, pending.Api.Definition, version, context.Header.CorrelationId);
         }
-        catch (OperationCanceledException) when (context.Aborted.IsCancellationRequested)
+        catch (Exception late) when (late is OperationCanceledException or ObjectDisposedException && context.Aborted.IsCancellationRequested)
         {
             return null;
         }
