@@ -1,0 +1,62 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>What an acknowledgement of an append stands for.</summary>
+public enum AppendDurability
+{
+    /// <summary>The bytes are in the page cache: they survive the process (acks=0 and acks=1).</summary>
+    PageCache,
+
+    /// <summary>The bytes are on the disk before anybody is told: they survive the power (acks=all).</summary>
+    Disk,
+}
+
+/// <summary>Why an append was refused; each has one error code of Kafka's.</summary>
+public enum AppendRejection
+{
+    /// <summary>Length, counts or checksum are wrong, or the bytes end early.</summary>
+    CorruptMessage,
+
+    /// <summary>A batch is larger than the limit given, or all of them than a segment.</summary>
+    MessageTooLarge,
+
+    /// <summary>A message format older than version 2.</summary>
+    UnsupportedForMessageFormat,
+
+    /// <summary>The sequence does not follow the last one of that producer, and is none of its last five batches.</summary>
+    OutOfOrderSequence,
+
+    /// <summary>A newer epoch of that producer has written here.</summary>
+    InvalidProducerEpoch,
+
+    /// <summary>The batch is whole, but says what no producer may: no records, a control batch, an unknown codec.</summary>
+    InvalidRecord,
+
+    /// <summary>The partition is offline; <see cref="PartitionLog.OfflineReason"/> says why.</summary>
+    Offline,
+}
+
+/// <summary>The outcome of <see cref="PartitionLog.Append"/>: one of the three nested records.</summary>
+public abstract record AppendResult
+{
+    private AppendResult()
+    {
+    }
+
+    /// <summary>
+    /// The batches are in the log at these offsets. With <see cref="AppendDurability.Disk"/> acknowledge once
+    /// <see cref="PartitionLog.SyncedOffset"/> is beyond <paramref name="LastOffset"/>.
+    /// </summary>
+    /// <param name="LogAppendTime">-1: timestamps are the producer's own.</param>
+    public sealed record Appended(Offset BaseOffset, Offset LastOffset, long LogAppendTime = -1) : AppendResult;
+
+    /// <summary>
+    /// The batch is in the log since an earlier attempt, at these offsets. Nothing says that the earlier attempt was synced:
+    /// the rule of <see cref="Appended"/> applies.
+    /// </summary>
+    public sealed record Duplicate(Offset BaseOffset, Offset LastOffset) : AppendResult;
+
+    /// <summary>Nothing was written. <paramref name="Detail"/> says to a person what is wrong.</summary>
+    public sealed record Rejected(AppendRejection Rejection, string Detail) : AppendResult;
+}

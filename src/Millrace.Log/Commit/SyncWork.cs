@@ -1,0 +1,84 @@
+namespace Millrace.Log;
+
+/// <summary>
+/// What one sync has to put on the disk: every segment with bytes that are not there, in order, and the directory where one of them is
+/// new. Made and marked under the partition's lock, run without it.
+/// </summary>
+internal sealed class SyncWork
+{
+    private readonly IStorage _storage;
+    private readonly string _directory;
+    private readonly List<Part> _parts = [];
+    private readonly bool _syncsDirectory;
+
+    public SyncWork(IStorage storage, string directory, LogSegment[] segments)
+    {
+        _storage = storage;
+        _directory = directory;
+
+        // From the end: everything before a segment that was complete at an earlier sync is on the disk.
+        for (int index = segments.Length - 1; index >= 0; index--)
+        {
+            LogSegment segment = segments[index];
+            bool isComplete = index < segments.Length - 1;
+            if (isComplete && segment.IsCompleteAndSynced)
+            {
+                break;
+            }
+
+            _parts.Insert(0, new Part(segment, segment.ByteCount, isComplete));
+            _syncsDirectory |= !segment.IsEntrySynced;
+        }
+    }
+
+    /// <summary>Whether a segment is among them that gets no more appends: the recovery point moves to a new segment.</summary>
+    public bool CompletesSegment => _parts.Exists(static part => part.IsComplete);
+
+    public void Run()
+    {
+        foreach (Part part in _parts)
+        {
+            if (part.ByteCount > part.Segment.SyncedByteCount)
+            {
+                part.Segment.File.SyncData();
+            }
+
+            if (part.IsComplete)
+            {
+                // The index of the active segment is not synced: recovery makes it anew from the recovery point's segment on.
+                part.Segment.Index.SyncData();
+            }
+        }
+
+        if (_syncsDirectory)
+        {
+            _storage.SyncDirectory(_directory);
+        }
+    }
+
+    /// <summary>Runs; returns what the disk answered instead of throwing it.</summary>
+    public Exception? TryRun()
+    {
+        try
+        {
+            Run();
+            return null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return exception;
+        }
+    }
+
+    public void MarkSynced()
+    {
+        foreach (Part part in _parts)
+        {
+            part.Segment.SyncedByteCount = part.ByteCount;
+            part.Segment.IsEntrySynced = true;
+            part.Segment.IsCompleteAndSynced = part.IsComplete;
+        }
+    }
+
+    private readonly record struct Part(LogSegment Segment, int ByteCount, bool IsComplete);
+}

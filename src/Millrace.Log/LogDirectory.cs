@@ -1,0 +1,268 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>
+/// A data directory: the lock, <c>meta.properties</c>, the checkpoints, the marker of a clean stop, and all partitions.
+/// </summary>
+public sealed class LogDirectory : IDisposable
+{
+    private readonly LogSettings _settings;
+    private readonly IStorage _storage;
+    private readonly ILogger _logger;
+    private readonly IDisposable _directoryLock;
+    private readonly ConcurrentDictionary<TopicPartition, PartitionLog> _partitions = new();
+    private readonly Lock _creationLock = new();
+
+    // Guards the file of recovery points and what was written to it last. Taken before a partition's lock, never inside one.
+    private readonly Lock _recoveryPointLock = new();
+    private Dictionary<TopicPartition, Offset> _writtenRecoveryPoints = [];
+
+    private Action<PartitionLog>? _queueSync;
+    private bool _isClosed;
+
+    internal LogDirectory(LogSettings settings, IStorage storage, ILogger logger, IDisposable directoryLock, MetaProperties properties, bool wasCleanStop)
+    {
+        _settings = settings;
+        _storage = storage;
+        _logger = logger;
+        _directoryLock = directoryLock;
+        ClusterId = properties.ClusterId;
+        DirectoryId = properties.DirectoryId;
+        Recovery = new RecoveryReport(wasCleanStop);
+    }
+
+    public string Path => _settings.Path;
+
+    /// <summary>Made when the directory was, and the same for ever.</summary>
+    public string ClusterId { get; }
+
+    public Guid DirectoryId { get; }
+
+    public RecoveryReport Recovery { get; }
+
+    public IReadOnlyCollection<PartitionLog> Partitions => (IReadOnlyCollection<PartitionLog>)_partitions.Values;
+
+    /// <summary>Whether a recovery point is written that is behind what is synced.</summary>
+    internal bool AreRecoveryPointsStale
+    {
+        get
+        {
+            Dictionary<TopicPartition, Offset> written = Volatile.Read(ref _writtenRecoveryPoints);
+            foreach ((TopicPartition partition, PartitionLog log) in _partitions)
+            {
+                if (!written.TryGetValue(partition, out Offset point) || point < log.SyncedOffset)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    /// <summary>Opens the directory, makes it if it is not there, and recovers every partition. A partition that is damaged is there, offline.</summary>
+    /// <param name="random">Source of the ids of a new directory.</param>
+    /// <exception cref="LogDirectoryException">It is locked, not writable, or not ours.</exception>
+    public static LogDirectory Open(LogDirectoryOptions options, IStorage storage, TimeProvider time, Random random, ILogger logger)
+    {
+        LogSettings settings = options.ToSettings();
+        return new DirectoryOpening(settings, storage, time, random, logger).Open();
+    }
+
+    public bool TryGet(TopicPartition topicPartition, [NotNullWhen(true)] out PartitionLog? log) =>
+        _partitions.TryGetValue(topicPartition, out log);
+
+    /// <summary>
+    /// Makes an empty partition; on return its directory and everything in it survive the power. One that is there already is returned
+    /// as it is, whatever its topic id.
+    /// </summary>
+    /// <exception cref="ArgumentException">The topic's name is none.</exception>
+    public PartitionLog Create(TopicPartition topicPartition, Guid topicId)
+    {
+        if (!FileNames.IsTopicName(topicPartition.Topic) || topicPartition.Partition < 0)
+        {
+            throw new ArgumentException($"'{topicPartition}' cannot be the name of a partition.", nameof(topicPartition));
+        }
+
+        lock (_creationLock)
+        {
+            ObjectDisposedException.ThrowIf(_isClosed, this);
+            if (_partitions.TryGetValue(topicPartition, out PartitionLog? existing))
+            {
+                return existing;
+            }
+
+            var log = new PartitionLog(this, PathOf(topicPartition), _settings, _storage, _logger, CreateFiles(topicPartition, topicId));
+            _partitions[topicPartition] = log;
+            return log;
+        }
+    }
+
+    /// <summary>
+    /// A clean stop: puts everything on the disk, writes the checkpoints and the marker that lets the next start trust them.
+    /// Dispose the <see cref="GroupCommitter"/> first.
+    /// </summary>
+    public void Close()
+    {
+        lock (_creationLock)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+
+            _isClosed = true;
+        }
+
+        if (CloseCleanly() is { } fault)
+        {
+            LogMessages.ClosedUncleanly(_logger, Path, fault);
+        }
+        else
+        {
+            LogMessages.ClosedCleanly(_logger, Path);
+        }
+
+        ReleaseFiles();
+    }
+
+    /// <summary>Without <see cref="Close"/> before it, as a crash: nothing is synced, there is no marker.</summary>
+    public void Dispose()
+    {
+        lock (_creationLock)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+
+            _isClosed = true;
+        }
+
+        ReleaseFiles();
+    }
+
+    internal void Attach(Action<PartitionLog> queueSync)
+    {
+        Volatile.Write(ref _queueSync, queueSync);
+        foreach (PartitionLog log in _partitions.Values)
+        {
+            if (log.IsSyncQueued)
+            {
+                queueSync(log);
+            }
+        }
+    }
+
+    internal void Detach() => Volatile.Write(ref _queueSync, null);
+
+    internal void QueueSync(PartitionLog log) => Volatile.Read(ref _queueSync)?.Invoke(log);
+
+    internal void Add(RecoveredPartition recovered)
+    {
+        string path = PathOf(recovered.TopicPartition);
+        _partitions[recovered.TopicPartition] = new PartitionLog(this, path, _settings, _storage, _logger, recovered);
+    }
+
+    internal string PathOf(TopicPartition topicPartition) => $"{Path}/{topicPartition}";
+
+    /// <summary>Writes how far each partition is synced. A failure costs the next start time, nothing else.</summary>
+    internal void WriteRecoveryPoints()
+    {
+        try
+        {
+            WriteRecoveryPointsOrThrow();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.RecoveryPointsNotWritten(_logger, exception.Message);
+        }
+    }
+
+    internal void WriteRecoveryPointsOrThrow()
+    {
+        lock (_recoveryPointLock)
+        {
+            var points = new Dictionary<TopicPartition, Offset>();
+            foreach (PartitionLog log in SortedPartitions())
+            {
+                points.Add(log.TopicPartition, log.SyncedOffset);
+            }
+
+            AtomicFile.Write(_storage, Path, FileNames.RecoveryPoints, OffsetCheckpoint.Format(points));
+            Volatile.Write(ref _writtenRecoveryPoints, points);
+        }
+    }
+
+    private RecoveredPartition CreateFiles(TopicPartition topicPartition, Guid topicId)
+    {
+        string path = PathOf(topicPartition);
+        _storage.CreateDirectory(path);
+        AtomicFile.Write(_storage, path, FileNames.LeaderEpochs, LeaderEpochs.First.Format());
+        LogSegment segment = LogSegment.Create(_storage, path, Offset.Zero, _settings);
+
+        // Last, and with it the names of the others are synced: a directory without it was never finished.
+        AtomicFile.Write(_storage, path, FileNames.PartitionMetadata, TopicIds.FormatMetadata(topicId));
+        _storage.SyncDirectory(Path);
+        segment.IsEntrySynced = true;
+        return new RecoveredPartition(topicPartition, topicId)
+        {
+            LogEndOffset = Offset.Zero,
+            Segments = [segment],
+            Producers = new ProducerStates(_settings.MaximumProducerCount),
+        };
+    }
+
+    /// <summary>Null, or why this was no clean stop.</summary>
+    private string? CloseCleanly()
+    {
+        string? fault = null;
+        foreach (PartitionLog log in SortedPartitions())
+        {
+            if (!log.CloseCleanly())
+            {
+                fault = $"{log.TopicPartition} is offline.";
+            }
+        }
+
+        try
+        {
+            WriteRecoveryPointsOrThrow();
+            AtomicFile.Write(_storage, Path, FileNames.LogStartOffsets, Checkpoint(static log => log.LogStartOffset));
+            AtomicFile.Write(_storage, Path, FileNames.HighWatermarks, Checkpoint(static log => log.HighWatermark));
+            if (fault is null)
+            {
+                // Last: it vouches for everything else.
+                AtomicFile.Write(_storage, Path, FileNames.CleanShutdown, "{\"version\":0,\"brokerEpoch\":-1}");
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            fault = exception.Message;
+        }
+
+        return fault;
+    }
+
+    private string Checkpoint(Func<PartitionLog, Offset> offsetOf) =>
+        OffsetCheckpoint.Format([.. SortedPartitions().Select(log => KeyValuePair.Create(log.TopicPartition, offsetOf(log)))]);
+
+    private void ReleaseFiles()
+    {
+        foreach (PartitionLog log in _partitions.Values)
+        {
+            log.Dispose();
+        }
+
+        _directoryLock.Dispose();
+    }
+
+    /// <summary>In one order always, so that the same seed does the same operations.</summary>
+    private IEnumerable<PartitionLog> SortedPartitions() =>
+        _partitions.Values.OrderBy(static log => log.TopicPartition.Topic, StringComparer.Ordinal)
+            .ThenBy(static log => log.TopicPartition.Partition);
+}

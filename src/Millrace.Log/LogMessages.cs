@@ -1,0 +1,29 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>Log messages; event ids 1000 to 1999.</summary>
+internal static partial class LogMessages
+{
+    [LoggerMessage(1000, LogLevel.Error, "Partition {Partition} is offline. {Reason}")]
+    public static partial void PartitionOffline(ILogger logger, TopicPartition partition, string reason);
+
+    [LoggerMessage(1001, LogLevel.Information, "Opened {Path}: {PartitionCount} partitions after {Stop}, in {ElapsedMilliseconds:F0} ms.")]
+    public static partial void Opened(ILogger logger, string path, int partitionCount, string stop, double elapsedMilliseconds);
+
+    [LoggerMessage(1002, LogLevel.Information, "Recovery: {Finding}")]
+    public static partial void RecoveryFinding(ILogger logger, string finding);
+
+    [LoggerMessage(1003, LogLevel.Warning, "Recovery: {Finding}")]
+    public static partial void RecoveryWarning(ILogger logger, string finding);
+
+    [LoggerMessage(1004, LogLevel.Warning, "The recovery points could not be written: {Reason} The next start scans more than it has to.")]
+    public static partial void RecoveryPointsNotWritten(ILogger logger, string reason);
+
+    [LoggerMessage(1005, LogLevel.Information, "Closed {Path} cleanly.")]
+    public static partial void ClosedCleanly(ILogger logger, string path);
+
+    [LoggerMessage(1006, LogLevel.Warning, "Closed {Path}; it counts as not cleanly closed: {Reason}")]
+    public static partial void ClosedUncleanly(ILogger logger, string path, string reason);
+}

@@ -1,0 +1,165 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <content>Reading: takes no lock, looks at what was published only, and serves nothing that it has not checked.</content>
+public sealed partial class PartitionLog
+{
+    private const int HeaderBufferByteCount = 4096;
+
+    /// <summary>
+    /// Whole batches from the one that holds <paramref name="from"/> on, of one segment, that end at or before <paramref name="upTo"/>.
+    /// A batch that fails its check takes the partition offline.
+    /// </summary>
+    /// <param name="maximumByteCount">The batches are not longer than this together, but for the first.</param>
+    /// <param name="atLeastOneBatch">Whether the first batch is returned even where it alone is longer.</param>
+    /// <param name="upTo">Pass <see cref="HighWatermark"/> for consumers.</param>
+    public ReadResult Read(Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo)
+    {
+        if (OfflineReason is { } reason)
+        {
+            return new ReadResult.Offline(reason);
+        }
+
+        // The end before the segments: whatever is below this end is in the segments that are read after it.
+        Offset end = LogEndOffset;
+        if (from < LogStartOffset || from > end)
+        {
+            return new ReadResult.OutOfRange(LogStartOffset, end);
+        }
+
+        upTo = Offset.Min(upTo, end);
+        if (from >= upTo)
+        {
+            return new ReadResult.Data(ReadOnlyMemory<byte>.Empty);
+        }
+
+        try
+        {
+            LogSegment segment = FindSegment(Volatile.Read(ref _segments), from);
+            return ReadSegment(segment, from, maximumByteCount, atLeastOneBatch, upTo);
+        }
+        catch (IOException exception)
+        {
+            return Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+        }
+        catch (ObjectDisposedException)
+        {
+            return new ReadResult.Offline($"The log of {TopicPartition} is closed.");
+        }
+    }
+
+    private static LogSegment FindSegment(LogSegment[] segments, Offset offset)
+    {
+        int low = 0;
+        int high = segments.Length - 1;
+        while (low < high)
+        {
+            int middle = high - (high - low) / 2;
+            if (segments[middle].BaseOffset <= offset)
+            {
+                low = middle;
+            }
+            else
+            {
+                high = middle - 1;
+            }
+        }
+
+        return segments[low];
+    }
+
+    private ReadResult ReadSegment(LogSegment segment, Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo)
+    {
+        int length = segment.ByteCount;
+        using BatchWalker walker = WalkHeaders(segment, from, length);
+        do
+        {
+            if (!walker.MoveNext())
+            {
+                return Damaged(segment, walker.Position, from, walker.Verdict);
+            }
+        }
+        while (walker.Header.LastOffset < from);
+
+        int start = (int)walker.Position;
+        int wanted = Math.Min(Math.Max(maximumByteCount, 0), length - start);
+        int first = walker.Header.TotalByteCount;
+        if (wanted < first)
+        {
+            if (!atLeastOneBatch)
+            {
+                return new ReadResult.Data(ReadOnlyMemory<byte>.Empty);
+            }
+
+            wanted = first;
+        }
+
+        byte[] bytes = GC.AllocateUninitializedArray<byte>(wanted);
+        int count = segment.File.Read(bytes, start);
+        return count < wanted
+            ? Damaged(segment, start + count, from, BatchVerdict.Incomplete)
+            : CheckBatches(segment, bytes, start, length, walker.Header.BaseOffset, upTo);
+    }
+
+    /// <summary>Keeps the whole batches below <paramref name="upTo"/> of what was read.</summary>
+    private ReadResult CheckBatches(LogSegment segment, byte[] bytes, int start, int segmentLength, Offset expected, Offset upTo)
+    {
+        int checkedByteCount = 0;
+        while (checkedByteCount < bytes.Length)
+        {
+            BatchVerdict verdict = RecordBatch.Check(bytes.AsSpan(checkedByteCount), out RecordBatchHeader header);
+            int position = start + checkedByteCount;
+            bool isCutByLimit = verdict == BatchVerdict.Incomplete && start + bytes.Length < segmentLength;
+            if (isCutByLimit)
+            {
+                break;
+            }
+
+            if (verdict != BatchVerdict.Valid)
+            {
+                return Damaged(segment, position, expected, verdict);
+            }
+
+            if (header.BaseOffset != expected)
+            {
+                return Offline($"{Place(segment, position)} has offset {header.BaseOffset} where {expected} belongs. "
+                    + Sentences.AfterDamage(TopicPartition, expected));
+            }
+
+            if (header.NextOffset > upTo)
+            {
+                break;
+            }
+
+            expected = header.NextOffset;
+            checkedByteCount += header.TotalByteCount;
+        }
+
+        return new ReadResult.Data(bytes.AsMemory(0, checkedByteCount));
+    }
+
+    private BatchWalker WalkHeaders(LogSegment segment, Offset from, int length)
+    {
+        int position = segment.Index.FindPosition(from - segment.BaseOffset);
+        return new BatchWalker(segment.File, position, length, _settings.MaximumBatchByteCount, verifiesChecksums: false, HeaderBufferByteCount);
+    }
+
+    private ReadResult.Offline Damaged(LogSegment segment, long position, Offset offset, BatchVerdict verdict) =>
+        Offline($"{Place(segment, position)} {Sentences.Describe(verdict)}. {Sentences.AfterDamage(TopicPartition, offset)}");
+
+    private string Place(LogSegment segment, long position) =>
+        Sentences.Place(segment.BaseOffset, TopicPartition, position);
+
+    private ReadResult.Offline Offline(string reason)
+    {
+        CommitEffects effects;
+        lock (_writerLock)
+        {
+            effects = TakeOffline(reason);
+        }
+
+        Run(effects);
+        return new ReadResult.Offline(OfflineReason!);
+    }
+}

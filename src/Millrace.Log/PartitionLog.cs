@@ -1,0 +1,298 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>
+/// The log of one partition. Safe for any number of threads: appends take one lock, reads take none.
+/// </summary>
+public sealed partial class PartitionLog
+{
+    private readonly Lock _writerLock = new();
+    private readonly IStorage _storage;
+    private readonly string _directory;
+    private readonly LogSettings _settings;
+    private readonly ILogger _logger;
+    private readonly LogDirectory _owner;
+
+    // Guarded by the writer lock.
+    private readonly GroupCommit _commit;
+    private readonly ProducerStates _producers;
+    private bool _isClosed;
+
+    // Published to readers. The segments are replaced as a whole, before the end moves into a new one.
+    private readonly LeaderEpochs _leaderEpochs;
+    private LogSegment[] _segments;
+    private long _logEndOffset;
+    private long _syncedOffset;
+    private long _highWatermark;
+    private string? _offlineReason;
+
+    internal PartitionLog(LogDirectory owner, string directory, LogSettings settings, IStorage storage, ILogger logger, RecoveredPartition recovered)
+    {
+        _owner = owner;
+        _directory = directory;
+        _settings = settings;
+        _storage = storage;
+        _logger = logger;
+        TopicPartition = recovered.TopicPartition;
+        TopicId = recovered.TopicId;
+        LogStartOffset = recovered.LogStartOffset;
+        _segments = [.. recovered.Segments];
+        _leaderEpochs = recovered.LeaderEpochs;
+        _producers = recovered.Producers;
+        _offlineReason = recovered.OfflineReason;
+        _commit = new GroupCommit(recovered.LogEndOffset);
+        Publish();
+    }
+
+    public TopicPartition TopicPartition { get; }
+
+    public Guid TopicId { get; }
+
+    public Offset LogStartOffset { get; }
+
+    /// <summary>The offset that the next record gets.</summary>
+    public Offset LogEndOffset => new(Volatile.Read(ref _logEndOffset));
+
+    /// <summary>Everything below is on the disk.</summary>
+    public Offset SyncedOffset => new(Volatile.Read(ref _syncedOffset));
+
+    /// <summary>Everything below may be read: it never passes the first batch of <see cref="AppendDurability.Disk"/> that is not synced.</summary>
+    public Offset HighWatermark => new(Volatile.Read(ref _highWatermark));
+
+    /// <summary>Rises at every start that no clean stop preceded.</summary>
+    public int LeaderEpoch => _leaderEpochs.Current;
+
+    public IReadOnlyList<LeaderEpochStart> LeaderEpochs => _leaderEpochs.Starts;
+
+    public bool IsOnline => OfflineReason is null;
+
+    /// <summary>What happened, where, and what to do; null while the partition is online.</summary>
+    public string? OfflineReason => Volatile.Read(ref _offlineReason);
+
+    /// <summary>
+    /// Raised after the high watermark or the synced offset moved, or the partition went offline; on the thread that did it, outside of
+    /// every lock. Handlers read the new values here and return at once.
+    /// </summary>
+    public event Action<PartitionLog>? Progressed;
+
+    /// <summary>
+    /// Checks the batches, gives them their offsets and the leader epoch in place, and writes them. With
+    /// <see cref="AppendDurability.Disk"/> a sync is on its way when this returns, but not done.
+    /// </summary>
+    /// <param name="batches">One or more whole batches, changed in place: base offset and leader epoch.</param>
+    /// <param name="maximumBatchByteCount">The limit of the topic (max.message.bytes).</param>
+    public AppendResult Append(Span<byte> batches, AppendDurability durability, int maximumBatchByteCount = DefaultMaximumBatchByteCount)
+    {
+        var headers = new List<RecordBatchHeader>(1);
+        int limit = Math.Min(maximumBatchByteCount, _settings.MaximumBatchByteCount);
+        if (BatchDoor.Check(batches, limit, headers) is { } refused)
+        {
+            return refused;
+        }
+
+        AppendResult result;
+        CommitEffects effects = CommitEffects.None;
+        lock (_writerLock)
+        {
+            result = CheckState(batches.Length)
+                ?? CheckSequences(headers, durability, ref effects)
+                ?? Write(batches, headers, durability, ref effects);
+        }
+
+        Run(effects);
+        return result;
+    }
+
+    /// <summary>Kafka's default for max.message.bytes.</summary>
+    public const int DefaultMaximumBatchByteCount = 1048588;
+
+    /// <summary>The end of the newest epoch that is not newer than the one asked for (KIP-320); null where nothing is known of it.</summary>
+    public (int Epoch, Offset EndOffset)? EndOfLeaderEpoch(int epoch) => _leaderEpochs.EndOf(epoch, LogEndOffset);
+
+    private AppendResult.Rejected? CheckState(int byteCount)
+    {
+        if (OfflineReason is { } reason)
+        {
+            return new AppendResult.Rejected(AppendRejection.Offline, reason);
+        }
+
+        if (_isClosed)
+        {
+            return new AppendResult.Rejected(AppendRejection.Offline, $"The log of {TopicPartition} is closed.");
+        }
+
+        if (byteCount > _settings.SegmentByteCount)
+        {
+            string detail = $"The batches have {byteCount} bytes; a segment has {_settings.SegmentByteCount}.";
+            return new AppendResult.Rejected(AppendRejection.MessageTooLarge, detail);
+        }
+
+        return null;
+    }
+
+    private AppendResult? CheckSequences(List<RecordBatchHeader> headers, AppendDurability durability, ref CommitEffects effects)
+    {
+        SequencedBatch? firstOriginal = null;
+        SequencedBatch lastOriginal = default;
+        int duplicateCount = 0;
+        for (int index = 0; index < headers.Count; index++)
+        {
+            RecordBatchHeader header = headers[index];
+            if (header.Producer.IsNone)
+            {
+                continue;
+            }
+
+            SequenceVerdict verdict = _producers.Check(header, EarlierInThisAppend(headers, index), out SequencedBatch original);
+            if (verdict == SequenceVerdict.Fenced)
+            {
+                string detail = $"Producer {header.Producer.Id} has written with a newer epoch than {header.Producer.Epoch}.";
+                return new AppendResult.Rejected(AppendRejection.InvalidProducerEpoch, detail);
+            }
+
+            if (verdict == SequenceVerdict.OutOfOrder)
+            {
+                return OutOfOrder(header);
+            }
+
+            if (verdict == SequenceVerdict.Duplicate)
+            {
+                duplicateCount++;
+                firstOriginal ??= original;
+                lastOriginal = original;
+            }
+        }
+
+        if (firstOriginal is not { } first)
+        {
+            return null;
+        }
+
+        if (duplicateCount < headers.Count)
+        {
+            return OutOfOrder(headers[0]);
+        }
+
+        if (durability == AppendDurability.Disk && _commit.SyncedOffset <= lastOriginal.LastOffset)
+        {
+            effects |= _commit.SyncWanted();
+        }
+
+        return new AppendResult.Duplicate(first.BaseOffset, lastOriginal.LastOffset);
+    }
+
+    private static AppendResult.Rejected OutOfOrder(in RecordBatchHeader header)
+    {
+        string detail = $"Sequence {header.BaseSequence} of producer {header.Producer.Id} does not follow its last batch.";
+        return new AppendResult.Rejected(AppendRejection.OutOfOrderSequence, detail);
+    }
+
+    private static SequencedBatch? EarlierInThisAppend(List<RecordBatchHeader> headers, int index)
+    {
+        for (int earlier = index - 1; earlier >= 0; earlier--)
+        {
+            if (headers[earlier].Producer.Id == headers[index].Producer.Id)
+            {
+                return SequencedBatch.Of(headers[earlier]);
+            }
+        }
+
+        return null;
+    }
+
+    private AppendResult Write(Span<byte> batches, List<RecordBatchHeader> headers, AppendDurability durability, ref CommitEffects effects)
+    {
+        Offset baseOffset = _commit.LogEndOffset;
+        Offset nextOffset = baseOffset;
+        foreach (RecordBatchHeader header in headers)
+        {
+            nextOffset += header.LastOffsetDelta + 1L;
+        }
+
+        try
+        {
+            LogSegment active = _segments[^1];
+            if (!active.HasRoomFor(batches.Length, nextOffset + -1, _settings.SegmentByteCount))
+            {
+                active = Roll(baseOffset, ref effects);
+            }
+
+            WriteBatches(active, batches, headers, baseOffset);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // What of the bytes is in the file is unknown, and so is whether a second try would do better. Recovery judges the tail.
+            effects |= TakeOffline($"Writing to {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+            return new AppendResult.Rejected(AppendRejection.Offline, OfflineReason!);
+        }
+
+        effects |= _commit.Appended(baseOffset, nextOffset, durability);
+        Publish();
+        return new AppendResult.Appended(baseOffset, nextOffset + -1);
+    }
+
+    private void WriteBatches(LogSegment segment, Span<byte> batches, List<RecordBatchHeader> headers, Offset offset)
+    {
+        int position = segment.ByteCount;
+        foreach (RecordBatchHeader header in headers)
+        {
+            Span<byte> batch = batches[..header.TotalByteCount];
+            RecordBatch.Assign(batch, offset, LeaderEpoch);
+            RecordBatchHeader assigned = header with { BaseOffset = offset, LeaderEpoch = LeaderEpoch };
+            segment.Write(batch, assigned.LastOffset, position);
+            _producers.Record(assigned);
+            position += batch.Length;
+            offset = assigned.NextOffset;
+            batches = batches[batch.Length..];
+        }
+
+        segment.Publish(position);
+    }
+
+    private LogSegment Roll(Offset baseOffset, ref CommitEffects effects)
+    {
+        // The old segment is complete: have it synced soon, so that the recovery point moves beyond it.
+        effects |= _commit.SyncWanted();
+        LogSegment next = LogSegment.Create(_storage, _directory, baseOffset, _settings);
+
+        // Readers see the segment before any offset in it: one that saw the end first would look for it in the old segment.
+        Volatile.Write(ref _segments, [.. _segments, next]);
+        return next;
+    }
+
+    /// <summary>Shows the offsets to everybody: first how far the log goes, then how much of it may be seen.</summary>
+    private void Publish()
+    {
+        Volatile.Write(ref _logEndOffset, _commit.LogEndOffset.Value);
+        Volatile.Write(ref _syncedOffset, _commit.SyncedOffset.Value);
+        Volatile.Write(ref _highWatermark, _commit.HighWatermark.Value);
+    }
+
+    /// <summary>The writer lock is held; the effects are run after it is released.</summary>
+    private CommitEffects TakeOffline(string reason)
+    {
+        if (_offlineReason is not null)
+        {
+            return CommitEffects.None;
+        }
+
+        Volatile.Write(ref _offlineReason, reason);
+        LogMessages.PartitionOffline(_logger, TopicPartition, reason);
+        return _commit.Failed();
+    }
+
+    private void Run(CommitEffects effects)
+    {
+        if (effects.HasFlag(CommitEffects.QueueSync))
+        {
+            _owner.QueueSync(this);
+        }
+
+        if (effects.HasFlag(CommitEffects.Progressed))
+        {
+            Progressed?.Invoke(this);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>One start on a data directory: the checks before it, the lock, and the recovery of all that is in it.</summary>
+internal sealed class DirectoryOpening
+{
+    private const string FileSystemDirectory = "lost+found";
+
+    private readonly LogSettings _settings;
+    private readonly IStorage _storage;
+    private readonly TimeProvider _time;
+    private readonly Random _random;
+    private readonly ILogger _logger;
+
+    public DirectoryOpening(LogSettings settings, IStorage storage, TimeProvider time, Random random, ILogger logger)
+    {
+        _settings = settings;
+        _storage = storage;
+        _time = time;
+        _random = random;
+        _logger = logger;
+    }
+
+    public LogDirectory Open()
+    {
+        IDisposable directoryLock = TakeLock();
+        try
+        {
+            return Open(directoryLock);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            directoryLock.Dispose();
+            throw NotWritable(exception);
+        }
+        catch
+        {
+            directoryLock.Dispose();
+            throw;
+        }
+    }
+
+    private IDisposable TakeLock()
+    {
+        try
+        {
+            CreateDirectories(_settings.Path);
+            return _storage.TryLock($"{_settings.Path}/{FileNames.Lock}") ?? throw new LogDirectoryException(
+                LogDirectoryFailure.Locked,
+                $"{_settings.Path} is locked by another process. Stop that process, or choose another data directory.");
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw NotWritable(exception);
+        }
+    }
+
+    private LogDirectoryException NotWritable(Exception exception) => new(
+        LogDirectoryFailure.NotWritable,
+        $"{_settings.Path} cannot be used as data directory: {exception.Message} Make it a directory that this user may write.",
+        exception);
+
+    private void CreateDirectories(string path)
+    {
+        if (_storage.DirectoryExists(path))
+        {
+            return;
+        }
+
+        int slash = path.LastIndexOf('/');
+        string parent = slash < 0 ? "." : slash == 0 ? "/" : path[..slash];
+        CreateDirectories(parent);
+        _storage.CreateDirectory(path);
+        _storage.SyncDirectory(parent);
+    }
+
+    private LogDirectory Open(IDisposable directoryLock)
+    {
+        long started = _time.GetTimestamp();
+        IReadOnlyList<StorageEntry> entries = _storage.List(_settings.Path);
+        MetaProperties properties = ReadOrCreateProperties(entries);
+        bool wasCleanStop = TakeCleanMarker();
+        var directory = new LogDirectory(_settings, _storage, _logger, directoryLock, properties, wasCleanStop);
+        RecoveryPoints points = ReadRecoveryPoints(directory.Recovery);
+        RecoverPartitions(directory, entries, points);
+
+        // Also after a clean stop: a partition that was made since the last time has no line yet, and one that is gone has one.
+        directory.WriteRecoveryPointsOrThrow();
+        Log(directory, started);
+        return directory;
+    }
+
+    private MetaProperties ReadOrCreateProperties(IReadOnlyList<StorageEntry> entries)
+    {
+        if (AtomicFile.TryRead(_storage, _settings.Path, FileNames.MetaProperties) is { } text)
+        {
+            return MetaProperties.Parse(text, _settings.Path);
+        }
+
+        // The properties are written last when a directory is made: without them it has nothing in it that anybody was told of.
+        foreach (StorageEntry entry in entries)
+        {
+            bool isOurs = entry.Name is FileNames.Lock or FileNames.RecoveryPoints or FileSystemDirectory
+                || entry.Name.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal);
+            if (!isOurs)
+            {
+                throw new LogDirectoryException(
+                    LogDirectoryFailure.Foreign,
+                    $"{_settings.Path} is not a data directory of Millrace: it holds '{entry.Name}' and no {FileNames.MetaProperties}. "
+                    + "Choose an empty directory.");
+            }
+        }
+
+        var properties = MetaProperties.Create(_random);
+        AtomicFile.Write(_storage, _settings.Path, FileNames.RecoveryPoints, OffsetCheckpoint.Format([]));
+        AtomicFile.Write(_storage, _settings.Path, FileNames.MetaProperties, properties.ToText());
+        return properties;
+    }
+
+    private bool TakeCleanMarker()
+    {
+        string path = $"{_settings.Path}/{FileNames.CleanShutdown}";
+        if (!_storage.FileExists(path))
+        {
+            return false;
+        }
+
+        // Durably, before anything is appended: a marker that came back after a power loss would vouch for bytes that it never saw.
+        _storage.DeleteFile(path);
+        _storage.SyncDirectory(_settings.Path);
+        return true;
+    }
+
+    private RecoveryPoints ReadRecoveryPoints(RecoveryReport report)
+    {
+        string? text = AtomicFile.TryRead(_storage, _settings.Path, FileNames.RecoveryPoints);
+        if (text is null)
+        {
+            report.Add(null, RecoveryCondition.RecoveryPointsMissing, false,
+                $"{FileNames.RecoveryPoints} is missing: every log is read from its start and cut at the first batch that fails.");
+            return new RecoveryPoints([], AreKnown: true);
+        }
+
+        if (OffsetCheckpoint.TryParse(text, out Dictionary<TopicPartition, Offset>? points))
+        {
+            return new RecoveryPoints(points, AreKnown: true);
+        }
+
+        report.Add(null, RecoveryCondition.RecoveryPointsUnreadable, false,
+            $"{FileNames.RecoveryPoints} is damaged: every log is read from its start and none is cut. A partition that fails stays "
+            + "offline; delete the file and start again to have it cut at the first batch that fails.");
+        return new RecoveryPoints([], AreKnown: false);
+    }
+
+    private void RecoverPartitions(LogDirectory directory, IReadOnlyList<StorageEntry> entries, RecoveryPoints points)
+    {
+        foreach (StorageEntry entry in entries)
+        {
+            if (entry.IsDirectory && FileNames.TryParsePartition(entry.Name, out TopicPartition topicPartition))
+            {
+                Offset? point = points.Of(topicPartition);
+                var recovery = new PartitionRecovery(_settings, _storage, directory.Recovery, topicPartition, point);
+                if (recovery.Recover() is { } recovered)
+                {
+                    directory.Add(recovered);
+                }
+            }
+            else if (entry.IsDirectory && entry.Name != FileSystemDirectory)
+            {
+                directory.Recovery.Add(null, RecoveryCondition.UnknownEntry, false, $"'{entry.Name}' is no partition and is left alone.");
+            }
+            else if (entry.Name.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal))
+            {
+                _storage.DeleteFile($"{_settings.Path}/{entry.Name}");
+            }
+        }
+
+        foreach ((TopicPartition topicPartition, Offset offset) in points.Offsets)
+        {
+            if (offset > Offset.Zero && !directory.TryGet(topicPartition, out _))
+            {
+                directory.Recovery.Add(topicPartition, RecoveryCondition.PartitionMissing, true,
+                    $"The directory is gone, and with it {offset} offsets that were on the disk. Restore it from a copy if nobody meant it.");
+            }
+        }
+    }
+
+    private void Log(LogDirectory directory, long started)
+    {
+        foreach (RecoveryFinding finding in directory.Recovery.Findings)
+        {
+            bool isRoutine = finding.Action is RecoveryAction.Delete or RecoveryAction.DeletePartition or RecoveryAction.Rebuild;
+            if (isRoutine)
+            {
+                LogMessages.RecoveryFinding(_logger, finding.ToString());
+            }
+            else
+            {
+                LogMessages.RecoveryWarning(_logger, finding.ToString());
+            }
+        }
+
+        foreach (PartitionLog log in directory.Partitions)
+        {
+            if (log.OfflineReason is { } reason)
+            {
+                LogMessages.PartitionOffline(_logger, log.TopicPartition, reason);
+            }
+        }
+
+        string stop = directory.Recovery.WasCleanStop ? "a clean stop" : "no clean stop";
+        TimeSpan elapsed = _time.GetElapsedTime(started);
+        LogMessages.Opened(_logger, directory.Path, directory.Partitions.Count, stop, elapsed.TotalMilliseconds);
+    }
+
+    private sealed record RecoveryPoints(Dictionary<TopicPartition, Offset> Offsets, bool AreKnown)
+    {
+        /// <summary>Null where it is unknown. A partition without a line was made after the last write.</summary>
+        public Offset? Of(TopicPartition topicPartition) => AreKnown ? Offsets.GetValueOrDefault(topicPartition) : null;
+    }
+}

@@ -1,0 +1,191 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>The first place where the bytes of a log are not what an undisturbed log has.</summary>
+/// <param name="Segment">Number of the segment, from 0.</param>
+internal sealed record ScanFault(RecoveryCondition Condition, int Segment, long Position, bool IsBelowRecoveryPoint, string Description);
+
+/// <summary>
+/// Reads a log from its start to its end or to the first fault, and collects what follows from the batches: the indexes, the producers,
+/// the epochs. Changes nothing.
+/// </summary>
+internal sealed class LogScan
+{
+    private readonly LogSettings _settings;
+    private readonly Offset? _recoveryPoint;
+    private readonly List<IndexContent> _indexes = [];
+    private readonly List<long> _tailPositions = [];
+    private readonly List<LeaderEpochStart> _epochStarts = [];
+
+    public LogScan(LogSettings settings, Offset? recoveryPoint)
+    {
+        _settings = settings;
+        _recoveryPoint = recoveryPoint;
+        Producers = new ProducerStates(settings.MaximumProducerCount);
+    }
+
+    public ScanFault? Fault { get; private set; }
+
+    /// <summary>The offset after the last batch that is right.</summary>
+    public Offset EndOffset { get; private set; }
+
+    public ProducerStates Producers { get; }
+
+    public IReadOnlyList<LeaderEpochStart> EpochStarts => _epochStarts;
+
+    public int HighestEpoch => _epochStarts.Count == 0 ? -1 : _epochStarts[^1].Epoch;
+
+    /// <summary>What the index of each segment has to be.</summary>
+    public IReadOnlyList<IndexContent> Indexes => _indexes;
+
+    /// <summary>Where in each segment the first batch lies that is not below the recovery point; its end, if none is.</summary>
+    public IReadOnlyList<long> TailPositions => _tailPositions;
+
+    /// <param name="isTrusted">After a clean stop: headers are looked at, checksums are not.</param>
+    public void Run(IReadOnlyList<SegmentFile> segments, bool isTrusted)
+    {
+        for (int number = 0; number < segments.Count && Fault is null; number++)
+        {
+            SegmentFile segment = segments[number];
+            if (segment.BaseOffset != EndOffset)
+            {
+                Fault = MisplacedSegment(number, segment.BaseOffset);
+                return;
+            }
+
+            // A segment is read with its checksums where part of it may not have been on the disk.
+            bool endsBelow = number < segments.Count - 1 && segments[number + 1].BaseOffset <= _recoveryPoint;
+            ScanSegment(segment, number, verifiesChecksums: !isTrusted && !endsBelow);
+        }
+    }
+
+    public void AddEmptySegment()
+    {
+        _indexes.Add(new IndexContent());
+        _tailPositions.Add(0);
+    }
+
+    private void ScanSegment(SegmentFile segment, int number, bool verifiesChecksums)
+    {
+        if (segment.Length > int.MaxValue)
+        {
+            throw new IOException($"{segment.File.Path} has {segment.Length} bytes; a segment has at most {int.MaxValue}.");
+        }
+
+        var index = new IndexContent();
+        _indexes.Add(index);
+        long tailPosition = -1;
+        using var walker = new BatchWalker(segment.File, 0, segment.Length, _settings.MaximumBatchByteCount, verifiesChecksums);
+        while (walker.MoveNext())
+        {
+            RecordBatchHeader header = walker.Header;
+            if (FindFault(header) is { } condition)
+            {
+                SetFault(condition, number, walker.Position, Describe(condition, header));
+                break;
+            }
+
+            if (tailPosition < 0 && !(header.BaseOffset < _recoveryPoint))
+            {
+                tailPosition = walker.Position;
+            }
+
+            index.Observe(header, segment.BaseOffset, (int)walker.Position, _settings);
+            Observe(header);
+        }
+
+        if (Fault is null && walker.Verdict != BatchVerdict.Valid)
+        {
+            SetFault(ConditionOf(walker.Verdict), number, walker.Position, Sentences.Describe(walker.Verdict));
+        }
+
+        _tailPositions.Add(tailPosition < 0 ? walker.Position : tailPosition);
+    }
+
+    private RecoveryCondition? FindFault(in RecordBatchHeader header)
+    {
+        if (header.BaseOffset != EndOffset)
+        {
+            return RecoveryCondition.BatchOffsetUnexpected;
+        }
+
+        return header.LeaderEpoch < HighestEpoch ? RecoveryCondition.BatchEpochWentBack : null;
+    }
+
+    private void Observe(in RecordBatchHeader header)
+    {
+        Producers.Record(header);
+        if (header.LeaderEpoch > HighestEpoch)
+        {
+            _epochStarts.Add(new LeaderEpochStart(header.LeaderEpoch, header.BaseOffset));
+        }
+
+        EndOffset = header.NextOffset;
+    }
+
+    private ScanFault MisplacedSegment(int number, Offset baseOffset)
+    {
+        bool isGap = baseOffset > EndOffset;
+        RecoveryCondition condition = isGap ? RecoveryCondition.SegmentAfterGap : RecoveryCondition.SegmentOverlaps;
+        string description = $"begins at offset {baseOffset}, and the log before it ends at {EndOffset}";
+        return new ScanFault(condition, number, 0, IsBelowRecoveryPoint, description);
+    }
+
+    private void SetFault(RecoveryCondition condition, int number, long position, string description) =>
+        Fault = new ScanFault(condition, number, position, IsBelowRecoveryPoint, description);
+
+    private bool IsBelowRecoveryPoint => _recoveryPoint is null || EndOffset < _recoveryPoint;
+
+    private string Describe(RecoveryCondition condition, in RecordBatchHeader header) =>
+        condition == RecoveryCondition.BatchOffsetUnexpected
+            ? $"has offset {header.BaseOffset} where {EndOffset} belongs"
+            : $"has leader epoch {header.LeaderEpoch} after epoch {HighestEpoch}";
+
+    private static RecoveryCondition ConditionOf(BatchVerdict verdict) => verdict switch
+    {
+        BatchVerdict.Incomplete => RecoveryCondition.BatchIncomplete,
+        BatchVerdict.BadLength => RecoveryCondition.BatchLengthImpossible,
+        BatchVerdict.UnsupportedMagic => RecoveryCondition.BatchFormatUnknown,
+        BatchVerdict.BadChecksum => RecoveryCondition.BatchChecksumWrong,
+        BatchVerdict.BadCounts => RecoveryCondition.BatchCountsContradict,
+        _ => throw new ArgumentOutOfRangeException(nameof(verdict), verdict, message: null),
+    };
+}
+
+/// <summary>The index that belongs to the batches of a segment.</summary>
+internal sealed class IndexContent
+{
+    private readonly List<byte> _bytes = [];
+
+    public int LastIndexedPosition { get; private set; }
+
+    public int EntryCount => _bytes.Count / OffsetIndex.EntryByteCount;
+
+    public byte[] Bytes => [.. _bytes];
+
+    public void Observe(in RecordBatchHeader header, Offset segmentBaseOffset, int position, LogSettings settings)
+    {
+        bool isFull = EntryCount >= settings.MaximumIndexByteCount / OffsetIndex.EntryByteCount;
+        if (isFull || !LogSegment.IsIndexEntryDue(position, LastIndexedPosition, settings.IndexIntervalByteCount))
+        {
+            return;
+        }
+
+        Span<byte> entry = stackalloc byte[OffsetIndex.EntryByteCount];
+        OffsetIndex.WriteEntry(entry, (int)(header.LastOffset - segmentBaseOffset), position);
+        _bytes.AddRange(entry);
+        LastIndexedPosition = position;
+    }
+
+    public bool Matches(IStorageFile file)
+    {
+        if (file.Length != _bytes.Count)
+        {
+            return false;
+        }
+
+        byte[] found = new byte[_bytes.Count];
+        return file.Read(found, 0) == found.Length && found.AsSpan().SequenceEqual(Bytes);
+    }
+}

@@ -1,0 +1,406 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>
+/// The recovery of one partition: look at its files, ask <see cref="RecoveryTable"/>, act. May be interrupted at any operation and begun
+/// again: it cuts from the end, and makes durable what it kept before it cuts.
+/// </summary>
+internal sealed class PartitionRecovery
+{
+    private readonly LogSettings _settings;
+    private readonly IStorage _storage;
+    private readonly RecoveryReport _report;
+    private readonly TopicPartition _topicPartition;
+    private readonly string _directory;
+    private readonly Offset? _recoveryPoint;
+
+    private readonly List<SegmentFile> _segments = [];
+    private Guid _topicId;
+    private LeaderEpochs? _epochsOnDisk;
+    private LogScan _scan = null!;
+    private bool _hasChangedDirectory;
+
+    /// <param name="recoveryPoint">Everything below was on the disk; null where that is unknown.</param>
+    public PartitionRecovery(LogSettings settings, IStorage storage, RecoveryReport report, TopicPartition topicPartition, Offset? recoveryPoint)
+    {
+        _settings = settings;
+        _storage = storage;
+        _report = report;
+        _topicPartition = topicPartition;
+        _directory = $"{settings.Path}/{topicPartition}";
+        _recoveryPoint = recoveryPoint;
+    }
+
+    /// <summary>Null if the partition was never created.</summary>
+    public RecoveredPartition? Recover()
+    {
+        try
+        {
+            return RecoverOrThrow();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            string reason = $"Opening {_directory} failed: {exception.Message} {Sentences.AfterDiskError}";
+            _report.Add(_topicPartition, RecoveryCondition.DiskError, false, reason);
+            return Offline(reason, _recoveryPoint ?? Offset.Zero);
+        }
+    }
+
+    private RecoveredPartition? RecoverOrThrow()
+    {
+        IReadOnlyList<StorageEntry> entries = ListAndTidy();
+        if (!TryReadMetadata(entries, out RecoveredPartition? outcome))
+        {
+            return outcome;
+        }
+
+        ReadEpochs();
+        OpenSegments(entries);
+        DeleteIndexesWithoutSegment(entries);
+        if (_segments.Count == 0 && NoSegments() is { } offline)
+        {
+            return offline;
+        }
+
+        bool isTrusted = _report.WasCleanStop && _recoveryPoint is not null;
+        _scan = Scan(isTrusted);
+        if (isTrusted && (_scan.Fault is { IsBelowRecoveryPoint: false } || _scan.EndOffset > _recoveryPoint))
+        {
+            // The marker vouches for what lies below the recovery points, and here is more.
+            isTrusted = false;
+            _scan = Scan(isTrusted);
+        }
+
+        if (FindDamage() is { } damage)
+        {
+            return Offline(damage.Reason, damage.RecoveryPoint);
+        }
+
+        Cut();
+        RebuildIndexes();
+        if (!isTrusted)
+        {
+            RewriteTail();
+        }
+
+        return Finish(isTrusted);
+    }
+
+    private IReadOnlyList<StorageEntry> ListAndTidy()
+    {
+        IReadOnlyList<StorageEntry> entries = _storage.List(_directory);
+        foreach (StorageEntry entry in entries)
+        {
+            if (entry.Name.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal))
+            {
+                Report(RecoveryCondition.TemporaryFile, $"'{entry.Name}' of an interrupted write is deleted.");
+                _storage.DeleteFile($"{_directory}/{entry.Name}");
+                _hasChangedDirectory = true;
+            }
+        }
+
+        return entries;
+    }
+
+    private bool TryReadMetadata(IReadOnlyList<StorageEntry> entries, out RecoveredPartition? outcome)
+    {
+        outcome = null;
+        string? text = AtomicFile.TryRead(_storage, _directory, FileNames.PartitionMetadata);
+        if (text is not null && TopicIds.TryParseMetadata(text, out _topicId))
+        {
+            return true;
+        }
+
+        string what = $"{FileNames.PartitionMetadata} is {(text is null ? "missing" : "damaged")}";
+        bool hasRecords = entries.Any(entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && LengthOf(entry.Name) > 0);
+        bool wasUsed = _recoveryPoint is null || _recoveryPoint > Offset.Zero;
+        RecoveryCondition condition = hasRecords
+            ? RecoveryCondition.MetadataMissingWithRecords
+            : RecoveryCondition.MetadataMissingWithoutRecords;
+        if (RecoveryTable.Decide(condition, wasUsed) == RecoveryAction.DeletePartition)
+        {
+            Report(condition, $"{what} and there are no records: the creation was interrupted, and the directory is deleted.");
+            DeleteDirectory();
+            return false;
+        }
+
+        string reason = $"{what} in {_directory}. The partition is offline and nothing was changed. Restore the file from a copy: it holds "
+            + "the id of the topic, in two lines 'version: 0' and 'topic_id: <22 characters>' as in the topic's other partitions.";
+        _report.Add(_topicPartition, condition, wasUsed, reason);
+        outcome = Offline(reason, _recoveryPoint ?? Offset.Zero);
+        return false;
+    }
+
+    private long LengthOf(string name)
+    {
+        using IStorageFile file = _storage.Open($"{_directory}/{name}", StorageOpenMode.Existing);
+        return file.Length;
+    }
+
+    private void DeleteDirectory()
+    {
+        foreach (StorageEntry entry in _storage.List(_directory))
+        {
+            _storage.DeleteFile($"{_directory}/{entry.Name}");
+        }
+
+        _storage.DeleteDirectory(_directory);
+        _storage.SyncDirectory(_settings.Path);
+    }
+
+    private void ReadEpochs()
+    {
+        string? text = AtomicFile.TryRead(_storage, _directory, FileNames.LeaderEpochs);
+        _epochsOnDisk = text is null ? null : LeaderEpochs.TryParse(text);
+        if (_epochsOnDisk is null)
+        {
+            RecoveryCondition condition = text is null ? RecoveryCondition.EpochsMissing : RecoveryCondition.EpochsUnreadable;
+            Report(condition, $"{FileNames.LeaderEpochs} is {(text is null ? "missing" : "damaged")} and is made anew from the batches.");
+        }
+    }
+
+    private void OpenSegments(IReadOnlyList<StorageEntry> entries)
+    {
+        foreach (StorageEntry entry in entries)
+        {
+            if (FileNames.TryParseSegment(entry.Name, FileNames.LogSuffix, out Offset baseOffset))
+            {
+                IStorageFile file = _storage.Open($"{_directory}/{entry.Name}", StorageOpenMode.Existing);
+                _segments.Add(new SegmentFile(baseOffset, file, file.Length));
+            }
+        }
+    }
+
+    private void DeleteIndexesWithoutSegment(IReadOnlyList<StorageEntry> entries)
+    {
+        foreach (StorageEntry entry in entries)
+        {
+            if (FileNames.TryParseSegment(entry.Name, FileNames.IndexSuffix, out Offset baseOffset)
+                && !_segments.Exists(segment => segment.BaseOffset == baseOffset))
+            {
+                Report(RecoveryCondition.IndexWithoutSegment, $"'{entry.Name}' has no segment and is deleted.");
+                _storage.DeleteFile($"{_directory}/{entry.Name}");
+                _hasChangedDirectory = true;
+            }
+        }
+    }
+
+    private RecoveredPartition? NoSegments()
+    {
+        bool wasUsed = _recoveryPoint is null || _recoveryPoint > Offset.Zero;
+        if (RecoveryTable.Decide(RecoveryCondition.SegmentsMissing, wasUsed) == RecoveryAction.CreateFirstSegment)
+        {
+            Report(RecoveryCondition.SegmentsMissing, "There is no segment and never was a record: the first one is made.");
+            return null;
+        }
+
+        string reason = $"There is no segment in {_directory}, and records were on the disk there. "
+            + Sentences.AfterDamage(_topicPartition, Offset.Zero);
+        _report.Add(_topicPartition, RecoveryCondition.SegmentsMissing, wasUsed, reason);
+        return Offline(reason, _recoveryPoint ?? new Offset(1));
+    }
+
+    private LogScan Scan(bool isTrusted)
+    {
+        var scan = new LogScan(_settings, _recoveryPoint);
+        scan.Run(_segments, isTrusted);
+        return scan;
+    }
+
+    /// <summary>What keeps the partition offline, and the recovery point to keep for it, so that the next start judges the same.</summary>
+    private (string Reason, Offset RecoveryPoint)? FindDamage()
+    {
+        if (_scan.Fault is { } fault)
+        {
+            if (RecoveryTable.Decide(fault.Condition, fault.IsBelowRecoveryPoint) != RecoveryAction.StayOffline)
+            {
+                return null;
+            }
+
+            string where = Sentences.Place(_segments[fault.Segment].BaseOffset, _topicPartition, fault.Position);
+            string reason = $"{where} {fault.Description}. {Sentences.AfterDamage(_topicPartition, _scan.EndOffset)}";
+            _report.Add(_topicPartition, fault.Condition, isBelowRecoveryPoint: true, reason);
+            return (reason, _recoveryPoint ?? _scan.EndOffset.Next);
+        }
+
+        if (_recoveryPoint is { } point && _scan.EndOffset < point)
+        {
+            string reason = $"The log of {_topicPartition} ends at offset {_scan.EndOffset}, and offsets below {point} were on the disk. "
+                + Sentences.AfterDamage(_topicPartition, _scan.EndOffset);
+            _report.Add(_topicPartition, RecoveryCondition.LogEndsEarly, isBelowRecoveryPoint: true, reason);
+            return (reason, point);
+        }
+
+        return null;
+    }
+
+    private void Cut()
+    {
+        if (_scan.Fault is not { } fault)
+        {
+            return;
+        }
+
+        var cutter = new TailCutter(_storage, _directory, _settings.MaximumKeptCutCount, HighestEpoch);
+        bool isWholeSegment = fault.Condition is RecoveryCondition.SegmentAfterGap or RecoveryCondition.SegmentOverlaps;
+        int firstRemoved = isWholeSegment ? fault.Segment : fault.Segment + 1;
+        string where = Sentences.Place(_segments[fault.Segment].BaseOffset, _topicPartition, fault.Position);
+
+        // From the end: an interruption leaves the place that fails where it was, and the next start comes here again.
+        for (int index = _segments.Count - 1; index >= firstRemoved; index--)
+        {
+            cutter.RemoveSegment(_segments[index]);
+            _segments.RemoveAt(index);
+        }
+
+        if (!isWholeSegment)
+        {
+            SegmentFile segment = _segments[fault.Segment];
+            cutter.Truncate(segment, fault.Position);
+            _segments[fault.Segment] = segment with { Length = fault.Position };
+        }
+
+        _hasChangedDirectory = true;
+        string kept = cutter.KeptNames.Count == 0 ? "all of it was zeros" : $"it is kept in {string.Join(", ", cutter.KeptNames)}";
+        Report(
+            fault.Condition,
+            $"{where} {fault.Description}: the log is cut at offset {_scan.EndOffset}; {cutter.CutByteCount} bytes went, {kept}.");
+    }
+
+    private void RebuildIndexes()
+    {
+        if (_segments.Count == 0)
+        {
+            IStorageFile file = _storage.Open(
+                $"{_directory}/{FileNames.Segment(Offset.Zero, FileNames.LogSuffix)}", StorageOpenMode.Create);
+            _segments.Add(new SegmentFile(Offset.Zero, file, 0));
+            _scan.AddEmptySegment();
+            _hasChangedDirectory = true;
+        }
+
+        foreach ((SegmentFile segment, IndexContent content) in _segments.Zip(_scan.Indexes))
+        {
+            string name = FileNames.Segment(segment.BaseOffset, FileNames.IndexSuffix);
+            bool exists = _storage.FileExists($"{_directory}/{name}");
+            segment.Index = _storage.Open($"{_directory}/{name}", exists ? StorageOpenMode.Existing : StorageOpenMode.Create);
+            if (exists && content.Matches(segment.Index))
+            {
+                continue;
+            }
+
+            Report(exists ? RecoveryCondition.IndexStale : RecoveryCondition.IndexMissing, $"'{name}' is made anew.");
+            segment.Index.SetLength(0);
+            segment.Index.Write(content.Bytes, 0);
+            segment.Index.SyncData();
+            _hasChangedDirectory |= !exists;
+        }
+    }
+
+    /// <summary>
+    /// Writes what lies at and beyond the recovery point once more, and syncs it, before anybody may read it. After a sync that failed the
+    /// operating system may hold pages that it takes for written although the disk never got them; only writing them again makes them due.
+    /// </summary>
+    private void RewriteTail()
+    {
+        Offset from = _recoveryPoint ?? Offset.Zero;
+        foreach ((SegmentFile segment, long tailPosition) in _segments.Zip(_scan.TailPositions))
+        {
+            bool endsBelow = segment != _segments[^1] && tailPosition == segment.Length;
+            if (endsBelow)
+            {
+                continue;
+            }
+
+            TailCutter.Copy(segment.File, tailPosition, segment.Length, segment.File, tailPosition);
+            segment.File.SyncData();
+            segment.Index!.SyncData();
+            _hasChangedDirectory = true;
+        }
+
+        Invariant.Holds(_scan.EndOffset >= from, "recovery never ends below the recovery point");
+    }
+
+    private RecoveredPartition Finish(bool isTrusted)
+    {
+        if (_hasChangedDirectory)
+        {
+            _storage.SyncDirectory(_directory);
+        }
+
+        LeaderEpochs epochs = JudgeEpochs(isTrusted, out bool areNew);
+        if (areNew)
+        {
+            AtomicFile.Write(_storage, _directory, FileNames.LeaderEpochs, epochs.Format());
+        }
+
+        return new RecoveredPartition(_topicPartition, _topicId)
+        {
+            LogEndOffset = _scan.EndOffset,
+            Segments = [.. _segments.Select(ToSegment)],
+            LeaderEpochs = epochs,
+            Producers = _scan.Producers,
+        };
+    }
+
+    private int HighestEpoch => Math.Max(_epochsOnDisk?.Current ?? 0, _scan.HighestEpoch);
+
+    private LeaderEpochs JudgeEpochs(bool isTrusted, out bool areNew)
+    {
+        LeaderEpochs? epochs = _epochsOnDisk;
+        if (epochs is not null && epochs.Current < _scan.HighestEpoch)
+        {
+            Report(RecoveryCondition.EpochsBehindBatches, $"{FileNames.LeaderEpochs} lacks epochs of the batches and is made anew from them.");
+            epochs = null;
+        }
+
+        areNew = !isTrusted || epochs is null;
+        if (!areNew)
+        {
+            return epochs!;
+        }
+
+        // Above every epoch that was ever given out, also those whose records are gone.
+        epochs ??= new LeaderEpochs(_scan.EpochStarts);
+        return epochs.Begin(HighestEpoch + 1, _scan.EndOffset);
+    }
+
+    private LogSegment ToSegment(SegmentFile segment, int number)
+    {
+        IndexContent content = _scan.Indexes[number];
+        var index = new OffsetIndex(segment.Index!, content.EntryCount, _settings.MaximumIndexByteCount);
+        int length = checked((int)segment.Length);
+        return new LogSegment(segment.BaseOffset, segment.File, index, length, content.LastIndexedPosition, _settings.IndexIntervalByteCount)
+        {
+            SyncedByteCount = length,
+            IsEntrySynced = true,
+            IsCompleteAndSynced = number < _segments.Count - 1,
+        };
+    }
+
+    private RecoveredPartition Offline(string reason, Offset recoveryPoint)
+    {
+        foreach (SegmentFile segment in _segments)
+        {
+            segment.File.Dispose();
+            segment.Index?.Dispose();
+        }
+
+        return new RecoveredPartition(_topicPartition, _topicId)
+        {
+            LogEndOffset = recoveryPoint,
+            LeaderEpochs = _epochsOnDisk ?? LeaderEpochs.First,
+            Producers = new ProducerStates(_settings.MaximumProducerCount),
+            OfflineReason = reason,
+        };
+    }
+
+    private void Report(RecoveryCondition condition, string description) =>
+        _report.Add(_topicPartition, condition, isBelowRecoveryPoint: false, description);
+}
+
+/// <summary>A log file as recovery finds it.</summary>
+internal sealed record SegmentFile(Offset BaseOffset, IStorageFile File, long Length)
+{
+    public IStorageFile? Index { get; set; }
+}

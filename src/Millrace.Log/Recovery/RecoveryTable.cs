@@ -1,0 +1,131 @@
+namespace Millrace.Log;
+
+/// <summary>What a start can find.</summary>
+internal enum RecoveryCondition
+{
+    // Bytes of the log, in the order in which they are read.
+    BatchIncomplete,
+    BatchLengthImpossible,
+    BatchFormatUnknown,
+    BatchChecksumWrong,
+    BatchCountsContradict,
+    BatchOffsetUnexpected,
+    BatchEpochWentBack,
+    SegmentAfterGap,
+    SegmentOverlaps,
+    LogEndsEarly,
+    SegmentsMissing,
+
+    // Files beside it.
+    IndexMissing,
+    IndexStale,
+    IndexWithoutSegment,
+    TemporaryFile,
+    EpochsMissing,
+    EpochsUnreadable,
+    EpochsBehindBatches,
+    MetadataMissingWithoutRecords,
+    MetadataMissingWithRecords,
+    DiskError,
+
+    // The data directory.
+    PartitionMissing,
+    RecoveryPointsMissing,
+    RecoveryPointsUnreadable,
+    UnknownEntry,
+}
+
+/// <summary>What a start does about it.</summary>
+internal enum RecoveryAction
+{
+    /// <summary>Cut the log at this place. What is cut and is not all zeros is kept beside it.</summary>
+    CutAndKeep,
+
+    /// <summary>Change nothing; the partition is offline and says why.</summary>
+    StayOffline,
+
+    /// <summary>Begin the log at offset 0.</summary>
+    CreateFirstSegment,
+
+    /// <summary>Make the file anew from the batches.</summary>
+    Rebuild,
+
+    /// <summary>Delete what an interrupted write has left.</summary>
+    Delete,
+
+    /// <summary>Delete the directory of a partition whose creation was never reported.</summary>
+    DeletePartition,
+
+    /// <summary>Take every recovery point for 0: read the whole log, and cut it at the first batch that fails.</summary>
+    TrustNothing,
+
+    /// <summary>Take everything for synced: read the whole log, and cut nothing.</summary>
+    CutNothing,
+
+    /// <summary>Leave it alone and say so.</summary>
+    Report,
+}
+
+/// <summary>
+/// The whole of recovery's judgement: a condition, and whether it lies below the recovery point, give an action.
+/// </summary>
+/// <remarks>
+/// Bytes below the recovery point were on the disk: where they are wrong now, somebody or something has damaged them, and cutting would
+/// lose what was acknowledged. Bytes at or beyond it were perhaps on their way when the power failed. They may be missing, torn, zeros,
+/// or whole behind a hole, since pages reach the disk in any order. What was acknowledged there is whole, and nothing before it is torn;
+/// so the first batch that fails and everything after it was promised to nobody.
+/// </remarks>
+internal static class RecoveryTable
+{
+    public static RecoveryAction Decide(RecoveryCondition condition, bool isBelowRecoveryPoint) => (condition, isBelowRecoveryPoint) switch
+    {
+        (RecoveryCondition.BatchIncomplete, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.BatchIncomplete, true) => RecoveryAction.StayOffline,
+        (RecoveryCondition.BatchLengthImpossible, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.BatchLengthImpossible, true) => RecoveryAction.StayOffline,
+        (RecoveryCondition.BatchFormatUnknown, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.BatchFormatUnknown, true) => RecoveryAction.StayOffline,
+        (RecoveryCondition.BatchChecksumWrong, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.BatchChecksumWrong, true) => RecoveryAction.StayOffline,
+        (RecoveryCondition.BatchCountsContradict, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.BatchCountsContradict, true) => RecoveryAction.StayOffline,
+        (RecoveryCondition.BatchOffsetUnexpected, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.BatchOffsetUnexpected, true) => RecoveryAction.StayOffline,
+        (RecoveryCondition.BatchEpochWentBack, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.BatchEpochWentBack, true) => RecoveryAction.StayOffline,
+
+        // A segment reached the disk, and the end of the one before it did not.
+        (RecoveryCondition.SegmentAfterGap, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.SegmentAfterGap, true) => RecoveryAction.StayOffline,
+        (RecoveryCondition.SegmentOverlaps, false) => RecoveryAction.CutAndKeep,
+        (RecoveryCondition.SegmentOverlaps, true) => RecoveryAction.StayOffline,
+
+        (RecoveryCondition.LogEndsEarly, _) => RecoveryAction.StayOffline,
+        (RecoveryCondition.SegmentsMissing, false) => RecoveryAction.CreateFirstSegment,
+        (RecoveryCondition.SegmentsMissing, true) => RecoveryAction.StayOffline,
+
+        (RecoveryCondition.IndexMissing, _) => RecoveryAction.Rebuild,
+        (RecoveryCondition.IndexStale, _) => RecoveryAction.Rebuild,
+        (RecoveryCondition.IndexWithoutSegment, _) => RecoveryAction.Delete,
+        (RecoveryCondition.TemporaryFile, _) => RecoveryAction.Delete,
+        (RecoveryCondition.EpochsMissing, _) => RecoveryAction.Rebuild,
+        (RecoveryCondition.EpochsUnreadable, _) => RecoveryAction.Rebuild,
+        (RecoveryCondition.EpochsBehindBatches, _) => RecoveryAction.Rebuild,
+
+        // The metadata is the last thing that a creation writes, and the first append comes after it.
+        (RecoveryCondition.MetadataMissingWithoutRecords, false) => RecoveryAction.DeletePartition,
+        (RecoveryCondition.MetadataMissingWithoutRecords, true) => RecoveryAction.StayOffline,
+        (RecoveryCondition.MetadataMissingWithRecords, _) => RecoveryAction.StayOffline,
+        (RecoveryCondition.DiskError, _) => RecoveryAction.StayOffline,
+
+        (RecoveryCondition.PartitionMissing, _) => RecoveryAction.Report,
+
+        // A directory is born with this file: somebody has taken it away, and may have meant it.
+        (RecoveryCondition.RecoveryPointsMissing, _) => RecoveryAction.TrustNothing,
+
+        // It is replaced as a whole: no crash leaves half of it, so it is damaged, and what it said is unknown.
+        (RecoveryCondition.RecoveryPointsUnreadable, _) => RecoveryAction.CutNothing,
+        (RecoveryCondition.UnknownEntry, _) => RecoveryAction.Report,
+        _ => throw new ArgumentOutOfRangeException(nameof(condition), condition, message: null),
+    };
+}

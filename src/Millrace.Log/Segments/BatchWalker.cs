@@ -1,0 +1,129 @@
+using System.Buffers;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>
+/// Goes through the batches of a file from a position on. Owns its pooled buffer until it is disposed; <see cref="Batch"/> is valid
+/// until the next step.
+/// </summary>
+internal sealed class BatchWalker : IDisposable
+{
+    private const int DefaultBufferByteCount = 256 << 10;
+
+    private readonly IStorageFile _file;
+    private readonly long _end;
+    private readonly int _maximumBatchByteCount;
+    private readonly bool _verifiesChecksums;
+    private byte[] _buffer;
+    private long _bufferPosition;
+    private int _bufferedByteCount;
+    private long _next;
+
+    public BatchWalker(IStorageFile file, long start, long end, int maximumBatchByteCount, bool verifiesChecksums, int bufferByteCount = DefaultBufferByteCount)
+    {
+        _file = file;
+        _end = end;
+        _maximumBatchByteCount = maximumBatchByteCount;
+        _verifiesChecksums = verifiesChecksums;
+        _next = start;
+        _buffer = ArrayPool<byte>.Shared.Rent((int)Math.Clamp(end - start, RecordBatchHeader.ByteCount, Math.Max(bufferByteCount, RecordBatchHeader.ByteCount)));
+    }
+
+    /// <summary>Where the current batch begins, or where the first bytes lie that are no batch.</summary>
+    public long Position { get; private set; }
+
+    public RecordBatchHeader Header { get; private set; }
+
+    /// <summary>What is wrong with the bytes at <see cref="Position"/>.</summary>
+    public BatchVerdict Verdict { get; private set; }
+
+    /// <summary>The bytes of the current batch; empty where checksums are not verified.</summary>
+    public ReadOnlyMemory<byte> Batch { get; private set; }
+
+    /// <summary>False at the end, and at bytes that are no batch: then <see cref="Verdict"/> is not <see cref="BatchVerdict.Valid"/>.</summary>
+    public bool MoveNext()
+    {
+        Position = _next;
+        Verdict = BatchVerdict.Valid;
+        if (_next >= _end)
+        {
+            return false;
+        }
+
+        ReadOnlyMemory<byte> bytes = Buffer(RecordBatchHeader.ByteCount);
+        if (bytes.Length < RecordBatchHeader.ByteCount)
+        {
+            Verdict = BatchVerdict.Incomplete;
+            return false;
+        }
+
+        Header = RecordBatchHeader.Read(bytes.Span);
+        Verdict = JudgeHeader();
+        if (Verdict == BatchVerdict.Valid && _verifiesChecksums)
+        {
+            Batch = Buffer(Header.TotalByteCount);
+            Verdict = RecordBatch.Check(Batch.Span, out _);
+        }
+
+        if (Verdict != BatchVerdict.Valid)
+        {
+            return false;
+        }
+
+        _next += Header.TotalByteCount;
+        return true;
+    }
+
+    public void Dispose()
+    {
+        ArrayPool<byte>.Shared.Return(_buffer);
+        _buffer = [];
+    }
+
+    /// <summary>What can be said without the records. The length is judged before anything of that length is read.</summary>
+    private BatchVerdict JudgeHeader()
+    {
+        RecordBatchHeader header = Header;
+        if (header.BatchLength < RecordBatchHeader.MinimumBatchLength
+            || header.BatchLength > _maximumBatchByteCount - RecordBatchHeader.LengthPrefixByteCount)
+        {
+            return BatchVerdict.BadLength;
+        }
+
+        if (header.Magic != RecordBatchHeader.CurrentMagic)
+        {
+            return BatchVerdict.UnsupportedMagic;
+        }
+
+        if (header.TotalByteCount > _end - Position)
+        {
+            return BatchVerdict.Incomplete;
+        }
+
+        bool countsAgree = header.LastOffsetDelta >= 0 && header.RecordCount >= 0 && header.RecordCount <= header.LastOffsetDelta + 1L;
+        return countsAgree ? BatchVerdict.Valid : BatchVerdict.BadCounts;
+    }
+
+    /// <summary>Up to <paramref name="byteCount"/> bytes at the current position, fewer only where the file ends.</summary>
+    private ReadOnlyMemory<byte> Buffer(int byteCount)
+    {
+        byteCount = (int)Math.Min(byteCount, _end - Position);
+        bool isBuffered = Position >= _bufferPosition && Position + byteCount <= _bufferPosition + _bufferedByteCount;
+        if (!isBuffered)
+        {
+            if (_buffer.Length < byteCount)
+            {
+                ArrayPool<byte>.Shared.Return(_buffer);
+                _buffer = ArrayPool<byte>.Shared.Rent(byteCount);
+            }
+
+            _bufferPosition = Position;
+            int wanted = (int)Math.Min(_buffer.Length, _end - Position);
+            _bufferedByteCount = _file.Read(_buffer.AsSpan(0, wanted), Position);
+        }
+
+        int start = (int)(Position - _bufferPosition);
+        return _buffer.AsMemory(start, Math.Min(byteCount, _bufferedByteCount - start));
+    }
+}

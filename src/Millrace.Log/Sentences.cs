@@ -1,0 +1,30 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>What the log says to a person when it cannot go on: what, where, and what to do next.</summary>
+internal static class Sentences
+{
+    public const string AfterDiskError =
+        "What was acknowledged as on the disk is safe. Mend the cause and start again: the tail is judged anew at the start.";
+
+    /// <summary>What to do about damage in bytes that were on the disk. A recovery point at the damage makes the next start cut there.</summary>
+    public static string AfterDamage(TopicPartition partition, Offset offset) =>
+        "The partition is offline and nothing was cut. Restore the file from a copy; or, to give up the records from offset "
+        + $"{offset} on, stop, and in {FileNames.RecoveryPoints} change the line of the partition to "
+        + $"'{partition.Topic} {partition.Partition} {offset}': the next start cuts the log there and keeps what it cuts in a "
+        + $"{FileNames.CutSuffix} file.";
+
+    public static string Place(Offset segmentBaseOffset, TopicPartition partition, long position) =>
+        $"Segment {FileNames.Segment(segmentBaseOffset, FileNames.LogSuffix)} of {partition} at byte {position}";
+
+    public static string Describe(BatchVerdict verdict) => verdict switch
+    {
+        BatchVerdict.Incomplete => "ends in the middle of a batch",
+        BatchVerdict.BadLength => "has an impossible batch length",
+        BatchVerdict.UnsupportedMagic => "has a batch of an unknown format",
+        BatchVerdict.BadChecksum => "fails its checksum",
+        BatchVerdict.BadCounts => "has a batch whose counts contradict each other",
+        _ => "is whole",
+    };
+}

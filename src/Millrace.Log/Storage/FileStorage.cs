@@ -1,0 +1,182 @@
+#pragma warning disable RS0030 // the seam itself: the one place where files are touched
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Millrace.Log;
+
+/// <summary>
+/// Storage on real files. Linux: fdatasync for data, fsync for directories, flock for the lock. Elsewhere the runtime's own flush,
+/// and directories are not synced.
+/// </summary>
+public sealed class FileStorage : IStorage
+{
+    public IStorageFile Open(string path, StorageOpenMode mode) => new RealFile(path, mode);
+
+    public bool FileExists(string path) => File.Exists(path);
+
+    public bool DirectoryExists(string path) => Directory.Exists(path);
+
+    public void CreateDirectory(string path) => Directory.CreateDirectory(path);
+
+    public void DeleteFile(string path) => File.Delete(path);
+
+    public void DeleteDirectory(string path) => Directory.Delete(path, recursive: false);
+
+    public void Rename(string from, string to) => File.Move(from, to, overwrite: true);
+
+    public IReadOnlyList<StorageEntry> List(string path)
+    {
+        var entries = new List<StorageEntry>();
+        foreach (FileSystemInfo entry in new DirectoryInfo(path).EnumerateFileSystemInfos())
+        {
+            entries.Add(new StorageEntry(entry.Name, entry is DirectoryInfo));
+        }
+
+        entries.Sort(static (left, right) => string.CompareOrdinal(left.Name, right.Name));
+        return entries;
+    }
+
+    public void SyncDirectory(string path)
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            LinuxFiles.SyncDirectory(path);
+        }
+    }
+
+    public IDisposable? TryLock(string path)
+    {
+        SafeFileHandle handle;
+        try
+        {
+            // The runtime takes an exclusive flock for FileShare.None.
+            handle = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException exception) when (IsHeldElsewhere(exception))
+        {
+            return null;
+        }
+
+        // An environment switch turns the runtime's own locking off; ours it does not.
+        if (OperatingSystem.IsLinux() && !LinuxFiles.TryLock(handle))
+        {
+            handle.Dispose();
+            return null;
+        }
+
+        return handle;
+    }
+
+    private static bool IsHeldElsewhere(IOException exception)
+    {
+        const int linuxWouldBlock = 11;
+        const int macWouldBlock = 35;
+        const int windowsSharingViolation = unchecked((int)0x80070020);
+        return exception.HResult is linuxWouldBlock or macWouldBlock or windowsSharingViolation;
+    }
+
+    private sealed class RealFile : IStorageFile
+    {
+        private readonly SafeFileHandle _handle;
+
+        public RealFile(string path, StorageOpenMode mode)
+        {
+            Path = path;
+            FileMode fileMode = mode == StorageOpenMode.Create ? FileMode.Create : FileMode.Open;
+            _handle = File.OpenHandle(path, fileMode, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+        }
+
+        public string Path { get; }
+
+        public long Length => RandomAccess.GetLength(_handle);
+
+        public int Read(Span<byte> buffer, long position)
+        {
+            int total = 0;
+            while (total < buffer.Length)
+            {
+                int count = RandomAccess.Read(_handle, buffer[total..], position + total);
+                if (count == 0)
+                {
+                    break;
+                }
+
+                total += count;
+            }
+
+            return total;
+        }
+
+        public void Write(ReadOnlySpan<byte> bytes, long position) => RandomAccess.Write(_handle, bytes, position);
+
+        public void SetLength(long length) => RandomAccess.SetLength(_handle, length);
+
+        public void SyncData()
+        {
+            if (OperatingSystem.IsLinux())
+            {
+                LinuxFiles.SyncData(_handle, Path);
+            }
+            else
+            {
+                RandomAccess.FlushToDisk(_handle);
+            }
+        }
+
+        public void Dispose() => _handle.Dispose();
+    }
+}
+
+/// <summary>The system calls that the runtime does not offer.</summary>
+internal static partial class LinuxFiles
+{
+    private const int Interrupted = 4;
+    private const int OpenReadOnlyCloseOnExec = 0x80000;
+    private const int LockExclusiveNonBlocking = 2 | 4;
+
+    // RandomAccess.FlushToDisk is fsync, which writes the times of the file as well.
+    public static void SyncData(SafeFileHandle handle, string path)
+    {
+        while (FileDataSync(handle) != 0)
+        {
+            ThrowUnlessInterrupted("fdatasync", path);
+        }
+    }
+
+    public static void SyncDirectory(string path)
+    {
+        using SafeFileHandle handle = Open(path, OpenReadOnlyCloseOnExec, 0);
+        if (handle.IsInvalid)
+        {
+            ThrowUnlessInterrupted("open", path);
+        }
+
+        while (FileSync(handle) != 0)
+        {
+            ThrowUnlessInterrupted("fsync", path);
+        }
+    }
+
+    public static bool TryLock(SafeFileHandle handle) => FileLock(handle, LockExclusiveNonBlocking) == 0;
+
+    private static void ThrowUnlessInterrupted(string call, string path)
+    {
+        int error = Marshal.GetLastPInvokeError();
+        if (error != Interrupted)
+        {
+            throw new IOException($"{call} failed on {path}: {Marshal.GetPInvokeErrorMessage(error)}", error);
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
+    private static partial int FileDataSync(SafeFileHandle handle);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static partial int FileSync(SafeFileHandle handle);
+
+    [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
+    private static partial int FileLock(SafeFileHandle handle, int operation);
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial SafeFileHandle Open(string path, int flags, int mode);
+}
