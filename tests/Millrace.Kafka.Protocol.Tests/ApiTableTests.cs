@@ -1,0 +1,66 @@
+namespace Millrace.Kafka.Protocol.Tests;
+
+/// <summary>Versions and header versions, typed here once more from Kafka's definitions and KIP-482.</summary>
+public class ApiTableTests
+{
+    [Theory]
+    [InlineData(ApiKey.Produce, 0, 11, 9)]
+    [InlineData(ApiKey.Fetch, 1, 12, 12)]
+    [InlineData(ApiKey.ListOffsets, 2, 7, 6)]
+    [InlineData(ApiKey.Metadata, 3, 12, 9)]
+    [InlineData(ApiKey.OffsetCommit, 8, 9, 8)]
+    [InlineData(ApiKey.OffsetFetch, 9, 9, 6)]
+    [InlineData(ApiKey.FindCoordinator, 10, 4, 3)]
+    [InlineData(ApiKey.JoinGroup, 11, 9, 6)]
+    [InlineData(ApiKey.Heartbeat, 12, 4, 4)]
+    [InlineData(ApiKey.LeaveGroup, 13, 5, 4)]
+    [InlineData(ApiKey.SyncGroup, 14, 5, 4)]
+    [InlineData(ApiKey.ApiVersions, 18, 4, 3)]
+    [InlineData(ApiKey.CreateTopics, 19, 7, 5)]
+    [InlineData(ApiKey.InitProducerId, 22, 4, 2)]
+    public void An_api_has_its_number_its_versions_and_its_first_flexible_version(ApiKey key, short number, short newest, short firstFlexible)
+    {
+        Assert.Equal(number, (short)key);
+        var api = KafkaApis.Find(key);
+        Assert.Equal(new ApiDefinition(key, MinVersion: 0, newest, firstFlexible), api);
+        for (short version = 0; version <= newest; version++)
+        {
+            Assert.True(api!.Supports(version));
+            Assert.Equal(version >= firstFlexible, api.IsFlexible(version));
+            Assert.Equal(version >= firstFlexible ? 2 : 1, api.RequestHeaderVersion(version));
+            Assert.Equal(version >= firstFlexible && key != ApiKey.ApiVersions ? 1 : 0, api.ResponseHeaderVersion(version));
+        }
+
+        Assert.False(api!.Supports(-1));
+        Assert.False(api.Supports((short)(newest + 1)));
+    }
+
+    [Fact]
+    public void The_table_lists_fourteen_apis_once_each_and_knows_no_other_key()
+    {
+        Assert.Equal(14, KafkaApis.All.Count);
+        Assert.Equal(14, KafkaApis.All.Select(api => api.Key).Distinct().Count());
+        for (int key = short.MinValue; key <= short.MaxValue; key++)
+        {
+            Assert.Equal(KafkaApis.All.SingleOrDefault(api => (short)api.Key == key), KafkaApis.Find((ApiKey)key));
+        }
+    }
+
+    [Fact]
+    public void Every_error_code_of_Kafka_has_a_name_and_a_sentence()
+    {
+        Assert.Equal(Enumerable.Range(-1, 135), Enum.GetValues<ErrorCode>().Select(code => (int)code).Order());
+        Assert.All(Enum.GetValues<ErrorCode>(), code => Assert.EndsWith($"({code}, {(short)code})", KafkaErrors.Describe(code), StringComparison.Ordinal));
+        Assert.Equal("The error code 9999 is not known.", KafkaErrors.Describe((ErrorCode)9999));
+    }
+
+    [Fact]
+    public void Exactly_the_errors_that_Kafka_calls_retriable_are_retriable()
+    {
+        int[] retriable =
+        [
+            2, 3, 5, 6, 7, 9, 13, 14, 15, 16, 19, 20, 41, 51, 56, 70, 71, 72, 74, 75, 78, 80, 83, 84, 88, 89, 100, 103, 106, 122, 123, 133,
+        ];
+        Assert.Equal(retriable, Enumerable.Range(-1, 200).Where(code => KafkaErrors.IsRetriable((ErrorCode)code)));
+    }
+}
