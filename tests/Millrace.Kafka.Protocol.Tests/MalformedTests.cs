@@ -1,0 +1,131 @@
+namespace Millrace.Kafka.Protocol.Tests;
+
+public class MalformedTests
+{
+    public static TheoryData<string> MessageNames => [.. KnownMessages.All.Select(message => message.Name)];
+
+    [Theory]
+    [MemberData(nameof(MessageNames))]
+    public void A_message_that_ends_early_is_an_error_wherever_it_ends(string name)
+    {
+        var known = KnownMessages.Named(name);
+        foreach (var (_, _, version, bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name))
+        {
+            for (var length = 0; length < bytes.Length; length++)
+            {
+                Assert.Null(known.TryRead(bytes.AsMemory(0, length), version, out var error));
+                Assert.Matches(@"^.+ at byte \d+: .+\.$", error);
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(MessageNames))]
+    public void Bytes_after_the_last_field_are_an_error(string name)
+    {
+        var known = KnownMessages.Named(name);
+        foreach (var (_, _, version, bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name))
+        {
+            Assert.Null(known.TryRead((byte[])[.. bytes, 0], version, out var error));
+            Assert.Equal($"end at byte {bytes.Length}: 1 bytes follow the last field.", error);
+        }
+    }
+
+    [Theory]
+    [InlineData("MetadataRequest", 0, "7fffffff", "Topics at byte 4: claims 2147483647 items of at least 1 bytes, 0 bytes remain.")]
+    [InlineData("MetadataRequest", 0, "ffffffff", "Topics at byte 4: is null, which this version does not allow.")]
+    [InlineData("MetadataRequest", 0, "fffffffe", "Topics at byte 4: has the length -2.")]
+    [InlineData("MetadataRequest", 0, "00000001" + "7fff", "Topics[0].Name at byte 6: claims 32767 items of at least 1 bytes, 0 bytes remain.")]
+    [InlineData("MetadataRequest", 0, "00000001" + "ffff", "Topics[0].Name at byte 6: is null, which this version does not allow.")]
+    [InlineData("MetadataRequest", 9, "ffffffff0f", "Topics at byte 5: claims 4294967294 items of at least 1 bytes, 0 bytes remain.")]
+    [InlineData("MetadataRequest", 9, "ffffffff1f", "Topics at byte 0: a variable-length number has more than 32 bits.")]
+    [InlineData("MetadataRequest", 9, "ffffffff", "Topics at byte 0: the bytes end inside of a variable-length number.")]
+    [InlineData("MetadataRequest", 9, "00" + "00" + "00" + "00" + "05", "tagged fields at byte 5: claims 5 fields, 0 bytes remain.")]
+    [InlineData("MetadataRequest", 9, "00" + "00" + "00" + "00" + "01" + "00" + "09" + "00", "tag 0 at byte 7: claims 9 bytes, 1 remain.")]
+    [InlineData("ProduceRequest", 0, "0001" + "00000000" + "00000001" + "000161" + "00000001" + "00000000" + "7fffffff",
+        "Topics[0].Partitions[0].Records at byte 25: claims 2147483647 items of at least 1 bytes, 0 bytes remain.")]
+    [InlineData("OffsetFetchRequest", 1, "000167" + "00000001" + "000161" + "20000000" + "00000000",
+        "Topics[0].Partitions at byte 14: claims 536870912 items of at least 4 bytes, 4 bytes remain.")]
+    [InlineData("FindCoordinatorRequest", 4, "00" + "03" + "0261" + "05", "CoordinatorKeys[1] at byte 5: claims 4 items of at least 1 bytes, 0 bytes remain.")]
+    public void What_is_wrong_is_said_with_its_field_and_place(string name, short version, string hex, string expected)
+    {
+        Assert.Null(KnownMessages.Named(name).TryRead(Convert.FromHexString(hex), version, out var error));
+        Assert.Equal(expected, error);
+    }
+
+    [Theory]
+    [InlineData("ProduceRequest", 3)]
+    [InlineData("FetchResponse", 12)]
+    [InlineData("JoinGroupRequest", 9)]
+    [InlineData("CreateTopicsRequest", 7)]
+    [InlineData("OffsetFetchRequest", 1)]
+    public void A_claimed_length_takes_no_memory(string name, short version)
+    {
+        // Every byte of a full message becomes part of a huge length in turn; no try may take memory on its word.
+        var known = KnownMessages.Named(name);
+        var bytes = KafkaDefinitions.Bytes.Single(golden => golden.Message == name && golden.Version == version && golden.Label is "filled").Bytes;
+        known.TryRead(bytes, version, out _);
+        for (var position = 0; position < bytes.Length; position++)
+        {
+            var mutated = (byte[])bytes.Clone();
+            for (var index = position; index < Math.Min(position + 4, mutated.Length); index++) mutated[index] = index == position ? (byte)0x7F : (byte)0xFF;
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            known.TryRead(mutated, version, out _);
+            Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 8192 + (64 * bytes.Length));
+        }
+    }
+
+    [Fact]
+    public void A_tagged_field_that_is_unknown_is_skipped()
+    {
+        // Heartbeat version 4: group g, generation 1, member m, no instance, then tags 7 (2 bytes) and 300 (none).
+        var bytes = Convert.FromHexString("0267" + "00000001" + "026d" + "00" + "02" + "07" + "02" + "abcd" + "ac02" + "00");
+        var request = Assert.IsType<HeartbeatRequest>(KnownMessages.Named("HeartbeatRequest").Read(bytes, 4));
+        Assert.Equal(("g", 1, "m", null), (request.GroupId, request.GenerationId, request.MemberId, request.GroupInstanceId));
+    }
+
+    [Fact]
+    public void Known_and_unknown_tagged_fields_may_be_mixed()
+    {
+        // ApiVersions response version 3: no error, no keys, no throttle; tag 1 epoch 5, tag 3 ready, tag 9 of three bytes.
+        var bytes = Convert.FromHexString("0000" + "01" + "00000000" + "03" + "01" + "08" + "0000000000000005" + "09" + "03" + "010203" + "03" + "01" + "01");
+        var response = Assert.IsType<ApiVersionsResponse>(KnownMessages.Named("ApiVersionsResponse").Read(bytes, 3));
+        Assert.Equal(5, response.FinalizedFeaturesEpoch);
+        Assert.True(response.ZooKeeperMigrationReady);
+    }
+
+    [Theory]
+    [InlineData("09" + "0000000000000005ff", "tag 1 at byte 18: its size leaves 1 bytes that its field does not have.")]
+    [InlineData("07" + "00000000000000", "FinalizedFeaturesEpoch at byte 10: needs 8 bytes, 7 remain.")]
+    public void A_tagged_field_must_fill_its_size(string sizeAndField, string expected)
+    {
+        var bytes = Convert.FromHexString("0000" + "01" + "00000000" + "01" + "01" + sizeAndField);
+        Assert.Null(KnownMessages.Named("ApiVersionsResponse").TryRead(bytes, 3, out var error));
+        Assert.Equal(expected, error);
+    }
+
+    [Fact]
+    public void A_long_tagged_field_gets_a_long_size()
+    {
+        var request = new FetchRequest { ClusterId = new string('c', 20_000) };
+        var known = KnownMessages.Named("FetchRequest");
+        Assert.Equal(request.ClusterId, Assert.IsType<FetchRequest>(known.Read(known.Write(request, 12), 12)).ClusterId);
+    }
+
+    [Fact]
+    public void A_string_too_long_for_its_version_is_refused_with_its_name_and_fits_a_flexible_one()
+    {
+        var request = new HeartbeatRequest { GroupId = new string('g', 40_000) };
+        var known = KnownMessages.Named("HeartbeatRequest");
+        var refused = Assert.Throws<ArgumentException>(() => known.Write(request, 3));
+        Assert.Contains("GroupId has 40000 bytes in UTF-8; this version of the message carries at most 32767.", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(request.GroupId, Assert.IsType<HeartbeatRequest>(known.Read(known.Write(request, 4), 4)).GroupId);
+    }
+
+    [Fact]
+    public void Bytes_that_are_not_UTF8_become_replacement_characters()
+    {
+        var bytes = Convert.FromHexString("0001" + "ff" + "00000001" + "0000");
+        Assert.Equal("�", Assert.IsType<HeartbeatRequest>(KnownMessages.Named("HeartbeatRequest").Read(bytes, 0)).GroupId);
+    }
+}
