@@ -14,7 +14,7 @@ internal sealed record BrokerConfiguration
     public required int? AdvertisedPort { get; init; }
     public required int DefaultPartitionCount { get; init; }
     public required bool AutoCreateTopics { get; init; }
-    public required int OffsetsTopicPartitionCount { get; init; }
+    public required GroupSettings Groups { get; init; }
     public required int MaxRequestByteCount { get; init; }
     public required int MaxMessageByteCount { get; init; }
     public required int MaxFetchByteCount { get; init; }
@@ -43,7 +43,15 @@ internal sealed record BrokerConfiguration
             AdvertisedPort = options.AdvertisedPort,
             DefaultPartitionCount = options.DefaultPartitionCount,
             AutoCreateTopics = options.AutoCreateTopics,
-            OffsetsTopicPartitionCount = options.OffsetsTopicPartitionCount,
+            Groups = new GroupSettings
+            {
+                InitialRebalanceDelay = options.GroupInitialRebalanceDelay,
+                MinSessionTimeout = options.GroupMinSessionTimeout,
+                MaxSessionTimeout = options.GroupMaxSessionTimeout,
+                MaxSize = options.GroupMaxSize,
+                MaxOffsetMetadataLength = options.MaxOffsetMetadataLength,
+                OffsetsTopicPartitionCount = options.OffsetsTopicPartitionCount,
+            },
             MaxRequestByteCount = options.MaxRequestByteCount,
             MaxMessageByteCount = options.MaxMessageByteCount,
             MaxFetchByteCount = options.MaxFetchByteCount,
@@ -87,6 +95,8 @@ internal sealed record BrokerConfiguration
             faults.Add($"MaxConnectionIdleTime is {options.MaxConnectionIdleTime}: give one second to 24 days.");
         }
 
+        ValidateGroups(faults, options);
+
         // A batch that no request could carry would be a promise that the first large producer finds broken.
         if (options.MaxMessageByteCount > options.MaxRequestByteCount)
         {
@@ -102,6 +112,24 @@ internal sealed record BrokerConfiguration
         }
 
         return faults;
+    }
+
+    private static void ValidateGroups(List<string> faults, BrokerOptions options)
+    {
+        RequireAtLeast(faults, nameof(options.GroupMaxSize), options.GroupMaxSize, 1);
+        RequireAtLeast(faults, nameof(options.MaxOffsetMetadataLength), options.MaxOffsetMetadataLength, 0);
+        if (options.GroupInitialRebalanceDelay < TimeSpan.Zero || options.GroupInitialRebalanceDelay > TimeSpan.FromMinutes(5))
+        {
+            faults.Add($"GroupInitialRebalanceDelay is {options.GroupInitialRebalanceDelay}: give zero to five minutes.");
+        }
+
+        if (options.GroupMinSessionTimeout <= TimeSpan.Zero || options.GroupMaxSessionTimeout > TimeSpan.FromDays(24) ||
+            options.GroupMinSessionTimeout > options.GroupMaxSessionTimeout)
+        {
+            faults.Add(
+                $"GroupMinSessionTimeout is {options.GroupMinSessionTimeout} and GroupMaxSessionTimeout {options.GroupMaxSessionTimeout}: " +
+                "give the first above zero, the second at most 24 days and not below the first.");
+        }
     }
 
     private static void RequireAtLeast(List<string> faults, string name, int value, int minimum)

@@ -23,8 +23,29 @@ public sealed class BrokerOptions
     /// <summary><c>auto.create.topics.enable</c>: whether asking for the metadata of a topic creates it. Default true.</summary>
     public bool AutoCreateTopics { get; set; } = true;
 
-    /// <summary><c>offsets.topic.num.partitions</c>: partitions of <c>__consumer_offsets</c> when it is first made. Default 50.</summary>
-    public int OffsetsTopicPartitionCount { get; set; } = 50;
+    /// <summary>
+    /// <c>offsets.topic.num.partitions</c>: partitions of <c>__consumer_offsets</c> when it is first made. Default 1, where Kafka has 50: those spread the groups
+    /// over the brokers of a cluster. On one node, one partition lets one sync serve the commits of every group.
+    /// </summary>
+    public int OffsetsTopicPartitionCount { get; set; } = 1;
+
+    /// <summary><c>offset.metadata.max.bytes</c>: the longest note that a client may attach to a committed offset; as in Kafka, counted in characters. Default 4096.</summary>
+    public int MaxOffsetMetadataLength { get; set; } = 4096;
+
+    /// <summary>
+    /// <c>group.initial.rebalance.delay.ms</c>: how long the first member of an empty group waits for others. Default zero, where Kafka has 3 s: a program that starts
+    /// with its broker gets its first message at once, at the price of one more rebalance for each member that comes after.
+    /// </summary>
+    public TimeSpan GroupInitialRebalanceDelay { get; set; } = TimeSpan.Zero;
+
+    /// <summary><c>group.min.session.timeout.ms</c>: a member that asks for less is refused. Default 6 s.</summary>
+    public TimeSpan GroupMinSessionTimeout { get; set; } = TimeSpan.FromSeconds(6);
+
+    /// <summary><c>group.max.session.timeout.ms</c>: a member that asks for more is refused. Default 30 minutes.</summary>
+    public TimeSpan GroupMaxSessionTimeout { get; set; } = TimeSpan.FromMinutes(30);
+
+    /// <summary><c>group.max.size</c>: members of one group. Default: no limit.</summary>
+    public int GroupMaxSize { get; set; } = int.MaxValue;
 
     /// <summary><c>socket.request.max.bytes</c>: the largest request that is read. Default 100 MiB.</summary>
     public int MaxRequestByteCount { get; set; } = 100 * 1024 * 1024;

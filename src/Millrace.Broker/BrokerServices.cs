@@ -8,6 +8,7 @@ internal sealed class BrokerServices
 {
     public required BrokerConfiguration Configuration { get; init; }
     public required AdvertisedAddress Address { get; init; }
+    public required IStorage Storage { get; init; }
     public required LogDirectory Log { get; init; }
     public required TopicCatalog Topics { get; init; }
     public required PartitionWaits Waits { get; init; }

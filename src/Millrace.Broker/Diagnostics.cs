@@ -24,6 +24,12 @@ internal static class Diagnostics
     private static readonly Counter<long> FetchedBytes =
         Meter.CreateCounter<long>("millrace.broker.fetched", "By", "Bytes of record batches returned to clients.");
 
+    private static readonly Counter<long> Rebalances =
+        Meter.CreateCounter<long>("millrace.broker.group.rebalances", "{rebalance}", "Rebalances of groups that ended with an assignment.");
+
+    private static readonly Counter<long> OffsetCommits =
+        Meter.CreateCounter<long>("millrace.broker.group.commits", "{commit}", "Offsets committed by groups, one for each partition.");
+
     public static void ConnectionOpened() => Connections.Add(1);
 
     public static void ConnectionEnded() => Connections.Add(-1);
@@ -39,6 +45,10 @@ internal static class Diagnostics
     public static void Produced(int byteCount) => ProducedBytes.Add(byteCount);
 
     public static void Fetched(int byteCount) => FetchedBytes.Add(byteCount);
+
+    public static void Rebalanced() => Rebalances.Add(1);
+
+    public static void OffsetsCommitted(int count) => OffsetCommits.Add(count);
 
     /// <summary>Null unless somebody listens.</summary>
     public static Activity? StartRequest(ApiKey api, RequestContext context)

@@ -149,6 +149,7 @@ public sealed class KafkaBroker : IAsyncDisposable
             {
                 Configuration = configuration,
                 Address = new AdvertisedAddress(configuration, listener?.EndPoint),
+                Storage = storage,
                 Log = log,
                 Topics = TopicCatalog.Open(log, waits, NewTopicId, configuration.MaxPartitionCount, logger),
                 Waits = waits,
@@ -156,7 +157,7 @@ public sealed class KafkaBroker : IAsyncDisposable
                 Loggers = loggers,
                 Stopping = stopping.Token,
             };
-            var broker = new KafkaBroker(services, GroupServices.Start(services), committer, listener, stopping);
+            var broker = new KafkaBroker(services, await GroupServices.StartAsync(services), committer, listener, stopping);
             LogMessages.BrokerStarted(
                 logger,
                 configuration.DataDirectory,

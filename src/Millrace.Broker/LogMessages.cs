@@ -72,4 +72,43 @@ internal static partial class LogMessages
 
     [LoggerMessage(2205, LogLevel.Error, "Partition {Partition} is offline: {Reason}")]
     public static partial void PartitionOffline(ILogger logger, TopicPartition partition, string reason);
+
+    [LoggerMessage(2300, LogLevel.Information, "Group {GroupId}: generation {Generation} is stable with {MemberCount} members.")]
+    public static partial void GroupStable(ILogger logger, string groupId, int generation, int memberCount);
+
+    [LoggerMessage(2301, LogLevel.Information, "Group {GroupId} is empty, at generation {Generation}.")]
+    public static partial void GroupEmpty(ILogger logger, string groupId, int generation);
+
+    [LoggerMessage(2302, LogLevel.Information, "Group {GroupId}: took out member {MemberId}, {Reason}.")]
+    public static partial void MemberTakenOut(ILogger logger, string groupId, string memberId, string reason);
+
+    [LoggerMessage(2303, LogLevel.Debug, "Group {GroupId}: {Note} in generation {Generation} with {MemberCount} members.")]
+    public static partial void GroupNoted(ILogger logger, string groupId, GroupNote note, int generation, int memberCount);
+
+    [LoggerMessage(2304, LogLevel.Warning, "Group {GroupId}: generation {Generation} could not be written to __consumer_offsets ({Error}).")]
+    public static partial void GroupNotWritten(ILogger logger, string groupId, int generation, ErrorCode error);
+
+    [LoggerMessage(2310, LogLevel.Information, "Read __consumer_offsets: {GroupCount} groups, {OffsetGroupCount} with committed offsets.")]
+    public static partial void OffsetsReplayed(ILogger logger, int groupCount, int offsetGroupCount);
+
+    [LoggerMessage(2311, LogLevel.Error, "The groups of {Partition} are not served: offset {Offset} cannot be read, {Fault}. Restore the partition from a copy, or move its directory away: then its groups start without committed offsets.")]
+    public static partial void OffsetsPartitionUnavailable(ILogger logger, TopicPartition partition, long offset, string fault);
+
+    [LoggerMessage(2312, LogLevel.Warning, "Skipped {RecordCount} records of {Partition} of kinds that this broker does not know; a newer broker wrote them.")]
+    public static partial void ForeignOffsetsRecords(ILogger logger, TopicPartition partition, long recordCount);
+
+    [LoggerMessage(2313, LogLevel.Error, "The topic __consumer_offsets cannot be created, so that no group is served: {Reason}")]
+    public static partial void OffsetsTopicNotCreated(ILogger logger, string reason);
+
+    [LoggerMessage(2314, LogLevel.Warning, "Group {GroupId} had committed offset {Committed} of {Partition}, whose log ends at {LogEnd} after the unclean stop: set it back to {LogEnd}. The records between were not acknowledged with acks=all.")]
+    public static partial void CommittedOffsetClamped(ILogger logger, string groupId, TopicPartition partition, long committed, long logEnd);
+
+    [LoggerMessage(2320, LogLevel.Information, "Reserved producer ids {First} to {Last}.")]
+    public static partial void ProducerIdsReserved(ILogger logger, long first, long last);
+
+    [LoggerMessage(2321, LogLevel.Error, "No producer id can be given out: {Path} cannot be written.")]
+    public static partial void ProducerIdsNotReserved(ILogger logger, Exception exception, string path);
+
+    [LoggerMessage(2322, LogLevel.Warning, "Refused {Api} for transactional id {TransactionalId}: this broker has no transactions. Run the program on Apache Kafka, or without transactional.id.")]
+    public static partial void TransactionRefused(ILogger logger, ApiKey api, string transactionalId);
 }

@@ -5,8 +5,8 @@ namespace Millrace.Broker;
 /// <summary>A JoinGroup as the group sees it: free of versions, with its own copies of every byte.</summary>
 internal sealed record JoinInput
 {
-    /// <summary>Names the request in the effects; unique within the group.</summary>
-    public required long RequestId { get; init; }
+    /// <summary>Names the request in the effects; unique within the group, whose coordinator sets it.</summary>
+    public long RequestId { get; init; }
 
     /// <summary>Empty for a member that has no id yet.</summary>
     public required string MemberId { get; init; }
@@ -26,7 +26,7 @@ internal sealed record JoinInput
 internal sealed record SyncInput
 {
     /// <inheritdoc cref="JoinInput.RequestId"/>
-    public required long RequestId { get; init; }
+    public long RequestId { get; init; }
 
     public required string MemberId { get; init; }
     public required int Generation { get; init; }

@@ -1,22 +1,61 @@
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+
 namespace Millrace.Broker;
 
 /// <summary>The group coordinator, the offsets and the producer ids of one broker, and the APIs in front of them.</summary>
 internal sealed class GroupServices : IAsyncDisposable
 {
-    private GroupServices()
+    private readonly CancellationTokenRegistration _stop;
+
+    private GroupServices(BrokerServices services, GroupSettings settings, GroupCoordinator coordinator, ProducerIds producerIds, ILogger logger)
     {
+        Coordinator = coordinator;
+        Apis =
+        [
+            new FindCoordinatorApi(services, coordinator, logger),
+            new JoinGroupApi(coordinator),
+            new SyncGroupApi(coordinator),
+            new HeartbeatApi(coordinator),
+            new LeaveGroupApi(coordinator),
+            new OffsetCommitApi(services, coordinator, settings),
+            new OffsetFetchApi(coordinator),
+            new InitProducerIdApi(producerIds, logger),
+        ];
+
+        // Members that wait for others would hold the stop up.
+        _stop = services.Stopping.Register(static state => ((GroupCoordinator)state!).Stop(), coordinator);
     }
 
-    public IReadOnlyList<Api> Apis { get; } = [];
+    public IReadOnlyList<Api> Apis { get; }
+
+    internal GroupCoordinator Coordinator { get; }
 
     /// <summary>Replays what the log holds. The log and the topics are open; no client is connected yet.</summary>
     /// <exception cref="BrokerStartException">The state cannot be read.</exception>
-    public static GroupServices Start(BrokerServices services)
+    public static async Task<GroupServices> StartAsync(BrokerServices services)
     {
         ArgumentNullException.ThrowIfNull(services);
-        return new GroupServices();
+        ILogger logger = services.Loggers.CreateLogger<GroupCoordinator>();
+        ProducerIds producerIds = ProducerIds.Open(services.Storage, services.Configuration.DataDirectory, logger);
+        GroupSettings settings = services.Configuration.Groups;
+        GroupCoordinator coordinator = GroupCoordinator.Open(settings, services.Topics, services.Time, NewMemberSuffix, logger);
+        if (!services.Log.Recovery.WasCleanStop)
+        {
+            await OffsetClamp.RunAsync(coordinator, services.Topics, services.Time, logger);
+        }
+
+        return new GroupServices(services, settings, coordinator, producerIds, logger);
     }
 
     /// <summary>Called once no request is left; the log is still open.</summary>
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    public ValueTask DisposeAsync()
+    {
+        _stop.Dispose();
+        Coordinator.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    // The seam itself: an id that no other member has, in this run of the broker or any other, can only come from the system.
+    private static string NewMemberSuffix() => new Guid(RandomNumberGenerator.GetBytes(16)).ToString();
 }

@@ -20,4 +20,10 @@ internal sealed record GroupSettings
 
     /// <summary>group.max.size</summary>
     public int MaxSize { get; init; } = int.MaxValue;
+
+    /// <summary>offset.metadata.max.bytes; as in Kafka, counted in characters.</summary>
+    public int MaxOffsetMetadataLength { get; init; } = 4096;
+
+    /// <summary>offsets.topic.num.partitions, for when the topic is created.</summary>
+    public int OffsetsTopicPartitionCount { get; init; } = 1;
 }

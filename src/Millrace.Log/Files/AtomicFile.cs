@@ -3,7 +3,7 @@ using System.Text;
 namespace Millrace.Log;
 
 /// <summary>Small text files that are replaced as a whole: after a crash there is the old content or the new, never a mixture.</summary>
-internal static class AtomicFile
+public static class AtomicFile
 {
     public const string TemporarySuffix = ".tmp";
 

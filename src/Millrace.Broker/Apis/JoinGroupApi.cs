@@ -1,0 +1,48 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>JoinGroup (11), versions 0-9. Waits until the join phase of the group ends.</summary>
+internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupRequest, JoinGroupResponse>
+{
+    /// <summary>KIP-394: from here on a client comes back with the id that it is given.</summary>
+    private const int KnownMemberIdVersion = 4;
+
+    protected override ValueTask<JoinGroupResponse?> HandleAsync(JoinGroupRequest request, RequestContext context)
+    {
+        if (GroupRequests.Refusal(request.GroupId, request.GroupInstanceId) is ErrorCode refusal)
+        {
+            return new(Respond(JoinAnswer.Refused(refusal, request.MemberId)));
+        }
+
+        TimeSpan session = TimeSpan.FromMilliseconds(request.SessionTimeoutMilliseconds);
+        JoinInput input = new()
+        {
+            MemberId = request.MemberId,
+            ClientId = context.ClientId ?? "",
+            ClientHost = context.Connection.ClientHost,
+            SessionTimeout = session,
+            RebalanceTimeout = request.RebalanceTimeoutMilliseconds < 0 ? session : TimeSpan.FromMilliseconds(request.RebalanceTimeoutMilliseconds),
+            ProtocolType = request.ProtocolType,
+            Protocols = [.. request.Protocols.Select(protocol => new GroupProtocol(protocol.Name, protocol.Metadata))],
+            RequiresKnownMemberId = context.Version >= KnownMemberIdVersion,
+        };
+        return AwaitAsync(groups.JoinAsync(request.GroupId, input));
+
+        static async ValueTask<JoinGroupResponse?> AwaitAsync(Task<JoinAnswer> answer) => Respond(await answer);
+    }
+
+    private static JoinGroupResponse Respond(JoinAnswer answer) => new()
+    {
+        ErrorCode = answer.Error,
+        GenerationId = answer.Generation,
+        ProtocolType = answer.ProtocolType,
+        ProtocolName = answer.ProtocolName,
+        Leader = answer.Leader,
+
+        // Kafka sets it for a static leader that comes back, and for nobody else.
+        SkipAssignment = false,
+        MemberId = answer.MemberId,
+        Members = [.. answer.Members.Select(member => new JoinGroupMember { MemberId = member.MemberId, Metadata = member.Metadata })],
+    };
+}

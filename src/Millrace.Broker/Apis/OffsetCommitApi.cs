@@ -1,0 +1,75 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker;
+
+/// <summary>OffsetCommit (8), versions 0-9. Answers when the offsets are on the disk. A retention that the client names is not applied: offsets are kept.</summary>
+internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator groups, GroupSettings settings)
+    : Api<OffsetCommitRequest, OffsetCommitResponse>
+{
+    /// <summary>From here on clients know the error; before, Kafka says ILLEGAL_GENERATION for a group that does not exist.</summary>
+    private const int GroupIdNotFoundVersion = 9;
+
+    protected override ValueTask<OffsetCommitResponse?> HandleAsync(OffsetCommitRequest request, RequestContext context)
+    {
+        OffsetCommitResponse response = new();
+        List<OffsetCommitPartitionResponse> committing = [];
+        List<KeyValuePair<TopicPartition, CommittedOffset>> offsets = [];
+        long now = services.Time.GetUtcNow().ToUnixTimeMilliseconds();
+        foreach (OffsetCommitTopic topic in request.Topics)
+        {
+            OffsetCommitTopicResponse topicResponse = new() { Name = topic.Name };
+            response.Topics.Add(topicResponse);
+            foreach (OffsetCommitPartition partition in topic.Partitions)
+            {
+                TopicPartition topicPartition = new(topic.Name, partition.Index);
+                OffsetCommitPartitionResponse answer = new() { Index = partition.Index, ErrorCode = Check(topicPartition, partition) };
+                topicResponse.Partitions.Add(answer);
+                if (answer.ErrorCode == ErrorCode.None)
+                {
+                    committing.Add(answer);
+                    offsets.Add(new(topicPartition, ToOffset(partition, now)));
+                }
+            }
+        }
+
+        // No group is asked about an instance id; an empty group id is allowed here, for consumers that assign partitions themselves.
+        Task<ErrorCode> outcome = request.GroupInstanceId is not null
+            ? Task.FromResult(ErrorCode.UnsupportedVersion)
+            : groups.CommitAsync(request.GroupId, request.MemberId, request.GenerationId, offsets);
+        return AwaitAsync(outcome, response, committing, context.Version);
+    }
+
+    private static async ValueTask<OffsetCommitResponse?> AwaitAsync(
+        Task<ErrorCode> outcome, OffsetCommitResponse response, List<OffsetCommitPartitionResponse> committing, short version)
+    {
+        ErrorCode error = await outcome;
+        if (error == ErrorCode.GroupIdNotFound && version < GroupIdNotFoundVersion)
+        {
+            error = ErrorCode.IllegalGeneration;
+        }
+
+        foreach (OffsetCommitPartitionResponse partition in committing)
+        {
+            partition.ErrorCode = error;
+        }
+
+        if (error == ErrorCode.None)
+        {
+            Diagnostics.OffsetsCommitted(committing.Count);
+        }
+
+        return response;
+    }
+
+    private ErrorCode Check(TopicPartition topicPartition, OffsetCommitPartition partition) =>
+        partition.CommittedMetadata?.Length > settings.MaxOffsetMetadataLength ? ErrorCode.OffsetMetadataTooLarge
+        : services.Topics.Find(topicPartition) is null ? ErrorCode.UnknownTopicOrPartition
+        : ErrorCode.None;
+
+    private static CommittedOffset ToOffset(OffsetCommitPartition partition, long now) => new(
+        new Offset(partition.CommittedOffset),
+        partition.CommittedLeaderEpoch,
+        partition.CommittedMetadata ?? "",
+        partition.CommitTimestamp < 0 ? now : partition.CommitTimestamp);
+}

@@ -1,0 +1,98 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// OffsetFetch (9), versions 0-9: one group up to version 7, several from version 8. Without transactions no offset is ever unstable, so that
+/// <c>require_stable</c> changes nothing.
+/// </summary>
+internal sealed class OffsetFetchApi(GroupCoordinator groups) : Api<OffsetFetchRequest, OffsetFetchResponse>
+{
+    private const int BatchedVersion = 8;
+    private const int TopLevelErrorVersion = 2;
+    private const long NothingCommitted = -1;
+
+    protected override ValueTask<OffsetFetchResponse?> HandleAsync(OffsetFetchRequest request, RequestContext context)
+    {
+        OffsetFetchResponse response = new();
+        if (context.Version >= BatchedVersion)
+        {
+            foreach (OffsetFetchGroup group in request.Groups)
+            {
+                ErrorCode error = Check(group.GroupId);
+                response.Groups.Add(new OffsetFetchGroupResponse
+                {
+                    GroupId = group.GroupId,
+                    ErrorCode = error,
+                    Topics = error == ErrorCode.None ? Find(group.GroupId, group.Topics) : [],
+                });
+            }
+
+            return new(response);
+        }
+
+        response.ErrorCode = Check(request.GroupId);
+        if (response.ErrorCode == ErrorCode.None)
+        {
+            response.Topics = Find(request.GroupId, request.Topics);
+        }
+        else if (context.Version < TopLevelErrorVersion)
+        {
+            // Without an error for the whole, each partition says it.
+            response.Topics = Answer(request.Topics ?? [], _ => Nothing(response.ErrorCode));
+        }
+
+        return new(response);
+    }
+
+    private ErrorCode Check(string groupId) => groups.Serves(groupId) ? ErrorCode.None : ErrorCode.CoordinatorNotAvailable;
+
+    private List<OffsetFetchTopicResponse> Find(string groupId, List<OffsetFetchTopic>? topics) =>
+        topics is null
+            ? All(groupId)
+            : Answer(topics, partition => groups.Offsets.TryGet(groupId, partition, out CommittedOffset? offset) ? ToResponse(offset) : Nothing(ErrorCode.None));
+
+    private List<OffsetFetchTopicResponse> All(string groupId)
+    {
+        List<OffsetFetchTopicResponse> topics = [];
+        foreach ((TopicPartition partition, CommittedOffset offset) in groups.Offsets.All(groupId))
+        {
+            if (topics.Count == 0 || topics[^1].Name != partition.Topic)
+            {
+                topics.Add(new OffsetFetchTopicResponse { Name = partition.Topic });
+            }
+
+            OffsetFetchPartitionResponse response = ToResponse(offset);
+            response.Index = partition.Partition;
+            topics[^1].Partitions.Add(response);
+        }
+
+        return topics;
+    }
+
+    private static List<OffsetFetchTopicResponse> Answer(List<OffsetFetchTopic> topics, Func<TopicPartition, OffsetFetchPartitionResponse> find)
+    {
+        List<OffsetFetchTopicResponse> responses = new(topics.Count);
+        foreach (OffsetFetchTopic topic in topics)
+        {
+            OffsetFetchTopicResponse response = new() { Name = topic.Name };
+            foreach (int index in topic.Partitions)
+            {
+                OffsetFetchPartitionResponse partition = find(new TopicPartition(topic.Name, index));
+                partition.Index = index;
+                response.Partitions.Add(partition);
+            }
+
+            responses.Add(response);
+        }
+
+        return responses;
+    }
+
+    private static OffsetFetchPartitionResponse ToResponse(CommittedOffset offset) =>
+        new() { CommittedOffset = offset.Offset.Value, CommittedLeaderEpoch = offset.LeaderEpoch, Metadata = offset.Metadata };
+
+    private static OffsetFetchPartitionResponse Nothing(ErrorCode error) =>
+        new() { CommittedOffset = NothingCommitted, CommittedLeaderEpoch = CommittedOffset.UnknownLeaderEpoch, Metadata = "", ErrorCode = error };
+}

@@ -1,0 +1,412 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// Holds every group of this broker: brings requests, time and the outcome of writes to each <see cref="ClassicGroup"/> under the lock of that group, and carries
+/// its effects out. Requests that wait hold no thread.
+/// </summary>
+/// <remarks>
+/// Locks, always in this order: a group, its partition of the offsets topic, that partition's log; and a group, the wake-ups. What the log reports comes
+/// without any lock.
+/// </remarks>
+internal sealed class GroupCoordinator : IDisposable
+{
+    private readonly ConcurrentDictionary<string, Seat> _seats = new(StringComparer.Ordinal);
+    private readonly GroupSettings _settings;
+    private readonly TimeProvider _time;
+    private readonly Func<string> _nextMemberSuffix;
+    private readonly ILogger _logger;
+    private readonly OffsetsTopic _offsetsTopic;
+    private readonly WakeUps<Seat> _wakeUps;
+    private volatile bool _isStopped;
+
+    private GroupCoordinator(GroupSettings settings, TopicCatalog topics, TimeProvider time, Func<string> nextMemberSuffix, ILogger logger)
+    {
+        _settings = settings;
+        _time = time;
+        _nextMemberSuffix = nextMemberSuffix;
+        _logger = logger;
+        _wakeUps = new WakeUps<Seat>(time, Wake);
+
+        Dictionary<string, GroupSnapshot> snapshots = new(StringComparer.Ordinal);
+        _offsetsTopic = OffsetsTopic.Open(topics, settings.OffsetsTopicPartitionCount, logger, record => Replay(record, snapshots));
+        foreach ((string groupId, GroupSnapshot snapshot) in snapshots)
+        {
+            Restore(groupId, snapshot);
+        }
+
+        LogMessages.OffsetsReplayed(logger, snapshots.Count, Offsets.Groups.Count());
+    }
+
+    /// <summary>What groups have committed, as far as it is on the disk.</summary>
+    public CommittedOffsets Offsets { get; } = new();
+
+    public int GroupCount => _seats.Count;
+
+    /// <summary>Reads the offsets topic; when this returns, every group answers as before the broker stopped.</summary>
+    public static GroupCoordinator Open(
+        GroupSettings settings, TopicCatalog topics, TimeProvider time, Func<string> nextMemberSuffix, ILogger logger) =>
+        new(settings, topics, time, nextMemberSuffix, logger);
+
+    /// <summary>Whether this broker can coordinate the group now; creates the offsets topic when it is the first to need it.</summary>
+    public bool CanCoordinate(string groupId) => !_isStopped && _offsetsTopic.EnsureCreated() && _offsetsTopic.Serves(groupId);
+
+    /// <summary>Whether the group's offsets can be told: see <see cref="OffsetsTopic.Serves"/>.</summary>
+    public bool Serves(string groupId) => _offsetsTopic.Serves(groupId);
+
+    public Task<JoinAnswer> JoinAsync(string groupId, JoinInput request)
+    {
+        if (!CanCoordinate(groupId))
+        {
+            return Task.FromResult(JoinAnswer.Refused(ErrorCode.CoordinatorNotAvailable, request.MemberId));
+        }
+
+        TaskCompletionSource<JoinAnswer> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        while (!_isStopped)
+        {
+            Seat seat = _seats.GetOrAdd(groupId, NewSeat);
+            bool isTaken = seat.Use(this, (group, now, effects) =>
+            {
+                long requestId = seat.Park(completion);
+                group.Join(request with { RequestId = requestId }, now, effects);
+            });
+            if (isTaken)
+            {
+                return completion.Task;
+            }
+        }
+
+        return Task.FromResult(JoinAnswer.Refused(ErrorCode.CoordinatorNotAvailable, request.MemberId));
+    }
+
+    public Task<SyncAnswer> SyncAsync(string groupId, SyncInput request)
+    {
+        TaskCompletionSource<SyncAnswer> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        bool isKnown = TryUse(groupId, (seat, group, now, effects) =>
+        {
+            long requestId = seat.Park(completion);
+            group.Sync(request with { RequestId = requestId }, now, effects);
+        });
+        return isKnown ? completion.Task : Task.FromResult(SyncAnswer.Refused(OfUnknown(groupId)));
+    }
+
+    public ErrorCode Heartbeat(string groupId, string memberId, int generation)
+    {
+        ErrorCode answer = ErrorCode.None;
+        bool isKnown = TryUse(groupId, (_, group, now, _) => answer = group.Heartbeat(memberId, generation, now));
+        return isKnown ? answer : OfUnknown(groupId);
+    }
+
+    public ErrorCode[] Leave(string groupId, IReadOnlyList<string> memberIds)
+    {
+        ErrorCode[] answers = [];
+        if (!TryUse(groupId, (_, group, now, effects) => answers = group.Leave(memberIds, now, effects)))
+        {
+            answers = new ErrorCode[memberIds.Count];
+            Array.Fill(answers, OfUnknown(groupId));
+        }
+
+        return answers;
+    }
+
+    /// <summary>
+    /// Commits offsets. The order in the log is that of the calls; the task completes when they are on the disk and can be read back.
+    /// <see cref="ErrorCode.GroupIdNotFound"/> where a generation is named and the group does not exist.
+    /// </summary>
+    public Task<ErrorCode> CommitAsync(
+        string groupId, string memberId, int generation, IReadOnlyList<KeyValuePair<TopicPartition, CommittedOffset>> offsets)
+    {
+        if (!CanCoordinate(groupId))
+        {
+            return Task.FromResult(ErrorCode.CoordinatorNotAvailable);
+        }
+
+        Task<ErrorCode>? committed = null;
+        bool isKnown = TryUse(groupId, (_, group, now, _) =>
+        {
+            // Under the group's lock: a commit that was checked against this generation stands in the log before the record of the next one.
+            ErrorCode error = group.CheckCommit(memberId, generation, now);
+            committed = error == ErrorCode.None ? AppendAsync(groupId, offsets) : Task.FromResult(error);
+        });
+        if (isKnown)
+        {
+            return committed!;
+        }
+
+        if (generation >= 0)
+        {
+            return Task.FromResult(Offsets.Contains(groupId) ? ErrorCode.UnknownMemberId : ErrorCode.GroupIdNotFound);
+        }
+
+        return AppendAsync(groupId, offsets);
+    }
+
+    /// <summary>Replaces committed offsets without asking the group; completes when they are on the disk.</summary>
+    public Task<ErrorCode> SetBackAsync(string groupId, IReadOnlyList<KeyValuePair<TopicPartition, CommittedOffset>> offsets) =>
+        AppendAsync(groupId, offsets);
+
+    /// <summary>
+    /// Answers every request that waits, and refuses those that come. What is on its way to the disk is answered when it is there.
+    /// </summary>
+    public void Stop()
+    {
+        // First the flag: whoever adds a seat after the loop has passed finds it up and does not use the seat.
+        _isStopped = true;
+        foreach (Seat seat in _seats.Values)
+        {
+            seat.Kill(this);
+        }
+    }
+
+    public void Dispose()
+    {
+        Stop();
+        _wakeUps.Dispose();
+    }
+
+    private ErrorCode OfUnknown(string groupId) =>
+        _isStopped || !_offsetsTopic.Serves(groupId) ? ErrorCode.CoordinatorNotAvailable : ErrorCode.UnknownMemberId;
+
+    private Seat NewSeat(string groupId) => new(new ClassicGroup(groupId, _settings, _nextMemberSuffix));
+
+    private bool TryUse(string groupId, Action<Seat, ClassicGroup, TimeSpan, List<GroupEffect>> use)
+    {
+        while (_seats.TryGetValue(groupId, out Seat? seat))
+        {
+            if (seat.Use(this, (group, now, effects) => use(seat, group, now, effects)))
+            {
+                return true;
+            }
+
+            if (_isStopped)
+            {
+                return false;
+            }
+        }
+
+        return false;
+    }
+
+    private void Wake(Seat seat) => seat.Use(this, static (group, now, effects) => group.Tick(now, effects));
+
+    private void Replay(OffsetsRecord record, Dictionary<string, GroupSnapshot> snapshots)
+    {
+        switch (record)
+        {
+            case OffsetsRecord.Commit commit:
+                Offsets.Apply(commit.GroupId, commit.Partition, commit.Offset);
+                break;
+            case OffsetsRecord.Group { Snapshot: GroupSnapshot snapshot } group:
+                snapshots[group.GroupId] = snapshot;
+                break;
+            case OffsetsRecord.Group deleted:
+                snapshots.Remove(deleted.GroupId);
+                break;
+        }
+    }
+
+    private void Restore(string groupId, GroupSnapshot snapshot)
+    {
+        // A partition that turned out to be damaged half-way has told part of the truth: its groups are not served.
+        if (_offsetsTopic.Serves(groupId))
+        {
+            ClassicGroup group = ClassicGroup.Restore(groupId, _settings, _nextMemberSuffix, snapshot, _wakeUps.Now);
+            Seat seat = new(group);
+            _seats[groupId] = seat;
+            seat.Use(this, static (_, _, _) => { });
+        }
+    }
+
+    private Task<ErrorCode> AppendAsync(string groupId, IReadOnlyList<KeyValuePair<TopicPartition, CommittedOffset>> offsets)
+    {
+        if (offsets.Count == 0)
+        {
+            return Task.FromResult(ErrorCode.None);
+        }
+
+        RecordBatchBuilder batch = new();
+        foreach ((TopicPartition partition, CommittedOffset offset) in offsets)
+        {
+            OffsetsRecord.AppendCommit(batch, groupId, partition, offset);
+        }
+
+        TaskCompletionSource<ErrorCode> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        ErrorCode refusal = _offsetsTopic.Append(groupId, batch, decided: error =>
+        {
+            if (error == ErrorCode.None)
+            {
+                foreach ((TopicPartition partition, CommittedOffset offset) in offsets)
+                {
+                    Offsets.Apply(groupId, partition, offset);
+                }
+            }
+
+            completion.SetResult(error);
+        });
+        return refusal == ErrorCode.None
+            ? completion.Task
+            : Task.FromResult(refusal == ErrorCode.MessageTooLarge ? ErrorCode.InvalidCommitOffsetSize : refusal);
+    }
+
+    /// <summary>Carries effects out; the lock of the seat is held. An effect may give rise to others.</summary>
+    private void CarryOut(Seat seat)
+    {
+        for (int index = 0; index < seat.Effects.Count; index++)
+        {
+            switch (seat.Effects[index])
+            {
+                case JoinAnswered answered:
+                    seat.Answer(answered);
+                    break;
+                case SyncAnswered answered:
+                    seat.Answer(answered);
+                    break;
+                case SnapshotTaken taken:
+                    Persist(seat, taken.Snapshot);
+                    break;
+                case GroupNoted noted:
+                    Note(seat.Group.GroupId, noted);
+                    break;
+            }
+        }
+
+        seat.Effects.Clear();
+        if (seat.Group.IsForgettable)
+        {
+            // Somebody may hold this seat already and wait for its lock: a dead group tells him to look it up again.
+            seat.Group.Kill(seat.Effects);
+            _seats.TryRemove(KeyValuePair.Create(seat.Group.GroupId, seat));
+        }
+
+        if (seat.Group.WakeAt != seat.WakesAt)
+        {
+            seat.WakesAt = seat.Group.WakeAt;
+            _wakeUps.Set(seat, seat.WakesAt);
+        }
+    }
+
+    private void Persist(Seat seat, GroupSnapshot snapshot)
+    {
+        string groupId = seat.Group.GroupId;
+        RecordBatchBuilder batch = new();
+        OffsetsRecord.AppendGroup(batch, groupId, snapshot, _time.GetUtcNow().ToUnixTimeMilliseconds());
+        ErrorCode refusal = _offsetsTopic.Append(
+            groupId,
+            batch,
+            decided: error => seat.Use(this, (group, now, effects) => Persisted(group, snapshot.Generation, error, now, effects)));
+        if (refusal != ErrorCode.None)
+        {
+            ErrorCode error = refusal == ErrorCode.MessageTooLarge ? ErrorCode.UnknownServerError : refusal;
+            Persisted(seat.Group, snapshot.Generation, error, _wakeUps.Now, seat.Effects);
+        }
+    }
+
+    private void Persisted(ClassicGroup group, int generation, ErrorCode error, TimeSpan now, List<GroupEffect> effects)
+    {
+        if (error != ErrorCode.None)
+        {
+            // For a generation without members nothing else follows: at worst a restart finds the one before, and expires its members again.
+            LogMessages.GroupNotWritten(_logger, group.GroupId, generation, error);
+        }
+
+        group.Persisted(generation, error, now, effects);
+    }
+
+    private void Note(string groupId, GroupNoted noted)
+    {
+        switch (noted.Note)
+        {
+            case GroupNote.GenerationStable:
+                LogMessages.GroupStable(_logger, groupId, noted.Generation, noted.MemberCount);
+                Diagnostics.Rebalanced();
+                break;
+            case GroupNote.BecameEmpty:
+                LogMessages.GroupEmpty(_logger, groupId, noted.Generation);
+                break;
+            case GroupNote.MemberExpired:
+                LogMessages.MemberTakenOut(_logger, groupId, noted.Subject, "which was not heard of for its session timeout");
+                break;
+            case GroupNote.MemberDidNotRejoin:
+                LogMessages.MemberTakenOut(_logger, groupId, noted.Subject, "which did not rejoin in time");
+                break;
+            case GroupNote.MemberDidNotSync:
+                LogMessages.MemberTakenOut(_logger, groupId, noted.Subject, "which did not ask for its assignment in time");
+                break;
+            default:
+                LogMessages.GroupNoted(_logger, groupId, noted.Note, noted.Generation, noted.MemberCount);
+                break;
+        }
+    }
+
+    /// <summary>A group with its lock, and the requests that wait in it.</summary>
+    private sealed class Seat(ClassicGroup group)
+    {
+        private readonly Lock _gate = new();
+        private readonly Dictionary<long, TaskCompletionSource<JoinAnswer>> _joins = [];
+        private readonly Dictionary<long, TaskCompletionSource<SyncAnswer>> _syncs = [];
+        private long _lastRequestId;
+
+        public ClassicGroup Group { get; } = group;
+        public List<GroupEffect> Effects { get; } = [];
+
+        /// <summary>What the wake-ups were last told.</summary>
+        public TimeSpan? WakesAt { get; set; }
+
+        /// <summary>Brings something to the group and carries out what follows. False, and nothing happened, if the group or the coordinator has ended.</summary>
+        public bool Use(GroupCoordinator coordinator, Action<ClassicGroup, TimeSpan, List<GroupEffect>> use)
+        {
+            lock (_gate)
+            {
+                if (Group.State == GroupState.Dead || coordinator._isStopped)
+                {
+                    return false;
+                }
+
+                use(Group, coordinator._wakeUps.Now, Effects);
+                coordinator.CarryOut(this);
+                return true;
+            }
+        }
+
+        public void Kill(GroupCoordinator coordinator)
+        {
+            lock (_gate)
+            {
+                Group.Kill(Effects);
+                coordinator.CarryOut(this);
+            }
+        }
+
+        public long Park(TaskCompletionSource<JoinAnswer> completion)
+        {
+            _joins.Add(++_lastRequestId, completion);
+            return _lastRequestId;
+        }
+
+        public long Park(TaskCompletionSource<SyncAnswer> completion)
+        {
+            _syncs.Add(++_lastRequestId, completion);
+            return _lastRequestId;
+        }
+
+        public void Answer(JoinAnswered answered)
+        {
+            if (_joins.Remove(answered.RequestId, out TaskCompletionSource<JoinAnswer>? completion))
+            {
+                completion.SetResult(answered.Answer);
+            }
+        }
+
+        public void Answer(SyncAnswered answered)
+        {
+            if (_syncs.Remove(answered.RequestId, out TaskCompletionSource<SyncAnswer>? completion))
+            {
+                completion.SetResult(answered.Answer);
+            }
+        }
+    }
+}
