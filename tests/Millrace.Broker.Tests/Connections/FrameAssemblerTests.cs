@@ -1,0 +1,108 @@
+using System.Buffers.Binary;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker.Tests;
+
+public sealed class FrameAssemblerTests
+{
+    private const int MaxPayload = 8 * 1024 * 1024;
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(1000)]
+    [InlineData(1 << 20)]
+    public void Frames_come_out_as_they_went_in_however_the_bytes_are_cut(int pieceByteCount)
+    {
+        var random = new Random(7);
+        byte[][] payloads = [.. new[] { 1, 2, 4, 100, FrameAssembler.ReceiveBufferByteCount, 300_000, 5 }.Select(count => Bytes(random, count))];
+        byte[] stream = [.. payloads.SelectMany(Frame)];
+        using var assembler = new FrameAssembler(MaxPayload);
+
+        List<byte[]> frames = [];
+        for (int position = 0; position < stream.Length;)
+        {
+            Memory<byte> memory = assembler.ReceiveMemory();
+            Assert.False(memory.IsEmpty);
+            int count = Math.Min(Math.Min(pieceByteCount, memory.Length), stream.Length - position);
+            stream.AsSpan(position, count).CopyTo(memory.Span);
+            assembler.Received(count);
+            position += count;
+            while (assembler.TryTake() is { } frame)
+            {
+                frames.Add(frame.Payload.ToArray());
+                Assert.Equal(frame.Payload.Length, BinaryPrimitives.ReadInt32BigEndian(frame.Bytes.Span));
+                frame.Release();
+            }
+        }
+
+        Assert.Equal(payloads, frames);
+        Assert.False(assembler.IsMidFrame);
+    }
+
+    [Fact]
+    public void A_claim_costs_no_memory_until_its_bytes_arrive()
+    {
+        using var assembler = new FrameAssembler(MaxPayload);
+        byte[] claim = new byte[10];
+        BinaryPrimitives.WriteInt32BigEndian(claim, MaxPayload);
+
+        Feed(assembler, claim);
+
+        Assert.Null(assembler.TryTake());
+        Assert.Null(assembler.Fault);
+        Assert.Equal(FrameAssembler.InitialFrameByteCount, assembler.HeldByteCount);
+
+        // Whatever has arrived, at most twice of it is held.
+        int arrived = claim.Length;
+        while (arrived < MaxPayload)
+        {
+            int count = assembler.ReceiveMemory().Length;
+            assembler.Received(count);
+            arrived += count;
+            Assert.InRange(assembler.HeldByteCount, 1, 2L * Math.Max(arrived, FrameAssembler.InitialFrameByteCount));
+            _ = assembler.TryTake();
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    [InlineData(int.MinValue)]
+    [InlineData(MaxPayload + 1)]
+    [InlineData(int.MaxValue)]
+    [InlineData(0x47455420)] // "GET "
+    public void A_size_that_no_request_has_is_a_fault(int claimed)
+    {
+        using var assembler = new FrameAssembler(MaxPayload);
+        byte[] claim = new byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(claim, claimed);
+
+        Feed(assembler, claim);
+
+        Assert.Null(assembler.TryTake());
+        Assert.Contains(claimed.ToString(), assembler.Fault);
+        Assert.Null(assembler.TryTake());
+    }
+
+    private static void Feed(FrameAssembler assembler, ReadOnlySpan<byte> bytes)
+    {
+        bytes.CopyTo(assembler.ReceiveMemory().Span);
+        assembler.Received(bytes.Length);
+    }
+
+    private static byte[] Bytes(Random random, int count)
+    {
+        byte[] bytes = new byte[count];
+        random.NextBytes(bytes);
+        return bytes;
+    }
+
+    private static byte[] Frame(byte[] payload)
+    {
+        byte[] frame = new byte[payload.Length + FrameBuffer.SizePrefixByteCount];
+        BinaryPrimitives.WriteInt32BigEndian(frame, payload.Length);
+        payload.CopyTo(frame, FrameBuffer.SizePrefixByteCount);
+        return frame;
+    }
+}
