@@ -120,9 +120,10 @@ public sealed class KafkaBroker : IAsyncDisposable
             return;
         }
 
-        _stopping.Cancel();
+        // The connections first: nothing that the stop makes anybody say may still reach a client.
         _listener?.Dispose();
         _connections.AbortAll();
+        _stopping.Cancel();
         _connections.Dispose();
         _log.Dispose();
         _ = AbandonAsync();
