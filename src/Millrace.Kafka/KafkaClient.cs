@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 
 namespace Millrace.Kafka;
@@ -8,6 +9,13 @@ namespace Millrace.Kafka;
 /// </summary>
 public sealed class KafkaClient : IAsyncDisposable
 {
+    private readonly ClientContext _context;
+    private readonly ConnectionPool _pool;
+    private readonly MetadataCache _metadata;
+    private readonly HashSet<IAsyncDisposable> _members = [];
+    private readonly Lock _gate = new();
+    private bool _isClosed;
+
     /// <summary>Creates a client. Does not connect.</summary>
     /// <param name="options">Copied; later changes have no effect.</param>
     /// <param name="time">The clock for every time-out, back-off and timestamp.</param>
@@ -15,22 +23,70 @@ public sealed class KafkaClient : IAsyncDisposable
     /// <exception cref="ArgumentException">An option is out of its range; the message says which, and what is allowed.</exception>
     public KafkaClient(KafkaClientOptions options, TimeProvider time, ILoggerFactory loggers)
     {
-        throw new NotSupportedException();
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(time);
+        ArgumentNullException.ThrowIfNull(loggers);
+        var settings = ClientSettings.From(options);
+        var random = new Random(options.RandomSeed ?? RandomNumberGenerator.GetInt32(int.MaxValue));
+        IKafkaConnector connector = options.Connector ?? new TcpKafkaConnector(options.MaxResponseByteCount);
+        _context = new ClientContext(settings, connector, time, loggers, new Chance(random));
+        _pool = new ConnectionPool(_context);
+        _metadata = new MetadataCache(_context, _pool);
+        Admin = new KafkaAdmin(_context, _pool, _metadata);
     }
 
     /// <summary>Creates, describes and looks up topics and offsets.</summary>
-    public KafkaAdmin Admin => throw new NotSupportedException();
+    public KafkaAdmin Admin { get; }
 
-    /// <summary>Creates a producer with connections of its own. Dispose it before the client.</summary>
+    /// <summary>Creates a producer with connections of its own.</summary>
     /// <param name="options">Copied; null takes the defaults.</param>
     /// <exception cref="ArgumentException">An option is out of its range, or two contradict each other.</exception>
-    public KafkaProducer CreateProducer(ProducerOptions? options = null) => throw new NotSupportedException();
+    /// <exception cref="ObjectDisposedException">The client is closed.</exception>
+    public KafkaProducer CreateProducer(ProducerOptions? options = null)
+    {
+        var settings = ProducerSettings.From(options ?? new ProducerOptions(), _context.Settings);
+        return Add(() => new KafkaProducer(_context, settings, _metadata));
+    }
 
-    /// <summary>Creates a consumer with connections of its own. Dispose it before the client.</summary>
+    /// <summary>Creates a consumer with connections of its own.</summary>
     /// <param name="options">Copied; null takes the defaults, which have no group.</param>
     /// <exception cref="ArgumentException">An option is out of its range, or two contradict each other.</exception>
-    public KafkaConsumer CreateConsumer(ConsumerOptions? options = null) => throw new NotSupportedException();
+    /// <exception cref="ObjectDisposedException">The client is closed.</exception>
+    public KafkaConsumer CreateConsumer(ConsumerOptions? options = null)
+    {
+        var settings = ConsumerSettings.From(options ?? new ConsumerOptions());
+        return Add(() => new KafkaConsumer(_context, settings, _metadata));
+    }
 
     /// <summary>Closes what is still open, producers (which flush first) and consumers (which leave their groups first) included.</summary>
-    public ValueTask DisposeAsync() => throw new NotSupportedException();
+    public async ValueTask DisposeAsync()
+    {
+        IAsyncDisposable[] members;
+        lock (_gate)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+
+            _isClosed = true;
+            members = [.. _members];
+        }
+
+        await Task.WhenAll(members.Select(member => member.DisposeAsync().AsTask()));
+        await _metadata.DisposeAsync();
+        await _pool.DisposeAsync();
+    }
+
+    private T Add<T>(Func<T> create)
+        where T : IAsyncDisposable
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_isClosed, this);
+            T member = create();
+            _members.Add(member);
+            return member;
+        }
+    }
 }

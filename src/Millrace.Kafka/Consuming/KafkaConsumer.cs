@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
@@ -9,17 +11,62 @@ namespace Millrace.Kafka;
 /// </summary>
 public sealed class KafkaConsumer : IAsyncDisposable
 {
-    internal KafkaConsumer()
+    private readonly ClientContext _context;
+    private readonly ConsumerSettings _settings;
+    private readonly MetadataCache _metadata;
+    private readonly ILogger _logger;
+    private readonly ConnectionPool _pool;
+    private readonly OffsetStore? _offsets;
+    private readonly CoordinatorLocator? _locator;
+    private readonly ConsumerState _state;
+    private readonly ConsumerFetcher _fetcher;
+    private readonly Lock _gate = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationTokenSource _stopMember = new();
+    private readonly Task _fetchLoop;
+    private TaskCompletionSource _arrived = NewSignal();
+    private TaskCompletionSource _assigned = NewSignal();
+    private IRebalanceListener? _listener;
+    private GroupMember? _member;
+    private Task _memberLoop = Task.CompletedTask;
+    private Exception? _failure;
+    private Exception? _callbackFailure;
+    private Task? _closing;
+
+    internal KafkaConsumer(ClientContext context, ConsumerSettings settings, MetadataCache metadata)
     {
+        _context = context;
+        _settings = settings;
+        _metadata = metadata;
+        _logger = context.Loggers.CreateLogger<KafkaConsumer>();
+        _pool = new ConnectionPool(context);
+        if (settings.GroupId is { } groupId)
+        {
+            _locator = new CoordinatorLocator(context, _pool, metadata, groupId);
+            _offsets = new OffsetStore(context, _pool, _locator, groupId);
+        }
+
+        _state = new ConsumerState(settings, context.RetryBackoff);
+        _fetcher = new ConsumerFetcher(context, settings, metadata, _pool, _offsets, _state, _gate, Pulse);
+        _fetchLoop = RunFetcherAsync();
     }
 
     /// <summary>The partitions that are this consumer's now.</summary>
-    public IReadOnlyCollection<TopicPartition> Assignment => throw new NotSupportedException();
+    public IReadOnlyCollection<TopicPartition> Assignment
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _state.Assignment;
+            }
+        }
+    }
 
     /// <summary>
     /// The group metadata of the member's latest join, empty without one: group, generation (-1) and member id. Identifies the owner in logs.
     /// </summary>
-    public ConsumerGroupMetadata GroupMetadata => throw new NotSupportedException();
+    public ConsumerGroupMetadata GroupMetadata => _member?.Current ?? new ConsumerGroupMetadata(_settings.GroupId ?? "", -1, "");
 
     /// <summary>
     /// Joins the group of <see cref="ConsumerOptions.GroupId"/>, and completes when the first assignment is in place and its
@@ -33,7 +80,43 @@ public sealed class KafkaConsumer : IAsyncDisposable
     public Task SubscribeAsync(
         IReadOnlyCollection<string> topics,
         IRebalanceListener? listener = null,
-        CancellationToken cancellationToken = default) => throw new NotSupportedException();
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(topics);
+        if (topics.Count == 0)
+        {
+            throw new ArgumentException("A subscription names at least one topic.", nameof(topics));
+        }
+
+        if (_locator is null)
+        {
+            throw new InvalidOperationException($"A subscription needs a group. Set {nameof(ConsumerOptions)}.{nameof(ConsumerOptions.GroupId)}.");
+        }
+
+        Task assigned;
+        lock (_gate)
+        {
+            ThrowIfUnusable();
+            if (_member is null && _state.Assignment.Count > 0)
+            {
+                throw new InvalidOperationException("Partitions were assigned by hand; a consumer does that or subscribes, not both.");
+            }
+
+            _listener = listener;
+            _assigned = NewSignal();
+            assigned = _assigned.Task;
+            bool isFirst = _member is null;
+            _member ??= new GroupMember(
+                _context, _settings, _metadata, _pool, _locator, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync));
+            _member.Subscribe([.. topics.Distinct()]);
+            if (isFirst)
+            {
+                _memberLoop = RunMemberAsync(_member);
+            }
+        }
+
+        return assigned.WaitAsync(cancellationToken);
+    }
 
     /// <summary>Reads exactly these partitions from these offsets, without membership. Replaces what was assigned before.</summary>
     /// <param name="partitions">
@@ -41,7 +124,23 @@ public sealed class KafkaConsumer : IAsyncDisposable
     /// <see cref="ConsumerOptions.AutoOffsetReset"/>.
     /// </param>
     /// <exception cref="InvalidOperationException">The consumer is subscribed.</exception>
-    public void Assign(IReadOnlyCollection<TopicPartitionOffset> partitions) => throw new NotSupportedException();
+    public void Assign(IReadOnlyCollection<TopicPartitionOffset> partitions)
+    {
+        ArgumentNullException.ThrowIfNull(partitions);
+        lock (_gate)
+        {
+            ThrowIfUnusable();
+            if (_member is not null)
+            {
+                throw new InvalidOperationException("The consumer is subscribed; it does that or has partitions assigned by hand, not both.");
+            }
+
+            _metadata.Track(partitions.Select(partition => partition.TopicPartition.Topic));
+            _state.Assign(partitions, isHeld: false);
+        }
+
+        _fetcher.Wake();
+    }
 
     /// <summary>
     /// Hands out records that are ready, in offset order per partition, and otherwise waits for the first. Their positions move past them
@@ -54,20 +153,37 @@ public sealed class KafkaConsumer : IAsyncDisposable
     /// <exception cref="KafkaOffsetOutOfRangeException">A partition has no usable position and may not be reset. Other partitions go on with the next call.</exception>
     /// <exception cref="KafkaCorruptBatchException">A batch cannot be read. Other partitions go on with the next call.</exception>
     /// <exception cref="KafkaException">The consumer cannot go on: not authorised, or refused by the coordinator for good.</exception>
-    public ValueTask<IReadOnlyList<ConsumerRecord>> PollAsync(int maxRecords = 500, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
+    public ValueTask<IReadOnlyList<ConsumerRecord>> PollAsync(int maxRecords = 500, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxRecords, 1);
+        cancellationToken.ThrowIfCancellationRequested();
+        IReadOnlyList<ConsumerRecord>? ready = TryTake(maxRecords, out Task arrived);
+        return ready is not null
+            ? new ValueTask<IReadOnlyList<ConsumerRecord>>(ready)
+            : new ValueTask<IReadOnlyList<ConsumerRecord>>(WaitForRecordsAsync(maxRecords, arrived, cancellationToken));
+    }
 
     /// <summary>The records of <see cref="PollAsync"/> one by one, without end.</summary>
     /// <param name="cancellationToken">Ends the enumeration with <see cref="OperationCanceledException"/>.</param>
-    public IAsyncEnumerable<ConsumerRecord> ConsumeAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public async IAsyncEnumerable<ConsumerRecord> ConsumeAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        // One at a time from the partition's point of view: what is not enumerated yet is not passed.
+        while (true)
+        {
+            foreach (ConsumerRecord record in await PollAsync(maxRecords: 1, cancellationToken))
+            {
+                yield return record;
+            }
+        }
+    }
 
     /// <summary>Stops handing out and fetching records of these partitions; their positions stay. Lasts until resumed or revoked.</summary>
     /// <param name="partitions">Assigned partitions; others are ignored.</param>
-    public void Pause(IReadOnlyCollection<TopicPartition> partitions) => throw new NotSupportedException();
+    public void Pause(IReadOnlyCollection<TopicPartition> partitions) => SetPaused(partitions, isPaused: true);
 
     /// <summary>Undoes <see cref="Pause"/>.</summary>
     /// <param name="partitions">Assigned partitions; others are ignored.</param>
-    public void Resume(IReadOnlyCollection<TopicPartition> partitions) => throw new NotSupportedException();
+    public void Resume(IReadOnlyCollection<TopicPartition> partitions) => SetPaused(partitions, isPaused: false);
 
     /// <summary>
     /// Goes on reading at another offset. The next poll hands out nothing that was fetched before the seek, however the responses race.
@@ -75,11 +191,31 @@ public sealed class KafkaConsumer : IAsyncDisposable
     /// <param name="partition">An assigned partition.</param>
     /// <param name="offset">The next offset to read.</param>
     /// <exception cref="InvalidOperationException">The partition is not assigned.</exception>
-    public ValueTask SeekAsync(TopicPartition partition, Offset offset) => throw new NotSupportedException();
+    public ValueTask SeekAsync(TopicPartition partition, Offset offset)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset.Value, nameof(offset));
+        lock (_gate)
+        {
+            ThrowIfUnusable();
+            if (!_state.Seek(partition, offset))
+            {
+                throw new InvalidOperationException($"{partition} is not assigned to this consumer, so it cannot seek there.");
+            }
+        }
+
+        _fetcher.Wake();
+        return ValueTask.CompletedTask;
+    }
 
     /// <summary>The next offset that a poll hands out, or null while it is not known yet, or when the partition is not assigned.</summary>
     /// <param name="partition">A partition.</param>
-    public Offset? Position(TopicPartition partition) => throw new NotSupportedException();
+    public Offset? Position(TopicPartition partition)
+    {
+        lock (_gate)
+        {
+            return _state.Find(partition) is { Source: PositionSource.Known } cursor ? cursor.Position : null;
+        }
+    }
 
     /// <summary>
     /// Stores offsets with the group. Completes when the coordinator has them. Retries while that is safe. Within a membership the commit
@@ -91,8 +227,29 @@ public sealed class KafkaConsumer : IAsyncDisposable
     /// <exception cref="KafkaTimeoutException">No answer within <see cref="KafkaClientOptions.ApiTimeout"/>, retries included.</exception>
     /// <exception cref="KafkaBrokerException">Refused, for instance <see cref="Protocol.ErrorCode.OffsetMetadataTooLarge"/>.</exception>
     /// <exception cref="InvalidOperationException">The consumer has no group.</exception>
-    public Task CommitAsync(IReadOnlyCollection<TopicPartitionOffset> offsets, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
+    public Task CommitAsync(IReadOnlyCollection<TopicPartitionOffset> offsets, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(offsets);
+        OffsetStore store = RequireGroup();
+        ConsumerGroupMetadata member;
+        lock (_gate)
+        {
+            ThrowIfUnusable();
+
+            // Fenced here already: under a newer generation the coordinator would take a commit of partitions that moved away.
+            member = GroupMetadata;
+            TopicPartitionOffset? foreign = _member is null ? null : offsets.FirstOrDefault(offset => !_state.Contains(offset.TopicPartition));
+            if (foreign is not null || (_member is not null && member.GenerationId < 0))
+            {
+                string what = foreign is null ? "The consumer is between two memberships" : $"{foreign.TopicPartition} is not assigned to this member";
+                throw new KafkaGroupFencedException(
+                    $"{what} of group '{_settings.GroupId}', so nothing is committed. Stop working on partitions that were revoked.",
+                    Protocol.ErrorCode.IllegalGeneration);
+            }
+        }
+
+        return offsets.Count == 0 ? Task.CompletedTask : store.CommitAsync(offsets, member, cancellationToken);
+    }
 
     /// <summary>Looks up what the group has committed.</summary>
     /// <param name="partitions">Any partitions.</param>
@@ -100,15 +257,278 @@ public sealed class KafkaConsumer : IAsyncDisposable
     /// <returns>The commits; partitions without one are absent.</returns>
     /// <exception cref="KafkaException">The coordinator cannot be reached in time or refuses.</exception>
     /// <exception cref="InvalidOperationException">The consumer has no group.</exception>
-    public Task<IReadOnlyDictionary<TopicPartition, TopicPartitionOffset>> CommittedAsync(
+    public async Task<IReadOnlyDictionary<TopicPartition, TopicPartitionOffset>> CommittedAsync(
         IReadOnlyCollection<TopicPartition> partitions,
-        CancellationToken cancellationToken = default) => throw new NotSupportedException();
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(partitions);
+        return await RequireGroup().FetchAsync(partitions, cancellationToken);
+    }
 
     /// <summary>
     /// Calls <see cref="IRebalanceListener.OnRevokedAsync"/>, leaves the group so that others get the partitions at once, and closes. All
     /// that takes at most <see cref="ConsumerOptions.CloseTimeout"/>.
     /// </summary>
-    public ValueTask DisposeAsync() => throw new NotSupportedException();
+    public ValueTask DisposeAsync()
+    {
+        lock (_gate)
+        {
+            _closing ??= CloseAsync();
+            return new ValueTask(_closing);
+        }
+    }
+
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private OffsetStore RequireGroup() => _offsets
+        ?? throw new InvalidOperationException($"Commits need a group. Set {nameof(ConsumerOptions)}.{nameof(ConsumerOptions.GroupId)}.");
+
+    private void ThrowIfUnusable()
+    {
+        ObjectDisposedException.ThrowIf(_stop.IsCancellationRequested, this);
+        if (_failure is not null)
+        {
+            throw _failure;
+        }
+    }
+
+    private void SetPaused(IReadOnlyCollection<TopicPartition> partitions, bool isPaused)
+    {
+        ArgumentNullException.ThrowIfNull(partitions);
+        lock (_gate)
+        {
+            _state.SetPaused(partitions, isPaused);
+        }
+
+        Pulse();
+        _fetcher.Wake();
+    }
+
+    /// <summary>Wakes whoever polls.</summary>
+    private void Pulse()
+    {
+        TaskCompletionSource arrived;
+        lock (_gate)
+        {
+            arrived = _arrived;
+            _arrived = NewSignal();
+        }
+
+        arrived.TrySetResult();
+    }
+
+    private async Task<IReadOnlyList<ConsumerRecord>> WaitForRecordsAsync(int maxRecords, Task arrived, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            await arrived.WaitAsync(cancellationToken);
+            if (TryTake(maxRecords, out arrived) is { } records)
+            {
+                return records;
+            }
+        }
+    }
+
+    /// <summary>Records that are ready, or null and what to wait for.</summary>
+    private List<ConsumerRecord>? TryTake(int maxRecords, out Task arrived)
+    {
+        List<FetchedBatch> undecoded;
+        lock (_gate)
+        {
+            ThrowIfUnusable();
+            undecoded = _state.Undecoded(maxRecords);
+        }
+
+        foreach (FetchedBatch batch in undecoded)
+        {
+            batch.Decode(_settings.MaxDecompressedBatchByteCount);
+        }
+
+        List<ConsumerRecord> records;
+        lock (_gate)
+        {
+            // Taken before the state is looked at, so that what arrives from here on is noticed.
+            arrived = _arrived.Task;
+            ThrowIfUnusable();
+            if (_callbackFailure is { } callbackFailure)
+            {
+                _callbackFailure = null;
+                throw callbackFailure;
+            }
+
+            records = _state.Take(maxRecords);
+            if (records.Count == 0 && _state.TakeFault() is { } fault)
+            {
+                throw fault;
+            }
+
+            // Batches that arrived, or were uncovered, while others were decoded: look again at once.
+            if (records.Count == 0 && _state.Undecoded(1).Count > 0)
+            {
+                arrived = Task.CompletedTask;
+            }
+        }
+
+        if (records.Count == 0)
+        {
+            return null;
+        }
+
+        _fetcher.Wake();
+        Diagnostics.ConsumedMessages.Add(records.Count, Diagnostics.Tags(records[0].TopicPartition.Topic));
+        return records;
+    }
+
+    private async Task RunFetcherAsync()
+    {
+        try
+        {
+            await Task.Yield();
+            await _fetcher.RunAsync(_stop.Token);
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Closed.
+        }
+        catch (Exception failure)
+        {
+            LogMessages.ConsumerLoopFailed(_logger, failure);
+            Fail(failure);
+        }
+    }
+
+    private async Task RunMemberAsync(GroupMember member)
+    {
+        try
+        {
+            await Task.Yield();
+            await member.RunAsync(_stopMember.Token);
+        }
+        catch (Exception failure)
+        {
+            LogMessages.GroupFailed(_logger, _settings.GroupId!, failure);
+            Fail(failure);
+        }
+    }
+
+    private void Fail(Exception failure)
+    {
+        TaskCompletionSource assigned;
+        lock (_gate)
+        {
+            _failure ??= failure;
+            assigned = _assigned;
+        }
+
+        if (assigned.TrySetException(failure))
+        {
+            _ = assigned.Task.Exception;
+        }
+
+        Pulse();
+    }
+
+    private async ValueTask OnAssignedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
+    {
+        IRebalanceListener? listener;
+        TaskCompletionSource assigned;
+        lock (_gate)
+        {
+            listener = _listener;
+            assigned = _assigned;
+            _state.Assign(partitions.Select(partition => new TopicPartitionOffset(partition, new Offset(-1))), isHeld: true);
+        }
+
+        if (listener is not null)
+        {
+            await CallAsync(() => listener.OnAssignedAsync(partitions, cancellationToken));
+        }
+
+        lock (_gate)
+        {
+            _state.Release();
+        }
+
+        assigned.TrySetResult();
+        Pulse();
+        _fetcher.Wake();
+    }
+
+    private async ValueTask OnRevokedAsync(CancellationToken cancellationToken)
+    {
+        IReadOnlyCollection<TopicPartition> partitions;
+        IRebalanceListener? listener;
+        lock (_gate)
+        {
+            // Nothing more is handed out, but the partitions still count as assigned: the callback commits.
+            _state.Hold();
+            partitions = _state.Assignment;
+            listener = _listener;
+        }
+
+        if (partitions.Count > 0 && listener is not null)
+        {
+            await CallAsync(() => listener.OnRevokedAsync(partitions, cancellationToken));
+        }
+
+        ClearAssignment();
+    }
+
+    private async ValueTask OnLostAsync()
+    {
+        IReadOnlyCollection<TopicPartition> partitions;
+        IRebalanceListener? listener;
+        lock (_gate)
+        {
+            partitions = _state.Assignment;
+            listener = _listener;
+        }
+
+        ClearAssignment();
+        if (partitions.Count > 0 && listener is not null)
+        {
+            await CallAsync(() => listener.OnLostAsync(partitions, _stop.Token));
+        }
+    }
+
+    private void ClearAssignment()
+    {
+        lock (_gate)
+        {
+            _state.Assign([], isHeld: false);
+        }
+    }
+
+    private async ValueTask CallAsync(Func<ValueTask> callback)
+    {
+        try
+        {
+            await callback();
+        }
+        catch (Exception failure)
+        {
+            LogMessages.RebalanceCallbackFailed(_logger, _settings.GroupId!, failure);
+            lock (_gate)
+            {
+                _callbackFailure = failure;
+            }
+
+            Pulse();
+        }
+    }
+
+    private async Task CloseAsync()
+    {
+        // Leaves the lock.
+        await Task.Yield();
+        await _stopMember.CancelAsync();
+        await _memberLoop.WaitAsync(_settings.CloseTimeout, _context.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _stop.CancelAsync();
+        await _fetchLoop;
+        await _pool.DisposeAsync();
+        _fetcher.Dispose();
+        Pulse();
+    }
 }
 
 /// <summary>Which membership a consumer holds.</summary>

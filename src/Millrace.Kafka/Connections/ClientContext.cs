@@ -1,0 +1,16 @@
+using Microsoft.Extensions.Logging;
+
+namespace Millrace.Kafka;
+
+/// <summary>What every part of one client shares.</summary>
+internal sealed record ClientContext(
+    ClientSettings Settings,
+    IKafkaConnector Connector,
+    TimeProvider Time,
+    ILoggerFactory Loggers,
+    Chance Chance)
+{
+    public Backoff RetryBackoff { get; } = new(Settings.RetryBackoff, Settings.RetryBackoffMax, Chance);
+
+    public Backoff ReconnectBackoff { get; } = new(Settings.ReconnectBackoff, Settings.ReconnectBackoffMax, Chance);
+}

@@ -1,0 +1,89 @@
+namespace Millrace.Kafka;
+
+/// <summary>What <see cref="KafkaClientOptions"/> said when the client was created, checked.</summary>
+internal sealed record ClientSettings(
+    IReadOnlyList<BrokerAddress> BootstrapAddresses,
+    string ClientId,
+    TimeSpan RequestTimeout,
+    TimeSpan ApiTimeout,
+    TimeSpan ConnectTimeout,
+    TimeSpan ReconnectBackoff,
+    TimeSpan ReconnectBackoffMax,
+    TimeSpan RetryBackoff,
+    TimeSpan RetryBackoffMax,
+    TimeSpan MetadataMaxAge,
+    bool AllowAutoCreateTopics,
+    int MaxInFlightRequests)
+{
+    private const int MinResponseByteCount = 1024;
+
+    public static ClientSettings From(KafkaClientOptions options)
+    {
+        OptionChecks.AtLeast(options.RequestTimeout, TimeSpan.FromMilliseconds(1), nameof(options.RequestTimeout));
+        OptionChecks.AtLeast(options.ApiTimeout, TimeSpan.FromMilliseconds(1), nameof(options.ApiTimeout));
+        OptionChecks.AtLeast(options.ConnectTimeout, TimeSpan.FromMilliseconds(1), nameof(options.ConnectTimeout));
+        OptionChecks.AtLeast(options.ReconnectBackoff, TimeSpan.Zero, nameof(options.ReconnectBackoff));
+        OptionChecks.AtLeast(options.ReconnectBackoffMax, options.ReconnectBackoff, nameof(options.ReconnectBackoffMax));
+        OptionChecks.AtLeast(options.RetryBackoff, TimeSpan.FromMilliseconds(1), nameof(options.RetryBackoff));
+        OptionChecks.AtLeast(options.RetryBackoffMax, options.RetryBackoff, nameof(options.RetryBackoffMax));
+        OptionChecks.AtLeast(options.MetadataMaxAge, TimeSpan.FromMilliseconds(1), nameof(options.MetadataMaxAge));
+        OptionChecks.AtLeast(options.MaxResponseByteCount, MinResponseByteCount, nameof(options.MaxResponseByteCount));
+        OptionChecks.AtLeast(options.MaxInFlightRequests, 1, nameof(options.MaxInFlightRequests));
+        return new ClientSettings(
+            ParseBootstrapServers(options.BootstrapServers),
+            options.ClientId ?? "",
+            options.RequestTimeout,
+            options.ApiTimeout,
+            options.ConnectTimeout,
+            options.ReconnectBackoff,
+            options.ReconnectBackoffMax,
+            options.RetryBackoff,
+            options.RetryBackoffMax,
+            options.MetadataMaxAge,
+            options.AllowAutoCreateTopics,
+            options.MaxInFlightRequests);
+    }
+
+    private static List<BrokerAddress> ParseBootstrapServers(string? text)
+    {
+        var addresses = new List<BrokerAddress>();
+        string[] parts = (text ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        foreach (string part in parts)
+        {
+            if (!BrokerAddress.TryParse(part, out BrokerAddress address))
+            {
+                throw new ArgumentException(
+                    $"{nameof(KafkaClientOptions.BootstrapServers)} holds '{part}', which is not host:port. Write for example 'broker-1:9092,broker-2:9092'.",
+                    nameof(text));
+            }
+
+            addresses.Add(address);
+        }
+
+        return addresses.Count > 0
+            ? addresses
+            : throw new ArgumentException($"{nameof(KafkaClientOptions.BootstrapServers)} is empty. Name at least one broker, for example 'localhost:9092'.", nameof(text));
+    }
+}
+
+/// <summary>Sentences about options that are out of range.</summary>
+internal static class OptionChecks
+{
+    public static void AtLeast<T>(T value, T minimum, string option)
+        where T : IComparable<T>
+    {
+        if (value.CompareTo(minimum) < 0)
+        {
+            throw new ArgumentException($"{option} is {value}; it must be at least {minimum}.", option);
+        }
+    }
+
+    public static void Between<T>(T value, T minimum, T maximum, string option)
+        where T : IComparable<T>
+    {
+        if (value.CompareTo(minimum) < 0 || value.CompareTo(maximum) > 0)
+        {
+            throw new ArgumentException($"{option} is {value}; it must be between {minimum} and {maximum}.", option);
+        }
+    }
+}

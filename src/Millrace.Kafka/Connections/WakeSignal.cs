@@ -1,0 +1,44 @@
+using System.Threading.Channels;
+
+namespace Millrace.Kafka;
+
+/// <summary>
+/// Wakes one background loop, at once or at a time. Signals that come while the loop runs are kept, as one: the loop looks at its state
+/// after the signal, so none is lost.
+/// </summary>
+internal sealed class WakeSignal : IDisposable
+{
+    private readonly Channel<bool> _signals = Channel.CreateBounded<bool>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
+
+    private readonly ITimer _timer;
+
+    public WakeSignal(TimeProvider time) =>
+        _timer = time.CreateTimer(static state => ((WakeSignal)state!).Set(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+
+    public void Set() => _signals.Writer.TryWrite(true);
+
+    /// <summary>Waits for a signal, or for so long; null waits for a signal only.</summary>
+    public async ValueTask WaitAsync(TimeSpan? timeout, CancellationToken cancellationToken)
+    {
+        if (timeout is { } due)
+        {
+            if (due <= TimeSpan.Zero)
+            {
+                _signals.Reader.TryRead(out _);
+                return;
+            }
+
+            // Rounded up: a timer that fires a fraction early finds nothing to do and would spin.
+            _timer.Change(TimeSpan.FromMilliseconds(Math.Ceiling(due.TotalMilliseconds)), Timeout.InfiniteTimeSpan);
+        }
+
+        await _signals.Reader.ReadAsync(cancellationToken);
+        if (timeout is not null)
+        {
+            _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    public void Dispose() => _timer.Dispose();
+}

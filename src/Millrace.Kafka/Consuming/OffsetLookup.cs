@@ -1,0 +1,102 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>Asks leaders for offsets: one attempt, one answer or failure a partition.</summary>
+internal sealed class OffsetLookup(ClientContext context, ConnectionPool pool, MetadataCache metadata)
+{
+    /// <summary>The first version that answers with one offset.</summary>
+    private const short FirstVersion = 1;
+
+    public readonly record struct Found(Offset? Offset, KafkaException? Failure);
+
+    /// <summary>Asks every leader once. An offset of null means that no record is as late as the time asked for.</summary>
+    public async Task<Dictionary<TopicPartition, Found>> AskAsync(
+        IReadOnlyCollection<TopicPartition> partitions,
+        long timestamp,
+        CancellationToken cancellationToken)
+    {
+        var found = new Dictionary<TopicPartition, Found>();
+        var byLeader = new Dictionary<BrokerAddress, List<(TopicPartition Partition, int LeaderEpoch)>>();
+        ClusterView view = metadata.View;
+        foreach (TopicPartition partition in partitions)
+        {
+            if (view.TryGetLeader(partition, out BrokerDescription? leader, out int epoch))
+            {
+                if (!byLeader.TryGetValue(leader.Address, out List<(TopicPartition, int)>? list))
+                {
+                    byLeader.Add(leader.Address, list = []);
+                }
+
+                list.Add((partition, epoch));
+            }
+            else
+            {
+                found[partition] = new Found(null, new KafkaBrokerException($"{partition} has no leader at the moment.", ErrorCode.LeaderNotAvailable));
+            }
+        }
+
+        foreach ((BrokerAddress address, List<(TopicPartition Partition, int LeaderEpoch)> targets) in byLeader)
+        {
+            await AskLeaderAsync(address, targets, timestamp, found, cancellationToken);
+        }
+
+        return found;
+    }
+
+    private async Task AskLeaderAsync(
+        BrokerAddress address,
+        List<(TopicPartition Partition, int LeaderEpoch)> targets,
+        long timestamp,
+        Dictionary<TopicPartition, Found> found,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            BrokerConnection connection = await pool.GetAsync(address, ConnectionPurpose.General, cancellationToken);
+            var request = new ListOffsetsRequest
+            {
+                Topics = [.. targets.GroupBy(target => target.Partition.Topic).Select(topic => new ListOffsetsTopic
+                {
+                    Name = topic.Key,
+                    Partitions = [.. topic.Select(target => new ListOffsetsPartition
+                    {
+                        Index = target.Partition.Partition,
+                        CurrentLeaderEpoch = target.LeaderEpoch,
+                        Timestamp = timestamp,
+                    })],
+                })],
+            };
+            ListOffsetsResponse response = await connection.SendAsync<ListOffsetsRequest, ListOffsetsResponse>(
+                request, context.Settings.RequestTimeout, cancellationToken, connection.VersionOf(ListOffsetsRequest.Api, FirstVersion));
+            foreach (ListOffsetsTopicResponse topic in response.Topics)
+            {
+                foreach (ListOffsetsPartitionResponse partition in topic.Partitions)
+                {
+                    var name = new TopicPartition(topic.Name, partition.Index);
+                    found[name] = partition.ErrorCode == ErrorCode.None
+                        ? new Found(partition.Offset >= 0 ? new Offset(partition.Offset) : null, null)
+                        : new Found(null, new KafkaBrokerException(
+                            $"{address} answered ListOffsets for {name}: {KafkaErrors.Describe(partition.ErrorCode)}", partition.ErrorCode));
+                }
+            }
+        }
+        catch (KafkaException failure)
+        {
+            foreach ((TopicPartition partition, _) in targets)
+            {
+                found[partition] = new Found(null, failure);
+            }
+        }
+
+        foreach ((TopicPartition partition, _) in targets)
+        {
+            found.TryAdd(partition, new Found(null, new KafkaProtocolException($"{address} left {partition} out of its answer to ListOffsets.")));
+        }
+    }
+
+    /// <summary>Whether a failed look-up is worth another one.</summary>
+    public static bool IsRetriable(KafkaException failure) =>
+        failure.IsTransient || failure.ErrorCode is ErrorCode.FencedLeaderEpoch or ErrorCode.UnknownLeaderEpoch;
+}

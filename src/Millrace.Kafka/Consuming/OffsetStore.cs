@@ -1,0 +1,160 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>Writes and reads a group's committed offsets at its coordinator, with retries.</summary>
+internal sealed class OffsetStore(ClientContext context, ConnectionPool pool, CoordinatorLocator locator, string groupId)
+{
+    /// <summary>The first version that Kafka, not ZooKeeper, answers; and the first that takes several groups.</summary>
+    private const short FirstCommitVersion = 2;
+    private const short FirstFetchVersion = 1;
+    private const short FirstBatchedFetchVersion = 8;
+
+    public Task CommitAsync(
+        IReadOnlyCollection<TopicPartitionOffset> offsets,
+        ConsumerGroupMetadata member,
+        CancellationToken cancellationToken)
+    {
+        var request = new OffsetCommitRequest
+        {
+            GroupId = groupId,
+            GenerationId = member.GenerationId,
+            MemberId = member.MemberId,
+            Topics = [.. offsets.GroupBy(offset => offset.TopicPartition.Topic).Select(topic => new OffsetCommitTopic
+            {
+                Name = topic.Key,
+                Partitions = [.. topic.Select(offset => new OffsetCommitPartition
+                {
+                    Index = offset.TopicPartition.Partition,
+                    CommittedOffset = offset.Offset.Value,
+                    CommittedLeaderEpoch = offset.LeaderEpoch,
+                    CommittedMetadata = offset.Metadata ?? "",
+                })],
+            })],
+        };
+        return RetryAsync("OffsetCommit", async (connection, token) =>
+        {
+            OffsetCommitResponse response = await connection.SendAsync<OffsetCommitRequest, OffsetCommitResponse>(
+                request, context.Settings.RequestTimeout, token, connection.VersionOf(OffsetCommitRequest.Api, FirstCommitVersion));
+            foreach (OffsetCommitTopicResponse topic in response.Topics)
+            {
+                foreach (OffsetCommitPartitionResponse partition in topic.Partitions)
+                {
+                    ThrowOnCommitError(partition.ErrorCode, new TopicPartition(topic.Name, partition.Index), member, connection.Address);
+                }
+            }
+
+            return true;
+        }, cancellationToken);
+    }
+
+    /// <summary>The group's commits; partitions without one are absent.</summary>
+    public Task<Dictionary<TopicPartition, TopicPartitionOffset>> FetchAsync(
+        IReadOnlyCollection<TopicPartition> partitions,
+        CancellationToken cancellationToken)
+    {
+        List<OffsetFetchTopic> topics = [.. partitions.GroupBy(partition => partition.Topic).Select(topic => new OffsetFetchTopic
+        {
+            Name = topic.Key,
+            Partitions = [.. topic.Select(partition => partition.Partition)],
+        })];
+
+        // Stable: offsets that a transaction under way may still move are waited for (KIP-447).
+        var request = new OffsetFetchRequest
+        {
+            GroupId = groupId,
+            Topics = topics,
+            Groups = [new OffsetFetchGroup { GroupId = groupId, Topics = topics }],
+            RequireStable = true,
+        };
+        return RetryAsync("OffsetFetch", async (connection, token) =>
+        {
+            short version = connection.VersionOf(OffsetFetchRequest.Api, FirstFetchVersion);
+            OffsetFetchResponse response = await connection.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
+                request, context.Settings.RequestTimeout, token, version);
+            OffsetFetchGroupResponse? group = version >= FirstBatchedFetchVersion
+                ? response.Groups.Find(candidate => candidate.GroupId == groupId)
+                : new OffsetFetchGroupResponse { Topics = response.Topics, ErrorCode = response.ErrorCode };
+            ThrowOnError(group?.ErrorCode ?? ErrorCode.UnknownServerError, "OffsetFetch", $"group '{groupId}'", connection.Address);
+            var found = new Dictionary<TopicPartition, TopicPartitionOffset>();
+            foreach (OffsetFetchTopicResponse topic in group!.Topics)
+            {
+                foreach (OffsetFetchPartitionResponse partition in topic.Partitions)
+                {
+                    var name = new TopicPartition(topic.Name, partition.Index);
+                    ThrowOnError(partition.ErrorCode, "OffsetFetch", $"{name} of group '{groupId}'", connection.Address);
+                    if (partition.CommittedOffset >= 0)
+                    {
+                        found[name] = new TopicPartitionOffset(
+                            name, new Offset(partition.CommittedOffset), partition.CommittedLeaderEpoch, partition.Metadata);
+                    }
+                }
+            }
+
+            return found;
+        }, cancellationToken);
+    }
+
+    private void ThrowOnCommitError(ErrorCode error, TopicPartition partition, ConsumerGroupMetadata member, BrokerAddress address)
+    {
+        bool isFenced = error is ErrorCode.IllegalGeneration or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId
+            or ErrorCode.RebalanceInProgress or ErrorCode.FencedMemberEpoch or ErrorCode.StaleMemberEpoch;
+        if (isFenced)
+        {
+            throw new KafkaGroupFencedException(
+                $"{address} refused the commit of {partition} by member '{member.MemberId}' of generation {member.GenerationId} in group '{groupId}': " +
+                $"{KafkaErrors.Describe(error)} The partition may belong to another member by now; stop working on it.",
+                error);
+        }
+
+        ThrowOnError(error, "OffsetCommit", $"{partition} of group '{groupId}'", address);
+    }
+
+    private static void ThrowOnError(ErrorCode error, string api, string what, BrokerAddress address)
+    {
+        if (error != ErrorCode.None)
+        {
+            throw new KafkaBrokerException($"{address} answered {api} for {what}: {KafkaErrors.Describe(error)}", error);
+        }
+    }
+
+    private async Task<T> RetryAsync<T>(string api, Func<BrokerConnection, CancellationToken, Task<T>> call, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(context.Settings.ApiTimeout, context.Time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        KafkaException? lastFailure = null;
+        try
+        {
+            for (int failureCount = 1; ; failureCount++)
+            {
+                BrokerAddress? coordinator = null;
+                try
+                {
+                    coordinator = await locator.GetAsync(linked.Token);
+                    BrokerConnection connection = await pool.GetAsync(coordinator.Value, ConnectionPurpose.General, linked.Token);
+                    return await call(connection, linked.Token);
+                }
+                catch (KafkaException failure) when (failure.IsTransient)
+                {
+                    lastFailure = failure;
+                    bool isElsewhere = failure is KafkaConnectionException or KafkaTimeoutException
+                        || failure.ErrorCode is ErrorCode.NotCoordinator or ErrorCode.CoordinatorNotAvailable;
+                    if (isElsewhere && coordinator is { } address)
+                    {
+                        locator.Forget(address);
+                    }
+                }
+
+                await Task.Delay(context.RetryBackoff.After(failureCount), context.Time, linked.Token);
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new KafkaTimeoutException(
+                $"{api} of group '{groupId}' did not succeed within {context.Settings.ApiTimeout} ({nameof(KafkaClientOptions.ApiTimeout)}). {lastFailure?.Message}",
+                lastFailure?.ErrorCode ?? ErrorCode.None,
+                lastFailure);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace Millrace.Kafka;
+
+/// <summary>Traces and metrics by OpenTelemetry's conventions for messaging; the names of both sources are <c>Millrace.Kafka</c>.</summary>
+internal static class Diagnostics
+{
+    private const string SourceName = "Millrace.Kafka";
+
+    public static readonly ActivitySource Activities = new(SourceName);
+
+    private static readonly Meter Meter = new(SourceName);
+
+    /// <summary>Records that were acknowledged, or that failed (<c>error.type</c>).</summary>
+    public static readonly Counter<long> SentMessages = Meter.CreateCounter<long>(
+        "messaging.client.sent.messages", "{message}", "Records that the producer tried to send.");
+
+    /// <summary>Records that were handed out.</summary>
+    public static readonly Counter<long> ConsumedMessages = Meter.CreateCounter<long>(
+        "messaging.client.consumed.messages", "{message}", "Records that the consumer handed to the application.");
+
+    /// <summary>The time of one request to a broker.</summary>
+    public static readonly Histogram<double> OperationDuration = Meter.CreateHistogram<double>(
+        "messaging.client.operation.duration", "s", "Time from a produce or commit request to its answer.");
+
+    public static TagList Tags(string topic, string? error = null)
+    {
+        var tags = new TagList { { "messaging.system", "kafka" }, { "messaging.destination.name", topic } };
+        if (error is not null)
+        {
+            tags.Add("error.type", error);
+        }
+
+        return tags;
+    }
+}

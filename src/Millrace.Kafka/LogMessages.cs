@@ -1,0 +1,85 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>Everything that the client logs. Event ids 3000 to 3999.</summary>
+internal static partial class LogMessages
+{
+    // Connections: 3000-3099.
+    [LoggerMessage(3000, LogLevel.Information, "Lost the connection to {Address} with {OutstandingCount} requests outstanding: {Reason}")]
+    public static partial void ConnectionLost(ILogger logger, BrokerAddress address, int outstandingCount, string reason);
+
+    [LoggerMessage(3001, LogLevel.Debug, "Closing the connection to {Address} failed.")]
+    public static partial void ConnectionCloseFailed(ILogger logger, BrokerAddress address, Exception exception);
+
+    [LoggerMessage(3002, LogLevel.Debug, "Connected to {Address} for {Purpose}.")]
+    public static partial void Connected(ILogger logger, BrokerAddress address, ConnectionPurpose purpose);
+
+    [LoggerMessage(3003, LogLevel.Warning, "Cannot connect to {Address}; the next attempt is in {Pause}. {Reason}")]
+    public static partial void ConnectFailed(ILogger logger, BrokerAddress address, TimeSpan pause, string reason);
+
+    // Metadata: 3100-3199.
+    [LoggerMessage(3100, LogLevel.Debug, "Metadata: {BrokerCount} brokers, {TopicCount} topics, controller {ControllerId}.")]
+    public static partial void MetadataRefreshed(ILogger logger, int brokerCount, int topicCount, int controllerId);
+
+    [LoggerMessage(3101, LogLevel.Warning, "Metadata could not be refreshed; the next attempt is in {Pause}. {Reason}")]
+    public static partial void MetadataRefreshFailed(ILogger logger, TimeSpan pause, string reason);
+
+    // Producer: 3200-3299.
+    [LoggerMessage(3200, LogLevel.Information, "Producer id {ProducerId}, epoch {ProducerEpoch}.")]
+    public static partial void ProducerIdentityObtained(ILogger logger, long producerId, short producerEpoch);
+
+    [LoggerMessage(3201, LogLevel.Warning, "No producer id yet; the next attempt is in {Pause}. {Reason}")]
+    public static partial void ProducerIdentityFailed(ILogger logger, TimeSpan pause, string reason);
+
+    [LoggerMessage(3202, LogLevel.Debug, "A batch of {RecordCount} records for {Partition} is sent again after attempt {Attempt}: {ErrorCode}.")]
+    public static partial void BatchRetried(ILogger logger, int recordCount, TopicPartition partition, int attempt, ErrorCode errorCode);
+
+    [LoggerMessage(3203, LogLevel.Error, "{RecordCount} records for {Partition} failed: {Reason}")]
+    public static partial void BatchFailed(ILogger logger, int recordCount, TopicPartition partition, string reason);
+
+    [LoggerMessage(3204, LogLevel.Warning, "The sequence of {Partition} starts anew with epoch {ProducerEpoch}: a batch before it failed, or the broker has lost what it acknowledged (KIP-360).")]
+    public static partial void SequenceReset(ILogger logger, TopicPartition partition, short producerEpoch);
+
+    [LoggerMessage(3205, LogLevel.Error, "The producer's loop failed; all outstanding records fail.")]
+    public static partial void ProducerLoopFailed(ILogger logger, Exception exception);
+
+    // Consumer: 3300-3399.
+    [LoggerMessage(3300, LogLevel.Information, "Group {GroupId}: member {MemberId} joined generation {GenerationId} by {Assignor}: {PartitionCount} partitions.")]
+    public static partial void GroupJoined(ILogger logger, string groupId, string memberId, int generationId, string assignor, int partitionCount);
+
+    [LoggerMessage(3301, LogLevel.Information, "Group {GroupId}: member {MemberId} of generation {GenerationId} rejoins: {Reason}")]
+    public static partial void GroupRejoining(ILogger logger, string groupId, string memberId, int generationId, string reason);
+
+    [LoggerMessage(3302, LogLevel.Warning, "Group {GroupId}: member {MemberId} of generation {GenerationId} has lost its partitions: {Reason}")]
+    public static partial void GroupMembershipLost(ILogger logger, string groupId, string memberId, int generationId, string reason);
+
+    [LoggerMessage(3303, LogLevel.Warning, "Group {GroupId}: {Step} failed; the next attempt is in {Pause}. {Reason}")]
+    public static partial void GroupStepRetried(ILogger logger, string groupId, string step, TimeSpan pause, string reason);
+
+    [LoggerMessage(3304, LogLevel.Error, "Group {GroupId}: the rebalance callback failed.")]
+    public static partial void RebalanceCallbackFailed(ILogger logger, string groupId, Exception exception);
+
+    [LoggerMessage(3305, LogLevel.Warning, "Group {GroupId}: member {MemberId} announces a subscription that cannot be read, and gets no partitions: {Reason}")]
+    public static partial void SubscriptionUnreadable(ILogger logger, string groupId, string memberId, string reason);
+
+    [LoggerMessage(3306, LogLevel.Error, "Group {GroupId}: the member cannot go on.")]
+    public static partial void GroupFailed(ILogger logger, string groupId, Exception exception);
+
+    [LoggerMessage(3307, LogLevel.Information, "{Partition}: the position {Offset} is outside of the log; it is reset to {Reset}.")]
+    public static partial void PositionReset(ILogger logger, TopicPartition partition, Offset offset, AutoOffsetReset reset);
+
+    [LoggerMessage(3308, LogLevel.Debug, "{Partition}: {ErrorCode} at fetching; metadata is refreshed.")]
+    public static partial void FetchRetried(ILogger logger, TopicPartition partition, ErrorCode errorCode);
+
+    [LoggerMessage(3309, LogLevel.Warning, "Fetching from {Address} failed; the next attempt is in {Pause}. {Reason}")]
+    public static partial void FetchFailed(ILogger logger, BrokerAddress address, TimeSpan pause, string reason);
+
+    [LoggerMessage(3310, LogLevel.Warning, "Looking up positions failed; the next attempt is in {Pause}. {Reason}")]
+    public static partial void PositionLookupFailed(ILogger logger, TimeSpan pause, string reason);
+
+    [LoggerMessage(3311, LogLevel.Error, "The consumer's loop failed.")]
+    public static partial void ConsumerLoopFailed(ILogger logger, Exception exception);
+}

@@ -1,0 +1,289 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Kafka;
+
+/// <summary>
+/// The picture of the cluster that a client's producers and consumers share. It is refreshed when it is too old, when somebody finds it
+/// wrong, and when a topic is missing; many requests for that become one question.
+/// </summary>
+internal sealed class MetadataCache : IAsyncDisposable
+{
+    private readonly ClientContext _context;
+    private readonly ILogger _logger;
+    private readonly ConnectionPool _pool;
+    private readonly HashSet<string> _topics = [];
+    private readonly SemaphoreSlim _round = new(1);
+    private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationToken _stopping;
+    private readonly Lock _gate = new();
+    private readonly ITimer _ageTimer;
+    private ClusterView _view = ClusterView.Empty;
+    private Task _background = Task.CompletedTask;
+    private bool _isBackgroundRunning;
+    private bool _isRefreshWanted;
+    private long _startedRounds;
+
+    public MetadataCache(ClientContext context, ConnectionPool pool)
+    {
+        _context = context;
+        _logger = context.Loggers.CreateLogger<MetadataCache>();
+        _pool = pool;
+        _stopping = _stop.Token;
+        _ageTimer = context.Time.CreateTimer(
+            static state => ((MetadataCache)state!).RefreshWhenUsed(), this, context.Settings.MetadataMaxAge, context.Settings.MetadataMaxAge);
+    }
+
+    /// <summary>Raised after the view was replaced, outside of locks, on the refreshing task.</summary>
+    public event Action? Changed;
+
+    public ClusterView View => Volatile.Read(ref _view);
+
+    /// <summary>A topic with its partitions. Waits, and asks the broker to create it, while it is unknown.</summary>
+    /// <exception cref="KafkaTimeoutException">Still unknown after <paramref name="timeout"/>.</exception>
+    /// <exception cref="KafkaBrokerException">The topic can never be used: not authorised, or not a legal name.</exception>
+    public ValueTask<TopicDescription> GetTopicAsync(string topic, TimeSpan timeout, CancellationToken cancellationToken) =>
+        FindTopic(topic) is { } known
+            ? new ValueTask<TopicDescription>(known)
+            : new ValueTask<TopicDescription>(WaitForTopicAsync(topic, timeout, cancellationToken));
+
+    /// <summary>The topic, if it is known and usable.</summary>
+    public TopicDescription? FindTopic(string topic) =>
+        View.Topics.TryGetValue(topic, out TopicDescription? known) && IsUsable(known) ? known : null;
+
+    /// <summary>Keeps these topics in the picture from the next refresh on.</summary>
+    public void Track(IEnumerable<string> topics)
+    {
+        lock (_gate)
+        {
+            _topics.UnionWith(topics);
+        }
+    }
+
+    /// <summary>A new picture, asked for after the call began.</summary>
+    /// <exception cref="KafkaException">No broker answered.</exception>
+    public async Task RefreshAsync(CancellationToken cancellationToken)
+    {
+        long wanted = Interlocked.Read(ref _startedRounds) + 1;
+        await _round.WaitAsync(cancellationToken);
+        try
+        {
+            // A round that began after this call, and is over: its answer is as fresh as ours would be.
+            if (Interlocked.Read(ref _startedRounds) >= wanted)
+            {
+                return;
+            }
+
+            Interlocked.Increment(ref _startedRounds);
+            List<string> topics;
+            lock (_gate)
+            {
+                topics = [.. _topics];
+            }
+
+            MetadataResponse response = await QueryAsync(topics, _context.Settings.AllowAutoCreateTopics, cancellationToken);
+            ClusterView view = View.Merge(response);
+            Volatile.Write(ref _view, view);
+            LogMessages.MetadataRefreshed(_logger, view.Brokers.Count, view.Topics.Count, view.ControllerId);
+        }
+        finally
+        {
+            _round.Release();
+        }
+
+        Changed?.Invoke();
+    }
+
+    /// <summary>Has the picture refreshed soon, in the background, until it succeeds.</summary>
+    public void RequestRefresh()
+    {
+        lock (_gate)
+        {
+            _isRefreshWanted = true;
+            if (!_isBackgroundRunning && !_stopping.IsCancellationRequested)
+            {
+                _isBackgroundRunning = true;
+                _background = RefreshInBackgroundAsync();
+            }
+        }
+    }
+
+    /// <summary>Asks any broker that answers; null asks for all topics. Does not change the picture.</summary>
+    /// <exception cref="KafkaException">No broker answered.</exception>
+    public async Task<MetadataResponse> QueryAsync(IReadOnlyCollection<string>? topics, bool createTopics, CancellationToken cancellationToken)
+    {
+        var request = new MetadataRequest
+        {
+            Topics = topics?.Select(topic => new MetadataRequestTopic { Name = topic }).ToList(),
+            AllowAutoTopicCreation = createTopics,
+        };
+        KafkaException? lastFailure = null;
+        foreach (BrokerAddress address in Candidates())
+        {
+            try
+            {
+                BrokerConnection connection = await _pool.GetAsync(address, ConnectionPurpose.General, cancellationToken);
+
+                // In version 0 an empty list means every topic.
+                short version = connection.VersionOf(MetadataRequest.Api, lowest: 1);
+                return await connection.SendAsync<MetadataRequest, MetadataResponse>(
+                    request, _context.Settings.RequestTimeout, cancellationToken, version);
+            }
+            catch (KafkaException failure) when (failure is not KafkaClosedException)
+            {
+                lastFailure = failure;
+            }
+        }
+
+        throw new KafkaConnectionException($"No broker answered a question for metadata. {lastFailure?.Message}", lastFailure);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _ageTimer.DisposeAsync();
+        await _stop.CancelAsync();
+        Task background;
+        lock (_gate)
+        {
+            background = _background;
+        }
+
+        await background.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _stop.Dispose();
+    }
+
+    /// <summary>Known brokers in random order, then the bootstrap servers, so that a cluster that has moved as a whole is found again.</summary>
+    public IEnumerable<BrokerAddress> Candidates()
+    {
+        BrokerAddress[] known = [.. View.Brokers.Values.Select(broker => broker.Address)];
+        BrokerAddress[] bootstrap = [.. _context.Settings.BootstrapAddresses];
+        Shuffle(known);
+        Shuffle(bootstrap);
+        return known.Concat(bootstrap).Distinct();
+    }
+
+    private static bool IsUsable(TopicDescription topic) => topic.ErrorCode == ErrorCode.None && topic.Partitions.Count > 0;
+
+    private async Task<TopicDescription> WaitForTopicAsync(string topic, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        Track([topic]);
+        using var deadline = new CancellationTokenSource(timeout, _context.Time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken, _stopping);
+        ErrorCode lastError = ErrorCode.UnknownTopicOrPartition;
+        KafkaException? lastFailure = null;
+        try
+        {
+            for (int failureCount = 1; ; failureCount++)
+            {
+                lastFailure = await TryRefreshAsync(linked.Token);
+                if (View.Topics.TryGetValue(topic, out TopicDescription? known))
+                {
+                    if (IsUsable(known))
+                    {
+                        return known;
+                    }
+
+                    lastError = known.ErrorCode == ErrorCode.None ? ErrorCode.LeaderNotAvailable : known.ErrorCode;
+                    if (!KafkaErrors.IsRetriable(lastError))
+                    {
+                        throw new KafkaBrokerException($"Topic '{topic}' cannot be used. {KafkaErrors.Describe(lastError)}", lastError);
+                    }
+                }
+
+                await Task.Delay(_context.RetryBackoff.After(failureCount), _context.Time, linked.Token);
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            if (_stopping.IsCancellationRequested)
+            {
+                throw new KafkaClosedException($"The client was closed while it waited for metadata of topic '{topic}'.");
+            }
+
+            throw new KafkaTimeoutException(
+                $"No metadata of topic '{topic}' within {timeout}: {lastFailure?.Message ?? KafkaErrors.Describe(lastError)} " +
+                "Check the bootstrap servers, and whether the topic exists or the broker creates topics by itself.",
+                lastError,
+                lastFailure);
+        }
+    }
+
+    private async Task<KafkaException?> TryRefreshAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await RefreshAsync(cancellationToken);
+            return null;
+        }
+        catch (KafkaException failure) when (failure.IsTransient)
+        {
+            return failure;
+        }
+    }
+
+    private async Task RefreshInBackgroundAsync()
+    {
+        // Leaves the caller's lock.
+        await Task.Yield();
+        int failureCount = 0;
+        while (TakeWantedRefresh())
+        {
+            try
+            {
+                await RefreshAsync(_stopping);
+                failureCount = 0;
+            }
+            catch (OperationCanceledException)
+            {
+                continue;
+            }
+            catch (KafkaException failure)
+            {
+                failureCount++;
+                LogMessages.MetadataRefreshFailed(_logger, _context.RetryBackoff.After(failureCount), failure.Message);
+                lock (_gate)
+                {
+                    _isRefreshWanted = true;
+                }
+            }
+
+            // What made somebody ask is often not over yet, so that even a success pauses: questions of that moment become one.
+            await Task.Delay(_context.RetryBackoff.After(Math.Max(1, failureCount)), _context.Time, _stopping)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private bool TakeWantedRefresh()
+    {
+        lock (_gate)
+        {
+            // Decided under the lock: a wish that comes later finds the loop gone and starts it again.
+            _isBackgroundRunning = _isRefreshWanted && !_stopping.IsCancellationRequested;
+            _isRefreshWanted = false;
+            return _isBackgroundRunning;
+        }
+    }
+
+    private void RefreshWhenUsed()
+    {
+        bool isUsed;
+        lock (_gate)
+        {
+            isUsed = _topics.Count > 0;
+        }
+
+        if (isUsed)
+        {
+            RequestRefresh();
+        }
+    }
+
+    private void Shuffle(BrokerAddress[] addresses)
+    {
+        for (int i = addresses.Length - 1; i > 0; i--)
+        {
+            int other = _context.Chance.Next(i + 1);
+            (addresses[i], addresses[other]) = (addresses[other], addresses[i]);
+        }
+    }
+}

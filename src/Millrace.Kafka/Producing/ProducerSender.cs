@@ -1,0 +1,424 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>The thin shell around <see cref="RecordAccumulator"/>: asks it what to do, does it, and tells it what came of it.</summary>
+internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
+{
+    /// <summary>The first version that carries record batch version 2.</summary>
+    private const short FirstProduceVersion = 3;
+
+    private readonly ClientContext _context;
+    private readonly ProducerSettings _settings;
+    private readonly MetadataCache _metadata;
+    private readonly ConnectionPool _pool;
+    private readonly RecordAccumulator _accumulator;
+    private readonly Lock _gate;
+    private readonly ILogger _logger;
+    private readonly WakeSignal _wake;
+    private readonly HashSet<BrokerAddress> _connecting = [];
+    private readonly long _start;
+    private bool _isIdentityWanted;
+
+    public ProducerSender(
+        ClientContext context,
+        ProducerSettings settings,
+        MetadataCache metadata,
+        ConnectionPool pool,
+        RecordAccumulator accumulator,
+        Lock gate)
+    {
+        _context = context;
+        _settings = settings;
+        _metadata = metadata;
+        _pool = pool;
+        _accumulator = accumulator;
+        _gate = gate;
+        _logger = context.Loggers.CreateLogger<KafkaProducer>();
+        _wake = new WakeSignal(context.Time);
+        _start = context.Time.GetTimestamp();
+        metadata.Changed += Wake;
+    }
+
+    public Moment Now() => new(_context.Time.GetElapsedTime(_start), _context.Time.GetUtcNow().ToUnixTimeMilliseconds());
+
+    public void Wake() => _wake.Set();
+
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            ProducerEffects effects;
+            TimeSpan elapsed;
+            do
+            {
+                effects = new ProducerEffects();
+                lock (_gate)
+                {
+                    Moment now = Now();
+                    elapsed = now.Elapsed;
+                    _accumulator.Drain(this, now, effects);
+                }
+
+                Apply(effects);
+                foreach (ProduceBundle bundle in effects.Bundles)
+                {
+                    Send(bundle, cancellationToken);
+                }
+            }
+            while (effects.Bundles.Count > 0);
+
+            await _wake.WaitAsync(effects.WakeAt - elapsed, cancellationToken);
+        }
+    }
+
+    /// <summary>Carries out what the accumulator wants, outside of its lock.</summary>
+    public void Apply(ProducerEffects effects)
+    {
+        foreach (ProducerEffects.Answer answer in effects.Answers)
+        {
+            ProducerBatch batch = answer.Batch;
+            if (answer.Failure is null)
+            {
+                batch.Succeed(answer.BaseOffset, answer.Timestamp);
+                Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic));
+            }
+            else
+            {
+                batch.Fail(answer.Failure);
+                LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, answer.Failure.Message);
+                Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic, answer.Failure.GetType().Name));
+            }
+        }
+
+        foreach ((PendingAppend pending, Exception failure) in effects.GivenUp)
+        {
+            if (pending.Completion.TrySetException(failure))
+            {
+                _ = pending.Completion.Task.Exception;
+            }
+        }
+
+        foreach ((TopicPartition partition, short epoch) in effects.Resets)
+        {
+            LogMessages.SequenceReset(_logger, partition, epoch);
+        }
+
+        if (effects.NeedsMetadata)
+        {
+            _metadata.RequestRefresh();
+        }
+
+        foreach (BrokerAddress address in effects.WantedConnections)
+        {
+            Connect(address);
+        }
+
+        if (effects.NeedsIdentity)
+        {
+            WantIdentity();
+        }
+    }
+
+    public void FailAll(Exception failure)
+    {
+        var effects = new ProducerEffects();
+        lock (_gate)
+        {
+            _accumulator.FailAll(failure, effects);
+        }
+
+        Apply(effects);
+    }
+
+    bool RecordAccumulator.ICluster.TryGetLeader(TopicPartition partition, out int nodeId, out BrokerAddress address)
+    {
+        bool isKnown = _metadata.View.TryGetLeader(partition, out BrokerDescription? leader, out _);
+        nodeId = leader?.Id ?? -1;
+        address = leader?.Address ?? default;
+        return isKnown;
+    }
+
+    bool RecordAccumulator.ICluster.IsConnected(BrokerAddress address) => _pool.Find(address, ConnectionPurpose.Produce) is not null;
+
+    public void Dispose()
+    {
+        _metadata.Changed -= Wake;
+        _wake.Dispose();
+    }
+
+    private void Connect(BrokerAddress address)
+    {
+        lock (_connecting)
+        {
+            if (!_connecting.Add(address))
+            {
+                return;
+            }
+        }
+
+        _ = ConnectAsync();
+
+        async Task ConnectAsync()
+        {
+            try
+            {
+                await _pool.GetAsync(address, ConnectionPurpose.Produce, CancellationToken.None);
+            }
+            catch (KafkaException)
+            {
+                // The leader may have moved, or the broker may be back under another address.
+                _metadata.RequestRefresh();
+            }
+            finally
+            {
+                lock (_connecting)
+                {
+                    _connecting.Remove(address);
+                }
+            }
+
+            Wake();
+        }
+    }
+
+    /// <summary>Sends one request. Its place in the connection's order is settled when the method returns.</summary>
+    private void Send(ProduceBundle bundle, CancellationToken cancellationToken)
+    {
+        var request = new ProduceRequest { Acks = (short)_settings.Acks, TimeoutMilliseconds = (int)_context.Settings.RequestTimeout.TotalMilliseconds };
+        var sent = new Dictionary<TopicPartition, ProducerBatch>();
+        var effects = new ProducerEffects();
+        foreach (ProducerBatch batch in bundle.Batches)
+        {
+            try
+            {
+                AddToRequest(request, batch.Partition, batch.Seal());
+                sent.Add(batch.Partition, batch);
+            }
+            catch (Exception failure)
+            {
+                // Compression can fail, for want of a library for instance. The batch never leaves.
+                lock (_gate)
+                {
+                    _accumulator.Settle(batch, new ProduceAnswer(ProduceVerdict.Refused, Failure: failure), Now(), effects);
+                }
+            }
+        }
+
+        Apply(effects);
+        _ = SendAsync(bundle, request, sent, cancellationToken);
+    }
+
+    private static void AddToRequest(ProduceRequest request, TopicPartition partition, ReadOnlyMemory<byte> records)
+    {
+        ProduceTopic? topic = request.Topics.Find(candidate => candidate.Name == partition.Topic);
+        if (topic is null)
+        {
+            topic = new ProduceTopic { Name = partition.Topic };
+            request.Topics.Add(topic);
+        }
+
+        topic.Partitions.Add(new ProducePartition { Index = partition.Partition, Records = records });
+    }
+
+    private async Task SendAsync(
+        ProduceBundle bundle,
+        ProduceRequest request,
+        Dictionary<TopicPartition, ProducerBatch> sent,
+        CancellationToken cancellationToken)
+    {
+        Dictionary<TopicPartition, ProduceAnswer> answers = [];
+        KafkaException? failure = null;
+        try
+        {
+            if (sent.Count > 0)
+            {
+                answers = await ExchangeAsync(bundle, request, sent, cancellationToken);
+            }
+        }
+        catch (KafkaException caught)
+        {
+            failure = caught;
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            failure = new KafkaClosedException("The producer was closed before the answer.");
+        }
+
+        var effects = new ProducerEffects();
+        lock (_gate)
+        {
+            _accumulator.EndRequest(bundle.NodeId);
+            foreach ((TopicPartition partition, ProducerBatch batch) in sent)
+            {
+                ProduceAnswer answer = answers.TryGetValue(partition, out ProduceAnswer known) ? known : Unanswered(batch, failure);
+                if (answer.Verdict is ProduceVerdict.RetryNotWritten or ProduceVerdict.RetryPerhapsWritten)
+                {
+                    LogMessages.BatchRetried(_logger, batch.RecordCount, partition, batch.AttemptCount, (answer.Failure as KafkaException)?.ErrorCode ?? ErrorCode.NetworkException);
+                }
+
+                _accumulator.Settle(batch, answer, Now(), effects);
+            }
+        }
+
+        Apply(effects);
+        Wake();
+    }
+
+    private async Task<Dictionary<TopicPartition, ProduceAnswer>> ExchangeAsync(
+        ProduceBundle bundle,
+        ProduceRequest request,
+        Dictionary<TopicPartition, ProducerBatch> sent,
+        CancellationToken cancellationToken)
+    {
+        BrokerConnection connection = _pool.Find(bundle.Address, ConnectionPurpose.Produce)
+            ?? throw new KafkaConnectionException($"The connection to {bundle.Address} was lost before the request was sent.");
+        short version = connection.VersionOf(ProduceRequest.Api, FirstProduceVersion);
+        if (_settings.Acks == Acks.None)
+        {
+            await connection.SendWithoutResponseAsync(request, version, cancellationToken);
+            return sent.Keys.ToDictionary(partition => partition, _ => new ProduceAnswer(ProduceVerdict.Written));
+        }
+
+        long start = _context.Time.GetTimestamp();
+        ProduceResponse response = await connection.SendAsync<ProduceRequest, ProduceResponse>(
+            request, _context.Settings.RequestTimeout, cancellationToken, version);
+        Diagnostics.OperationDuration.Record(_context.Time.GetElapsedTime(start).TotalSeconds);
+        var answers = new Dictionary<TopicPartition, ProduceAnswer>();
+        foreach (ProduceTopicResponse topic in response.Topics)
+        {
+            foreach (ProducePartitionResponse partition in topic.Partitions)
+            {
+                var name = new TopicPartition(topic.Name, partition.Index);
+                if (sent.TryGetValue(name, out ProducerBatch? batch))
+                {
+                    answers[name] = Judge(batch, partition, bundle.Address);
+                }
+            }
+        }
+
+        return answers;
+    }
+
+    private static ProduceAnswer Judge(ProducerBatch batch, ProducePartitionResponse response, BrokerAddress address)
+    {
+        ProduceVerdict verdict = ProduceVerdicts.Of(response.ErrorCode);
+        if (verdict is ProduceVerdict.Written)
+        {
+            DateTimeOffset? timestamp = response.LogAppendTime >= 0 ? DateTimeOffset.FromUnixTimeMilliseconds(response.LogAppendTime) : null;
+            return new ProduceAnswer(verdict, response.BaseOffset >= 0 ? new Offset(response.BaseOffset) : null, timestamp);
+        }
+
+        string where = $"{address} answered Produce of {batch.RecordCount} records for {batch.Partition} (attempt {batch.AttemptCount})";
+        string what = $"{KafkaErrors.Describe(response.ErrorCode)}{(response.ErrorMessage is { Length: > 0 } text ? " " + text : "")}";
+        string fate = batch.MayBeWritten ? "An earlier attempt may have written them." : "They are not written.";
+        Exception? failure = verdict switch
+        {
+            ProduceVerdict.Duplicate => null,
+            ProduceVerdict.SequenceGap or ProduceVerdict.UnknownProducer or ProduceVerdict.StaleEpoch => new KafkaProducerStateException(
+                $"{where}: {what} Whether an earlier attempt wrote them cannot be told any more, so they are not sent again. Look into the partition, then decide.",
+                response.ErrorCode),
+            _ when response.ErrorCode is ErrorCode.MessageTooLarge or ErrorCode.RecordListTooLarge => new KafkaRecordTooLargeException(
+                $"{where}: {what} Lower {nameof(ProducerOptions.BatchByteCount)} (the batch has {batch.EstimatedByteCount} bytes) or raise the topic's max.message.bytes. {fate}"),
+            _ => new KafkaBrokerException($"{where}: {what} {fate}", response.ErrorCode),
+        };
+        return new ProduceAnswer(verdict, Failure: failure);
+    }
+
+    private static ProduceAnswer Unanswered(ProducerBatch batch, KafkaException? failure) => failure switch
+    {
+        KafkaVersionException => new ProduceAnswer(ProduceVerdict.Refused, Failure: failure),
+        null => new ProduceAnswer(
+            ProduceVerdict.RetryPerhapsWritten,
+            Failure: new KafkaProtocolException($"The answer to Produce does not mention {batch.Partition}.")),
+        _ => new ProduceAnswer(ProduceVerdict.RetryPerhapsWritten, Failure: failure),
+    };
+
+    private void WantIdentity()
+    {
+        lock (_connecting)
+        {
+            if (_isIdentityWanted)
+            {
+                return;
+            }
+
+            _isIdentityWanted = true;
+        }
+
+        _ = ObtainIdentityAsync();
+    }
+
+    /// <summary>Asks any broker for a producer id, until one answers; records that wait for it run out of time by themselves.</summary>
+    private async Task ObtainIdentityAsync()
+    {
+        for (int failureCount = 0; ;)
+        {
+            foreach (BrokerAddress address in _metadata.Candidates())
+            {
+                try
+                {
+                    BrokerConnection connection = await _pool.GetAsync(address, ConnectionPurpose.General, CancellationToken.None);
+                    InitProducerIdResponse response = await connection.SendAsync<InitProducerIdRequest, InitProducerIdResponse>(
+                        new InitProducerIdRequest { TransactionalId = null, TransactionTimeoutMilliseconds = int.MaxValue },
+                        _context.Settings.RequestTimeout,
+                        CancellationToken.None);
+                    if (response.ErrorCode == ErrorCode.None)
+                    {
+                        FinishIdentity(new ProducerIdentity(response.ProducerId, response.ProducerEpoch));
+                        return;
+                    }
+
+                    if (!KafkaErrors.IsRetriable(response.ErrorCode))
+                    {
+                        FailIdentity(new KafkaBrokerException(
+                            $"{address} refused InitProducerId: {KafkaErrors.Describe(response.ErrorCode)} Without it, set {nameof(ProducerOptions.EnableIdempotence)} to false.",
+                            response.ErrorCode));
+                        return;
+                    }
+                }
+                catch (KafkaException failure) when (failure.IsTransient || failure is KafkaProtocolException)
+                {
+                    LogMessages.ProducerIdentityFailed(_logger, _context.RetryBackoff.After(failureCount + 1), failure.Message);
+                }
+                catch (KafkaException failure)
+                {
+                    FailIdentity(failure);
+                    return;
+                }
+            }
+
+            await Task.Delay(_context.RetryBackoff.After(++failureCount), _context.Time);
+        }
+    }
+
+    private void FinishIdentity(ProducerIdentity identity)
+    {
+        LogMessages.ProducerIdentityObtained(_logger, identity.Id, identity.Epoch);
+        lock (_gate)
+        {
+            _accumulator.SetIdentity(identity);
+        }
+
+        lock (_connecting)
+        {
+            _isIdentityWanted = false;
+        }
+
+        Wake();
+    }
+
+    /// <summary>No identity is to be had: what waits for one fails, and the next record tries again.</summary>
+    private void FailIdentity(KafkaException failure)
+    {
+        lock (_connecting)
+        {
+            _isIdentityWanted = false;
+        }
+
+        FailAll(failure);
+    }
+}
