@@ -26,13 +26,13 @@ public sealed class RecordBatchBuilder
     private const int UnknownLeaderEpoch = -1;
     private const int AttributesByteCount = 1;
 
-    private readonly CompressionCodec codec;
-    private readonly int initialByteCount;
-    private byte[] buffer;
-    private int position = RecordBatchHeader.ByteCount;
-    private long baseTimestamp;
-    private long maxTimestamp;
-    private bool isBuilt;
+    private readonly CompressionCodec _codec;
+    private readonly int _initialByteCount;
+    private byte[] _buffer;
+    private int _position = RecordBatchHeader.ByteCount;
+    private long _baseTimestamp;
+    private long _maxTimestamp;
+    private bool _isBuilt;
 
     public RecordBatchBuilder(CompressionCodec codec = CompressionCodec.None, int initialByteCount = DefaultInitialByteCount)
     {
@@ -41,15 +41,15 @@ public sealed class RecordBatchBuilder
             throw new ArgumentOutOfRangeException(nameof(codec), codec, "Unknown compression codec.");
         }
 
-        this.codec = codec;
-        this.initialByteCount = Math.Max(initialByteCount, RecordBatchHeader.ByteCount);
-        buffer = new byte[this.initialByteCount];
+        _codec = codec;
+        _initialByteCount = Math.Max(initialByteCount, RecordBatchHeader.ByteCount);
+        _buffer = new byte[_initialByteCount];
     }
 
     public int RecordCount { get; private set; }
 
     /// <summary>The bytes of the batch if it were built now, before compression.</summary>
-    public int EstimatedByteCount => position;
+    public int EstimatedByteCount => _position;
 
     /// <summary>An upper bound of what a record adds to a batch, before compression.</summary>
     public static long EstimateRecordByteCount(int keyByteCount, int valueByteCount, IReadOnlyList<RecordHeader>? headers = null)
@@ -84,7 +84,7 @@ public sealed class RecordBatchBuilder
         bool valueIsNull,
         IReadOnlyList<RecordHeader>? headers)
     {
-        if (isBuilt)
+        if (_isBuilt)
         {
             throw new InvalidOperationException("The batch is built. Call Reset before the next record.");
         }
@@ -92,12 +92,12 @@ public sealed class RecordBatchBuilder
         EnsureCapacity(EstimateRecordByteCount(key.Length, value.Length, headers));
         if (RecordCount == 0)
         {
-            baseTimestamp = timestamp;
-            maxTimestamp = timestamp;
+            _baseTimestamp = timestamp;
+            _maxTimestamp = timestamp;
         }
 
         // Wraps for timestamps more than 2^63 apart, and wraps back when it is read.
-        long timestampDelta = unchecked(timestamp - baseTimestamp);
+        long timestampDelta = unchecked(timestamp - _baseTimestamp);
         int offsetDelta = RecordCount;
         int headerCount = headers?.Count ?? 0;
 
@@ -109,19 +109,19 @@ public sealed class RecordBatchBuilder
             + Varint.ZigzagByteCount(headerCount)
             + HeadersByteCount(headers);
 
-        position += Varint.WriteZigzag(buffer.AsSpan(position), byteCount);
-        buffer[position++] = 0;
-        position += Varint.WriteZigzag(buffer.AsSpan(position), timestampDelta);
-        position += Varint.WriteZigzag(buffer.AsSpan(position), offsetDelta);
+        _position += Varint.WriteZigzag(_buffer.AsSpan(_position), byteCount);
+        _buffer[_position++] = 0;
+        _position += Varint.WriteZigzag(_buffer.AsSpan(_position), timestampDelta);
+        _position += Varint.WriteZigzag(_buffer.AsSpan(_position), offsetDelta);
         WriteBytes(key, keyIsNull);
         WriteBytes(value, valueIsNull);
-        position += Varint.WriteZigzag(buffer.AsSpan(position), headerCount);
+        _position += Varint.WriteZigzag(_buffer.AsSpan(_position), headerCount);
         for (int i = 0; i < headerCount; i++)
         {
             WriteHeader(headers![i]);
         }
 
-        maxTimestamp = Math.Max(maxTimestamp, timestamp);
+        _maxTimestamp = Math.Max(_maxTimestamp, timestamp);
         RecordCount++;
     }
 
@@ -139,12 +139,12 @@ public sealed class RecordBatchBuilder
             throw new InvalidOperationException("A batch holds at least one record.");
         }
 
-        if (isBuilt)
+        if (_isBuilt)
         {
             throw new InvalidOperationException("The batch is built already. Call Reset to start the next one.");
         }
 
-        Memory<byte> batch = codec == CompressionCodec.None ? HandOverBuffer() : CompressBuffer();
+        Memory<byte> batch = _codec == CompressionCodec.None ? HandOverBuffer() : CompressBuffer();
         var header = new RecordBatchHeader
         {
             BaseOffset = Offset.Zero,
@@ -152,26 +152,26 @@ public sealed class RecordBatchBuilder
             LeaderEpoch = UnknownLeaderEpoch,
             Magic = RecordBatchHeader.CurrentMagic,
             Checksum = 0,
-            Attributes = RecordBatchHeader.AttributesFor(codec, isTransactional, isControl),
+            Attributes = RecordBatchHeader.AttributesFor(_codec, isTransactional, isControl),
             LastOffsetDelta = RecordCount - 1,
-            BaseTimestamp = baseTimestamp,
-            MaxTimestamp = maxTimestamp,
+            BaseTimestamp = _baseTimestamp,
+            MaxTimestamp = _maxTimestamp,
             Producer = producer,
             BaseSequence = producer.IsNone ? NoSequence : baseSequence,
             RecordCount = RecordCount,
         };
         header.Write(batch.Span);
         RecordBatch.Seal(batch.Span);
-        isBuilt = true;
+        _isBuilt = true;
         return batch;
     }
 
     /// <summary>Starts the next batch. What was appended and not built is dropped.</summary>
     public void Reset()
     {
-        isBuilt = false;
+        _isBuilt = false;
         RecordCount = 0;
-        position = RecordBatchHeader.ByteCount;
+        _position = RecordBatchHeader.ByteCount;
     }
 
     private static int LengthAndByteCount(int byteCount, bool isNull) =>
@@ -193,25 +193,25 @@ public sealed class RecordBatchBuilder
     private void WriteHeader(RecordHeader header)
     {
         int keyByteCount = Encoding.UTF8.GetByteCount(header.Key);
-        position += Varint.WriteZigzag(buffer.AsSpan(position), keyByteCount);
-        position += Encoding.UTF8.GetBytes(header.Key, buffer.AsSpan(position));
+        _position += Varint.WriteZigzag(_buffer.AsSpan(_position), keyByteCount);
+        _position += Encoding.UTF8.GetBytes(header.Key, _buffer.AsSpan(_position));
         WriteBytes(header.Value.GetValueOrDefault().Span, header.Value is null);
     }
 
     private void WriteBytes(ReadOnlySpan<byte> bytes, bool isNull)
     {
-        position += Varint.WriteZigzag(buffer.AsSpan(position), isNull ? NullLength : bytes.Length);
+        _position += Varint.WriteZigzag(_buffer.AsSpan(_position), isNull ? NullLength : bytes.Length);
         if (!isNull)
         {
-            bytes.CopyTo(buffer.AsSpan(position));
-            position += bytes.Length;
+            bytes.CopyTo(_buffer.AsSpan(_position));
+            _position += bytes.Length;
         }
     }
 
     private void EnsureCapacity(long addedByteCount)
     {
-        long needed = position + addedByteCount;
-        if (needed <= buffer.Length)
+        long needed = _position + addedByteCount;
+        if (needed <= _buffer.Length)
         {
             return;
         }
@@ -221,20 +221,20 @@ public sealed class RecordBatchBuilder
             throw new InvalidOperationException($"The batch would have {needed} bytes; an array holds {Array.MaxLength}.");
         }
 
-        long doubled = Math.Max(initialByteCount, buffer.Length * 2L);
-        Array.Resize(ref buffer, (int)Math.Min(Array.MaxLength, Math.Max(needed, doubled)));
+        long doubled = Math.Max(_initialByteCount, _buffer.Length * 2L);
+        Array.Resize(ref _buffer, (int)Math.Min(Array.MaxLength, Math.Max(needed, doubled)));
     }
 
     private Memory<byte> HandOverBuffer()
     {
-        Memory<byte> batch = buffer.AsMemory(0, position);
-        buffer = []; // the caller's now; the next record gets a new one
+        Memory<byte> batch = _buffer.AsMemory(0, _position);
+        _buffer = []; // the caller's now; the next record gets a new one
         return batch;
     }
 
     private Memory<byte> CompressBuffer()
     {
-        ReadOnlySpan<byte> records = buffer.AsSpan(RecordBatchHeader.ByteCount, position - RecordBatchHeader.ByteCount);
-        return Compression.Compress(codec, records, RecordBatchHeader.ByteCount);
+        ReadOnlySpan<byte> records = _buffer.AsSpan(RecordBatchHeader.ByteCount, _position - RecordBatchHeader.ByteCount);
+        return Compression.Compress(_codec, records, RecordBatchHeader.ByteCount);
     }
 }

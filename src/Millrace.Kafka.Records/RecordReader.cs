@@ -35,19 +35,19 @@ internal ref struct RecordReader(ReadOnlySpan<byte> bytes, RecordBatchHeader hea
     /// <summary>Key length and value length: a byte each.</summary>
     public const int MinimumHeaderByteCount = 2;
 
-    private readonly ReadOnlySpan<byte> bytes = bytes;
-    private int position;
-    private int recordEnd;
-    private int recordIndex = -1;
-    private int headersLeft;
-    private int lastOffsetDelta = -1;
-    private string? fault;
-    private long? faultValue;
-    private int faultPosition;
+    private readonly ReadOnlySpan<byte> _bytes = bytes;
+    private int _position;
+    private int _recordEnd;
+    private int _recordIndex = -1;
+    private int _headersLeft;
+    private int _lastOffsetDelta = -1;
+    private string? _fault;
+    private long? _faultValue;
+    private int _faultPosition;
 
     /// <summary>Whether the bytes can hold the number of records that the batch claims; asked before that number is used as a size.</summary>
     public bool HasPlausibleCount() =>
-        header.RecordCount <= bytes.Length / MinimumRecordByteCount || Fail("a record count that the bytes cannot hold", header.RecordCount);
+        header.RecordCount <= _bytes.Length / MinimumRecordByteCount || Fail("a record count that the bytes cannot hold", header.RecordCount);
 
     /// <summary>Reads the next record up to its headers, which must be read before the one after it. False at the end and after a fault.</summary>
     public bool TryReadNext(out RecordLayout layout)
@@ -58,155 +58,155 @@ internal ref struct RecordReader(ReadOnlySpan<byte> bytes, RecordBatchHeader hea
             return false;
         }
 
-        recordIndex++;
-        if (recordIndex == header.RecordCount)
+        _recordIndex++;
+        if (_recordIndex == header.RecordCount)
         {
-            return position < bytes.Length && Fail("bytes after the last record", bytes.Length - position);
+            return _position < _bytes.Length && Fail("bytes after the last record", _bytes.Length - _position);
         }
 
-        recordEnd = bytes.Length;
-        int start = position;
+        _recordEnd = _bytes.Length;
+        int start = _position;
         int byteCount = ReadVarint("record length");
-        if (fault is null && (byteCount < MinimumRecordByteCount - 1 || byteCount > bytes.Length - position))
+        if (_fault is null && (byteCount < MinimumRecordByteCount - 1 || byteCount > _bytes.Length - _position))
         {
-            position = start;
+            _position = start;
             Fail("a record length that its bytes contradict", byteCount);
         }
 
-        if (fault is not null)
+        if (_fault is not null)
         {
             return false;
         }
 
-        recordEnd = position + byteCount;
-        position++; // attributes: none are defined
+        _recordEnd = _position + byteCount;
+        _position++; // attributes: none are defined
         long timestampDelta = ReadVarlong("timestamp delta");
         int offsetDelta = ReadOffsetDelta();
         ByteRange key = ReadNullableBytes("key length");
         ByteRange value = ReadNullableBytes("value length");
         int headerCount = ReadHeaderCount();
         layout = new RecordLayout(timestampDelta, offsetDelta, key, value, headerCount);
-        headersLeft = headerCount;
-        return fault is null;
+        _headersLeft = headerCount;
+        return _fault is null;
     }
 
     public bool TryReadHeader(out ByteRange key, out ByteRange value)
     {
         key = ReadNullableBytes("header key length");
-        if (fault is null && key.IsNull)
+        if (_fault is null && key.IsNull)
         {
             Fail("a header without key", -1);
         }
 
         value = ReadNullableBytes("header value length");
-        headersLeft--;
-        return fault is null;
+        _headersLeft--;
+        return _fault is null;
     }
 
     public readonly void ThrowIfFaulty()
     {
-        if (fault is not null)
+        if (_fault is not null)
         {
-            string number = faultValue is null ? "not a number" : $"{faultValue}";
+            string number = _faultValue is null ? "not a number" : $"{_faultValue}";
             throw new InvalidRecordBatchException(
-                $"The batch at offset {header.BaseOffset} has {fault}: {number}, in record {Math.Max(recordIndex, 0)} of {header.RecordCount}, at byte {faultPosition} of the {bytes.Length} bytes of its records.");
+                $"The batch at offset {header.BaseOffset} has {_fault}: {number}, in record {Math.Max(_recordIndex, 0)} of {header.RecordCount}, at byte {_faultPosition} of the {_bytes.Length} bytes of its records.");
         }
     }
 
     private bool TryFinishRecord()
     {
-        if (fault is null && recordIndex >= 0 && (position != recordEnd || headersLeft > 0))
+        if (_fault is null && _recordIndex >= 0 && (_position != _recordEnd || _headersLeft > 0))
         {
-            Fail("a record that does not fill its length", recordEnd - position);
+            Fail("a record that does not fill its length", _recordEnd - _position);
         }
 
-        return fault is null;
+        return _fault is null;
     }
 
     private int ReadOffsetDelta()
     {
         int offsetDelta = ReadVarint("offset delta");
-        if (fault is null && (offsetDelta <= lastOffsetDelta || offsetDelta > header.LastOffsetDelta))
+        if (_fault is null && (offsetDelta <= _lastOffsetDelta || offsetDelta > header.LastOffsetDelta))
         {
             Fail("an offset delta that does not rise or leaves the batch", offsetDelta);
         }
 
-        lastOffsetDelta = offsetDelta;
+        _lastOffsetDelta = offsetDelta;
         return offsetDelta;
     }
 
     private int ReadHeaderCount()
     {
         int count = ReadVarint("header count");
-        if (fault is null && (count < 0 || count > (recordEnd - position) / MinimumHeaderByteCount))
+        if (_fault is null && (count < 0 || count > (_recordEnd - _position) / MinimumHeaderByteCount))
         {
             Fail("a header count that the record cannot hold", count);
         }
 
-        return fault is null ? count : 0;
+        return _fault is null ? count : 0;
     }
 
     private ByteRange ReadNullableBytes(string field)
     {
         int length = ReadVarint(field);
-        if (fault is not null || length == -1)
+        if (_fault is not null || length == -1)
         {
             return ByteRange.Null;
         }
 
-        if (length < 0 || length > recordEnd - position)
+        if (length < 0 || length > _recordEnd - _position)
         {
             Fail($"a {field} outside its record", length);
             return ByteRange.Null;
         }
 
-        var range = new ByteRange(position, length);
-        position += length;
+        var range = new ByteRange(_position, length);
+        _position += length;
         return range;
     }
 
     private int ReadVarint(string field)
     {
-        if (fault is not null)
+        if (_fault is not null)
         {
             return 0;
         }
 
-        if (!Varint.TryReadZigzag(bytes[position..recordEnd], out int value, out int byteCount))
+        if (!Varint.TryReadZigzag(_bytes[_position.._recordEnd], out int value, out int byteCount))
         {
             Fail($"an unreadable {field}", value: null);
             return 0;
         }
 
-        position += byteCount;
+        _position += byteCount;
         return value;
     }
 
     private long ReadVarlong(string field)
     {
-        if (fault is not null)
+        if (_fault is not null)
         {
             return 0;
         }
 
-        if (!Varint.TryReadZigzag(bytes[position..recordEnd], out long value, out int byteCount))
+        if (!Varint.TryReadZigzag(_bytes[_position.._recordEnd], out long value, out int byteCount))
         {
             Fail($"an unreadable {field}", value: null);
             return 0;
         }
 
-        position += byteCount;
+        _position += byteCount;
         return value;
     }
 
     /// <summary>Keeps the first fault; always false.</summary>
     private bool Fail(string what, long? value)
     {
-        if (fault is null)
+        if (_fault is null)
         {
-            fault = what;
-            faultValue = value;
-            faultPosition = position;
+            _fault = what;
+            _faultValue = value;
+            _faultPosition = _position;
         }
 
         return false;

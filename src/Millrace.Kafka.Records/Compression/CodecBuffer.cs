@@ -11,7 +11,7 @@ internal sealed class CodecBuffer(int maximumByteCount) : IDisposable
 {
     private const int InitialByteCount = 4096;
 
-    private byte[] array = ArrayPool<byte>.Shared.Rent(InitialByteCount);
+    private byte[] _array = ArrayPool<byte>.Shared.Rent(InitialByteCount);
 
     public int MaximumByteCount => maximumByteCount;
 
@@ -20,7 +20,7 @@ internal sealed class CodecBuffer(int maximumByteCount) : IDisposable
     /// <summary>Bytes that may still be written.</summary>
     public int Remaining => maximumByteCount - Count;
 
-    public ReadOnlySpan<byte> Written => array.AsSpan(0, Count);
+    public ReadOnlySpan<byte> Written => _array.AsSpan(0, Count);
 
     /// <summary>Exactly <paramref name="byteCount"/> bytes after what is written. They count once <see cref="Advance"/> is called.</summary>
     /// <exception cref="InvalidRecordBatchException">They would exceed the bound.</exception>
@@ -31,19 +31,19 @@ internal sealed class CodecBuffer(int maximumByteCount) : IDisposable
             ThrowTooLarge();
         }
 
-        if (byteCount > array.Length - Count)
+        if (byteCount > _array.Length - Count)
         {
             Grow(byteCount);
         }
 
-        return array.AsSpan(Count, byteCount);
+        return _array.AsSpan(Count, byteCount);
     }
 
     /// <summary>What is written, followed by exactly <paramref name="byteCount"/> bytes: for codecs that copy from their own output.</summary>
     public Span<byte> ReserveWithHistory(int byteCount)
     {
         _ = Reserve(byteCount);
-        return array.AsSpan(0, Count + byteCount);
+        return _array.AsSpan(0, Count + byteCount);
     }
 
     public void Advance(int byteCount) => Count += byteCount;
@@ -58,8 +58,8 @@ internal sealed class CodecBuffer(int maximumByteCount) : IDisposable
 
     public void Dispose()
     {
-        ArrayPool<byte>.Shared.Return(array);
-        array = [];
+        ArrayPool<byte>.Shared.Return(_array);
+        _array = [];
         Count = 0;
     }
 
@@ -70,10 +70,10 @@ internal sealed class CodecBuffer(int maximumByteCount) : IDisposable
     private void Grow(int byteCount)
     {
         int needed = Count + byteCount;
-        long doubled = Math.Min(array.Length * 2L, maximumByteCount);
+        long doubled = Math.Min(_array.Length * 2L, maximumByteCount);
         byte[] larger = ArrayPool<byte>.Shared.Rent((int)Math.Max(needed, doubled));
         Written.CopyTo(larger);
-        ArrayPool<byte>.Shared.Return(array);
-        array = larger;
+        ArrayPool<byte>.Shared.Return(_array);
+        _array = larger;
     }
 }

@@ -226,25 +226,25 @@ internal static class Lz4Frame
     /// <summary>Reads forward; the end of the bytes is an error that names what was missing.</summary>
     private ref struct Input(ReadOnlySpan<byte> bytes)
     {
-        private readonly ReadOnlySpan<byte> bytes = bytes;
+        private readonly ReadOnlySpan<byte> _bytes = bytes;
 
         public int Position { get; private set; }
 
-        public readonly bool IsAtEnd => Position == bytes.Length;
+        public readonly bool IsAtEnd => Position == _bytes.Length;
 
-        public readonly ReadOnlySpan<byte> Since(int start) => bytes[start..Position];
+        public readonly ReadOnlySpan<byte> Since(int start) => _bytes[start..Position];
 
         public uint ReadWord(string what) => BinaryPrimitives.ReadUInt32LittleEndian(Read(WordByteCount, what));
 
         public ReadOnlySpan<byte> Read(uint byteCount, string what)
         {
-            int left = bytes.Length - Position;
+            int left = _bytes.Length - Position;
             if (byteCount > (uint)left)
             {
                 throw new InvalidRecordBatchException($"The LZ4 data ends in its {what}: at byte {Position}, {byteCount} bytes are due and {left} are there.");
             }
 
-            ReadOnlySpan<byte> part = bytes.Slice(Position, (int)byteCount);
+            ReadOnlySpan<byte> part = _bytes.Slice(Position, (int)byteCount);
             Position += (int)byteCount;
             return part;
         }

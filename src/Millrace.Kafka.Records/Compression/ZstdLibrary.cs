@@ -8,26 +8,26 @@ internal sealed unsafe class ZstdLibrary
     private const int OutputTooSmallCode = 70; // ZSTD_error_dstSize_tooSmall
     private const ulong LargestContentSize = ulong.MaxValue - 2; // above it: ZSTD_CONTENTSIZE_ERROR and _UNKNOWN
 
-    private readonly delegate* unmanaged<nuint, nuint> compressBound;
-    private readonly delegate* unmanaged<byte*, nuint, byte*, nuint, int, nuint> compress;
-    private readonly delegate* unmanaged<byte*, nuint, byte*, nuint, nuint> decompress;
-    private readonly delegate* unmanaged<byte*, nuint, nuint> findFrameCompressedSize;
-    private readonly delegate* unmanaged<byte*, nuint, ulong> getFrameContentSize;
-    private readonly delegate* unmanaged<nuint, uint> isError;
-    private readonly delegate* unmanaged<nuint, int> getErrorCode;
-    private readonly delegate* unmanaged<nuint, nint> getErrorName;
+    private readonly delegate* unmanaged<nuint, nuint> _compressBound;
+    private readonly delegate* unmanaged<byte*, nuint, byte*, nuint, int, nuint> _compress;
+    private readonly delegate* unmanaged<byte*, nuint, byte*, nuint, nuint> _decompress;
+    private readonly delegate* unmanaged<byte*, nuint, nuint> _findFrameCompressedSize;
+    private readonly delegate* unmanaged<byte*, nuint, ulong> _getFrameContentSize;
+    private readonly delegate* unmanaged<nuint, uint> _isError;
+    private readonly delegate* unmanaged<nuint, int> _getErrorCode;
+    private readonly delegate* unmanaged<nuint, nint> _getErrorName;
 
     private ZstdLibrary(nint library)
     {
-        compressBound = (delegate* unmanaged<nuint, nuint>)NativeLibrary.GetExport(library, "ZSTD_compressBound");
-        compress = (delegate* unmanaged<byte*, nuint, byte*, nuint, int, nuint>)NativeLibrary.GetExport(library, "ZSTD_compress");
-        decompress = (delegate* unmanaged<byte*, nuint, byte*, nuint, nuint>)NativeLibrary.GetExport(library, "ZSTD_decompress");
-        findFrameCompressedSize =
+        _compressBound = (delegate* unmanaged<nuint, nuint>)NativeLibrary.GetExport(library, "ZSTD_compressBound");
+        _compress = (delegate* unmanaged<byte*, nuint, byte*, nuint, int, nuint>)NativeLibrary.GetExport(library, "ZSTD_compress");
+        _decompress = (delegate* unmanaged<byte*, nuint, byte*, nuint, nuint>)NativeLibrary.GetExport(library, "ZSTD_decompress");
+        _findFrameCompressedSize =
             (delegate* unmanaged<byte*, nuint, nuint>)NativeLibrary.GetExport(library, "ZSTD_findFrameCompressedSize");
-        getFrameContentSize = (delegate* unmanaged<byte*, nuint, ulong>)NativeLibrary.GetExport(library, "ZSTD_getFrameContentSize");
-        isError = (delegate* unmanaged<nuint, uint>)NativeLibrary.GetExport(library, "ZSTD_isError");
-        getErrorCode = (delegate* unmanaged<nuint, int>)NativeLibrary.GetExport(library, "ZSTD_getErrorCode");
-        getErrorName = (delegate* unmanaged<nuint, nint>)NativeLibrary.GetExport(library, "ZSTD_getErrorName");
+        _getFrameContentSize = (delegate* unmanaged<byte*, nuint, ulong>)NativeLibrary.GetExport(library, "ZSTD_getFrameContentSize");
+        _isError = (delegate* unmanaged<nuint, uint>)NativeLibrary.GetExport(library, "ZSTD_isError");
+        _getErrorCode = (delegate* unmanaged<nuint, int>)NativeLibrary.GetExport(library, "ZSTD_getErrorCode");
+        _getErrorName = (delegate* unmanaged<nuint, nint>)NativeLibrary.GetExport(library, "ZSTD_getErrorName");
     }
 
     public static ZstdLibrary Load() => Load(["libzstd.so.1", "libzstd.1.dylib", "libzstd.dll"]);
@@ -48,26 +48,26 @@ internal sealed unsafe class ZstdLibrary
             $"Compression zstd needs the system's libzstd, and none of {string.Join(", ", names)} could be loaded. Install it (Debian: apt-get install libzstd1), or use another codec.");
     }
 
-    public nuint CompressBound(nuint sourceSize) => compressBound(sourceSize);
+    public nuint CompressBound(nuint sourceSize) => _compressBound(sourceSize);
 
     public nuint Compress(byte* target, nuint targetCapacity, byte* source, nuint sourceSize, int level) =>
-        compress(target, targetCapacity, source, sourceSize, level);
+        _compress(target, targetCapacity, source, sourceSize, level);
 
     public nuint Decompress(byte* target, nuint targetCapacity, byte* source, nuint sourceSize) =>
-        decompress(target, targetCapacity, source, sourceSize);
+        _decompress(target, targetCapacity, source, sourceSize);
 
-    public nuint FindFrameCompressedSize(byte* source, nuint sourceSize) => findFrameCompressedSize(source, sourceSize);
+    public nuint FindFrameCompressedSize(byte* source, nuint sourceSize) => _findFrameCompressedSize(source, sourceSize);
 
     /// <summary>The decoded size that a frame claims; null when it does not.</summary>
     public ulong? FrameContentSize(byte* source, nuint sourceSize)
     {
-        ulong size = getFrameContentSize(source, sourceSize);
+        ulong size = _getFrameContentSize(source, sourceSize);
         return size < LargestContentSize ? size : null;
     }
 
-    public bool IsError(nuint result) => isError(result) != 0;
+    public bool IsError(nuint result) => _isError(result) != 0;
 
-    public bool IsOutputTooSmall(nuint result) => getErrorCode(result) == OutputTooSmallCode;
+    public bool IsOutputTooSmall(nuint result) => _getErrorCode(result) == OutputTooSmallCode;
 
-    public string ErrorName(nuint result) => Marshal.PtrToStringUTF8(getErrorName(result)) ?? "unknown error";
+    public string ErrorName(nuint result) => Marshal.PtrToStringUTF8(_getErrorName(result)) ?? "unknown error";
 }
