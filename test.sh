@@ -20,13 +20,11 @@ needs=(
   "kcat kcat"
   "strace strace"
   "libzstd.so.1 libzstd1"
-  "liblz4.so.1 liblz4-1"
-  "libsnappy.so.1 libsnappy1v5"
 )
 
 is_there() {
   case "$1" in
-    *.so.*) /sbin/ldconfig -p 2>/dev/null | grep -qF "$1" ;;
+    *.so.*) /sbin/ldconfig -p 2>/dev/null | grep -F "$1" >/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
@@ -103,13 +101,11 @@ for project in tests/*/*.csproj; do
   note=""
   if [ "$code" -ne 0 ] && [ "$failed_here" -eq 0 ]; then
     # The process ended badly (a crash, no report) though no test says so.
-    failed_here=1 note=" (the process ended with exit code $code)"
-    [ "$total_here" -gt 0 ] || total_here=1
+    failed_here=1 total_here=$((total_here + 1)) note=" (the process ended with exit code $code)"
   elif [ "$total_here" -eq 0 ]; then
     failed_here=1 total_here=1 note=" (no test ran)"
   fi
   passed_here=$((total_here - failed_here - skipped_here))
-  [ "$passed_here" -ge 0 ] || passed_here=0
   passed=$((passed + passed_here)) failed=$((failed + failed_here)) skipped=$((skipped + skipped_here))
   printf '%-34s %5d passed %3d failed %3d skipped %5d s%s\n' \
     "$name" "$passed_here" "$failed_here" "$skipped_here" "$((SECONDS - before))" "$note"

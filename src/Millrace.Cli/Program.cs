@@ -9,18 +9,22 @@ internal static class Program
     {
         RootCommand root = new("Millrace, a durable event log that speaks the Kafka protocol.")
         {
+            ServeCommand.Create(),
         };
 
         ParseResult parsed = root.Parse(arguments);
         if (parsed.Errors.Count > 0)
         {
-            foreach (string message in parsed.Errors.Select(error => error.Message).Distinct(StringComparer.Ordinal))
+            string command = parsed.CommandResult.Command is RootCommand ? "millrace" : $"millrace {parsed.CommandResult.Command.Name}";
+            IEnumerable<string> messages = parsed.UnmatchedTokens.Count > 0
+                ? parsed.UnmatchedTokens.Select(token => $"'{token}' is not a command or an option of {command}.")
+                : parsed.Errors.Select(error => error.Message).Distinct(StringComparer.Ordinal);
+            foreach (string message in messages)
             {
                 await Console.Error.WriteLineAsync(message);
             }
 
-            string command = parsed.CommandResult.Command is RootCommand ? "millrace" : $"millrace {parsed.CommandResult.Command.Name}";
-            await Console.Error.WriteLineAsync($"Run '{command} --help' to see the options.");
+            await Console.Error.WriteLineAsync($"Run '{command} --help' to see what there is.");
             return ExitCode.Usage;
         }
 
