@@ -1,0 +1,116 @@
+using System.Net;
+using System.Net.Sockets;
+using Millrace.Interop.Tests.Programs;
+
+namespace Millrace.Interop.Tests;
+
+/// <summary>What <c>millrace serve</c> says and how it ends when something is wrong, and when it is told to stop.</summary>
+public sealed class CommandLineTests : IDisposable
+{
+    private const int Failure = 1;
+    private const int Usage = 2;
+
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("millrace-interop-");
+
+    public static TheoryData<string[], string> BadCommandLines => new()
+    {
+        { ["serve", "--data", "x", "--frobnicate"], "'--frobnicate'" },
+        { ["serve"], "--data" },
+        { ["sevre"], "'sevre'" },
+        { ["serve", "--data", "x", "--listen", "nonsense"], "'nonsense' is not an address for --listen; write HOST:PORT" },
+        { ["serve", "--data", "x", "--listen", "localhost:99999"], "'localhost:99999' is not an address" },
+        { ["serve", "--data", "x", "--listen", "::1:9092"], "'::1:9092' is not an address" },
+        { ["serve", "--data", "x", "--advertise", "host"], "'host' is not an address for --advertise" },
+        { ["serve", "--data", "x", "--partitions", "many"], "many" },
+    };
+
+    private string DataDirectory => Path.Combine(_folder.FullName, "data");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    [Theory]
+    [MemberData(nameof(BadCommandLines))]
+    public async Task A_command_line_that_makes_no_sense_is_refused_with_a_sentence(string[] arguments, string expected)
+        => await RequireRefusalAsync(Usage, expected, ["exec", StandaloneBroker.Command, .. arguments]);
+
+    [Fact]
+    public async Task A_data_directory_that_another_broker_uses_is_refused()
+    {
+        await using StandaloneBroker broker = await StandaloneBroker.StartAsync();
+
+        await RequireRefusalAsync(Failure, broker.DataDirectory, StandaloneBroker.ServeArguments(broker.DataDirectory, "127.0.0.1:0"));
+    }
+
+    [Fact]
+    public async Task A_data_directory_that_cannot_be_made_is_refused()
+        => await RequireRefusalAsync(Failure, "/proc/millrace", StandaloneBroker.ServeArguments("/proc/millrace", "127.0.0.1:0"));
+
+    [Fact]
+    public async Task A_data_directory_that_is_a_file_is_refused()
+    {
+        await File.WriteAllTextAsync(DataDirectory, "a file");
+
+        await RequireRefusalAsync(Failure, DataDirectory, StandaloneBroker.ServeArguments(DataDirectory, "127.0.0.1:0"));
+    }
+
+    [Fact]
+    public async Task A_directory_that_holds_something_else_is_refused_and_left_alone()
+    {
+        Directory.CreateDirectory(DataDirectory);
+        string letter = Path.Combine(DataDirectory, "letter.txt");
+        await File.WriteAllTextAsync(letter, "Dear reader");
+
+        await RequireRefusalAsync(Failure, DataDirectory, StandaloneBroker.ServeArguments(DataDirectory, "127.0.0.1:0"));
+
+        Assert.Equal("Dear reader", await File.ReadAllTextAsync(letter));
+    }
+
+    [Fact]
+    public async Task A_port_in_use_is_refused()
+    {
+        using TcpListener other = new(IPAddress.Loopback, 0);
+        other.Start();
+
+        await RequireRefusalAsync(Failure, $"{other.LocalEndpoint}", StandaloneBroker.ServeArguments(DataDirectory, $"{other.LocalEndpoint}"));
+    }
+
+    [Fact]
+    public async Task A_host_name_without_an_address_is_refused()
+        => await RequireRefusalAsync(
+            Failure, "'no-such-host.invalid'", StandaloneBroker.ServeArguments(DataDirectory, "no-such-host.invalid:9092"));
+
+    [Theory]
+    [InlineData("--version", "0.")]
+    [InlineData("--help", "serve")]
+    public async Task The_command_tells_about_itself(string option, string expected)
+    {
+        await using RunningProgram program = RunningProgram.Start("dotnet", "exec", StandaloneBroker.Command, option);
+        await program.RequireSuccessAsync();
+
+        Assert.Contains(program.Output, line => line.Contains(expected, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_broker_that_is_told_to_stop_says_so_and_ends_with_success()
+    {
+        await using StandaloneBroker broker = await StandaloneBroker.StartAsync();
+
+        await broker.StopAsync();
+
+        Assert.Equal(
+            [$"Millrace is listening on {broker.EndPoint}, data in {broker.DataDirectory}. Press Ctrl-C to stop.", "Millrace has stopped; everything is on the disk."],
+            broker.Program.Output);
+    }
+
+    /// <summary>The program ends by itself with this code, and with one or two plain sentences on standard error.</summary>
+    private static async Task RequireRefusalAsync(int exitCode, string expected, string[] command)
+    {
+        await using RunningProgram program = RunningProgram.Start("dotnet", command);
+
+        Assert.Equal(exitCode, await program.WaitForExitAsync());
+        Assert.Contains(program.Error, line => line.Contains(expected, StringComparison.Ordinal));
+        Assert.InRange(program.Error.Count, 1, 2);
+        Assert.DoesNotContain(program.Error, line => line.Contains("Exception", StringComparison.Ordinal) || line.StartsWith("   at ", StringComparison.Ordinal));
+        Assert.Empty(program.Output);
+    }
+}
