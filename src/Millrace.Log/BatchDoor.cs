@@ -34,7 +34,7 @@ internal static class BatchDoor
                 return Refuse(AppendRejection.MessageTooLarge, detail);
             }
 
-            if (FindFault(header) is { } fault)
+            if ((FindFault(header) ?? FindFaultInRecords(header, batches)) is { } fault)
             {
                 return Refuse(AppendRejection.InvalidRecord, fault);
             }
@@ -59,6 +59,27 @@ internal static class BatchDoor
         { Producer.IsNone: false, BaseSequence: < 0 } => "A producer with an id numbers its batches.",
         _ => null,
     };
+
+    /// <summary>
+    /// A batch with a right checksum over nonsense would stop every consumer that comes to it. Compressed records pass untouched.
+    /// </summary>
+    private static string? FindFaultInRecords(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    {
+        if (header.Codec != CompressionCodec.None)
+        {
+            return null;
+        }
+
+        try
+        {
+            RecordBatchReader.Validate(batch);
+            return null;
+        }
+        catch (InvalidRecordBatchException exception)
+        {
+            return exception.Message;
+        }
+    }
 
     private static AppendResult.Rejected Refuse(AppendRejection rejection, string detail) => new(rejection, detail);
 }

@@ -64,8 +64,9 @@ internal sealed class SyncWork
             Run();
             return null;
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
         {
+            // Disposed: the directory was let go as a crash would, in the middle of the sync.
             return exception;
         }
     }

@@ -64,16 +64,43 @@ internal sealed class DirectoryOpening
 
     private void CreateDirectories(string path)
     {
-        if (_storage.DirectoryExists(path))
+        if (!_storage.DirectoryExists(path))
         {
-            return;
+            CreateDirectories(ParentOf(path));
+            _storage.CreateDirectory(path);
+        }
+    }
+
+    /// <summary>
+    /// Makes the names of all directories above durable. Also of those that were there: an interrupted start may have made them.
+    /// </summary>
+    private void SyncParents(string path)
+    {
+        string parent = ParentOf(path);
+        try
+        {
+            _storage.SyncDirectory(parent);
+        }
+        catch (UnauthorizedAccessException)
+        {
+            // It may not be opened by this user, so it is none that a start has made.
         }
 
+        if (parent is not ("/" or "."))
+        {
+            SyncParents(parent);
+        }
+    }
+
+    private static string ParentOf(string path)
+    {
         int slash = path.LastIndexOf('/');
-        string parent = slash < 0 ? "." : slash == 0 ? "/" : path[..slash];
-        CreateDirectories(parent);
-        _storage.CreateDirectory(path);
-        _storage.SyncDirectory(parent);
+        return slash switch
+        {
+            < 0 => ".",
+            0 => "/",
+            _ => path[..slash],
+        };
     }
 
     private LogDirectory Open(IDisposable directoryLock)
@@ -86,7 +113,8 @@ internal sealed class DirectoryOpening
         RecoveryPoints points = ReadRecoveryPoints(directory.Recovery);
         RecoverPartitions(directory, entries, points);
 
-        // Also after a clean stop: a partition that was made since the last time has no line yet, and one that is gone has one.
+        // After every start, before any append: it syncs the directory, so that a marker which an interrupted start had deleted cannot
+        // come back and vouch for what is appended now.
         directory.WriteRecoveryPointsOrThrow();
         Log(directory, started);
         return directory;
@@ -113,6 +141,7 @@ internal sealed class DirectoryOpening
             }
         }
 
+        SyncParents(_settings.Path);
         var properties = MetaProperties.Create(_random);
         AtomicFile.Write(_storage, _settings.Path, FileNames.RecoveryPoints, OffsetCheckpoint.Format([]));
         AtomicFile.Write(_storage, _settings.Path, FileNames.MetaProperties, properties.ToText());

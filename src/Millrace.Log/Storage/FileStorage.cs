@@ -131,6 +131,7 @@ public sealed class FileStorage : IStorage
 internal static partial class LinuxFiles
 {
     private const int Interrupted = 4;
+    private const int AccessDenied = 13;
     private const int OpenReadOnlyCloseOnExec = 0x80000;
     private const int LockExclusiveNonBlocking = 2 | 4;
 
@@ -162,9 +163,15 @@ internal static partial class LinuxFiles
     private static void ThrowUnlessInterrupted(string call, string path)
     {
         int error = Marshal.GetLastPInvokeError();
-        if (error != Interrupted)
+        string message = $"{call} failed on {path}: {Marshal.GetPInvokeErrorMessage(error)}.";
+        switch (error)
         {
-            throw new IOException($"{call} failed on {path}: {Marshal.GetPInvokeErrorMessage(error)}", error);
+            case Interrupted:
+                break;
+            case AccessDenied:
+                throw new UnauthorizedAccessException(message);
+            default:
+                throw new IOException(message, error);
         }
     }
 

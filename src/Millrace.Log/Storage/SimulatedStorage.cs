@@ -1,0 +1,502 @@
+using System.Text;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>What an operation on a simulated disk is.</summary>
+public enum SimulatedOperation
+{
+    Open,
+    Create,
+    Read,
+    Write,
+    SetLength,
+    SyncData,
+    CreateDirectory,
+    DeleteFile,
+    DeleteDirectory,
+    Rename,
+    SyncDirectory,
+    Lock,
+}
+
+/// <summary>How a simulated machine goes down.</summary>
+public enum SimulatedCrashKind
+{
+    /// <summary>The process ends; the page cache, and with it every byte that was written, stays.</summary>
+    ProcessKill,
+
+    /// <summary>
+    /// The machine ends. Of what was not synced, each page and each change of a directory is kept, lost, or torn, in any order.
+    /// </summary>
+    PowerLoss,
+}
+
+/// <summary>The simulated machine went down in the middle of an operation; nothing works any more.</summary>
+public sealed class SimulatedCrashException : Exception
+{
+    internal SimulatedCrashException()
+        : base("The simulated machine is down.")
+    {
+    }
+}
+
+/// <summary>
+/// A disk in memory that keeps what a real one promises, and nothing else. Everything follows from the seed and the calls: a hash over
+/// all operations and their results tells whether two runs were the same.
+/// </summary>
+public sealed class SimulatedStorage : IStorage
+{
+    private readonly Lock _lock = new();
+    private readonly Random _random;
+    private readonly SimulatedDirectory _root;
+    private readonly HashSet<string> _locks = new(StringComparer.Ordinal);
+    private readonly List<Failure> _failures = [];
+    private ulong _hash = 14695981039346656037;
+    private long _crashAt = long.MaxValue;
+    private bool _isDown;
+
+    public SimulatedStorage(int seed)
+        : this(new Random(seed), new SimulatedDirectory())
+    {
+    }
+
+    private SimulatedStorage(Random random, SimulatedDirectory root)
+    {
+        _random = random;
+        _root = root;
+    }
+
+    /// <summary>A disk that says that it has flushed and has not. With it, acknowledged records must get lost: the control of every simulation.</summary>
+    public bool IgnoresFlushes { get; set; }
+
+    /// <summary>Bytes by which files may still grow before the disk is full. Default: without limit.</summary>
+    public long FreeByteCount { get; set; } = long.MaxValue;
+
+    /// <summary>Operations so far that change or sync something; each is a place where <see cref="CrashAfter"/> may strike.</summary>
+    public long OperationCount { get; private set; }
+
+    /// <summary>A running hash over every operation and its result.</summary>
+    public ulong Hash
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _hash;
+            }
+        }
+    }
+
+    public bool IsDown
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _isDown;
+            }
+        }
+    }
+
+    /// <summary>The machine goes down in the middle of the operation after the next <paramref name="operationCount"/>.</summary>
+    public void CrashAfter(long operationCount)
+    {
+        lock (_lock)
+        {
+            _crashAt = OperationCount + operationCount;
+        }
+    }
+
+    /// <summary>The next operation of this kind on a path that ends so fails with an <see cref="IOException"/>.</summary>
+    public void FailNext(SimulatedOperation operation, string pathSuffix = "")
+    {
+        lock (_lock)
+        {
+            _failures.Add(new Failure(operation, pathSuffix));
+        }
+    }
+
+    /// <summary>The disk flips a bit of a file, unnoticed.</summary>
+    public void FlipBit(string path, long position)
+    {
+        lock (_lock)
+        {
+            File(path).FlipBit(position);
+        }
+    }
+
+    /// <summary>Ends the machine, if it runs, and returns the disk as the next start finds it. Files that are open stay dead.</summary>
+    public SimulatedStorage Crash(SimulatedCrashKind kind)
+    {
+        lock (_lock)
+        {
+            _isDown = true;
+            SimulatedDirectory root = kind == SimulatedCrashKind.ProcessKill ? _root : _root.AfterPowerLoss(_random);
+            var next = new SimulatedStorage(_random, root)
+            {
+                IgnoresFlushes = IgnoresFlushes,
+                FreeByteCount = FreeByteCount,
+                OperationCount = OperationCount,
+                _hash = _hash,
+            };
+            next.Mix((ulong)kind);
+            root.MixInto(next.Mix);
+            return next;
+        }
+    }
+
+    public IStorageFile Open(string path, StorageOpenMode mode)
+    {
+        lock (_lock)
+        {
+            SimulatedOperation operation = mode == StorageOpenMode.Create ? SimulatedOperation.Create : SimulatedOperation.Open;
+            bool survives = Begin(operation, path);
+            if (mode == StorageOpenMode.Existing)
+            {
+                return new Handle(this, path, File(path));
+            }
+
+            (SimulatedDirectory parent, string name) = Parent(path);
+            if (parent.Find(name) is SimulatedFile existing)
+            {
+                existing.SetLength(0);
+                End(survives);
+                return new Handle(this, path, existing);
+            }
+
+            if (parent.Find(name) is SimulatedDirectory)
+            {
+                throw new UnauthorizedAccessException($"Access to the path '{path}' is denied.");
+            }
+
+            var file = new SimulatedFile();
+            parent.Set(name, file);
+            End(survives);
+            return new Handle(this, path, file);
+        }
+    }
+
+    public bool FileExists(string path)
+    {
+        lock (_lock)
+        {
+            return Find(path) is SimulatedFile;
+        }
+    }
+
+    public bool DirectoryExists(string path)
+    {
+        lock (_lock)
+        {
+            return Find(path) is SimulatedDirectory;
+        }
+    }
+
+    public void CreateDirectory(string path)
+    {
+        lock (_lock)
+        {
+            bool survives = Begin(SimulatedOperation.CreateDirectory, path);
+            (SimulatedDirectory parent, string name) = Parent(path);
+            switch (parent.Find(name))
+            {
+                case SimulatedFile:
+                    throw new IOException($"The file '{path}' already exists.");
+                case null:
+                    parent.Set(name, new SimulatedDirectory());
+                    break;
+            }
+
+            End(survives);
+        }
+    }
+
+    public void DeleteFile(string path)
+    {
+        lock (_lock)
+        {
+            bool survives = Begin(SimulatedOperation.DeleteFile, path);
+            (SimulatedDirectory parent, string name) = Parent(path);
+            if (parent.Find(name) is SimulatedFile)
+            {
+                parent.Remove(name);
+            }
+
+            End(survives);
+        }
+    }
+
+    public void DeleteDirectory(string path)
+    {
+        lock (_lock)
+        {
+            bool survives = Begin(SimulatedOperation.DeleteDirectory, path);
+            if (!Directory(path).IsEmpty)
+            {
+                throw new IOException($"Directory not empty: '{path}'");
+            }
+
+            (SimulatedDirectory parent, string name) = Parent(path);
+            parent.Remove(name);
+            End(survives);
+        }
+    }
+
+    public void Rename(string from, string to)
+    {
+        lock (_lock)
+        {
+            bool survives = Begin(SimulatedOperation.Rename, from);
+            (SimulatedDirectory parent, string name) = Parent(from);
+            (SimulatedDirectory target, string newName) = Parent(to);
+            if (parent != target)
+            {
+                throw new IOException($"'{from}' is not in the directory of '{to}'.");
+            }
+
+            parent.Rename(name, newName, File(from));
+            Mix(Hash64(Encoding.UTF8.GetBytes(newName)));
+            End(survives);
+        }
+    }
+
+    public IReadOnlyList<StorageEntry> List(string path)
+    {
+        lock (_lock)
+        {
+            return Directory(path).List();
+        }
+    }
+
+    public void SyncDirectory(string path)
+    {
+        lock (_lock)
+        {
+            Begin(SimulatedOperation.SyncDirectory, path);
+            End(survives: true);
+            if (!IgnoresFlushes)
+            {
+                Directory(path).Sync();
+            }
+        }
+    }
+
+    public IDisposable? TryLock(string path)
+    {
+        lock (_lock)
+        {
+            ThrowIfDown();
+            (SimulatedDirectory parent, string name) = Parent(path);
+            if (parent.Find(name) is null)
+            {
+                parent.Set(name, new SimulatedFile());
+            }
+
+            return _locks.Add(path) ? new HeldLock(this, path) : null;
+        }
+    }
+
+    private static ulong Hash64(ReadOnlySpan<byte> bytes) => ((ulong)bytes.Length << 32) | Crc32C.Compute(bytes);
+
+    /// <summary>Counts and hashes an operation, and fails it if it was told to. False: the machine goes down in it.</summary>
+    private bool Begin(SimulatedOperation operation, string path)
+    {
+        ThrowIfDown();
+        Mix((ulong)operation);
+        Mix(Hash64(Encoding.UTF8.GetBytes(path)));
+        bool survives = true;
+        if (operation is not (SimulatedOperation.Read or SimulatedOperation.Open))
+        {
+            survives = OperationCount < _crashAt;
+            OperationCount++;
+        }
+
+        // Half of the operations in which the machine goes down are as if they had not been.
+        if (!survives && _random.Next(2) == 0)
+        {
+            GoDown();
+        }
+
+        int failure = _failures.FindIndex(failure => failure.Operation == operation && path.EndsWith(failure.PathSuffix, StringComparison.Ordinal));
+        if (failure >= 0)
+        {
+            _failures.RemoveAt(failure);
+            if (operation == SimulatedOperation.SyncData)
+            {
+                File(path).ForgetDirtyPages();
+            }
+
+            throw new IOException("Input/output error");
+        }
+
+        return survives;
+    }
+
+    private void End(bool survives)
+    {
+        if (!survives)
+        {
+            GoDown();
+        }
+    }
+
+    private void GoDown()
+    {
+        _isDown = true;
+        throw new SimulatedCrashException();
+    }
+
+    private void ThrowIfDown()
+    {
+        if (_isDown)
+        {
+            throw new SimulatedCrashException();
+        }
+    }
+
+    private void Mix(ulong value) => _hash = ulong.RotateLeft((_hash ^ value) * 1099511628211, 23);
+
+    private SimulatedFile File(string path) =>
+        Find(path) as SimulatedFile ?? throw new FileNotFoundException($"Could not find file '{path}'.", path);
+
+    private SimulatedDirectory Directory(string path) =>
+        Find(path) as SimulatedDirectory ?? throw new DirectoryNotFoundException($"Could not find a part of the path '{path}'.");
+
+    private (SimulatedDirectory Parent, string Name) Parent(string path)
+    {
+        int slash = path.LastIndexOf('/');
+        return (Directory(path[..Math.Max(slash, 0)]), path[(slash + 1)..]);
+    }
+
+    private SimulatedNode? Find(string path)
+    {
+        ThrowIfDown();
+        SimulatedNode? node = _root;
+        foreach (string name in path.Split('/', StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (name != ".")
+            {
+                node = (node as SimulatedDirectory)?.Find(name);
+            }
+        }
+
+        return node;
+    }
+
+    private sealed record Failure(SimulatedOperation Operation, string PathSuffix);
+
+    private sealed class HeldLock(SimulatedStorage storage, string path) : IDisposable
+    {
+        public void Dispose()
+        {
+            lock (storage._lock)
+            {
+                storage._locks.Remove(path);
+            }
+        }
+    }
+
+    private sealed class Handle(SimulatedStorage storage, string path, SimulatedFile file) : IStorageFile
+    {
+        private bool _isDisposed;
+
+        public string Path => path;
+
+        public long Length
+        {
+            get
+            {
+                lock (storage._lock)
+                {
+                    Check();
+                    return file.Length;
+                }
+            }
+        }
+
+        public int Read(Span<byte> buffer, long position)
+        {
+            lock (storage._lock)
+            {
+                Check();
+                storage.Begin(SimulatedOperation.Read, path);
+                int count = file.Read(buffer, position);
+                storage.Mix(Hash64(buffer[..count]));
+                return count;
+            }
+        }
+
+        public void Write(ReadOnlySpan<byte> bytes, long position)
+        {
+            lock (storage._lock)
+            {
+                Check();
+                storage.Mix(Hash64(bytes));
+                storage.Mix((ulong)position);
+                bool survives;
+                try
+                {
+                    survives = storage.Begin(SimulatedOperation.Write, path);
+                }
+                catch (IOException)
+                {
+                    file.Write(bytes[..storage._random.Next(bytes.Length + 1)], position);
+                    throw;
+                }
+
+                if (!survives)
+                {
+                    file.Write(bytes[..storage._random.Next(bytes.Length + 1)], position);
+                    storage.GoDown();
+                }
+
+                long growth = Math.Max(0, position + bytes.Length - file.Length);
+                if (growth > storage.FreeByteCount)
+                {
+                    file.Write(bytes[..(int)(bytes.Length - (growth - storage.FreeByteCount))], position);
+                    storage.FreeByteCount = 0;
+                    throw new IOException("No space left on device");
+                }
+
+                storage.FreeByteCount -= storage.FreeByteCount == long.MaxValue ? 0 : growth;
+                file.Write(bytes, position);
+            }
+        }
+
+        public void SetLength(long length)
+        {
+            lock (storage._lock)
+            {
+                Check();
+                bool survives = storage.Begin(SimulatedOperation.SetLength, path);
+                storage.Mix((ulong)length);
+                file.SetLength(length);
+                storage.End(survives);
+            }
+        }
+
+        public void SyncData()
+        {
+            lock (storage._lock)
+            {
+                Check();
+
+                // The machine that goes down in a sync has synced nothing: a power loss persists any part of it anyway.
+                storage.End(storage.Begin(SimulatedOperation.SyncData, path));
+                if (!storage.IgnoresFlushes)
+                {
+                    file.Sync();
+                }
+            }
+        }
+
+        public void Dispose() => _isDisposed = true;
+
+        private void Check()
+        {
+            storage.ThrowIfDown();
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka.Records;
+using Millrace.Log;
+
+namespace Millrace.Simulation.Tests;
+
+/// <summary>What is broken on purpose, to show that the simulation can fail.</summary>
+internal enum LogCrashSabotage
+{
+    None,
+
+    /// <summary>The disk says that it has flushed, and has not.</summary>
+    FlushDoesNothing,
+
+    /// <summary>A sync is reported before it has run.</summary>
+    AcknowledgeBeforeSync,
+}
+
+internal sealed class SimulationException(string message) : Exception(message);
+
+/// <summary>
+/// One seed: several partitions, appends of both durabilities, syncs in flight, rolls, crashes at any operation of the disk, the ones of
+/// recovery included; and after every start a comparison with what was promised.
+/// </summary>
+internal sealed class LogCrashSimulation
+{
+    private const string Root = "/data";
+    private const int RoundCount = 4;
+    private const int StepCount = 50;
+    private const int MaximumPartitionCount = 3;
+
+    private readonly LogCrashSabotage _sabotage;
+    private readonly Random _random;
+    private readonly LogDirectoryOptions _options;
+    private readonly Dictionary<TopicPartition, PartitionModel> _models = [];
+    private readonly Dictionary<TopicPartition, SyncWork> _syncsInFlight = [];
+    private SimulatedStorage _storage;
+    private LogDirectory _directory = null!;
+    private bool _hasLostPower;
+    private bool _hasBegunToClose;
+    private ulong _eventHash = 17;
+
+    public LogCrashSimulation(int seed, LogCrashSabotage sabotage)
+    {
+        _sabotage = sabotage;
+        _random = new Random(seed);
+        _storage = new SimulatedStorage(_random.Next()) { IgnoresFlushes = sabotage == LogCrashSabotage.FlushDoesNothing };
+        _options = new LogDirectoryOptions
+        {
+            Path = Root,
+            SegmentByteCount = Pick(700, 2000, 9000),
+            IndexIntervalByteCount = Pick(0, 200, 4096),
+            MaximumIndexByteCount = Pick(16, 80, 4096),
+            MaximumKeptCutCount = 3,
+        };
+    }
+
+    public int CrashCount { get; private set; }
+
+    /// <summary>What recovery came upon.</summary>
+    public Dictionary<(RecoveryCondition Condition, RecoveryAction Action), int> Findings { get; } = [];
+
+    /// <summary>Returns a hash over every operation of the disk and every answer of the log.</summary>
+    public ulong Run()
+    {
+        bool wasClosed = false;
+        for (int round = 0; round < RoundCount; round++)
+        {
+            Start(wasClosed);
+            wasClosed = Work();
+        }
+
+        Start(wasClosed);
+        _directory.Dispose();
+        return _storage.Hash ^ (_eventHash * 31);
+    }
+
+    private void Start(bool wasClosed)
+    {
+        bool isFirstAttempt = true;
+        for (int crashesLeft = _random.Next(3); ; crashesLeft--)
+        {
+            _storage.CrashAfter(crashesLeft > 0 ? _random.Next(40) : long.MaxValue / 2);
+            try
+            {
+                var random = new Random(_random.Next());
+                _directory = LogDirectory.Open(_options, _storage, TimeProvider.System, random, NullLogger.Instance);
+                break;
+            }
+            catch (SimulatedCrashException)
+            {
+                Crash();
+                isFirstAttempt = false;
+            }
+        }
+
+        _storage.CrashAfter(long.MaxValue / 2);
+        foreach (RecoveryFinding finding in _directory.Recovery.Findings)
+        {
+            (RecoveryCondition, RecoveryAction) key = (finding.Condition, finding.Action);
+            Findings[key] = Findings.GetValueOrDefault(key) + 1;
+        }
+
+        Require(_directory.Recovery.WasCleanStop || !(wasClosed && isFirstAttempt), "a clean stop is recognised");
+
+        // A crash in the last operation of a clean stop may leave its marker: everything was on the disk by then.
+        Require(_hasBegunToClose || !_directory.Recovery.WasCleanStop, "a crash is no clean stop");
+        foreach (PartitionLog log in _directory.Partitions)
+        {
+            Require(_models.ContainsKey(log.TopicPartition), $"{log.TopicPartition} was never asked for");
+        }
+
+        foreach (PartitionModel model in _models.Values.ToList())
+        {
+            CheckAfterStart(model, _directory.Recovery.WasCleanStop, isFirstAttempt);
+        }
+
+        _hasLostPower = false;
+        _hasBegunToClose = false;
+    }
+
+    private void CheckAfterStart(PartitionModel model, bool wasCleanStop, bool isFirstAttempt)
+    {
+        if (!_directory.TryGet(model.TopicPartition, out PartitionLog? log))
+        {
+            Require(!model.IsCreated, $"{model.TopicPartition}, whose creation was reported, is there");
+            _models.Remove(model.TopicPartition);
+            return;
+        }
+
+        string name = model.TopicPartition.ToString();
+        Require(log.IsOnline, $"{name} is online, not: {log.OfflineReason}");
+        Require(log.TopicId == model.TopicId, $"{name} has its topic id");
+        Require(log.HighWatermark == log.LogEndOffset && log.SyncedOffset == log.LogEndOffset, $"everything that {name} recovered is visible and synced");
+        Require(log.LogEndOffset >= model.Promised, $"{name} ends at {log.LogEndOffset}; {model.Promised} was acknowledged as on the disk");
+        bool losesNothing = wasCleanStop || !_hasLostPower;
+        Require(!losesNothing || log.LogEndOffset >= model.End, $"{name} ends at {log.LogEndOffset}; {model.End} was written, and no power was lost");
+        Require(wasCleanStop || log.LeaderEpoch > model.Epoch, $"the leader epoch of {name} rises with an unclean start");
+        Require(!(wasCleanStop && isFirstAttempt) || log.LeaderEpoch == model.Epoch, $"the leader epoch of {name} stays at a clean start");
+        Require(log.LeaderEpoch >= model.Epoch, $"the leader epoch of {name} never falls");
+
+        model.Recovered(ReadAll(log), log.LeaderEpoch, Require);
+        Mix((ulong)log.LogEndOffset.Value);
+        CheckProducers(model, log);
+        CheckRead(model, log);
+    }
+
+    private void CheckProducers(PartitionModel model, PartitionLog log)
+    {
+        foreach (ModelBatch batch in model.RememberedBatches())
+        {
+            AppendResult result = log.Append(batch.Bytes.ToArray(), RandomDurability());
+            var expected = new AppendResult.Duplicate(batch.BaseOffset, batch.LastOffset);
+            Require(result == expected, $"a batch of {model.TopicPartition} that is sent again is a duplicate at {batch.BaseOffset}, not {result}");
+        }
+
+        foreach (byte[] gap in model.BatchesWithGap(_random))
+        {
+            AppendResult result = log.Append(gap, RandomDurability());
+            Require(result is AppendResult.Rejected { Rejection: AppendRejection.OutOfOrderSequence }, $"a gap in the sequence is refused, not {result}");
+        }
+    }
+
+    /// <summary>True if it ended in a clean stop.</summary>
+    private bool Work()
+    {
+        _syncsInFlight.Clear();
+        if (_random.Next(10) < 8)
+        {
+            _storage.CrashAfter(_random.Next(120));
+        }
+
+        try
+        {
+            for (int step = 0; step < StepCount; step++)
+            {
+                Step();
+            }
+
+            if (_random.Next(2) == 0)
+            {
+                CloseCleanly();
+                Crash();
+                return true;
+            }
+        }
+        catch (SimulatedCrashException)
+        {
+        }
+
+        Crash();
+        return false;
+    }
+
+    private void Step()
+    {
+        if (_models.Count < MaximumPartitionCount && (_models.Count == 0 || _random.Next(20) == 0))
+        {
+            Create();
+            return;
+        }
+
+        PartitionModel model = _models.Values.ElementAt(_random.Next(_models.Count));
+        Require(_directory.TryGet(model.TopicPartition, out PartitionLog? log), "a partition that was created is found");
+        switch (_random.Next(20))
+        {
+            case < 11:
+                Append(model, log);
+                break;
+            case < 16:
+                MoveSync(model, log);
+                break;
+            case < 17:
+                _directory.WriteRecoveryPoints();
+                break;
+            case < 19:
+                CheckRead(model, log);
+                break;
+            default:
+                CheckProducers(model, log);
+                break;
+        }
+
+        CheckHighWatermark(model, log);
+    }
+
+    private void Create()
+    {
+        var topicPartition = new TopicPartition("orders", _models.Count);
+        var id = new Guid(_random.Next(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
+        var model = new PartitionModel(topicPartition, id, _random.Next());
+        _models.Add(topicPartition, model);
+        _directory.Create(topicPartition, id);
+        model.IsCreated = true;
+    }
+
+    private void Append(PartitionModel model, PartitionLog log)
+    {
+        AppendDurability durability = RandomDurability();
+        ModelBatch batch = model.Prepare(_random, durability);
+        byte[] bytes = batch.Unassigned.ToArray();
+        AppendResult result = log.Append(bytes, durability);
+        var expected = new AppendResult.Appended(batch.BaseOffset, batch.LastOffset);
+        Require(result == expected, $"an append to {model.TopicPartition} gives {expected}, not {result}");
+        Require(bytes.AsSpan().SequenceEqual(batch.Bytes), "the batch is changed in its offset and epoch only");
+        bool isSyncDue = log.IsSyncQueued || _syncsInFlight.ContainsKey(model.TopicPartition);
+        Require(durability == AppendDurability.PageCache || isSyncDue, "a batch for the disk asks for a sync");
+        model.Appended();
+        Mix((ulong)batch.BaseOffset.Value);
+    }
+
+    /// <summary>Begins a sync, or ends the one that is in flight: other steps come between the two.</summary>
+    private void MoveSync(PartitionModel model, PartitionLog log)
+    {
+        if (!_syncsInFlight.Remove(model.TopicPartition, out SyncWork? work))
+        {
+            work = log.BeginSync();
+            Require(work is not null, "a sync begins where none is running");
+            _syncsInFlight.Add(model.TopicPartition, work);
+            model.SyncBegan();
+            return;
+        }
+
+        if (_sabotage == LogCrashSabotage.AcknowledgeBeforeSync)
+        {
+            log.EndSync(work, error: null);
+            model.SyncEnded(log.SyncedOffset, Require);
+            work.Run();
+            return;
+        }
+
+        work.Run();
+        log.EndSync(work, error: null);
+        model.SyncEnded(log.SyncedOffset, Require);
+        Mix((ulong)log.SyncedOffset.Value);
+    }
+
+    private void CheckHighWatermark(PartitionModel model, PartitionLog log)
+    {
+        Require(log.HighWatermark <= log.LogEndOffset, "the high watermark is not beyond the end");
+        Require(log.HighWatermark == model.HighWatermark, $"the high watermark is {model.HighWatermark}, not {log.HighWatermark}");
+    }
+
+    private void CheckRead(PartitionModel model, PartitionLog log)
+    {
+        if (model.End == Offset.Zero)
+        {
+            return;
+        }
+
+        var from = new Offset(_random.NextInt64(model.End.Value + 1));
+        ReadResult result = log.Read(from, _random.Next(2000), atLeastOneBatch: true, log.HighWatermark);
+        Require(result is ReadResult.Data, $"a read of {model.TopicPartition} from {from} gives data, not {result}");
+        ReadOnlyMemory<byte> batches = ((ReadResult.Data)result).Batches;
+        model.CheckServed(from, log.HighWatermark, batches.Span, Require);
+        Mix(Crc32C.Compute(batches.Span));
+    }
+
+    private void CloseCleanly()
+    {
+        _hasBegunToClose = true;
+        foreach ((TopicPartition partition, SyncWork work) in _syncsInFlight)
+        {
+            Require(_directory.TryGet(partition, out PartitionLog? log), "a partition that syncs is there");
+            work.Run();
+            log.EndSync(work, error: null);
+        }
+
+        _syncsInFlight.Clear();
+        _directory.Close();
+        foreach (PartitionModel model in _models.Values)
+        {
+            model.Closed();
+        }
+    }
+
+    private void Crash()
+    {
+        CrashCount++;
+        SimulatedCrashKind kind = _random.Next(3) == 0 ? SimulatedCrashKind.ProcessKill : SimulatedCrashKind.PowerLoss;
+        _hasLostPower |= kind == SimulatedCrashKind.PowerLoss;
+        _storage = _storage.Crash(kind);
+    }
+
+    private byte[] ReadAll(PartitionLog log)
+    {
+        var bytes = new List<byte>();
+        Offset next = log.LogStartOffset;
+        while (next < log.LogEndOffset)
+        {
+            ReadResult result = log.Read(next, _random.Next(1, 5000), atLeastOneBatch: true, log.LogEndOffset);
+            Require(result is ReadResult.Data { Batches.IsEmpty: false }, $"{log.TopicPartition} can be read at {next}, not: {result}");
+            ReadOnlySpan<byte> batches = ((ReadResult.Data)result).Batches.Span;
+            bytes.AddRange(batches);
+            while (!batches.IsEmpty)
+            {
+                RecordBatchHeader header = RecordBatchHeader.Read(batches);
+                next = header.NextOffset;
+                batches = batches[header.TotalByteCount..];
+            }
+        }
+
+        return [.. bytes];
+    }
+
+    private AppendDurability RandomDurability() => _random.Next(2) == 0 ? AppendDurability.Disk : AppendDurability.PageCache;
+
+    private T Pick<T>(params ReadOnlySpan<T> choices) => choices[_random.Next(choices.Length)];
+
+    private void Mix(ulong value) => _eventHash = ulong.RotateLeft((_eventHash ^ value) * 1099511628211, 29);
+
+    private static void Require([System.Diagnostics.CodeAnalysis.DoesNotReturnIf(false)] bool condition, string what)
+    {
+        if (!condition)
+        {
+            throw new SimulationException("It does not hold that " + what);
+        }
+    }
+}

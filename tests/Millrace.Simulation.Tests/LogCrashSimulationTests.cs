@@ -1,0 +1,103 @@
+using System.Globalization;
+using Millrace.Log;
+
+namespace Millrace.Simulation.Tests;
+
+public class LogCrashSimulationTests
+{
+    private const int DefaultSeedCount = 1000;
+    private const int ControlSeedCount = 60;
+
+    [Fact]
+    public void Crashes_at_any_operation_lose_nothing_that_was_acknowledged()
+    {
+        int first = FromEnvironment("MILLRACE_SIMULATION_FIRST_SEED", 1);
+        int count = FromEnvironment("MILLRACE_SIMULATION_SEEDS", DefaultSeedCount);
+        Parallel.For(first, first + count, static seed =>
+        {
+            if (TryFail(seed, LogCrashSabotage.None) is { } failure)
+            {
+                Assert.Fail($"""
+                    Seed {seed}: {failure}
+                    Replay it: MILLRACE_SIMULATION_FIRST_SEED={seed} MILLRACE_SIMULATION_SEEDS=1 dotnet run --project tests/Millrace.Simulation.Tests -- --filter-class "*LogCrash*"
+                    """);
+            }
+        });
+    }
+
+    [Fact]
+    public void The_same_seed_gives_the_same_hash_over_every_operation_and_answer()
+    {
+        var hashes = new HashSet<ulong>();
+        for (int seed = 1; seed <= 50; seed++)
+        {
+            ulong hash = new LogCrashSimulation(seed, LogCrashSabotage.None).Run();
+            Assert.Equal(hash, new LogCrashSimulation(seed, LogCrashSabotage.None).Run());
+            Assert.True(hashes.Add(hash), "Different seeds do different things.");
+        }
+    }
+
+    [Fact]
+    public void The_seeds_come_upon_what_a_power_loss_leaves()
+    {
+        var findings = new Dictionary<RecoveryCondition, int>();
+        int crashCount = 0;
+        for (int seed = 1; seed <= ControlSeedCount * 4; seed++)
+        {
+            var simulation = new LogCrashSimulation(seed, LogCrashSabotage.None);
+            simulation.Run();
+            crashCount += simulation.CrashCount;
+            foreach (((RecoveryCondition condition, RecoveryAction action), int count) in simulation.Findings)
+            {
+                Assert.NotEqual(RecoveryAction.StayOffline, action);
+                findings[condition] = findings.GetValueOrDefault(condition) + count;
+            }
+        }
+
+        string summary = string.Join(", ", findings.Select(static finding => $"{finding.Key} {finding.Value}"));
+        TestContext.Current.TestOutputHelper?.WriteLine($"{crashCount} crashes: {summary}");
+        Assert.All(ConditionsOfAPowerLoss, condition => Assert.True(findings.ContainsKey(condition), $"{condition} is not among: {summary}"));
+    }
+
+    private static readonly RecoveryCondition[] ConditionsOfAPowerLoss =
+    [
+        RecoveryCondition.BatchIncomplete,
+        RecoveryCondition.BatchLengthImpossible,
+        RecoveryCondition.BatchFormatUnknown,
+        RecoveryCondition.BatchChecksumWrong,
+        RecoveryCondition.SegmentAfterGap,
+        RecoveryCondition.IndexMissing,
+        RecoveryCondition.IndexStale,
+        RecoveryCondition.IndexWithoutSegment,
+        RecoveryCondition.TemporaryFile,
+        RecoveryCondition.MetadataMissingWithoutRecords,
+    ];
+
+    [Fact]
+    public void A_disk_whose_flush_does_nothing_is_caught() => AssertCaught(LogCrashSabotage.FlushDoesNothing);
+
+    [Fact]
+    public void An_acknowledgement_before_the_sync_is_caught() => AssertCaught(LogCrashSabotage.AcknowledgeBeforeSync);
+
+    private static void AssertCaught(LogCrashSabotage sabotage)
+    {
+        int caught = Enumerable.Range(1, ControlSeedCount).Count(seed => TryFail(seed, sabotage) is not null);
+        Assert.True(caught > ControlSeedCount / 20, $"{sabotage} was caught by {caught} of {ControlSeedCount} seeds.");
+    }
+
+    private static string? TryFail(int seed, LogCrashSabotage sabotage)
+    {
+        try
+        {
+            new LogCrashSimulation(seed, sabotage).Run();
+            return null;
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            return exception is SimulationException ? exception.Message : exception.ToString();
+        }
+    }
+
+    private static int FromEnvironment(string name, int fallback) =>
+        int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : fallback;
+}
