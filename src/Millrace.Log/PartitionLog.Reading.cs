@@ -73,12 +73,17 @@ public sealed partial class PartitionLog
     {
         int length = segment.ByteCount;
         using BatchWalker walker = WalkHeaders(segment, from, length);
+
+        // Where the bytes fail that the index points to, all that is known of their offset is that it is in this segment.
+        Offset next = segment.BaseOffset;
         do
         {
             if (!walker.MoveNext())
             {
-                return Damaged(segment, walker.Position, from, walker.Verdict);
+                return Damaged(segment, walker.Position, next, walker.Verdict);
             }
+
+            next = walker.Header.NextOffset;
         }
         while (walker.Header.LastOffset < from);
 
@@ -98,7 +103,7 @@ public sealed partial class PartitionLog
         byte[] bytes = GC.AllocateUninitializedArray<byte>(wanted);
         int count = segment.File.Read(bytes, start);
         return count < wanted
-            ? Damaged(segment, start + count, from, BatchVerdict.Incomplete)
+            ? Damaged(segment, start + count, walker.Header.BaseOffset, BatchVerdict.Incomplete)
             : CheckBatches(segment, bytes, start, length, walker.Header.BaseOffset, upTo);
     }
 

@@ -57,8 +57,10 @@ public sealed partial class PartitionLog
             foreach (LogSegment segment in Volatile.Read(ref _segments))
             {
                 using BatchWalker walker = WalkHeaders(segment, segment.BaseOffset, segment.ByteCount);
+                Offset next = segment.BaseOffset;
                 while (walker.MoveNext())
                 {
+                    next = walker.Header.NextOffset;
                     if (walker.Header.NextOffset > upTo || !visit(segment, walker.Header, walker.Position))
                     {
                         return;
@@ -67,7 +69,7 @@ public sealed partial class PartitionLog
 
                 if (walker.Verdict != BatchVerdict.Valid)
                 {
-                    Damaged(segment, walker.Position, segment.BaseOffset, walker.Verdict);
+                    Damaged(segment, walker.Position, next, walker.Verdict);
                     return;
                 }
             }
