@@ -59,6 +59,8 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     internal TopicCatalog Topics { get; }
 
+    internal GroupCoordinator Groups => _groups.Coordinator;
+
     internal int ConnectionCount => _connections.Count;
 
     /// <summary>Opens the data directory, recovers it if it was not closed cleanly, and begins to serve.</summary>

@@ -1,0 +1,221 @@
+using System.Text;
+using Millrace.Kafka.Protocol;
+using static Millrace.Broker.Tests.GroupRequestsOfTests;
+
+namespace Millrace.Broker.Tests;
+
+public sealed class GroupApiTests
+{
+    [Fact]
+    public async Task Two_members_form_a_group_get_their_assignments_and_part()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient first = broker.Connect();
+        await using TestClient second = broker.Connect();
+
+        JoinGroupResponse alone = await first.JoinAsync("g");
+        Assert.Equal((ErrorCode.None, 1, alone.MemberId), (alone.ErrorCode, alone.GenerationId, alone.Leader));
+        Assert.StartsWith("test-", alone.MemberId, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.None, (await first.SyncAsync(Sync("g", alone, (alone.MemberId, "all")))).ErrorCode);
+
+        string secondId = (await second.JoinAsync(Join("g"))).MemberId;
+        await second.PostAsync(Join("g", secondId), 9);
+        await Conditions.BecomesTrueAsync(() => first.HeartbeatAsync("g", alone).GetAwaiter().GetResult() == ErrorCode.RebalanceInProgress, "the first member hears of the rebalance");
+        Assert.False(second.HasResponse);
+
+        JoinGroupResponse leader = await first.JoinAsync(Join("g", alone.MemberId));
+        JoinGroupResponse follower = (await second.ReceiveAsync<JoinGroupRequest, JoinGroupResponse>(9)).Response;
+        Assert.Equal((2, 2, 0), (leader.GenerationId, leader.Members.Count, follower.Members.Count));
+
+        await second.PostAsync(Sync("g", follower), 5);
+        SyncGroupResponse left = await first.SyncAsync(Sync("g", leader, (leader.MemberId, "left"), (follower.MemberId, "right")));
+        SyncGroupResponse right = (await second.ReceiveAsync<SyncGroupRequest, SyncGroupResponse>(5)).Response;
+        Assert.Equal(("left", "right"), (Encoding.UTF8.GetString(left.Assignment), Encoding.UTF8.GetString(right.Assignment)));
+        Assert.Equal(("consumer", "range"), (right.ProtocolType, right.ProtocolName));
+
+        LeaveGroupResponse gone = await second.SendAsync<LeaveGroupRequest, LeaveGroupResponse>(
+            new LeaveGroupRequest { GroupId = "g", Members = [new LeavingMember { MemberId = follower.MemberId }, new LeavingMember { MemberId = "stranger" }] }, 5);
+        Assert.Equal([ErrorCode.None, ErrorCode.UnknownMemberId], gone.Members.Select(member => member.ErrorCode));
+        Assert.Equal(ErrorCode.RebalanceInProgress, await first.HeartbeatAsync("g", leader));
+        Assert.Equal(ErrorCode.UnknownMemberId, await second.HeartbeatAsync("g", follower));
+    }
+
+    [Fact]
+    public async Task Every_version_of_every_group_api_is_answered()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        for (short version = 0; version <= 9; version++)
+        {
+            string group = $"g{version}";
+            JoinGroupResponse joined = await client.JoinAsync(Join(group), version);
+            if (version >= 4)
+            {
+                Assert.Equal(ErrorCode.MemberIdRequired, joined.ErrorCode);
+                joined = await client.JoinAsync(Join(group, joined.MemberId), version);
+            }
+
+            Assert.Equal(ErrorCode.None, joined.ErrorCode);
+            Assert.Equal(version >= 7 ? "consumer" : null, joined.ProtocolType);
+            short syncVersion = Math.Min(version, (short)5);
+            Assert.Equal("all", Encoding.UTF8.GetString((await client.SyncAsync(Sync(group, joined, (joined.MemberId, "all")), syncVersion)).Assignment));
+            Assert.Equal(ErrorCode.None, await client.HeartbeatAsync(group, joined, Math.Min(version, (short)4)));
+
+            ErrorCode committed = version == 0
+                ? await client.CommitAsync(Commit("simple", "orders", 7), 0)
+                : await client.CommitAsync(Commit(group, "orders", version, joined.MemberId, joined.GenerationId, epoch: 3), version);
+            Assert.Equal(ErrorCode.None, committed);
+            OffsetFetchPartitionResponse offset = await client.FetchOffsetAsync(version == 0 ? "simple" : group, "orders", version: version);
+            Assert.Equal(version == 0 ? 7 : version, offset.CommittedOffset);
+            Assert.Equal(version >= 6 ? 3 : -1, offset.CommittedLeaderEpoch);
+
+            LeaveGroupRequest leave = new() { GroupId = group, MemberId = joined.MemberId, Members = [new LeavingMember { MemberId = joined.MemberId }] };
+            LeaveGroupResponse left = await client.SendAsync<LeaveGroupRequest, LeaveGroupResponse>(leave, Math.Min(version, (short)5));
+            Assert.Equal(ErrorCode.None, left.ErrorCode);
+            Assert.All(left.Members, member => Assert.Equal(ErrorCode.None, member.ErrorCode));
+            Assert.Equal(ErrorCode.UnknownMemberId, await client.HeartbeatAsync(group, joined));
+        }
+    }
+
+    [Theory]
+    [InlineData("", null, ErrorCode.InvalidGroupId)]
+    [InlineData("g", "static", ErrorCode.UnsupportedVersion)]
+    public async Task Requests_that_no_group_can_take_are_refused_alike(string group, string? instanceId, ErrorCode expected)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        Assert.Equal(expected, (await client.JoinAsync(Join(group, instanceId: instanceId))).ErrorCode);
+        Assert.Equal(expected, (await client.SyncAsync(new SyncGroupRequest { GroupId = group, GroupInstanceId = instanceId })).ErrorCode);
+        Assert.Equal(expected, (await client.SendAsync<HeartbeatRequest, HeartbeatResponse>(
+            new HeartbeatRequest { GroupId = group, GroupInstanceId = instanceId }, 4)).ErrorCode);
+        LeaveGroupResponse left = await client.SendAsync<LeaveGroupRequest, LeaveGroupResponse>(
+            new LeaveGroupRequest { GroupId = group, Members = [new LeavingMember { GroupInstanceId = instanceId }] }, 5);
+        Assert.Equal(expected, left.ErrorCode == ErrorCode.None ? left.Members[0].ErrorCode : left.ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_silent_member_expires_by_the_clock_of_the_broker()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        JoinGroupResponse joined = await client.JoinAsync("g");
+        await client.SyncAsync(Sync("g", joined));
+        broker.Time.Advance(TimeSpan.FromSeconds(9.9));
+        Assert.Equal(ErrorCode.None, await client.HeartbeatAsync("g", joined));
+        broker.Time.Advance(TimeSpan.FromSeconds(9.9));
+        Assert.Equal(ErrorCode.None, await client.HeartbeatAsync("g", joined));
+        broker.Time.Advance(TimeSpan.FromSeconds(10.1));
+        Assert.Equal(ErrorCode.UnknownMemberId, await client.HeartbeatAsync("g", joined));
+    }
+
+    [Fact]
+    public async Task The_assignment_does_not_leave_before_it_is_on_the_disk()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        JoinGroupResponse joined = await client.JoinAsync("g");
+        broker.Storage.CloseGate();
+        await client.PostAsync(Sync("g", joined, (joined.MemberId, "all")), 5);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount > 0, "the assignment waits for its sync");
+        Assert.False(client.HasResponse);
+        broker.Storage.OpenGate();
+        Assert.Equal(ErrorCode.None, (await client.ReceiveAsync<SyncGroupRequest, SyncGroupResponse>(5)).Response.ErrorCode);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Members_go_on_after_a_restart_without_a_rebalance(bool isClean)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        JoinGroupResponse joined;
+        await using (TestClient before = broker.Connect())
+        {
+            await before.ProduceAsync("orders", Batches.Of("a", "b"));
+            joined = await before.JoinAsync("g");
+            await before.SyncAsync(Sync("g", joined, (joined.MemberId, "all")));
+            Assert.Equal(ErrorCode.None, await before.CommitAsync(Commit("g", "orders", 1, joined.MemberId, joined.GenerationId, "note")));
+        }
+
+        await (isClean ? broker.RestartAsync() : broker.CrashAndRestartAsync());
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, await client.HeartbeatAsync("g", joined));
+        Assert.Equal("all", Encoding.UTF8.GetString((await client.SyncAsync(Sync("g", joined))).Assignment));
+        OffsetFetchPartitionResponse offset = await client.FetchOffsetAsync("g", "orders");
+        Assert.Equal((1L, "note"), (offset.CommittedOffset, offset.Metadata));
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 2, joined.MemberId, joined.GenerationId)));
+    }
+
+    [Fact]
+    public async Task A_stop_answers_a_member_that_waits_for_others()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient first = broker.Connect();
+        await using TestClient second = broker.Connect();
+        JoinGroupResponse joined = await first.JoinAsync("g");
+        await first.SyncAsync(Sync("g", joined));
+        await second.PostAsync(Join("g"), 3);
+        await Conditions.BecomesTrueAsync(() => first.HeartbeatAsync("g", joined).GetAwaiter().GetResult() == ErrorCode.RebalanceInProgress, "the second member waits");
+
+        Task stop = broker.Broker.StopAsync();
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await second.ReceiveAsync<JoinGroupRequest, JoinGroupResponse>(3)).Response.ErrorCode);
+        await stop;
+    }
+
+    [Fact]
+    public async Task A_group_that_nobody_joins_in_the_end_leaves_nothing_behind()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        int timerCount = broker.Time.PendingTimerCount;
+        for (int number = 0; number < 50; number++)
+        {
+            await client.JoinAsync(Join($"g{number}"));
+            await client.JoinAsync(Join($"h{number}", "stranger"));
+        }
+
+        Assert.Equal(50, broker.Broker.Groups.GroupCount);
+        Assert.True(broker.Time.PendingTimerCount <= timerCount + 1, "More than one timer serves the groups.");
+        broker.Time.Advance(TimeSpan.FromSeconds(11));
+        Assert.Equal(0, broker.Broker.Groups.GroupCount);
+        Assert.Equal(timerCount, broker.Time.PendingTimerCount);
+    }
+
+    [Fact]
+    public async Task Find_coordinator_names_this_node_for_groups()
+    {
+        await using TestBroker broker = await TestBroker.StartListeningAsync(options => (options.AdvertisedHost, options.AdvertisedPort) = ("broker.example", 1234));
+        await using TestClient client = broker.Connect();
+        for (short version = 0; version <= 3; version++)
+        {
+            FindCoordinatorResponse found = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
+                new FindCoordinatorRequest { Key = "g" }, version);
+            Assert.Equal((ErrorCode.None, 1, "broker.example", 1234), (found.ErrorCode, found.NodeId, found.Host, found.Port));
+        }
+
+        FindCoordinatorResponse batch = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
+            new FindCoordinatorRequest { CoordinatorKeys = ["g", "", "h"] }, 4);
+        Assert.Equal([("g", ErrorCode.None), ("", ErrorCode.InvalidGroupId), ("h", ErrorCode.None)], batch.Coordinators.Select(found => (found.Key, found.ErrorCode)));
+        Assert.True(broker.Broker.Topics.Find("__consumer_offsets")!.IsInternal);
+    }
+
+    [Fact]
+    public async Task Transactions_are_refused_with_a_sentence_that_says_so()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        FindCoordinatorResponse found = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
+            new FindCoordinatorRequest { Key = "payments", KeyType = 1 }, 2);
+        Assert.Equal(ErrorCode.TransactionalIdAuthorizationFailed, found.ErrorCode);
+        Assert.Contains("no transactions", found.ErrorMessage, StringComparison.Ordinal);
+
+        InitProducerIdResponse init = await client.SendAsync<InitProducerIdRequest, InitProducerIdResponse>(
+            new InitProducerIdRequest { TransactionalId = "payments" }, 4);
+        Assert.Equal((ErrorCode.TransactionalIdAuthorizationFailed, -1L), (init.ErrorCode, init.ProducerId));
+        Assert.Contains(broker.Logs.Lines, line => line.Text.Contains("'payments'", StringComparison.Ordinal) || line.Text.Contains("payments", StringComparison.Ordinal));
+        Assert.Equal(ErrorCode.InvalidRequest, (await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
+            new FindCoordinatorRequest { Key = "x", KeyType = 9 }, 2)).ErrorCode);
+    }
+}
