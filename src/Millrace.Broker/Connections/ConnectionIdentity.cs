@@ -9,5 +9,8 @@ namespace Millrace.Broker;
 /// <param name="LocalEndPoint">The address of ours that the client reached; null in memory.</param>
 internal sealed record ConnectionIdentity(long Id, string Remote, string ClientHost, IPEndPoint? LocalEndPoint)
 {
+    /// <summary>The host of clients inside the broker's own process.</summary>
+    public const string InMemoryHost = "/in-memory";
+
     public bool IsInMemory => LocalEndPoint is null;
 }

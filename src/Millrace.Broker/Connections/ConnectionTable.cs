@@ -64,7 +64,7 @@ internal sealed class ConnectionTable : IDisposable
     public void Add(InMemoryConnection connection)
     {
         long id = Interlocked.Increment(ref _lastId);
-        var identity = new ConnectionIdentity(id, $"in-memory-{id}", "/in-memory", LocalEndPoint: null);
+        var identity = new ConnectionIdentity(id, $"in-memory-{id}", ConnectionIdentity.InMemoryHost, LocalEndPoint: null);
         Run(new InMemoryTransport(connection, identity, _configuration.MaxRequestByteCount), static () => { });
     }
 

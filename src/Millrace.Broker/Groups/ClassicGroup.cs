@@ -70,7 +70,7 @@ internal sealed partial class ClassicGroup
     /// <summary>Holds nothing that a new object would not: nobody in it, nothing written about it.</summary>
     public bool IsForgettable => State == GroupState.Empty && Generation == 0 && _pendingMembers.Count == 0;
 
-    /// <summary>The group as a restart finds it. A group with members resumes as stable, and gives each of them a whole session to be heard of.</summary>
+    /// <summary>The group as a restart finds it. A group with members resumes as stable, and gives each of them a whole session to be heard of; those inside the broker's own process expire at once.</summary>
     public static ClassicGroup Restore(
         string groupId, GroupSettings settings, Func<string> nextMemberSuffix, GroupSnapshot snapshot, TimeSpan now)
     {
@@ -93,7 +93,15 @@ internal sealed partial class ClassicGroup
                 Assignment = saved.Assignment,
             };
             group._members[saved.MemberId] = member;
-            group.ExpectSignOfLife(member, now);
+            // A client inside the broker's process ended with it: waiting for its session would only hold up who comes next.
+            if (saved.ClientHost == ConnectionIdentity.InMemoryHost)
+            {
+                member.Deadline = group.Arm(now);
+            }
+            else
+            {
+                group.ExpectSignOfLife(member, now);
+            }
         }
 
         if (group._leader is null || !group._members.ContainsKey(group._leader))

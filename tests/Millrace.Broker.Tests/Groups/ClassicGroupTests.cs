@@ -607,6 +607,18 @@ public sealed class ClassicGroupTests
     }
 
     [Fact]
+    public void After_a_restart_members_of_the_broker_s_own_process_are_gone_at_once()
+    {
+        GroupHarness harness = new();
+        harness.Join(host: ConnectionIdentity.InMemoryHost);
+        harness.SyncAll(1);
+        harness.Restart();
+        harness.Pass(0);
+        Assert.Equal(GroupState.Empty, harness.Group.State);
+        Assert.Equal(ErrorCode.UnknownMemberId, harness.Heartbeat("m-1", 1));
+    }
+
+    [Fact]
     public void A_dead_group_answers_whoever_waits_and_refuses_the_rest()
     {
         GroupHarness harness = GroupHarness.Stable(2);

@@ -37,7 +37,8 @@ internal sealed class GroupHarness
         string type = "consumer",
         bool requiresId = false,
         string client = "m",
-        string metadata = "")
+        string metadata = "",
+        string host = "")
     {
         long id = ++_lastRequestId;
         GroupProtocol[] offered = [.. (protocols ?? ["range"]).Select(name => new GroupProtocol(name, Encoding.UTF8.GetBytes(metadata)))];
@@ -47,6 +48,7 @@ internal sealed class GroupHarness
                 RequestId = id,
                 MemberId = memberId,
                 ClientId = client,
+                ClientHost = host,
                 SessionTimeout = TimeSpan.FromSeconds(session),
                 RebalanceTimeout = TimeSpan.FromSeconds(rebalance),
                 ProtocolType = type,
