@@ -54,7 +54,7 @@ public sealed class LogDirectory : IDisposable
             Dictionary<TopicPartition, Offset> written = Volatile.Read(ref _writtenRecoveryPoints);
             foreach ((TopicPartition partition, PartitionLog log) in _partitions)
             {
-                if (!written.TryGetValue(partition, out Offset point) || point < log.SyncedOffset)
+                if (!written.TryGetValue(partition, out Offset point) || point < log.RecoveryPoint)
                 {
                     return true;
                 }
@@ -190,7 +190,7 @@ public sealed class LogDirectory : IDisposable
             var points = new Dictionary<TopicPartition, Offset>();
             foreach (PartitionLog log in SortedPartitions())
             {
-                points.Add(log.TopicPartition, log.SyncedOffset);
+                points.Add(log.TopicPartition, log.RecoveryPoint);
             }
 
             AtomicFile.Write(_storage, Path, FileNames.RecoveryPoints, OffsetCheckpoint.Format(points));
@@ -211,7 +211,6 @@ public sealed class LogDirectory : IDisposable
         segment.IsEntrySynced = true;
         return new RecoveredPartition(topicPartition, topicId)
         {
-            LogEndOffset = Offset.Zero,
             Segments = [segment],
             Producers = new ProducerStates(_settings.MaximumProducerCount),
         };

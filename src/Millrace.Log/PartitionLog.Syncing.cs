@@ -1,8 +1,13 @@
+using Millrace.Kafka.Records;
+
 namespace Millrace.Log;
 
 /// <content>Syncing: begin under the lock, work without it, end under it again.</content>
 public sealed partial class PartitionLog
 {
+    /// <summary>What the next start may take for synced.</summary>
+    internal Offset RecoveryPoint => _keptRecoveryPoint ?? SyncedOffset;
+
     /// <summary>Whether the partition waits for a flusher.</summary>
     internal bool IsSyncQueued
     {

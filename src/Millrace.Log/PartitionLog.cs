@@ -22,6 +22,7 @@ public sealed partial class PartitionLog
 
     // Published to readers. The segments are replaced as a whole, before the end moves into a new one.
     private readonly LeaderEpochs _leaderEpochs;
+    private readonly Offset? _keptRecoveryPoint;
     private LogSegment[] _segments;
     private long _logEndOffset;
     private long _syncedOffset;
@@ -42,6 +43,7 @@ public sealed partial class PartitionLog
         _leaderEpochs = recovered.LeaderEpochs;
         _producers = recovered.Producers;
         _offlineReason = recovered.OfflineReason;
+        _keptRecoveryPoint = recovered.OfflineReason is null ? null : recovered.RecoveryPoint ?? OffsetCheckpoint.Unknown;
         _commit = new GroupCommit(recovered.LogEndOffset);
         Publish();
     }

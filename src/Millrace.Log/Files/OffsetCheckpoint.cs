@@ -11,6 +11,9 @@ namespace Millrace.Log;
 /// </summary>
 internal static class OffsetCheckpoint
 {
+    /// <summary>Stands in a line where the offset is not known.</summary>
+    public static readonly Offset Unknown = new(-1);
+
     public static string Format(IReadOnlyCollection<KeyValuePair<TopicPartition, Offset>> offsets)
     {
         var text = new StringBuilder();
@@ -42,7 +45,8 @@ internal static class OffsetCheckpoint
         {
             string[] parts = lines[line].Split(' ');
             if (parts.Length != 3 || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int partition)
-                || !long.TryParse(parts[2], NumberStyles.None, CultureInfo.InvariantCulture, out long offset)
+                || !long.TryParse(parts[2], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long offset)
+                || offset < Unknown.Value
                 || !parsed.TryAdd(new TopicPartition(parts[0], partition), new Offset(offset)))
             {
                 return false;

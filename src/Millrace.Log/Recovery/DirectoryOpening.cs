@@ -247,6 +247,10 @@ internal sealed class DirectoryOpening
     private sealed record RecoveryPoints(Dictionary<TopicPartition, Offset> Offsets, bool AreKnown)
     {
         /// <summary>Null where it is unknown. A partition without a line was made after the last write.</summary>
-        public Offset? Of(TopicPartition topicPartition) => AreKnown ? Offsets.GetValueOrDefault(topicPartition) : null;
+        public Offset? Of(TopicPartition topicPartition)
+        {
+            Offset point = Offsets.GetValueOrDefault(topicPartition);
+            return AreKnown && point != OffsetCheckpoint.Unknown ? point : null;
+        }
     }
 }

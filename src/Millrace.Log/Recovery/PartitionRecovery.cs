@@ -43,7 +43,7 @@ internal sealed class PartitionRecovery
         {
             string reason = $"Opening {_directory} failed: {exception.Message} {Sentences.AfterDiskError}";
             _report.Add(_topicPartition, RecoveryCondition.DiskError, false, reason);
-            return Offline(reason, _recoveryPoint ?? Offset.Zero);
+            return Offline(reason);
         }
     }
 
@@ -74,7 +74,7 @@ internal sealed class PartitionRecovery
 
         if (FindDamage() is { } damage)
         {
-            return Offline(damage.Reason, damage.RecoveryPoint);
+            return Offline(damage);
         }
 
         Cut();
@@ -128,7 +128,7 @@ internal sealed class PartitionRecovery
         string reason = $"{what} in {_directory}. The partition is offline and nothing was changed. Restore the file from a copy: it holds "
             + "the id of the topic, in two lines 'version: 0' and 'topic_id: <22 characters>' as in the topic's other partitions.";
         _report.Add(_topicPartition, condition, wasUsed, reason);
-        outcome = Offline(reason, _recoveryPoint ?? Offset.Zero);
+        outcome = Offline(reason);
         return false;
     }
 
@@ -198,7 +198,7 @@ internal sealed class PartitionRecovery
         string reason = $"There is no segment in {_directory}, and records were on the disk there. "
             + Sentences.AfterDamage(_topicPartition, Offset.Zero);
         _report.Add(_topicPartition, RecoveryCondition.SegmentsMissing, wasUsed, reason);
-        return Offline(reason, _recoveryPoint ?? new Offset(1));
+        return Offline(reason);
     }
 
     private LogScan Scan(bool isTrusted)
@@ -208,8 +208,8 @@ internal sealed class PartitionRecovery
         return scan;
     }
 
-    /// <summary>What keeps the partition offline, and the recovery point to keep for it, so that the next start judges the same.</summary>
-    private (string Reason, Offset RecoveryPoint)? FindDamage()
+    /// <summary>What keeps the partition offline, or null.</summary>
+    private string? FindDamage()
     {
         if (_scan.Fault is { } fault)
         {
@@ -221,7 +221,7 @@ internal sealed class PartitionRecovery
             string where = Sentences.Place(_segments[fault.Segment].BaseOffset, _topicPartition, fault.Position);
             string reason = $"{where} {fault.Description}. {Sentences.AfterDamage(_topicPartition, _scan.EndOffset)}";
             _report.Add(_topicPartition, fault.Condition, isBelowRecoveryPoint: true, reason);
-            return (reason, _recoveryPoint ?? _scan.EndOffset.Next);
+            return reason;
         }
 
         if (_recoveryPoint is { } point && _scan.EndOffset < point)
@@ -229,7 +229,7 @@ internal sealed class PartitionRecovery
             string reason = $"The log of {_topicPartition} ends at offset {_scan.EndOffset}, and offsets below {point} were on the disk. "
                 + Sentences.AfterDamage(_topicPartition, _scan.EndOffset);
             _report.Add(_topicPartition, RecoveryCondition.LogEndsEarly, isBelowRecoveryPoint: true, reason);
-            return (reason, point);
+            return reason;
         }
 
         return null;
@@ -378,7 +378,7 @@ internal sealed class PartitionRecovery
         };
     }
 
-    private RecoveredPartition Offline(string reason, Offset recoveryPoint)
+    private RecoveredPartition Offline(string reason)
     {
         foreach (SegmentFile segment in _segments)
         {
@@ -388,7 +388,8 @@ internal sealed class PartitionRecovery
 
         return new RecoveredPartition(_topicPartition, _topicId)
         {
-            LogEndOffset = recoveryPoint,
+            LogEndOffset = _recoveryPoint ?? Offset.Zero,
+            RecoveryPoint = _recoveryPoint,
             LeaderEpochs = _epochsOnDisk ?? LeaderEpochs.First,
             Producers = new ProducerStates(_settings.MaximumProducerCount),
             OfflineReason = reason,

@@ -7,8 +7,13 @@ internal sealed record RecoveredPartition(TopicPartition TopicPartition, Guid To
 {
     public Offset LogStartOffset { get; init; }
 
-    /// <summary>The end of the log; of a partition that stays offline, its recovery point.</summary>
-    public required Offset LogEndOffset { get; init; }
+    public Offset LogEndOffset { get; init; }
+
+    /// <summary>
+    /// Of a partition that stays offline: the recovery point as it was found, null where it is unknown. It is kept, so that the next start
+    /// judges the same.
+    /// </summary>
+    public Offset? RecoveryPoint { get; init; }
 
     public IReadOnlyList<LogSegment> Segments { get; init; } = [];
 

@@ -1,0 +1,220 @@
+using System.Diagnostics;
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log.Tests;
+
+public sealed class LogDirectoryTests : IDisposable
+{
+    private readonly DirectoryInfo _temporary = Directory.CreateTempSubdirectory("millrace-log-");
+
+    public void Dispose() => _temporary.Delete(recursive: true);
+
+    [Fact]
+    public void A_new_directory_and_partition_have_the_files_that_kafka_has()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.AppendMany(2);
+        harness.LogDirectory.Close();
+        harness.Kill();
+        Assert.Equal(
+            [
+                ".kafka_cleanshutdown", ".lock", "log-start-offset-checkpoint", "meta.properties", "orders-0",
+                "recovery-point-offset-checkpoint", "replication-offset-checkpoint",
+            ],
+            harness.Storage.List(LogHarness.Root).Select(static entry => entry.Name));
+        Assert.Equal(
+            ["00000000000000000000.index", "00000000000000000000.log", "leader-epoch-checkpoint", "partition.metadata"],
+            harness.Files());
+        Assert.Equal("0\n1\norders 0 2\n", harness.ReadText("/data/recovery-point-offset-checkpoint"));
+        Assert.Equal("0\n1\norders 0 2\n", harness.ReadText("/data/replication-offset-checkpoint"));
+        Assert.Equal("0\n1\norders 0 0\n", harness.ReadText("/data/log-start-offset-checkpoint"));
+        Assert.Equal("0\n1\n0 0\n", harness.ReadText($"{LogHarness.Directory}/leader-epoch-checkpoint"));
+        Assert.Equal("version: 0\ntopic_id: ABEiM0RVZneImaq7zN3u_w\n", harness.ReadText($"{LogHarness.Directory}/partition.metadata"));
+        Assert.Equal("{\"version\":0,\"brokerEpoch\":-1}", harness.ReadText("/data/.kafka_cleanshutdown"));
+    }
+
+    [Fact]
+    public void After_a_clean_stop_everything_is_as_it_was_and_the_marker_is_gone()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.AppendMany(3, AppendDurability.Disk);
+        string clusterId = harness.LogDirectory.ClusterId;
+        harness.LogDirectory.Close();
+        harness.KillAndOpen();
+        Assert.True(harness.LogDirectory.Recovery.WasCleanStop);
+        Assert.Empty(harness.LogDirectory.Recovery.Findings);
+        Assert.Equal(clusterId, harness.LogDirectory.ClusterId);
+        Assert.Equal(new Offset(3), harness.Log.HighWatermark);
+        Assert.Equal(0, harness.Log.LeaderEpoch);
+        Assert.Equal(LogHarness.OrdersId, harness.Log.TopicId);
+        Assert.False(harness.Storage.FileExists("/data/.kafka_cleanshutdown"));
+        harness.KillAndOpen();
+        Assert.False(harness.LogDirectory.Recovery.WasCleanStop);
+        Assert.Equal(1, harness.Log.LeaderEpoch);
+    }
+
+    [Fact]
+    public void A_clean_stop_reads_no_checksum_and_a_crash_reads_those_of_the_segment_of_the_recovery_point()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.AppendMany(2);
+        harness.LogDirectory.Close();
+        harness.Storage.FlipBit(LogHarness.FirstSegment, 100);
+        harness.KillAndOpen();
+        Assert.True(harness.Log.IsOnline);
+        harness.KillAndOpen();
+        Assert.False(harness.Log.IsOnline);
+    }
+
+    [Fact]
+    public void After_the_close_nothing_is_appended_and_nothing_read()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        PartitionLog log = harness.Log;
+        harness.AppendMany(1);
+        harness.LogDirectory.Close();
+        harness.LogDirectory.Close();
+        Assert.IsType<AppendResult.Rejected>(log.Append(LogHarness.Batch(), AppendDurability.Disk));
+        Assert.IsType<ReadResult.Offline>(log.Read(Offset.Zero, 100, atLeastOneBatch: true, log.HighWatermark));
+        Assert.Throws<ObjectDisposedException>(() => harness.LogDirectory.Create(new TopicPartition("a", 0), Guid.Empty));
+    }
+
+    [Fact]
+    public void Creating_what_is_there_returns_it()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        Assert.Same(harness.Log, harness.LogDirectory.Create(LogHarness.Orders, Guid.Empty));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(".")]
+    [InlineData("..")]
+    [InlineData("a/b")]
+    [InlineData("a b")]
+    public void A_topic_whose_name_is_no_file_name_is_refused(string topic)
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        Assert.Throws<ArgumentException>(() => harness.LogDirectory.Create(new TopicPartition(topic, 0), Guid.Empty));
+    }
+
+    [Fact]
+    public void A_directory_with_other_files_is_refused_and_left_alone()
+    {
+        File.WriteAllText(Path("thesis.txt"), "");
+        LogDirectoryException exception = Assert.Throws<LogDirectoryException>(() => Open());
+        Assert.Equal(LogDirectoryFailure.Foreign, exception.Failure);
+        Assert.Contains("'thesis.txt'", exception.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(Path("meta.properties")));
+    }
+
+    [Theory]
+    [InlineData("version=1\nnode.id=1\ncluster.id=x\n", LogDirectoryFailure.Foreign)]
+    [InlineData("version=1\ncluster.id=x\ndirectory.id=ABEiM0RVZneImaq7zN3u_w\nmillrace.format=2\n", LogDirectoryFailure.UnsupportedVersion)]
+    [InlineData("millrace.format=1\n", LogDirectoryFailure.Foreign)]
+    [InlineData("", LogDirectoryFailure.Foreign)]
+    public void Properties_of_another_program_or_version_are_refused(string content, LogDirectoryFailure expected)
+    {
+        File.WriteAllText(Path("meta.properties"), content);
+        Assert.Equal(expected, Assert.Throws<LogDirectoryException>(() => Open()).Failure);
+    }
+
+    [Fact]
+    public void A_directory_that_is_a_file_is_refused()
+    {
+        File.WriteAllText(Path("file"), "");
+        LogDirectoryException exception = Assert.Throws<LogDirectoryException>(() => Open("file"));
+        Assert.Equal(LogDirectoryFailure.NotWritable, exception.Failure);
+        Assert.Contains(Path("file"), exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_directory_that_fails_while_it_is_opened_is_let_go()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.Kill();
+        harness.Storage.FailNext(SimulatedOperation.Rename, "recovery-point-offset-checkpoint.tmp");
+        Assert.Equal(LogDirectoryFailure.NotWritable, Assert.Throws<LogDirectoryException>(harness.Open).Failure);
+        harness.Open();
+    }
+
+    [Fact]
+    public void A_directory_has_one_user_at_a_time()
+    {
+        LogDirectory first = Open("data/deep");
+        LogDirectoryException exception = Assert.Throws<LogDirectoryException>(() => Open("data/deep"));
+        Assert.Equal(LogDirectoryFailure.Locked, exception.Failure);
+        Assert.Contains("locked by another process", exception.Message, StringComparison.Ordinal);
+        first.Dispose();
+        Open("data/deep").Dispose();
+    }
+
+    [Fact]
+    public async Task The_lock_holds_between_processes_and_ends_with_a_killed_one()
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/flock"), "flock is not installed: apt-get install util-linux");
+        LogDirectory directory = Open();
+        using (Process tries = Start("-n", Path(".lock"), "true"))
+        {
+            await tries.WaitForExitAsync();
+            Assert.Equal(1, tries.ExitCode);
+        }
+
+        directory.Dispose();
+        using Process holder = Start("-F", Path(".lock"), "sh", "-c", "echo locked; exec sleep 600");
+        Assert.Equal("locked", await holder.StandardOutput.ReadLineAsync());
+        Assert.Equal(LogDirectoryFailure.Locked, Assert.Throws<LogDirectoryException>(() => Open()).Failure);
+        holder.Kill();
+        await holder.WaitForExitAsync();
+        Open().Dispose();
+    }
+
+    [Fact]
+    public async Task Real_files_go_through_appends_group_commit_clean_stop_and_start()
+    {
+        LogDirectory directory = Open();
+        var committer = new GroupCommitter(directory, new GroupCommitterOptions(), TimeProvider.System);
+        PartitionLog log = directory.Create(LogHarness.Orders, LogHarness.OrdersId);
+        for (int number = 0; number < 50; number++)
+        {
+            log.Append(LogHarness.Batch(), AppendDurability.Disk);
+        }
+
+        await Until(log, static log => log.SyncedOffset == new Offset(50));
+        Assert.Equal(new Offset(50), log.HighWatermark);
+        await committer.DisposeAsync();
+        directory.Close();
+
+        directory = Open();
+        Assert.True(directory.Recovery.WasCleanStop);
+        Assert.True(directory.TryGet(LogHarness.Orders, out PartitionLog? again));
+        Assert.Equal(new Offset(50), again.LogEndOffset);
+        directory.Dispose();
+    }
+
+    internal static async Task Until(PartitionLog log, Func<PartitionLog, bool> condition)
+    {
+        var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        void Check(PartitionLog changed)
+        {
+            if (condition(changed))
+            {
+                reached.TrySetResult();
+            }
+        }
+
+        log.Progressed += Check;
+        Check(log);
+        await reached.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        log.Progressed -= Check;
+    }
+
+    private static Process Start(params string[] arguments) =>
+        Process.Start(new ProcessStartInfo("/usr/bin/flock", arguments) { RedirectStandardOutput = true, UseShellExecute = false })!;
+
+    private string Path(string name) => System.IO.Path.Combine(_temporary.FullName, name);
+
+    private LogDirectory Open(string name = "") => LogDirectory.Open(
+        new LogDirectoryOptions { Path = Path(name) }, new FileStorage(), TimeProvider.System, new Random(1), NullLogger.Instance);
+}
