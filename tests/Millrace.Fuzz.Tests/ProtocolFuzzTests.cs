@@ -125,10 +125,11 @@ public class ProtocolFuzzTests
         accepted = false;
         try
         {
-            var before = GC.GetAllocatedBytesForCurrentThread();
-            var message = known.TryRead(bytes, version, out var error);
-            var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
             var limit = AllocatedBytesPerFrame + ((long)AllocatedBytesPerByte * bytes.Length);
+            var allocated = Measure(known, version, bytes, out var message, out var error);
+
+            // The runtime allocates when code runs for the first time, a decoder every time.
+            if (allocated > limit) allocated = Measure(known, version, bytes, out message, out error);
             if (allocated > limit) return $"{bytes.Length} bytes allocated {allocated}, more than {limit}.";
             if (message is null) return error is null ? "neither a message nor an error." : null;
 
@@ -144,6 +145,13 @@ public class ProtocolFuzzTests
         {
             return thrown.ToString();
         }
+    }
+
+    private static long Measure(KnownMessage known, short version, byte[] bytes, out IMessage? message, out string? error)
+    {
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        message = known.TryRead(bytes, version, out error);
+        return GC.GetAllocatedBytesForCurrentThread() - before;
     }
 
     private static long Setting(string name, long fallback) =>

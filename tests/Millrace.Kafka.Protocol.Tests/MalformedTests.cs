@@ -75,6 +75,34 @@ public class MalformedTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(MessageNames))]
+    public void A_frame_full_of_the_smallest_elements_costs_a_bounded_multiple_of_its_size(string name)
+    {
+        const int tailByteCount = 8_000;
+        const int allocatedBytesPerByte = 48;
+        var known = KnownMessages.Named(name);
+        foreach (var (_, _, version, bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name && golden.Label is "filled"))
+        {
+            if (version != known.MaxVersion && version != known.FirstFlexibleVersion - 1) continue;
+
+            // Wherever a count may stand, one that is as large as the rest allows, followed by nothing but smallest elements.
+            byte[] count = known.IsFlexible(version) ? [0xA0, 0x3E] : [0, 0, 0x1F, 0x40];
+            foreach (var smallest in (byte[][])[[0], [1], [2], [1, 0], [1, 1, 0], [1, 1, 1, 0], [1, 0, 0]])
+            {
+                for (var position = 0; position <= Math.Min(bytes.Length, 40); position++)
+                {
+                    byte[] frame = [.. bytes[..position], .. count, .. Enumerable.Range(0, tailByteCount).Select(index => smallest[index % smallest.Length])];
+                    known.TryRead(bytes, version, out _);
+                    var before = GC.GetAllocatedBytesForCurrentThread();
+                    known.TryRead(frame, version, out _);
+                    var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+                    Assert.True(allocated <= allocatedBytesPerByte * frame.Length, $"version {version}, position {position}: {allocated} bytes for {frame.Length}.");
+                }
+            }
+        }
+    }
+
     [Fact]
     public void A_tagged_field_that_is_unknown_is_skipped()
     {
