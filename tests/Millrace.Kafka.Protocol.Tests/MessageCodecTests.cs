@@ -99,6 +99,20 @@ public class MessageCodecTests
     }
 
     [Fact]
+    public void A_frame_with_bytes_after_its_message_is_an_error_in_both_directions()
+    {
+        byte[] request = [0, 0, 0, 0, 0, 1, 0, 0, 0xEE];
+        Assert.True(MessageCodec.TryReadRequest<HeartbeatRequest>(request.AsMemory(..^1), 0, out _, out _));
+        Assert.False(MessageCodec.TryReadRequest<HeartbeatRequest>(request, 0, out _, out var error));
+        Assert.Equal("HeartbeatRequest version 0, end at byte 8: 1 bytes follow the last field.", error);
+
+        byte[] response = [0, 0, 0, 7, 0, 0, 0xEE];
+        Assert.True(MessageCodec.TryReadResponse<HeartbeatResponse>(response.AsMemory(..^1), HeartbeatRequest.Api, 0, out _, out _, out _));
+        Assert.False(MessageCodec.TryReadResponse<HeartbeatResponse>(response, HeartbeatRequest.Api, 0, out _, out _, out error));
+        Assert.Equal("HeartbeatResponse version 0, end at byte 2: 1 bytes follow the last field.", error);
+    }
+
+    [Fact]
     public void Records_are_slices_of_the_frame_and_bytes_are_copies()
     {
         var produce = new ProduceRequest { Topics = [new() { Name = "t", Partitions = [new() { Records = new byte[] { 1, 2, 3 } }] }] };

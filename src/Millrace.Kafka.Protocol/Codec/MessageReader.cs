@@ -189,13 +189,13 @@ public ref struct MessageReader : IMessageCodec
         {
             if (!TryTakeTag(out var tag, out var size)) return;
 
-            // The field sees its own bytes only. EndTag forgets the tag, so what is still set afterwards nobody knew.
+            // The field sees its own bytes only. EndTag has seen to it that a known one fills them; an unknown one is skipped.
             var outerEnd = _end;
             _end = _position + size;
             _currentTag = tag;
             message.DescribeTags(ref this, version);
             if (HasFailed) return;
-            if (_currentTag != NoTag) _position = _end;
+            _position = _end;
             _end = outerEnd;
         }
 
