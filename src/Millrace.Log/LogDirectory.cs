@@ -162,6 +162,15 @@ public sealed class LogDirectory : IDisposable
 
     internal void QueueSync(PartitionLog log) => Volatile.Read(ref _queueSync)?.Invoke(log);
 
+    /// <summary>Closes the files of a start that failed; the lock is the caller's.</summary>
+    internal void ReleasePartitions()
+    {
+        foreach (PartitionLog log in _partitions.Values)
+        {
+            log.Dispose();
+        }
+    }
+
     internal void Add(RecoveredPartition recovered)
     {
         string path = PathOf(recovered.TopicPartition);
@@ -204,10 +213,18 @@ public sealed class LogDirectory : IDisposable
         _storage.CreateDirectory(path);
         AtomicFile.Write(_storage, path, FileNames.LeaderEpochs, LeaderEpochs.First.Format());
         LogSegment segment = LogSegment.Create(_storage, path, Offset.Zero, _settings);
+        try
+        {
+            // Last, and with it the names of the others are synced: a directory without it was never finished.
+            AtomicFile.Write(_storage, path, FileNames.PartitionMetadata, TopicIds.FormatMetadata(topicId));
+            _storage.SyncDirectory(Path);
+        }
+        catch
+        {
+            segment.Dispose();
+            throw;
+        }
 
-        // Last, and with it the names of the others are synced: a directory without it was never finished.
-        AtomicFile.Write(_storage, path, FileNames.PartitionMetadata, TopicIds.FormatMetadata(topicId));
-        _storage.SyncDirectory(Path);
         segment.IsEntrySynced = true;
         return new RecoveredPartition(topicPartition, topicId)
         {
@@ -252,11 +269,7 @@ public sealed class LogDirectory : IDisposable
 
     private void ReleaseFiles()
     {
-        foreach (PartitionLog log in _partitions.Values)
-        {
-            log.Dispose();
-        }
-
+        ReleasePartitions();
         _directoryLock.Dispose();
     }
 

@@ -28,6 +28,7 @@ public sealed partial class PartitionLog
     private long _syncedOffset;
     private long _highWatermark;
     private string? _offlineReason;
+    private int _isOfflineReported;
 
     internal PartitionLog(LogDirectory owner, string directory, LogSettings settings, IStorage storage, ILogger logger, RecoveredPartition recovered)
     {
@@ -281,7 +282,6 @@ public sealed partial class PartitionLog
         }
 
         Volatile.Write(ref _offlineReason, reason);
-        LogMessages.PartitionOffline(_logger, TopicPartition, reason);
         return _commit.Failed();
     }
 
@@ -294,6 +294,11 @@ public sealed partial class PartitionLog
 
         if (effects.HasFlag(CommitEffects.Progressed))
         {
+            if (OfflineReason is { } reason && Interlocked.Exchange(ref _isOfflineReported, 1) == 0)
+            {
+                LogMessages.PartitionOffline(_logger, TopicPartition, reason);
+            }
+
             Progressed?.Invoke(this);
         }
     }

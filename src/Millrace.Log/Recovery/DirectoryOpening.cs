@@ -110,14 +110,28 @@ internal sealed class DirectoryOpening
         MetaProperties properties = ReadOrCreateProperties(entries);
         bool wasCleanStop = TakeCleanMarker();
         var directory = new LogDirectory(_settings, _storage, _logger, directoryLock, properties, wasCleanStop);
+        try
+        {
+            Recover(directory, entries);
+        }
+        catch
+        {
+            directory.ReleasePartitions();
+            throw;
+        }
+
+        Log(directory, started);
+        return directory;
+    }
+
+    private void Recover(LogDirectory directory, IReadOnlyList<StorageEntry> entries)
+    {
         RecoveryPoints points = ReadRecoveryPoints(directory.Recovery);
         RecoverPartitions(directory, entries, points);
 
         // After every start, before any append: it syncs the directory, so that a marker which an interrupted start had deleted cannot
         // come back and vouch for what is appended now.
         directory.WriteRecoveryPointsOrThrow();
-        Log(directory, started);
-        return directory;
     }
 
     private MetaProperties ReadOrCreateProperties(IReadOnlyList<StorageEntry> entries)
