@@ -1,3 +1,4 @@
+using System.Reflection;
 using System.Text.Json;
 using System.Xml.Linq;
 
@@ -9,7 +10,10 @@ namespace Millrace.Repository.Tests;
 /// </summary>
 public sealed class FirstMinuteTests
 {
-    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(4);
+    // The packages are those that the build of these tests has just built.
+    private static readonly string s_configuration = typeof(FirstMinuteTests).Assembly.GetCustomAttribute<AssemblyConfigurationAttribute>()!.Configuration;
+
+    private static readonly TimeSpan s_deadline = TimeSpan.FromMinutes(10);
 
     private static readonly Dictionary<string, string> s_environment = new(StringComparer.Ordinal)
     {
@@ -24,27 +28,22 @@ public sealed class FirstMinuteTests
     [Fact]
     public async Task The_first_minute_of_the_readme_prints_what_it_says()
     {
-        (string program, string[] expected) = ReadReadme();
+        Readme readme = Readme.Load();
         using TemporaryFolder folder = new();
         string feed = await PackAsync(folder);
         string application = await CreateApplicationAsync(folder, feed);
-        await File.WriteAllTextAsync(Path.Combine(application, "Program.cs"), program);
+        await File.WriteAllTextAsync(Path.Combine(application, "Program.cs"), readme.Program);
 
-        string printed = await DotnetAsync(application, folder, "run");
-
-        Assert.Equal(expected, Lines(printed));
+        Assert.Equal(readme.Printed, Lines(await DotnetAsync(application, folder, "run")));
         AssertCameFromFeed(folder, feed);
-    }
 
-    /// <summary>The first C# block and the text block after it, which shows what the program prints.</summary>
-    private static (string Program, string[] Expected) ReadReadme()
-    {
-        Fence[] fences = [.. Fences.In("README.md", File.ReadAllText(Path.Combine(RepositoryFiles.Root, "README.md")))];
-        int program = Array.FindIndex(fences, fence => fence.Language is "csharp");
-        Assert.True(program >= 0, "README.md has no C# block.");
-        Fence? output = fences.Skip(program).FirstOrDefault(fence => fence.Language is "text");
-        Assert.True(output is not null, "README.md does not show what its program prints, in a block marked 'text'.");
-        return (fences[program].Text, Lines(output.Text));
+        ProcessRun crash = await ProcessRun.RunAsync("dotnet", ["run", "--", "crash"], application, s_deadline, EnvironmentOf(folder));
+        Assert.NotEqual(0, crash.ExitCode);
+        Assert.Equal(readme.Printed[..1], Lines(crash.Output));
+        // What was handled in the last moments before the crash may come again, as the README says.
+        string[] resumed = Lines(await DotnetAsync(application, folder, "run"));
+        Assert.Equal(readme.PrintedAfterCrash, resumed[Math.Max(0, resumed.Length - readme.PrintedAfterCrash.Length)..]);
+        Assert.InRange(resumed.Length, readme.PrintedAfterCrash.Length, readme.PrintedAfterCrash.Length + 1);
     }
 
     /// <summary>Every package of src/ as a folder feed.</summary>
@@ -55,7 +54,7 @@ public sealed class FirstMinuteTests
         XElement solution = new("Solution", projects.Select(project => new XElement("Project", new XAttribute("Path", project))));
         await File.WriteAllTextAsync(folder.File("Packages.slnx"), solution.ToString());
         await ProcessRun.RequireAsync(
-            "dotnet", ["pack", "Packages.slnx", "-c", "Release", "-o", feed, "-v", "quiet"], folder.Path, s_deadline, s_environment);
+            "dotnet", ["pack", "Packages.slnx", "-c", s_configuration, "-o", feed, "-v", "quiet"], folder.Path, s_deadline, s_environment);
         Assert.Equal(projects.Length, Directory.GetFiles(feed, "*.nupkg").Length);
         return feed;
     }
@@ -101,11 +100,25 @@ public sealed class FirstMinuteTests
     }
 
     private static Task<string> DotnetAsync(string directory, TemporaryFolder folder, params string[] arguments)
-        => ProcessRun.RequireAsync("dotnet", arguments, directory, s_deadline, new Dictionary<string, string>(s_environment, StringComparer.Ordinal)
-        {
-            ["NUGET_PACKAGES"] = folder.File("packages"),
-        });
+        => ProcessRun.RequireAsync("dotnet", arguments, directory, s_deadline, EnvironmentOf(folder));
+
+    private static Dictionary<string, string> EnvironmentOf(TemporaryFolder folder)
+        => new(s_environment, StringComparer.Ordinal) { ["NUGET_PACKAGES"] = folder.File("packages") };
 
     private static string[] Lines(string text)
         => [.. text.Split('\n').Select(line => line.TrimEnd()).Where(line => line.Length > 0)];
+
+    /// <summary>The program, what it prints, and what it prints after a crash, as the README shows them.</summary>
+    private sealed record Readme(string Program, string[] Printed, string[] PrintedAfterCrash)
+    {
+        public static Readme Load()
+        {
+            Fence[] fences = [.. Fences.In("README.md", File.ReadAllText(Path.Combine(RepositoryFiles.Root, "README.md")))];
+            int program = Array.FindIndex(fences, fence => fence.Language is "csharp");
+            int crash = Array.FindIndex(fences, fence => fence.Text is "dotnet run -- crash\ndotnet run\n");
+            Assert.True(program >= 0 && fences[program + 1].Language is "text", "README.md has no program followed by what it prints.");
+            Assert.True(crash > program && fences[crash + 1].Language is "text", "README.md has no crash followed by what is printed after it.");
+            return new Readme(fences[program].Text, Lines(fences[program + 1].Text), Lines(fences[crash + 1].Text));
+        }
+    }
 }
