@@ -1,0 +1,152 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka.Tests;
+
+public sealed class ConsumerGroupTests
+{
+    private static readonly ConsumerOptions Options = new()
+    {
+        GroupId = "billing",
+        AutoOffsetReset = AutoOffsetReset.Earliest,
+        SessionTimeout = TimeSpan.FromSeconds(2),
+        HeartbeatInterval = TimeSpan.FromMilliseconds(100),
+        FetchMaxWait = TimeSpan.FromMilliseconds(50),
+        CloseTimeout = TimeSpan.FromSeconds(5),
+    };
+
+    [Fact]
+    public async Task A_new_member_takes_half_of_the_partitions_after_the_old_one_gave_them_up()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        var first = new RecordingListener();
+        var second = new RecordingListener();
+        KafkaConsumer one = client.CreateConsumer(Options);
+        await one.SubscribeAsync(["orders"], first, Until.Timeout());
+        Assert.Equal(["assigned 0,1,2,3"], first.Calls);
+        KafkaConsumer two = client.CreateConsumer(Options);
+        await two.SubscribeAsync(["orders"], second, Until.Timeout());
+        await Until.TrueAsync(() => first.Calls.Count == 3, "the first member's new assignment");
+        Assert.Equal("revoked 0,1,2,3", first.Calls.ElementAt(1));
+        Assert.Equal(2, one.Assignment.Count);
+        Assert.Equal(4, one.Assignment.Concat(two.Assignment).Distinct().Count());
+        Assert.Equal(one.GroupMetadata.GenerationId, two.GroupMetadata.GenerationId);
+
+        // Leaving hands them back at once.
+        await two.DisposeAsync();
+        await Until.TrueAsync(() => one.Assignment.Count == 4, "the partitions of the member that left");
+        Assert.StartsWith("revoked", second.Calls.Last(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_partitions_of_a_member_that_dies_move_when_its_session_ends_and_its_commits_are_refused()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        var network = new CuttableConnector(broker);
+        await using KafkaClient dyingClient = broker.CreateClient(options => options.Connector = network);
+        var dyingListener = new RecordingListener();
+        KafkaConsumer dying = dyingClient.CreateConsumer(Options);
+        KafkaConsumer living = client.CreateConsumer(Options);
+        await Task.WhenAll(dying.SubscribeAsync(["orders"], dyingListener, Until.Timeout()), living.SubscribeAsync(["orders"], null, Until.Timeout()));
+        await Until.TrueAsync(() => dying.Assignment.Count == 2 && living.Assignment.Count == 2, "two partitions each");
+        TopicPartition[] moved = [.. dying.Assignment];
+        await dying.CommitAsync([new TopicPartitionOffset(moved[0], new Offset(1))], Until.Timeout());
+
+        network.Cut();
+        await Until.TrueAsync(() => living.Assignment.Count == 4, "the dead member's partitions");
+        await Until.TrueAsync(() => dyingListener.Calls.Last().StartsWith("lost", StringComparison.Ordinal), "the loss being told");
+        Assert.Empty(dying.Assignment);
+        await Assert.ThrowsAsync<KafkaGroupFencedException>(
+            () => dying.CommitAsync([new TopicPartitionOffset(moved[0], new Offset(2))], Until.Timeout()));
+
+        network.Mend();
+        await Until.TrueAsync(() => dying.Assignment.Count == 2 && living.Assignment.Count == 2, "the member coming back");
+    }
+
+    [Fact]
+    public async Task A_member_that_comes_after_goes_on_where_the_commit_says()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await ProduceAsync(client, 40);
+        var read = new List<ConsumerRecord>();
+        KafkaConsumer one = client.CreateConsumer(Options);
+        await one.SubscribeAsync(["orders"], null, Until.Timeout());
+        read.AddRange(await ProduceAndConsumeTests.ReadAsync(one, 17));
+        await one.CommitAsync([.. read.GroupBy(record => record.TopicPartition).Select(group =>
+            new TopicPartitionOffset(group.Key, group.Last().Offset.Next, group.Last().LeaderEpoch, "note"))], Until.Timeout());
+        IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> committed = await one.CommittedAsync(one.Assignment, Until.Timeout());
+        Assert.All(committed.Values, commit => Assert.Equal("note", commit.Metadata));
+        await one.DisposeAsync();
+
+        KafkaConsumer two = client.CreateConsumer(Options);
+        await two.SubscribeAsync(["orders"], null, Until.Timeout());
+        read.AddRange(await ProduceAndConsumeTests.ReadAsync(two, 23));
+        Assert.Equal(40, read.Select(record => (record.TopicPartition, record.Offset)).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Heartbeats_keep_the_membership_while_a_revoke_takes_longer_than_the_session()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        var revoking = new TaskCompletionSource();
+        var release = new TaskCompletionSource();
+        var listener = new RecordingListener
+        {
+            OnRevoked = async (_, _) =>
+            {
+                revoking.TrySetResult();
+                await release.Task;
+            },
+        };
+        KafkaConsumer one = client.CreateConsumer(Options);
+        await one.SubscribeAsync(["orders"], listener, Until.Timeout());
+        TopicPartition partition = one.Assignment.First();
+        KafkaConsumer two = client.CreateConsumer(Options);
+        Task joining = two.SubscribeAsync(["orders"], null, Until.Timeout());
+        await revoking.Task.WaitAsync(Until.Limit);
+        await Task.Delay(Options.SessionTimeout * 1.5, TimeProvider.System);
+        Assert.False(joining.IsCompleted);
+        await one.CommitAsync([new TopicPartitionOffset(partition, new Offset(1))], Until.Timeout());
+        release.SetResult();
+        await joining;
+        await Until.TrueAsync(() => one.Assignment.Count == 2, "both halves");
+        Assert.DoesNotContain(listener.Calls, call => call.StartsWith("lost", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_seek_in_the_assigned_callback_decides_where_reading_starts()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await ProduceAsync(client, 40);
+        KafkaConsumer consumer = client.CreateConsumer(Options);
+        var listener = new RecordingListener
+        {
+            OnAssigned = async (partitions, _) =>
+            {
+                foreach (TopicPartition partition in partitions)
+                {
+                    await consumer.SeekAsync(partition, new Offset(9));
+                }
+            },
+        };
+        await consumer.SubscribeAsync(["orders"], listener, Until.Timeout());
+        Assert.All(await ProduceAndConsumeTests.ReadAsync(consumer, 4), record => Assert.Equal(9, record.Offset.Value));
+    }
+
+    private static Task<TestBroker> StartAsync() => TestBroker.StartAsync(configure: options =>
+    {
+        options.DefaultPartitionCount = 4;
+        options.GroupMinSessionTimeout = TimeSpan.FromMilliseconds(100);
+    });
+
+    private static async Task ProduceAsync(KafkaClient client, int count)
+    {
+        await using KafkaProducer producer = client.CreateProducer();
+        await Task.WhenAll(Enumerable.Range(0, count).Select(i => producer.ProduceAsync(
+            new ProducerRecord { Topic = "orders", Partition = i % 4, Value = BitConverter.GetBytes(i) }, Until.Timeout()).AsTask()));
+    }
+}

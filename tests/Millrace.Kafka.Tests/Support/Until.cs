@@ -1,0 +1,24 @@
+namespace Millrace.Kafka.Tests;
+
+/// <summary>Bounds what a test waits for, so that a hang fails it.</summary>
+internal static class Until
+{
+    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+
+    public static CancellationToken Timeout() => new CancellationTokenSource(Limit).Token;
+
+    /// <summary>Yields until the condition holds.</summary>
+    public static async Task TrueAsync(Func<bool> condition, string what)
+    {
+        long start = TimeProvider.System.GetTimestamp();
+        while (!condition())
+        {
+            if (TimeProvider.System.GetElapsedTime(start) > Limit)
+            {
+                Assert.Fail($"Waited {Limit} in vain for: {what}");
+            }
+
+            await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
+        }
+    }
+}
