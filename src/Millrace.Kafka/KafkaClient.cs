@@ -45,7 +45,7 @@ public sealed class KafkaClient : IAsyncDisposable
     public KafkaProducer CreateProducer(ProducerOptions? options = null)
     {
         var settings = ProducerSettings.From(options ?? new ProducerOptions(), _context.Settings);
-        return Add(() => new KafkaProducer(_context, settings, _metadata));
+        return Add(() => new KafkaProducer(_context, settings, _metadata, Remove));
     }
 
     /// <summary>Creates a consumer with connections of its own.</summary>
@@ -55,7 +55,7 @@ public sealed class KafkaClient : IAsyncDisposable
     public KafkaConsumer CreateConsumer(ConsumerOptions? options = null)
     {
         var settings = ConsumerSettings.From(options ?? new ConsumerOptions());
-        return Add(() => new KafkaConsumer(_context, settings, _metadata));
+        return Add(() => new KafkaConsumer(_context, settings, _metadata, Remove));
     }
 
     /// <summary>Closes what is still open, producers (which flush first) and consumers (which leave their groups first) included.</summary>
@@ -76,6 +76,15 @@ public sealed class KafkaClient : IAsyncDisposable
         await Task.WhenAll(members.Select(member => member.DisposeAsync().AsTask()));
         await _metadata.DisposeAsync();
         await _pool.DisposeAsync();
+    }
+
+    /// <summary>A member has closed by itself.</summary>
+    private void Remove(IAsyncDisposable member)
+    {
+        lock (_gate)
+        {
+            _members.Remove(member);
+        }
     }
 
     private T Add<T>(Func<T> create)

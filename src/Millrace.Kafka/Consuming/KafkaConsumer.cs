@@ -23,6 +23,7 @@ public sealed class KafkaConsumer : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly CancellationTokenSource _stopMember = new();
+    private readonly Action<IAsyncDisposable> _closed;
     private readonly Task _fetchLoop;
     private TaskCompletionSource _arrived = NewSignal();
     private TaskCompletionSource _assigned = NewSignal();
@@ -33,8 +34,9 @@ public sealed class KafkaConsumer : IAsyncDisposable
     private Exception? _callbackFailure;
     private Task? _closing;
 
-    internal KafkaConsumer(ClientContext context, ConsumerSettings settings, MetadataCache metadata)
+    internal KafkaConsumer(ClientContext context, ConsumerSettings settings, MetadataCache metadata, Action<IAsyncDisposable> closed)
     {
+        _closed = closed;
         _context = context;
         _settings = settings;
         _metadata = metadata;
@@ -528,6 +530,7 @@ public sealed class KafkaConsumer : IAsyncDisposable
         await _pool.DisposeAsync();
         _fetcher.Dispose();
         Pulse();
+        _closed(this);
     }
 }
 

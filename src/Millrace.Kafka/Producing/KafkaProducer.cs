@@ -18,11 +18,13 @@ public sealed class KafkaProducer : IAsyncDisposable
     private readonly ProducerSender _sender;
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _stop = new();
+    private readonly Action<IAsyncDisposable> _closed;
     private readonly Task _loop;
     private Task? _closing;
 
-    internal KafkaProducer(ClientContext context, ProducerSettings settings, MetadataCache metadata)
+    internal KafkaProducer(ClientContext context, ProducerSettings settings, MetadataCache metadata, Action<IAsyncDisposable> closed)
     {
+        _closed = closed;
         _context = context;
         _settings = settings;
         _metadata = metadata;
@@ -151,6 +153,7 @@ public sealed class KafkaProducer : IAsyncDisposable
         await _pool.DisposeAsync();
         _sender.Dispose();
         _stop.Dispose();
+        _closed(this);
     }
 
     private async Task RunAsync()

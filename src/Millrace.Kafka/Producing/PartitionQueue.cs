@@ -25,6 +25,12 @@ internal sealed class PartitionQueue(TopicPartition partition)
     /// </summary>
     public bool MustReset { get; set; }
 
+    /// <summary>
+    /// Nothing from this batch on can be written under the sequences of the present epoch: the batch itself is known not to be, and
+    /// brokers take no sequence before the one that precedes it. Null while no such batch is known.
+    /// </summary>
+    public long? UnwrittenFrom { get; private set; }
+
     /// <summary>The epoch cannot rise by itself: the next identity comes from the broker.</summary>
     public bool NeedsNewProducerId { get; set; }
 
@@ -37,12 +43,49 @@ internal sealed class PartitionQueue(TopicPartition partition)
     public bool HasWork => Waiting.Count > 0 || InFlight.Count > 0;
 
     /// <summary>Whether every batch that was given a sequence is settled.</summary>
-    public bool IsSettled => InFlight.Count == 0 && Waiting.First?.Value is not { HasSequence: true };
+    public bool IsSettled => InFlight.Count == 0 && !Waiting.Any(static batch => batch.HasSequence);
 
-    /// <summary>Whether no older batch is still unsettled.</summary>
+    /// <summary>The next batch that may leave: while the sequence has a hole, only one that has its place in it.</summary>
+    public ProducerBatch? Next => MustReset ? Waiting.FirstOrDefault(static batch => batch.HasSequence) : Waiting.First?.Value;
+
+    /// <summary>Whether no older batch with a sequence is still unsettled.</summary>
     public bool IsOldest(ProducerBatch batch) =>
         InFlight.TrueForAll(other => other.Ordinal >= batch.Ordinal)
-        && (Waiting.First is null || Waiting.First.Value.Ordinal >= batch.Ordinal);
+        && Waiting.All(other => !other.HasSequence || other.Ordinal >= batch.Ordinal);
+
+    /// <summary>
+    /// A sequence will never be written. The batches behind it that wait are not written either, whatever became of their answers, and
+    /// may get new sequences; those under way follow when they are settled.
+    /// </summary>
+    public void MarkUnwrittenFrom(long ordinal)
+    {
+        MustReset = true;
+        UnwrittenFrom = Math.Min(UnwrittenFrom ?? long.MaxValue, ordinal);
+        foreach (ProducerBatch batch in Waiting)
+        {
+            ClearIfUnwritten(batch);
+        }
+    }
+
+    public void ClearIfUnwritten(ProducerBatch batch)
+    {
+        if (batch.HasSequence && batch.Ordinal >= UnwrittenFrom)
+        {
+            batch.MayBeWritten = false;
+            batch.ClearSequence();
+        }
+    }
+
+    /// <summary>Begins the next epoch.</summary>
+    public void Restart(ProducerIdentity identity)
+    {
+        Invariant.Holds(IsSettled, $"every sequence of {Partition} is settled before its epoch ends");
+        MustReset = false;
+        NeedsNewProducerId = false;
+        UnwrittenFrom = null;
+        NextSequence = 0;
+        Identity = identity;
+    }
 
     /// <summary>Puts a batch that was sent back into its place in the order.</summary>
     public void Requeue(ProducerBatch batch)

@@ -42,7 +42,10 @@ internal sealed class ProducerBatch(TopicPartition partition, long ordinal, Reco
     /// <summary>How often it was sent.</summary>
     public int AttemptCount { get; set; }
 
-    /// <summary>An attempt ended without an answer that says that nothing was written. From then on the sequence may not change.</summary>
+    /// <summary>
+    /// An attempt ended without an answer that says that nothing was written. From then on the sequence does not change, unless it is
+    /// proved otherwise.
+    /// </summary>
     public bool MayBeWritten { get; set; }
 
     public TimeSpan RetryAt { get; set; }

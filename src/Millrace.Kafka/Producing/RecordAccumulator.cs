@@ -212,7 +212,7 @@ internal sealed class RecordAccumulator(ProducerSettings settings, Backoff retry
                 RetryOrForget(queue, batch, now);
                 break;
             case ProduceVerdict.Refused:
-                queue.MustReset |= batch.HasSequence;
+                LeaveHole(queue, batch);
                 AnswerBatch(batch, null, null, answer.Failure!, effects);
                 break;
             default:
@@ -382,8 +382,7 @@ internal sealed class RecordAccumulator(ProducerSettings settings, Backoff retry
         {
             queue.Waiting.RemoveFirst();
 
-            // What follows under the old sequence fits only if this one was written after all; a hole is found out and closed.
-            queue.MustReset |= batch.HasSequence;
+            LeaveHole(queue, batch);
             AnswerBatch(batch, null, null, Expired(batch, batch.MayBeWritten), effects);
         }
     }
@@ -412,21 +411,18 @@ internal sealed class RecordAccumulator(ProducerSettings settings, Backoff retry
             return;
         }
 
-        queue.MustReset = false;
-        queue.NextSequence = 0;
         if (queue.NeedsNewProducerId || queue.Identity.Epoch == short.MaxValue)
         {
-            queue.NeedsNewProducerId = false;
             if (queue.Identity.Id == Identity.Id)
             {
                 Identity = ProducerIdentity.None;
             }
 
-            queue.Identity = ProducerIdentity.None;
+            queue.Restart(ProducerIdentity.None);
             return;
         }
 
-        queue.Identity = queue.Identity with { Epoch = (short)(queue.Identity.Epoch + 1) };
+        queue.Restart(queue.Identity with { Epoch = (short)(queue.Identity.Epoch + 1) });
         effects.Resets.Add((queue.Partition, queue.Identity.Epoch));
     }
 
@@ -438,7 +434,7 @@ internal sealed class RecordAccumulator(ProducerSettings settings, Backoff retry
         Dictionary<int, int> bundleSizes,
         ProducerEffects effects)
     {
-        if (queue.Waiting.First?.Value is not { } batch || !IsDue(queue, batch, now, effects) || !MaySend(queue, batch, effects))
+        if (queue.Next is not { } batch || !IsDue(queue, batch, now, effects) || !MaySend(queue, batch, effects))
         {
             return;
         }
@@ -475,7 +471,7 @@ internal sealed class RecordAccumulator(ProducerSettings settings, Backoff retry
             queue.NextSequence = Sequence.Add(queue.NextSequence, batch.RecordCount);
         }
 
-        queue.Waiting.RemoveFirst();
+        queue.Waiting.Remove(batch);
         queue.InFlight.Add(batch);
         batch.IsClosed = true;
         batch.AttemptCount++;
@@ -554,22 +550,40 @@ internal sealed class RecordAccumulator(ProducerSettings settings, Backoff retry
 
         queue.MustReset = true;
         queue.NeedsNewProducerId |= answer.Verdict == ProduceVerdict.StaleEpoch;
+        queue.ClearIfUnwritten(batch);
         if (batch.MayBeWritten)
         {
             AnswerBatch(batch, null, null, answer.Failure!, effects);
             return;
         }
 
+        LeaveHole(queue, batch);
         batch.ClearSequence();
         RetryOrForget(queue, batch, now);
     }
 
+    /// <summary>The batch's sequence will not be used again, or not be known to be: those behind it need a new beginning.</summary>
+    private static void LeaveHole(PartitionQueue queue, ProducerBatch batch)
+    {
+        if (!batch.HasSequence)
+        {
+            return;
+        }
+
+        queue.MustReset = true;
+        if (!batch.MayBeWritten)
+        {
+            queue.MarkUnwrittenFrom(batch.Ordinal);
+        }
+    }
+
     private void RetryOrForget(PartitionQueue queue, ProducerBatch batch, Moment now)
     {
+        queue.ClearIfUnwritten(batch);
         if (batch.IsAnswered)
         {
-            // Ran out of time while it was under way. Its sequence may be a hole now.
-            queue.MustReset |= batch.HasSequence;
+            // Ran out of time while it was under way.
+            LeaveHole(queue, batch);
             return;
         }
 

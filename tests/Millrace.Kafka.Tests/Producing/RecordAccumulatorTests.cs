@@ -1,0 +1,402 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka.Tests;
+
+public sealed class RecordAccumulatorTests
+{
+    private static readonly TopicPartition Partition = new("orders", 0);
+
+    private readonly FakeCluster _cluster = new();
+    private RecordAccumulator _accumulator;
+    private ProducerSettings _settings;
+    private TimeSpan _elapsed;
+
+    public RecordAccumulatorTests()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0 });
+        _accumulator = Create();
+    }
+
+    private Moment Now => new(_elapsed, 1000);
+
+    [Fact]
+    public void Sequences_follow_the_order_of_calls()
+    {
+        Append(3);
+        List<ProducerBatch> batches = DrainAll();
+        Assert.Equal([0, 1, 2], batches.Select(batch => batch.BaseSequence));
+        Assert.All(batches, batch => Assert.Equal(new ProducerIdentity(7, 0), batch.Identity));
+    }
+
+    [Fact]
+    public void At_most_five_batches_of_a_partition_are_under_way()
+    {
+        Append(9);
+        Assert.Equal(5, DrainAll().Count);
+    }
+
+    [Fact]
+    public void Lost_answers_bring_the_batches_back_one_at_a_time_in_their_order_under_their_sequences()
+    {
+        Append(4);
+        List<ProducerBatch> batches = DrainAll();
+
+        // The answers are lost in reverse, which must not matter.
+        foreach (ProducerBatch batch in Enumerable.Reverse(batches))
+        {
+            Settle(batch, ProduceVerdict.RetryPerhapsWritten);
+        }
+
+        for (int sequence = 0; sequence < 4; sequence++)
+        {
+            _elapsed += TimeSpan.FromSeconds(2);
+            ProducerBatch retry = Assert.Single(DrainAll());
+            Assert.Same(batches[sequence], retry);
+            Assert.Equal(sequence, retry.BaseSequence);
+            Settle(retry, ProduceVerdict.Written);
+        }
+    }
+
+    [Fact]
+    public void Nothing_new_leaves_before_a_retry_is_settled()
+    {
+        Append(1);
+        ProducerBatch first = Assert.Single(DrainAll());
+        Settle(first, ProduceVerdict.RetryNotWritten);
+        Append(1);
+        Assert.Empty(DrainAll());
+        _elapsed += TimeSpan.FromSeconds(2);
+        Assert.Same(first, Assert.Single(DrainAll()));
+        Settle(first, ProduceVerdict.Written);
+        Assert.Equal(1, Assert.Single(DrainAll()).BaseSequence);
+    }
+
+    [Fact]
+    public void A_retry_waits_for_the_batches_that_left_after_it()
+    {
+        Append(2);
+        List<ProducerBatch> batches = DrainAll();
+        Settle(batches[0], ProduceVerdict.RetryPerhapsWritten);
+        _elapsed += TimeSpan.FromSeconds(2);
+        Assert.Empty(DrainAll());
+        Settle(batches[1], ProduceVerdict.SequenceGap);
+        _elapsed += TimeSpan.FromSeconds(2);
+        Assert.Same(batches[0], Assert.Single(DrainAll()));
+    }
+
+    [Fact]
+    public async Task A_duplicate_counts_as_written()
+    {
+        Task<RecordMetadata> record = Append(1)[0];
+        Settle(Assert.Single(DrainAll()), ProduceVerdict.Duplicate);
+        Assert.Equal(new Offset(-1), (await record).Offset);
+    }
+
+    [Fact]
+    public void A_refused_batch_leaves_a_hole_and_those_behind_it_start_anew_with_the_next_epoch()
+    {
+        Task<RecordMetadata>[] records = Append(3);
+        List<ProducerBatch> batches = DrainAll();
+        Settle(batches[0], ProduceVerdict.Refused, new InvalidOperationException("refused"));
+        Settle(batches[1], ProduceVerdict.SequenceGap);
+
+        // Not before the last sequence of the old epoch is settled.
+        _elapsed += TimeSpan.FromSeconds(2);
+        Assert.Empty(DrainAll());
+        Settle(batches[2], ProduceVerdict.SequenceGap);
+        _elapsed += TimeSpan.FromSeconds(2);
+        ProducerBatch second = Assert.Single(DrainAll());
+        Assert.Same(batches[1], second);
+        Assert.Equal((new ProducerIdentity(7, 1), 0), (second.Identity, second.BaseSequence));
+        Settle(second, ProduceVerdict.Written);
+        ProducerBatch third = Assert.Single(DrainAll());
+        Assert.Equal((new ProducerIdentity(7, 1), 1), (third.Identity, third.BaseSequence));
+        Assert.True(records[0].IsFaulted);
+    }
+
+    [Fact]
+    public void A_gap_before_a_batch_that_may_be_written_fails_it_rather_than_writing_it_twice()
+    {
+        Task<RecordMetadata> record = Append(1)[0];
+        ProducerBatch batch = Assert.Single(DrainAll());
+        Settle(batch, ProduceVerdict.RetryPerhapsWritten);
+        _elapsed += TimeSpan.FromSeconds(2);
+        Settle(Assert.Single(DrainAll()), ProduceVerdict.SequenceGap, new KafkaProducerStateException("unknown", Protocol.ErrorCode.OutOfOrderSequenceNumber));
+        Assert.IsType<KafkaProducerStateException>(record.Exception!.InnerException);
+
+        // What comes later goes on under a new epoch.
+        Append(1);
+        ProducerBatch next = Assert.Single(DrainAll());
+        Assert.Equal((new ProducerIdentity(7, 1), 0), (next.Identity, next.BaseSequence));
+    }
+
+    [Fact]
+    public void Behind_a_sequence_that_will_never_be_written_lost_answers_hide_nothing()
+    {
+        Append(3);
+        List<ProducerBatch> batches = DrainAll();
+
+        // The first is refused, so the broker cannot have taken the others, although their answers were lost before or after that.
+        Settle(batches[2], ProduceVerdict.RetryPerhapsWritten);
+        Settle(batches[0], ProduceVerdict.Refused, new InvalidOperationException("refused"));
+        Settle(batches[1], ProduceVerdict.RetryPerhapsWritten);
+        _elapsed += TimeSpan.FromSeconds(2);
+        ProducerBatch second = Assert.Single(DrainAll());
+        Assert.Same(batches[1], second);
+        Assert.Equal((new ProducerIdentity(7, 1), 0), (second.Identity, second.BaseSequence));
+        Settle(second, ProduceVerdict.Written);
+        _elapsed += TimeSpan.FromSeconds(2);
+        ProducerBatch third = Assert.Single(DrainAll());
+        Assert.Same(batches[2], third);
+        Assert.Equal((new ProducerIdentity(7, 1), 1), (third.Identity, third.BaseSequence));
+    }
+
+    [Fact]
+    public void Behind_a_batch_whose_fate_is_unknown_the_old_sequence_is_tried_first()
+    {
+        Append(2);
+        List<ProducerBatch> batches = DrainAll();
+        Settle(batches[0], ProduceVerdict.RetryPerhapsWritten);
+        Settle(batches[1], ProduceVerdict.RetryPerhapsWritten);
+        _elapsed += _settings.DeliveryTimeout - TimeSpan.FromTicks(1);
+        Append(1);
+        ProducerBatch retry = Assert.Single(DrainAll());
+        Assert.Same(batches[0], retry);
+        Settle(retry, ProduceVerdict.RetryPerhapsWritten);
+        Assert.Equal(1, batches[1].BaseSequence);
+    }
+
+    [Fact]
+    public void A_gap_before_a_batch_that_was_never_written_renews_its_sequence()
+    {
+        Task<RecordMetadata> record = Append(1)[0];
+        Settle(Assert.Single(DrainAll()), ProduceVerdict.UnknownProducer);
+        _elapsed += TimeSpan.FromSeconds(2);
+        ProducerBatch batch = Assert.Single(DrainAll());
+        Assert.Equal((new ProducerIdentity(7, 1), 0), (batch.Identity, batch.BaseSequence));
+        RecordBatchHeader header = RecordBatchHeader.Read(batch.Seal().Span);
+        Assert.Equal(batch.Identity, header.Producer);
+        Settle(batch, ProduceVerdict.Written);
+        Assert.True(record.IsCompletedSuccessfully);
+    }
+
+    [Fact]
+    public void A_patched_batch_keeps_a_right_checksum()
+    {
+        Append(1);
+        ProducerBatch batch = Assert.Single(DrainAll());
+        batch.Seal();
+        Settle(batch, ProduceVerdict.UnknownProducer);
+        _elapsed += TimeSpan.FromSeconds(2);
+        Assert.Equal(BatchVerdict.Valid, RecordBatch.Check(Assert.Single(DrainAll()).Seal().Span, out RecordBatchHeader header));
+        Assert.Equal(new ProducerIdentity(7, 1), header.Producer);
+    }
+
+    [Fact]
+    public void A_stale_epoch_asks_for_a_new_producer_id()
+    {
+        Append(1);
+        Settle(Assert.Single(DrainAll()), ProduceVerdict.StaleEpoch);
+        _elapsed += TimeSpan.FromSeconds(2);
+        var effects = new ProducerEffects();
+        _accumulator.Drain(_cluster, Now, effects);
+        Assert.True(effects.NeedsIdentity);
+        _accumulator.SetIdentity(new ProducerIdentity(8, 0));
+        Assert.Equal(new ProducerIdentity(8, 0), Assert.Single(DrainAll()).Identity);
+    }
+
+    [Fact]
+    public void A_batch_that_ran_out_of_time_under_way_fails_at_once_and_its_late_success_closes_no_hole()
+    {
+        Task<RecordMetadata> record = Append(1)[0];
+        ProducerBatch batch = Assert.Single(DrainAll());
+        _elapsed += _settings.DeliveryTimeout;
+        DrainAll();
+        Assert.Contains("may or may not be written", Assert.IsType<KafkaTimeoutException>(record.Exception!.InnerException).Message, StringComparison.Ordinal);
+        Assert.Equal(0, _accumulator.UsedByteCount);
+        Settle(batch, ProduceVerdict.Written);
+        Append(1);
+        ProducerBatch next = Assert.Single(DrainAll());
+        Assert.Equal((new ProducerIdentity(7, 0), 1), (next.Identity, next.BaseSequence));
+    }
+
+    [Fact]
+    public void A_batch_that_ran_out_of_time_and_was_lost_leads_to_a_new_epoch()
+    {
+        Append(1);
+        ProducerBatch batch = Assert.Single(DrainAll());
+        _elapsed += _settings.DeliveryTimeout;
+        DrainAll();
+        Settle(batch, ProduceVerdict.RetryPerhapsWritten);
+        Append(1);
+        ProducerBatch next = Assert.Single(DrainAll());
+        Assert.Equal((new ProducerIdentity(7, 1), 0), (next.Identity, next.BaseSequence));
+    }
+
+    [Fact]
+    public void Batches_do_not_go_to_a_new_leader_before_the_old_one_has_answered()
+    {
+        Append(1);
+        ProducerBatch first = Assert.Single(DrainAll());
+        _cluster.LeaderId = 2;
+        Append(1);
+        Assert.Empty(DrainAll());
+        Settle(first, ProduceVerdict.Written);
+        Assert.Equal(2, Assert.Single(DrainAll()).NodeId);
+    }
+
+    [Fact]
+    public void A_batch_leaves_when_it_is_full_or_has_lingered_or_is_flushed()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.FromMilliseconds(5), BatchByteCount = 300 });
+        _accumulator = Create();
+        Append(1);
+        var effects = new ProducerEffects();
+        _accumulator.Drain(_cluster, Now, effects);
+        Assert.Empty(effects.Bundles);
+        Assert.Equal(_elapsed + _settings.Linger, effects.WakeAt);
+        _elapsed += _settings.Linger;
+        Assert.Equal(1, Assert.Single(DrainAll()).RecordCount);
+
+        Append(30);
+        List<ProducerBatch> full = DrainAll();
+        Assert.True(full.Count > 1);
+        Assert.True(_accumulator.HasWork);
+        _accumulator.FlushCount = 1;
+        foreach (ProducerBatch batch in full)
+        {
+            Settle(batch, ProduceVerdict.Written);
+        }
+
+        DrainAll();
+        Assert.Empty(_accumulator.Queue(Partition).Waiting);
+    }
+
+    [Fact]
+    public async Task A_full_buffer_admits_records_in_the_order_of_their_calls_and_gives_up_those_that_wait_too_long()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, BufferByteCount = 2048, MaxRequestByteCount = 2048 });
+        _accumulator = Create();
+        Task<RecordMetadata>[] records = Append(5, byteCount: 700);
+        List<ProducerBatch> first = DrainAll();
+        Assert.Equal(2, first.Count);
+        Settle(first[0], ProduceVerdict.Written);
+        ProducerBatch third = Assert.Single(DrainAll());
+        Assert.Equal(2, third.BaseSequence);
+        Assert.Equal(new Offset(0), (await records[0]).Offset);
+        _elapsed += _settings.MaxBlock;
+        Settle(third, ProduceVerdict.Written);
+        DrainAll();
+        Assert.IsType<KafkaTimeoutException>(records[4].Exception!.InnerException);
+        Assert.False(records[3].IsFaulted);
+    }
+
+    [Fact]
+    public void Keyless_records_stay_on_a_partition_until_its_batch_is_gone()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.FromSeconds(1), BatchByteCount = 10_000 });
+        _accumulator = Create();
+        _cluster.PartitionCount = 8;
+        Append(20, partition: null);
+        _accumulator.FlushCount = 1;
+        ProducerBatch first = Assert.Single(DrainAll());
+        Assert.Equal(20, first.RecordCount);
+        Append(20, partition: null);
+        ProducerBatch second = Assert.Single(DrainAll());
+        Assert.NotEqual(first.Partition, second.Partition);
+    }
+
+    private static ProducerSettings Settings(ProducerOptions options) =>
+        ProducerSettings.From(options, ClientSettings.From(new KafkaClientOptions()));
+
+    private RecordAccumulator Create()
+    {
+        var chance = new Chance(new Random(1));
+        var accumulator = new RecordAccumulator(_settings, new Backoff(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), chance), chance);
+        accumulator.SetIdentity(new ProducerIdentity(7, 0));
+        return accumulator;
+    }
+
+    private Task<RecordMetadata>[] Append(int count, int? partition = 0, int byteCount = 10)
+    {
+        var tasks = new Task<RecordMetadata>[count];
+        for (int i = 0; i < count; i++)
+        {
+            var record = new ProducerRecord { Topic = Partition.Topic, Partition = partition, Value = new byte[byteCount] };
+            var pending = new PendingAppend(
+                record, RecordBatchBuilder.EstimateRecordByteCount(0, byteCount, null), _elapsed + _settings.MaxBlock);
+            _accumulator.Offer(pending, _cluster.Topic, Now);
+            tasks[i] = pending.Completion.Task;
+        }
+
+        return tasks;
+    }
+
+    private List<ProducerBatch> DrainAll()
+    {
+        var batches = new List<ProducerBatch>();
+        while (true)
+        {
+            var effects = new ProducerEffects();
+            _accumulator.Drain(_cluster, Now, effects);
+            Apply(effects);
+            if (effects.Bundles.Count == 0)
+            {
+                return batches;
+            }
+
+            batches.AddRange(effects.Bundles.SelectMany(bundle => bundle.Batches));
+        }
+    }
+
+    private void Settle(ProducerBatch batch, ProduceVerdict verdict, Exception? failure = null)
+    {
+        var effects = new ProducerEffects();
+        _accumulator.EndRequest(batch.NodeId);
+        _accumulator.Settle(batch, new ProduceAnswer(verdict, new Offset(batch.Ordinal), null, failure), Now, effects);
+        Apply(effects);
+    }
+
+    private static void Apply(ProducerEffects effects)
+    {
+        foreach (ProducerEffects.Answer answer in effects.Answers)
+        {
+            if (answer.Failure is null)
+            {
+                answer.Batch.Succeed(answer.BaseOffset, answer.Timestamp);
+            }
+            else
+            {
+                answer.Batch.Fail(answer.Failure);
+            }
+        }
+
+        foreach ((PendingAppend pending, Exception failure) in effects.GivenUp)
+        {
+            pending.Completion.TrySetException(failure);
+        }
+    }
+
+    private sealed class FakeCluster : RecordAccumulator.ICluster
+    {
+        public int LeaderId { get; set; } = 1;
+
+        public int PartitionCount { get; set; } = 1;
+
+        public TopicDescription Topic => new(
+            Partition.Topic,
+            Guid.Empty,
+            Protocol.ErrorCode.None,
+            false,
+            [.. Enumerable.Range(0, PartitionCount).Select(partition => new PartitionDescription(partition, LeaderId, 0, [], []))]);
+
+        public bool TryGetLeader(TopicPartition partition, out int nodeId, out BrokerAddress address)
+        {
+            nodeId = LeaderId;
+            address = new BrokerAddress("node", LeaderId);
+            return true;
+        }
+
+        public bool IsConnected(BrokerAddress address) => true;
+    }
+}
