@@ -100,7 +100,9 @@ internal sealed class TopicCatalog
 
             try
             {
-                PartitionLog?[] partitions = CreateMissing(name, partitionCount, new PartitionLog?[partitionCount], _newTopicId());
+                // What a failed creation has left has an id, which the whole topic then gets.
+                Guid topicId = Begun(name).FirstOrDefault()?.TopicId ?? _newTopicId();
+                PartitionLog?[] partitions = CreateMissing(name, partitionCount, new PartitionLog?[partitionCount], topicId);
                 Topic topic = Publish(name, partitions);
                 LogMessages.TopicCreated(_logger, name, partitionCount, topic.Id);
                 return new TopicCreation.Created(topic);
@@ -138,7 +140,7 @@ internal sealed class TopicCatalog
         }
 
         // What was begun and failed in this run stays as it was begun: a lower count now would leave a directory above the topic's last partition.
-        int begunCount = BegunPartitionCount(name);
+        int begunCount = Begun(name).Select(partition => partition.TopicPartition.Partition + 1).DefaultIfEmpty().Max();
         if (partitionCount < begunCount)
         {
             return new TopicCreation.Refused(
@@ -153,19 +155,8 @@ internal sealed class TopicCatalog
             : null;
     }
 
-    private int BegunPartitionCount(string name)
-    {
-        int count = 0;
-        foreach (PartitionLog partition in _log.Partitions)
-        {
-            if (partition.TopicPartition.Topic == name)
-            {
-                count = Math.Max(count, partition.TopicPartition.Partition + 1);
-            }
-        }
-
-        return count;
-    }
+    /// <summary>Partitions of a topic that is not there as a whole.</summary>
+    private IEnumerable<PartitionLog> Begun(string name) => _log.Partitions.Where(partition => partition.TopicPartition.Topic == name);
 
     /// <summary>Takes over what was found on the disk under one name.</summary>
     private void Adopt(string name, PartitionLog[] found)

@@ -1,0 +1,173 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker.Tests;
+
+public sealed class CreateTopicsApiTests
+{
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(7)]
+    public async Task A_created_topic_is_there_at_once_and_after_a_crash(short version)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using (TestClient client = broker.Connect())
+        {
+            CreatableTopicResult result = await CreateAsync(client, Topic("orders", 3), version);
+            Assert.Equal(ErrorCode.None, result.ErrorCode);
+            if (version >= 5)
+            {
+                Assert.Equal((3, 1), (result.PartitionCount, result.ReplicationFactor));
+            }
+        }
+
+        Assert.Equal(3, broker.Broker.Topics.Find("orders")!.Partitions.Count);
+        await broker.CrashAndRestartAsync();
+        Assert.Equal(3, broker.Broker.Topics.Find("orders")!.Partitions.Count);
+    }
+
+    [Fact]
+    public async Task Defaults_are_the_brokers()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync(options => options.DefaultPartitionCount = 4);
+        await using TestClient client = broker.Connect();
+
+        CreatableTopicResult result = await CreateAsync(client, Topic("orders", -1, -1));
+
+        Assert.Equal((ErrorCode.None, 4, 1), (result.ErrorCode, result.PartitionCount, result.ReplicationFactor));
+    }
+
+    [Fact]
+    public async Task A_topic_that_exists_is_refused_and_stays_as_it_is()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", 2);
+        await using TestClient client = broker.Connect();
+
+        Assert.Equal(ErrorCode.TopicAlreadyExists, (await CreateAsync(client, Topic("orders", 5))).ErrorCode);
+        Assert.Equal(2, broker.Broker.Topics.Find("orders")!.Partitions.Count);
+    }
+
+    [Fact]
+    public async Task Checking_only_creates_nothing()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("stock");
+        await using TestClient client = broker.Connect();
+
+        CreateTopicsResponse response = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(
+            new CreateTopicsRequest { Topics = [Topic("orders", 3), Topic("stock", 1)], ValidateOnly = true }, 7);
+
+        Assert.Equal([ErrorCode.None, ErrorCode.TopicAlreadyExists], response.Topics.Select(topic => topic.ErrorCode));
+        Assert.Null(broker.Broker.Topics.Find("orders"));
+    }
+
+    [Theory]
+    [InlineData("a/b", 1, 1, ErrorCode.InvalidTopic)]
+    [InlineData("__consumer_offsets", 1, 1, ErrorCode.InvalidTopic)]
+    [InlineData("orders", 0, 1, ErrorCode.InvalidPartitions)]
+    [InlineData("orders", -2, 1, ErrorCode.InvalidPartitions)]
+    [InlineData("orders", 1, 0, ErrorCode.InvalidReplicationFactor)]
+    [InlineData("orders", 1, 3, ErrorCode.InvalidReplicationFactor)]
+    [InlineData("orders", 101, 1, ErrorCode.PolicyViolation)]
+    [InlineData("orders", int.MaxValue, 1, ErrorCode.PolicyViolation)]
+    public async Task What_cannot_be_is_refused_with_a_reason(string name, int partitionCount, short replicationFactor, ErrorCode expected)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync(options =>
+        {
+            options.MaxPartitionCount = 100;
+            options.OffsetsTopicPartitionCount = 1;
+        });
+        await using TestClient client = broker.Connect();
+
+        CreatableTopicResult result = await CreateAsync(client, Topic(name, partitionCount, replicationFactor));
+
+        Assert.Equal(expected, result.ErrorCode);
+        Assert.NotEmpty(result.ErrorMessage!);
+        Assert.DoesNotContain(broker.Broker.Topics.All, topic => topic.Name == "orders");
+    }
+
+    [Fact]
+    public async Task A_name_that_stands_twice_is_refused_each_time()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+
+        CreateTopicsResponse response = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(
+            new CreateTopicsRequest { Topics = [Topic("a", 1), Topic("b", 1), Topic("a", 2)] }, 7);
+
+        Assert.Equal([ErrorCode.InvalidRequest, ErrorCode.None, ErrorCode.InvalidRequest], response.Topics.Select(topic => topic.ErrorCode));
+        Assert.Null(broker.Broker.Topics.Find("a"));
+    }
+
+    [Theory]
+    [InlineData("cleanup.policy", "delete", ErrorCode.None)]
+    [InlineData("retention.ms", "-1", ErrorCode.None)]
+    [InlineData("retention.ms", "1000", ErrorCode.InvalidConfig)]
+    [InlineData("cleanup.policy", "compact", ErrorCode.InvalidConfig)]
+    [InlineData("segment.bytes", "1000000", ErrorCode.InvalidConfig)]
+    [InlineData("no.such.setting", "1", ErrorCode.InvalidConfig)]
+    [InlineData("retention.ms", null, ErrorCode.InvalidConfig)]
+    public async Task A_setting_is_taken_only_where_it_is_lived_up_to(string name, string? value, ErrorCode expected)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        CreatableTopic topic = Topic("orders", 1);
+        topic.Configs.Add(new CreatableTopicConfig { Name = name, Value = value });
+
+        Assert.Equal(expected, (await CreateAsync(client, topic)).ErrorCode);
+        Assert.Equal(expected == ErrorCode.None, broker.Broker.Topics.Find("orders") is not null);
+    }
+
+    [Fact]
+    public async Task Assignments_say_how_many_partitions_there_are()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+
+        Assert.Equal(ErrorCode.None, (await CreateAsync(client, Assigned("whole", -1, (1, 1), (0, 1)))).ErrorCode);
+        Assert.Equal(2, broker.Broker.Topics.Find("whole")!.Partitions.Count);
+        Assert.Equal(ErrorCode.InvalidReplicaAssignment, (await CreateAsync(client, Assigned("gap", -1, (0, 1), (2, 1)))).ErrorCode);
+        Assert.Equal(ErrorCode.InvalidReplicaAssignment, (await CreateAsync(client, Assigned("twice", -1, (0, 1), (0, 1)))).ErrorCode);
+        Assert.Equal(ErrorCode.InvalidReplicaAssignment, (await CreateAsync(client, Assigned("elsewhere", -1, (0, 2)))).ErrorCode);
+        Assert.Equal(ErrorCode.InvalidRequest, (await CreateAsync(client, Assigned("both", 1, (0, 1)))).ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_disk_that_refuses_leaves_no_topic_and_a_second_try_succeeds()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        broker.Storage.DirectoriesBeforeFailure = 2;
+
+        CreatableTopicResult failed = await CreateAsync(client, Topic("orders", 4));
+        Assert.Equal(ErrorCode.KafkaStorageError, failed.ErrorCode);
+        Assert.Contains("No space left", failed.ErrorMessage);
+        Assert.Null(broker.Broker.Topics.Find("orders"));
+
+        broker.Storage.DirectoriesBeforeFailure = null;
+        Assert.Equal(ErrorCode.InvalidPartitions, (await CreateAsync(client, Topic("orders", 3))).ErrorCode);
+        Assert.Equal(ErrorCode.None, (await CreateAsync(client, Topic("orders", 4))).ErrorCode);
+        Assert.Single(broker.Broker.Topics.Find("orders")!.Partitions.Select(partition => partition!.TopicId).Distinct());
+    }
+
+    private static CreatableTopic Topic(string name, int partitionCount, short replicationFactor = 1) =>
+        new() { Name = name, PartitionCount = partitionCount, ReplicationFactor = replicationFactor };
+
+    private static CreatableTopic Assigned(string name, int partitionCount, params (int Partition, int Broker)[] assignments) => new()
+    {
+        Name = name,
+        PartitionCount = partitionCount,
+        ReplicationFactor = -1,
+        Assignments = [.. assignments.Select(one => new CreatableReplicaAssignment { PartitionIndex = one.Partition, BrokerIds = [one.Broker] })],
+    };
+
+    private static async Task<CreatableTopicResult> CreateAsync(TestClient client, CreatableTopic topic, short version = 7)
+    {
+        CreateTopicsResponse response = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(new CreateTopicsRequest { Topics = [topic] }, version);
+        return response.Topics[0];
+    }
+}
