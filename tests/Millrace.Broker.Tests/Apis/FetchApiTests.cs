@@ -1,0 +1,299 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker.Tests;
+
+public sealed class FetchApiTests
+{
+    [Theory]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(7)]
+    [InlineData(11)]
+    [InlineData(12)]
+    public async Task Records_are_read_from_an_offset_on(short version)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await client.ProduceAsync("orders", Batches.Of("a"));
+        await client.ProduceAsync("orders", Batches.Of("b"));
+
+        FetchPartitionResponse fetched = await client.FetchAsync("orders", 1, version: version);
+
+        Assert.Equal((ErrorCode.None, 2, 2), (fetched.ErrorCode, fetched.HighWatermark, fetched.LastStableOffset));
+        Assert.Equal([(1, "b")], Batches.Read(fetched.Records));
+        if (version >= 5)
+        {
+            Assert.Equal(0, fetched.LogStartOffset);
+        }
+    }
+
+    [Fact]
+    public async Task A_fetch_at_the_end_waits_for_the_next_record()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+        await using TestClient producer = broker.Connect();
+
+        await PollAsync(broker, consumer, TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 500));
+        Assert.False(consumer.HasResponse);
+        await producer.ProduceAsync("orders", Batches.Of("a"));
+
+        Assert.Equal([(0, "a")], await ReceiveAsync(consumer));
+    }
+
+    [Fact]
+    public async Task A_fetch_ends_empty_when_its_time_is_over()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+
+        await PollAsync(broker, consumer, TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 500));
+        broker.Time.Advance(TimeSpan.FromMilliseconds(499));
+        Assert.False(consumer.HasResponse);
+        broker.Time.Advance(TimeSpan.FromMilliseconds(1));
+
+        Assert.Empty(await ReceiveAsync(consumer));
+    }
+
+    [Fact]
+    public async Task A_fetch_for_many_bytes_collects_records_until_there_are_enough()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+        await using TestClient producer = broker.Connect();
+        int batchByteCount = Batches.Of("0").Length;
+
+        await PollAsync(broker, consumer, TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 500, minBytes: 3 * batchByteCount));
+        await producer.ProduceAsync("orders", Batches.Of("0"));
+        await producer.ProduceAsync("orders", Batches.Of("1"), acks: 1);
+        await Conditions.BecomesTrueAsync(() => broker.Time.PendingTimerCount > 0, "the fetch waits again");
+        Assert.False(consumer.HasResponse);
+        await producer.ProduceAsync("orders", Batches.Of("2"));
+
+        Assert.Equal([(0, "0"), (1, "1"), (2, "2")], await ReceiveAsync(consumer));
+    }
+
+    [Fact]
+    public async Task A_fetch_for_too_many_bytes_returns_what_came_in_its_time()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+        await using TestClient producer = broker.Connect();
+
+        await PollAsync(broker, consumer, TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 500, minBytes: 1_000_000));
+        await producer.ProduceAsync("orders", Batches.Of("a"));
+        broker.Time.Advance(TimeSpan.FromMilliseconds(500));
+
+        Assert.Equal([(0, "a")], await ReceiveAsync(consumer));
+    }
+
+    [Fact]
+    public async Task A_record_that_waits_for_the_disk_wakes_no_fetch()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+        await using TestClient producer = broker.Connect();
+        broker.Storage.CloseGate();
+
+        await PollAsync(broker, consumer, TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 500));
+        await producer.PostAsync(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount == 1, "the sync has begun");
+        Assert.False(consumer.HasResponse);
+
+        broker.Storage.OpenGate();
+        Assert.Equal([(0, "a")], await ReceiveAsync(consumer));
+    }
+
+    [Fact]
+    public async Task A_partition_that_goes_offline_wakes_its_fetches_with_the_error()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+        await using TestClient producer = broker.Connect();
+        broker.Storage.FailsSyncs = true;
+
+        await PollAsync(broker, consumer, TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 60_000));
+        await producer.ProduceAsync("orders", Batches.Of("a"));
+
+        (_, FetchResponse response) = await consumer.ReceiveAsync<FetchRequest, FetchResponse>(12);
+        Assert.Equal(ErrorCode.KafkaStorageError, response.Topics[0].Partitions[0].ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_stop_answers_long_polls_at_once()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+        await PollAsync(broker, consumer, TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 600_000));
+
+        await broker.Broker.StopAsync().WaitAsync(TestClient.Patience);
+
+        Assert.Empty(await ReceiveAsync(consumer));
+        Assert.Equal(0, await consumer.CountResponsesUntilClosedAsync());
+    }
+
+    [Fact]
+    public async Task Limits_are_kept_but_for_one_whole_batch()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        for (int batch = 0; batch < 4; batch++)
+        {
+            await client.ProduceAsync("orders", Batches.Of(new string((char)('a' + batch), 1000)));
+        }
+
+        async Task<int> CountAsync(int maxBytes, int partitionMaxBytes)
+        {
+            FetchRequest request = TestClientRequests.Fetch("orders", 0);
+            request.MaxBytes = maxBytes;
+            request.Topics[0].Partitions[0].MaxBytes = partitionMaxBytes;
+            FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
+            return Batches.Read(response.Topics[0].Partitions[0].Records).Count;
+        }
+
+        Assert.Equal(4, await CountAsync(1_000_000, 1_000_000));
+        Assert.Equal(2, await CountAsync(3_000, 1_000_000));
+        Assert.Equal(2, await CountAsync(1_000_000, 3_000));
+        Assert.Equal(1, await CountAsync(1, 1_000_000));
+        Assert.Equal(1, await CountAsync(1_000_000, 0));
+        Assert.Equal(1, await CountAsync(-5, -5));
+    }
+
+    [Fact]
+    public async Task The_first_partition_with_records_gets_its_batch_and_the_others_what_is_left()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", 3);
+        await using TestClient client = broker.Connect();
+        await client.ProduceAsync("orders", Batches.Of(new string('b', 1000)), partition: 1);
+        await client.ProduceAsync("orders", Batches.Of(new string('c', 1000)), partition: 2);
+        FetchRequest request = TestClientRequests.Fetch("orders", 0);
+        request.MaxBytes = 500;
+        request.Topics[0].Partitions.Add(new FetchPartition { Index = 1, MaxBytes = 500 });
+        request.Topics[0].Partitions.Add(new FetchPartition { Index = 2, MaxBytes = 500 });
+
+        FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
+
+        Assert.Equal([0, 1, 0], response.Topics[0].Partitions.Select(partition => Batches.Read(partition.Records).Count));
+        Assert.All(response.Topics[0].Partitions, partition => Assert.Equal(ErrorCode.None, partition.ErrorCode));
+    }
+
+    [Theory]
+    [InlineData(-1, ErrorCode.OffsetOutOfRange)]
+    [InlineData(0, ErrorCode.None)]
+    [InlineData(1, ErrorCode.None)]
+    [InlineData(2, ErrorCode.OffsetOutOfRange)]
+    [InlineData(long.MaxValue, ErrorCode.OffsetOutOfRange)]
+    public async Task An_offset_that_is_not_there_is_told_at_once(long offset, ErrorCode expected)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await client.ProduceAsync("orders", Batches.Of("a"));
+
+        Assert.Equal(expected, (await client.FetchAsync("orders", offset, maxWaitMilliseconds: expected == ErrorCode.None ? 0 : 60_000)).ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_partition_that_is_not_there_is_told_at_once_beside_the_others()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        FetchRequest request = TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 60_000);
+        request.Topics[0].Partitions.Add(new FetchPartition { Index = 7, MaxBytes = 1000 });
+        request.Topics.Add(new FetchTopic { Name = "nowhere", Partitions = [new FetchPartition { Index = 0 }] });
+
+        FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
+
+        Assert.Equal(
+            [ErrorCode.None, ErrorCode.UnknownTopicOrPartition, ErrorCode.UnknownTopicOrPartition],
+            response.Topics.SelectMany(topic => topic.Partitions).Select(partition => partition.ErrorCode));
+    }
+
+    [Fact]
+    public async Task Clients_of_another_leader_epoch_are_told_which_of_the_two_is_behind()
+    {
+        await using TestBroker broker = await StartAsync();
+        await broker.CrashAndRestartAsync();
+        int epoch = broker.Partition("orders").LeaderEpoch;
+        Assert.True(epoch > 0);
+        await using TestClient client = broker.Connect();
+
+        async Task<ErrorCode> FetchWithEpochAsync(int claimed)
+        {
+            FetchRequest request = TestClientRequests.Fetch("orders", 0);
+            request.Topics[0].Partitions[0].CurrentLeaderEpoch = claimed;
+            return (await client.SendAsync<FetchRequest, FetchResponse>(request, 12)).Topics[0].Partitions[0].ErrorCode;
+        }
+
+        Assert.Equal(ErrorCode.None, await FetchWithEpochAsync(-1));
+        Assert.Equal(ErrorCode.None, await FetchWithEpochAsync(epoch));
+        Assert.Equal(ErrorCode.FencedLeaderEpoch, await FetchWithEpochAsync(epoch - 1));
+        Assert.Equal(ErrorCode.UnknownLeaderEpoch, await FetchWithEpochAsync(epoch + 1));
+    }
+
+    [Theory]
+    [InlineData(0, 0, ErrorCode.None)]
+    [InlineData(0, -1, ErrorCode.None)]
+    [InlineData(77, -1, ErrorCode.None)]
+    [InlineData(77, 1, ErrorCode.FetchSessionIdNotFound)]
+    [InlineData(0, 5, ErrorCode.FetchSessionIdNotFound)]
+    public async Task There_are_no_sessions_and_every_answer_says_so(int sessionId, int epoch, ErrorCode expected)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        FetchRequest request = TestClientRequests.Fetch("orders", 0);
+        request.SessionId = sessionId;
+        request.SessionEpoch = epoch;
+
+        FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
+
+        Assert.Equal((expected, 0), (response.ErrorCode, response.SessionId));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(3)]
+    public async Task Versions_of_older_formats_are_answered_with_an_error(short version)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+
+        Assert.Equal(ErrorCode.UnsupportedVersion, (await client.FetchAsync("orders", 0, maxWaitMilliseconds: 60_000, version: version)).ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_follower_is_not_served()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        FetchRequest request = TestClientRequests.Fetch("orders", 0);
+        request.ReplicaId = 2;
+
+        FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
+
+        Assert.Equal(ErrorCode.NotLeaderOrFollower, response.Topics[0].Partitions[0].ErrorCode);
+    }
+
+    private static async Task<TestBroker> StartAsync()
+    {
+        TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        return broker;
+    }
+
+    /// <summary>Sends a fetch and waits until it waits.</summary>
+    private static async Task PollAsync(TestBroker broker, TestClient client, FetchRequest request)
+    {
+        int timers = broker.Time.PendingTimerCount;
+        await client.PostAsync(request, 12);
+        await Conditions.BecomesTrueAsync(() => broker.Time.PendingTimerCount > timers, "the fetch waits");
+    }
+
+    private static async Task<List<(long Offset, string Value)>> ReceiveAsync(TestClient client)
+    {
+        (_, FetchResponse response) = await client.ReceiveAsync<FetchRequest, FetchResponse>(12);
+        FetchPartitionResponse partition = response.Topics[0].Partitions[0];
+        Assert.Equal(ErrorCode.None, partition.ErrorCode);
+        return Batches.Read(partition.Records);
+    }
+}
