@@ -63,6 +63,8 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     internal int ConnectionCount => _connections.Count;
 
+    internal bool IsAnyConnectionSending => _connections.IsAnySending;
+
     /// <summary>Opens the data directory, recovers it if it was not closed cleanly, and begins to serve.</summary>
     /// <exception cref="BrokerStartException">An option, the data directory or the address does not allow it; the message says what to do.</exception>
     public static async Task<KafkaBroker> StartAsync(

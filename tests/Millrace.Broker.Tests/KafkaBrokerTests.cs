@@ -1,4 +1,6 @@
+using System.Net;
 using Millrace.Kafka.Protocol;
+using Millrace.Log;
 
 namespace Millrace.Broker.Tests;
 
@@ -15,12 +17,114 @@ public sealed class KafkaBrokerTests
             Assert.Equal((ErrorCode.None, 0L), (produced.ErrorCode, produced.BaseOffset));
         }
 
+        int epoch = broker.Partition("orders").LeaderEpoch;
         await broker.RestartAsync();
 
         await using TestClient again = broker.Connect();
         FetchPartitionResponse fetched = await again.FetchAsync("orders", 0);
         Assert.Equal([(0, "a"), (1, "b")], Batches.Read(fetched.Records));
         Assert.Equal(2, fetched.HighWatermark);
+        Assert.Equal(epoch, broker.Partition("orders").LeaderEpoch);
         Assert.Contains(broker.Logs.Lines, line => line.EventId == 2001);
+    }
+
+    [Fact]
+    public async Task After_a_crash_the_leader_epoch_rises()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        int epoch = broker.Partition("orders").LeaderEpoch;
+
+        await broker.CrashAndRestartAsync();
+
+        Assert.True(broker.Partition("orders").LeaderEpoch > epoch);
+    }
+
+    [Fact]
+    public async Task A_stop_lets_an_append_reach_the_disk_and_answers_it()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        broker.Storage.CloseGate();
+        await client.PostAsync(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount == 1, "the sync has begun");
+
+        Task stop = broker.Broker.StopAsync();
+        Assert.False(stop.IsCompleted);
+        broker.Storage.OpenGate();
+        await stop.WaitAsync(TestClient.Patience);
+
+        (_, ProduceResponse response) = await client.ReceiveAsync<ProduceRequest, ProduceResponse>(9);
+        Assert.Equal(ErrorCode.None, response.Topics[0].Partitions[0].ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_crash_answers_nobody()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        broker.Storage.CloseGate();
+        await client.PostAsync(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount == 1, "the sync has begun");
+
+        broker.Broker.Abort();
+        broker.Storage.OpenGate();
+
+        Assert.Equal(0, await client.CountResponsesUntilClosedAsync());
+        Assert.DoesNotContain(broker.Logs.Lines, line => line.EventId is 2001 or 2106 or 2107);
+        Assert.Throws<ObjectDisposedException>(() => broker.Broker.Connect());
+    }
+
+    [Fact]
+    public async Task A_directory_in_use_is_said_in_a_sentence()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        var options = new BrokerOptions { DataDirectory = broker.DataDirectory };
+
+        BrokerStartException refused = await Assert.ThrowsAsync<BrokerStartException>(
+            () => KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, new RecordingLogs()));
+
+        Assert.Equal(BrokerStartFailure.DataDirectory, refused.Failure);
+        Assert.Contains(broker.DataDirectory, refused.Message);
+    }
+
+    [Fact]
+    public async Task A_start_that_fails_gives_the_address_back()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestBroker listening = await TestBroker.StartListeningAsync();
+        IPEndPoint endPoint = listening.EndPoint;
+        await listening.Broker.StopAsync();
+        var options = new BrokerOptions { DataDirectory = broker.DataDirectory, Listen = endPoint };
+
+        await Assert.ThrowsAsync<BrokerStartException>(
+            () => KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, new RecordingLogs()));
+
+        options.DataDirectory = listening.DataDirectory;
+        await using KafkaBroker started = await KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, new RecordingLogs());
+        Assert.Equal(endPoint, started.ListenEndPoint);
+    }
+
+    [Fact]
+    public async Task Every_setting_that_makes_no_sense_is_named()
+    {
+        var options = new BrokerOptions
+        {
+            DataDirectory = " ",
+            AdvertisedPort = 70_000,
+            DefaultPartitionCount = 0,
+            MaxRequestByteCount = 2_000,
+            MaxConnectionIdleTime = TimeSpan.Zero,
+        };
+
+        BrokerStartException refused = await Assert.ThrowsAsync<BrokerStartException>(
+            () => KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, new RecordingLogs()));
+
+        Assert.Equal(BrokerStartFailure.InvalidOptions, refused.Failure);
+        Assert.All(
+            ["DataDirectory", "AdvertisedPort", "DefaultPartitionCount", "MaxMessageByteCount", "MaxConnectionIdleTime"],
+            name => Assert.Contains(name, refused.Message));
     }
 }

@@ -36,6 +36,9 @@ internal sealed class ConnectionTable : IDisposable
 
     public int Count => _open.Count;
 
+    /// <summary>Whether a response is on its way, or stuck.</summary>
+    public bool IsAnySending => _open.Values.Any(open => open.Connection.Transport is SocketTransport { IsSending: true });
+
     /// <summary>Takes a socket, which it owns from then on.</summary>
     public void Accept(Socket socket)
     {

@@ -40,9 +40,12 @@ internal sealed class TestBroker : IAsyncDisposable
 
     public TestClient Connect() => new(Broker.Connect());
 
-    public async Task RestartAsync()
+    public Task RestartAsync() => StopAndStartAsync(static () => { });
+
+    public async Task StopAndStartAsync(Action between)
     {
         await Broker.StopAsync();
+        between();
         await StartAsync();
     }
 

@@ -1,0 +1,239 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Text;
+using Millrace.Kafka.Protocol;
+using Millrace.Log;
+
+namespace Millrace.Broker.Tests;
+
+public sealed class TcpTests
+{
+    [Fact]
+    public async Task Records_go_in_and_out_over_a_socket()
+    {
+        await using TestBroker broker = await StartAsync();
+        using TcpTestClient client = await TcpTestClient.ConnectAsync(broker.EndPoint);
+
+        string large = new('x', 900_000);
+        ProduceResponse produced = await client.SendAsync<ProduceRequest, ProduceResponse>(TestClientRequests.Produce("orders", Batches.Of("a", large)), 9);
+        Assert.Equal(ErrorCode.None, produced.Topics[0].Partitions[0].ErrorCode);
+
+        FetchResponse fetched = await client.SendAsync<FetchRequest, FetchResponse>(TestClientRequests.Fetch("orders", 0), 12);
+        Assert.Equal([(0, "a"), (1, large)], Batches.Read(fetched.Topics[0].Partitions[0].Records));
+    }
+
+    [Theory]
+    [InlineData("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")]
+    [InlineData("\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001")] // TLS
+    [InlineData("SSH-2.0-OpenSSH_9.2\r\n")]
+    public async Task Another_protocol_is_shown_the_door(string greeting)
+    {
+        await using TestBroker broker = await StartAsync();
+        using TcpTestClient other = await TcpTestClient.ConnectAsync(broker.EndPoint);
+
+        await other.SendRawAsync(Encoding.Latin1.GetBytes(greeting));
+
+        await other.WaitUntilClosedAsync();
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2102 && line.Text.Contains("127.0.0.1:"));
+        await AssertServesAsync(broker);
+    }
+
+    [Fact]
+    public async Task A_request_that_ends_early_is_noticed()
+    {
+        await using TestBroker broker = await StartAsync();
+        using TcpTestClient client = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        byte[] request = MessageCodec.WriteRequest(new MetadataRequest(), 9, 1, "tcp").Bytes.ToArray();
+
+        await client.SendRawAsync(request.AsMemory(0, request.Length - 1));
+        client.CloseSending();
+
+        await client.WaitUntilClosedAsync();
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2102 && line.Text.Contains("ended within a request"));
+        await AssertServesAsync(broker);
+    }
+
+    [Fact]
+    public async Task Claims_of_a_hundred_mebibytes_cost_next_to_nothing()
+    {
+        await using TestBroker broker = await StartAsync();
+        byte[] claim = new byte[8];
+        BinaryPrimitives.WriteInt32BigEndian(claim, 100 * 1024 * 1024);
+        List<TcpTestClient> claimants = [];
+        GC.Collect();
+        long before = GC.GetTotalMemory(forceFullCollection: true);
+        try
+        {
+            for (int number = 0; number < 50; number++)
+            {
+                TcpTestClient claimant = await TcpTestClient.ConnectAsync(broker.EndPoint);
+                claimants.Add(claimant);
+                await claimant.SendRawAsync(claim);
+            }
+
+            await Conditions.BecomesTrueAsync(() => broker.Broker.ConnectionCount == 50, "all are connected");
+            await AssertServesAsync(broker);
+
+            // 50 claims of 100 MiB are 5 GB; what the broker may hold for each is a small buffer.
+            Assert.InRange(GC.GetTotalMemory(forceFullCollection: true) - before, long.MinValue, 50L * 1024 * 1024);
+        }
+        finally
+        {
+            claimants.ForEach(claimant => claimant.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task A_size_above_the_limit_closes_the_connection()
+    {
+        await using TestBroker broker = await StartAsync(options => options.MaxRequestByteCount = 2_000_000);
+        using TcpTestClient client = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        byte[] claim = new byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(claim, 2_000_001);
+
+        await client.SendRawAsync(claim);
+
+        await client.WaitUntilClosedAsync();
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2102 && line.Text.Contains("2000001"));
+    }
+
+    [Fact]
+    public async Task A_request_may_come_byte_by_byte_while_others_are_served()
+    {
+        await using TestBroker broker = await StartAsync();
+        using TcpTestClient slow = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        byte[] request = MessageCodec.WriteRequest(new ApiVersionsRequest(), 2, 42, "slow").Bytes.ToArray();
+        foreach (byte one in request[..^1])
+        {
+            await slow.SendRawAsync(new[] { one });
+        }
+
+        await AssertServesAsync(broker);
+
+        await slow.SendRawAsync(request.AsMemory(request.Length - 1));
+        byte[]? response = await slow.ReceiveAsync();
+        Assert.Equal(42, BinaryPrimitives.ReadInt32BigEndian(response));
+    }
+
+    [Fact]
+    public async Task A_connection_on_which_nothing_happens_is_closed_in_time()
+    {
+        await using TestBroker broker = await StartAsync();
+        using TcpTestClient idle = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        await idle.SendRawAsync(new byte[] { 0, 0, 1 }); // A beginning that never goes on.
+        using TcpTestClient polling = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        int timers = broker.Time.PendingTimerCount;
+        Task<FetchResponse> poll = polling.SendAsync<FetchRequest, FetchResponse>(
+            TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: int.MaxValue), 12);
+        await Conditions.BecomesTrueAsync(() => broker.Time.PendingTimerCount > timers, "the fetch waits");
+
+        broker.Time.Advance(TimeSpan.FromMinutes(11.5));
+
+        await idle.WaitUntilClosedAsync();
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2109);
+
+        // A fetch that waits is not idleness.
+        await using TestClient producer = broker.Connect();
+        await producer.ProduceAsync("orders", Batches.Of("a"));
+        Assert.Equal([(0, "a")], Batches.Read((await poll).Topics[0].Partitions[0].Records));
+    }
+
+    [Fact]
+    public async Task One_connection_too_many_is_refused_and_a_place_becomes_free_again()
+    {
+        await using TestBroker broker = await StartAsync(options => options.MaxConnections = 2);
+        using TcpTestClient first = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        using TcpTestClient second = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        await first.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(new ApiVersionsRequest(), 2);
+        await second.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(new ApiVersionsRequest(), 2);
+
+        using (TcpTestClient third = await TcpTestClient.ConnectAsync(broker.EndPoint))
+        {
+            await third.WaitUntilClosedAsync();
+        }
+
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2108 && line.Text.Contains("max.connections allows 2"));
+        await first.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(new ApiVersionsRequest(), 2);
+
+        second.Dispose();
+        await Conditions.BecomesTrueAsync(() => broker.Broker.ConnectionCount == 1, "the second one is gone");
+        using TcpTestClient fourth = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        await fourth.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(new ApiVersionsRequest(), 2);
+    }
+
+    [Fact]
+    public async Task A_port_in_use_is_said_in_a_sentence()
+    {
+        await using TestBroker broker = await StartAsync();
+        string directory = Directory.CreateTempSubdirectory("millrace-broker-").FullName;
+        var options = new BrokerOptions { DataDirectory = directory, Listen = broker.EndPoint };
+
+        BrokerStartException refused = await Assert.ThrowsAsync<BrokerStartException>(
+            () => KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, new RecordingLogs()));
+
+        Assert.Equal(BrokerStartFailure.Listen, refused.Failure);
+        Assert.Contains($"127.0.0.1:{broker.EndPoint.Port}", refused.Message);
+        Assert.Contains("choose another port", refused.Message);
+        Directory.Delete(directory, recursive: true);
+    }
+
+    [Fact]
+    public async Task The_same_port_is_free_after_a_stop_with_clients_connected()
+    {
+        await using TestBroker broker = await StartAsync();
+        using TcpTestClient client = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        await client.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(new ApiVersionsRequest(), 2);
+        IPEndPoint endPoint = broker.EndPoint;
+        await broker.Broker.StopAsync();
+        await client.WaitUntilClosedAsync();
+
+        var options = new BrokerOptions { DataDirectory = broker.DataDirectory, Listen = endPoint };
+        await using KafkaBroker again = await KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, new RecordingLogs());
+
+        Assert.Equal(endPoint, again.ListenEndPoint);
+    }
+
+    [Fact]
+    public async Task A_client_that_does_not_read_is_cut_at_the_stop()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using (TestClient producer = broker.Connect())
+        {
+            await producer.ProduceAsync("orders", Batches.Of(new string('x', 1_000_000)));
+        }
+
+        using TcpTestClient client = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        for (int request = 0; request < 64; request++)
+        {
+            await client.SendRawAsync(MessageCodec.WriteRequest(TestClientRequests.Fetch("orders", 0), 12, request, "tcp").Bytes);
+        }
+
+        await Conditions.BecomesTrueAsync(() => broker.Broker.IsAnyConnectionSending, "the socket is full");
+        Task stop = broker.Broker.StopAsync();
+        await Conditions.BecomesTrueAsync(
+            () =>
+            {
+                broker.Time.Advance(TimeSpan.FromMilliseconds(100));
+                return stop.IsCompleted;
+            },
+            "the stop ends");
+        await stop;
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2002);
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2001);
+    }
+
+    private static async Task<TestBroker> StartAsync(Action<BrokerOptions>? configure = null)
+    {
+        TestBroker broker = await TestBroker.StartListeningAsync(configure);
+        await broker.CreateTopicAsync("orders");
+        await Conditions.BecomesTrueAsync(() => broker.Broker.ConnectionCount == 0, "the creator is gone");
+        return broker;
+    }
+
+    private static async Task AssertServesAsync(TestBroker broker)
+    {
+        using TcpTestClient good = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        ProduceResponse produced = await good.SendAsync<ProduceRequest, ProduceResponse>(TestClientRequests.Produce("orders", Batches.Of("good")), 9);
+        Assert.Equal(ErrorCode.None, produced.Topics[0].Partitions[0].ErrorCode);
+    }
+}

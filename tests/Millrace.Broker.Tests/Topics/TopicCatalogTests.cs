@@ -1,0 +1,87 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker.Tests;
+
+public sealed class TopicCatalogTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task A_creation_that_was_cut_short_is_finished_with_as_many_partitions_as_were_asked_for(int directoriesMade)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        broker.Storage.DirectoriesBeforeFailure = directoriesMade;
+        Assert.Equal(ErrorCode.KafkaStorageError, await CreateAsync(broker, "orders", 3));
+        broker.Storage.DirectoriesBeforeFailure = null;
+
+        await broker.CrashAndRestartAsync();
+
+        Topic topic = broker.Broker.Topics.Find("orders")!;
+        Assert.Equal(3, topic.Partitions.Count);
+        Assert.All(topic.Partitions, partition => Assert.Equal(topic.Id, partition!.TopicId));
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2201 && line.Text.Contains("orders"));
+
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, (await client.ProduceAsync("orders", Batches.Of("a"), partition: 0)).ErrorCode);
+    }
+
+    [Fact]
+    public async Task Partition_0_comes_last()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        broker.Storage.DirectoriesBeforeFailure = 2;
+        await CreateAsync(broker, "orders", 3);
+
+        Assert.Equal(
+            ["orders-1", "orders-2"],
+            broker.Storage.List(broker.DataDirectory).Where(entry => entry.IsDirectory && entry.Name.StartsWith("orders-")).Select(entry => entry.Name));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task A_directory_that_somebody_removed_is_not_replaced_by_an_empty_one(int removed)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", 3);
+        await using (TestClient client = broker.Connect())
+        {
+            await client.ProduceAsync("orders", Batches.Of("a"), partition: 2);
+        }
+
+        await broker.StopAndStartAsync(() => Directory.Delete(Path.Combine(broker.DataDirectory, $"orders-{removed}"), recursive: true));
+
+        await using TestClient again = broker.Connect();
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await again.ProduceAsync("orders", Batches.Of("b"), partition: removed)).ErrorCode);
+        Assert.Equal([(0, "a")], Batches.Read((await again.FetchAsync("orders", 0, partition: 2)).Records));
+        MetadataResponse metadata = await again.SendAsync<MetadataRequest, MetadataResponse>(
+            new MetadataRequest { Topics = [new MetadataRequestTopic { Name = "orders" }] }, 12);
+        Assert.Equal(3, metadata.Topics[0].Partitions.Count);
+        Assert.Equal(ErrorCode.LeaderNotAvailable, metadata.Topics[0].Partitions[removed].ErrorCode);
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2202 && line.Text.Contains(new TopicPartition("orders", removed).ToString()));
+    }
+
+    [Fact]
+    public async Task Many_clients_that_ask_for_one_topic_create_it_once()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync(options => options.DefaultPartitionCount = 2);
+        MetadataResponse[] responses = await Task.WhenAll(Enumerable.Range(0, 16).Select(async _ =>
+        {
+            await using TestClient client = broker.Connect();
+            return await client.SendAsync<MetadataRequest, MetadataResponse>(
+                new MetadataRequest { Topics = [new MetadataRequestTopic { Name = "orders" }] }, 12);
+        }));
+
+        Assert.All(responses, response => Assert.Equal((ErrorCode.None, 2), (response.Topics[0].ErrorCode, response.Topics[0].Partitions.Count)));
+        Assert.Single(responses.Select(response => response.Topics[0].TopicId).Distinct());
+    }
+
+    private static async Task<ErrorCode> CreateAsync(TestBroker broker, string name, int partitionCount)
+    {
+        await using TestClient client = broker.Connect();
+        CreateTopicsResponse response = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(
+            new CreateTopicsRequest { Topics = [new CreatableTopic { Name = name, PartitionCount = partitionCount, ReplicationFactor = 1 }] }, 7);
+        return response.Topics[0].ErrorCode;
+    }
+}
