@@ -28,14 +28,14 @@ internal sealed class ListOffsetsApi(BrokerServices services) : Api<ListOffsetsR
             response.Topics.Add(answered);
             foreach (ListOffsetsPartition asked in topic.Partitions)
             {
-                answered.Partitions.Add(Find(new TopicPartition(topic.Name, asked.Index), asked, context.Version, context.Aborted));
+                answered.Partitions.Add(Find(new TopicPartition(topic.Name, asked.Index), asked, context.Version));
             }
         }
 
         return new ValueTask<ListOffsetsResponse?>(response);
     }
 
-    private ListOffsetsPartitionResponse Find(TopicPartition target, ListOffsetsPartition asked, short version, CancellationToken aborted)
+    private ListOffsetsPartitionResponse Find(TopicPartition target, ListOffsetsPartition asked, short version)
     {
         if (services.Topics.Find(target) is not { } partition)
         {
@@ -59,12 +59,12 @@ internal sealed class ListOffsetsApi(BrokerServices services) : Api<ListOffsetsR
                 Latest => Found(partition, version, partition.HighWatermark, partition.LeaderEpoch),
                 Earliest => Found(partition, version, partition.LogStartOffset, EpochAt(partition, partition.LogStartOffset)),
                 MaxTimestamp when version >= FirstVersionOfMaxTimestamp => 
-                    FindByTime(partition, version, TimestampSearch.Largest(partition, partition.HighWatermark, aborted)),
-                >= 0 => FindByTime(partition, version, TimestampSearch.FirstAtOrAfter(partition, asked.Timestamp, partition.HighWatermark, aborted)),
+                    FindByTime(partition, version, partition.OffsetOfMaximumTimestamp(partition.HighWatermark)),
+                >= 0 => FindByTime(partition, version, partition.OffsetAtTimestamp(asked.Timestamp, partition.HighWatermark)),
                 _ => Failed(target, ErrorCode.UnsupportedVersion),
             };
         }
-        catch (Exception bug) when (bug is not OperationCanceledException)
+        catch (Exception bug)
         {
             LogMessages.PartitionRequestFailed(_logger, bug, ApiKey.ListOffsets, target);
             return Failed(target, ErrorCode.UnknownServerError);
@@ -75,16 +75,14 @@ internal sealed class ListOffsetsApi(BrokerServices services) : Api<ListOffsetsR
     {
         if (found is not { } answer)
         {
-            return Failed(partition.TopicPartition, ErrorCode.KafkaStorageError);
+            // Nothing found means that no record is late enough, unless the search came upon damage.
+            return partition.IsOnline
+                ? new ListOffsetsPartitionResponse { Index = partition.TopicPartition.Partition }
+                : Failed(partition.TopicPartition, ErrorCode.KafkaStorageError);
         }
 
-        ListOffsetsPartitionResponse response = Found(partition, version, answer.Offset, answer.IsNone ? -1 : EpochAt(partition, answer.Offset));
+        ListOffsetsPartitionResponse response = Found(partition, version, answer.Offset, EpochAt(partition, answer.Offset));
         response.Timestamp = answer.Timestamp;
-        if (answer.IsNone)
-        {
-            response.OldStyleOffsets = [];
-        }
-
         return response;
     }
 
