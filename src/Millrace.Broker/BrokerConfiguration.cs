@@ -117,7 +117,11 @@ internal sealed record BrokerConfiguration
     private static void ValidateGroups(List<string> faults, BrokerOptions options)
     {
         RequireAtLeast(faults, nameof(options.GroupMaxSize), options.GroupMaxSize, 1);
-        RequireAtLeast(faults, nameof(options.MaxOffsetMetadataLength), options.MaxOffsetMetadataLength, 0);
+        if (options.MaxOffsetMetadataLength is < 0 or > GroupSettings.LargestOffsetMetadataLength)
+        {
+            faults.Add($"MaxOffsetMetadataLength is {options.MaxOffsetMetadataLength}: give 0 to {GroupSettings.LargestOffsetMetadataLength}.");
+        }
+
         if (options.GroupInitialRebalanceDelay < TimeSpan.Zero || options.GroupInitialRebalanceDelay > TimeSpan.FromMinutes(5))
         {
             faults.Add($"GroupInitialRebalanceDelay is {options.GroupInitialRebalanceDelay}: give zero to five minutes.");

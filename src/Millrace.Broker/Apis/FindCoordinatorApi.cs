@@ -40,8 +40,8 @@ internal sealed class FindCoordinatorApi(BrokerServices services, GroupCoordinat
     {
         switch (keyType)
         {
-            case GroupKey when key.Length == 0:
-                return Refused(key, ErrorCode.InvalidGroupId, "The id of a group cannot be empty.");
+            case GroupKey when GroupRequests.Refusal(key, groupInstanceId: null) is ErrorCode refusal:
+                return Refused(key, refusal, "The id of a group has from 1 to 32767 bytes.");
             case GroupKey when !groups.CanCoordinate(key):
                 return Refused(key, ErrorCode.CoordinatorNotAvailable, "The group's partition of __consumer_offsets is not available; the broker's log says why.");
             case GroupKey:

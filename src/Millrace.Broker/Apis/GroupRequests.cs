@@ -1,3 +1,4 @@
+using System.Text;
 using Millrace.Kafka.Protocol;
 
 namespace Millrace.Broker;
@@ -11,6 +12,12 @@ internal static class GroupRequests
     /// </summary>
     public static ErrorCode? Refusal(string groupId, string? groupInstanceId) =>
         groupInstanceId is not null ? ErrorCode.UnsupportedVersion
-        : groupId.Length == 0 ? ErrorCode.InvalidGroupId
+        : groupId.Length == 0 || !FitsRecord(groupId) ? ErrorCode.InvalidGroupId
         : null;
+
+    /// <summary>
+    /// Whether a string can be written to the offsets topic, whose records count strings in 16 bits. Flexible versions of requests carry longer ones,
+    /// and bytes that are not UTF-8 grow when they are read.
+    /// </summary>
+    public static bool FitsRecord(string text) => text.Length <= short.MaxValue && Encoding.UTF8.GetByteCount(text) <= short.MaxValue;
 }

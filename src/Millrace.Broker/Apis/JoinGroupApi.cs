@@ -8,6 +8,9 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
     /// <summary>KIP-394: from here on a client comes back with the id that it is given.</summary>
     private const int KnownMemberIdVersion = 4;
 
+    /// <summary>A member's id begins with its client id, and has to fit into records and old responses.</summary>
+    private const int MaxClientIdLength = 255;
+
     protected override ValueTask<JoinGroupResponse?> HandleAsync(JoinGroupRequest request, RequestContext context)
     {
         if (GroupRequests.Refusal(request.GroupId, request.GroupInstanceId) is ErrorCode refusal)
@@ -15,11 +18,16 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
             return new(Respond(JoinAnswer.Refused(refusal, request.MemberId)));
         }
 
+        if (!GroupRequests.FitsRecord(request.ProtocolType) || !request.Protocols.TrueForAll(protocol => GroupRequests.FitsRecord(protocol.Name)))
+        {
+            return new(Respond(JoinAnswer.Refused(ErrorCode.InconsistentGroupProtocol, request.MemberId)));
+        }
+
         TimeSpan session = TimeSpan.FromMilliseconds(request.SessionTimeoutMilliseconds);
         JoinInput input = new()
         {
             MemberId = request.MemberId,
-            ClientId = context.ClientId ?? "",
+            ClientId = Shorten(context.ClientId ?? ""),
             ClientHost = context.Connection.ClientHost,
             SessionTimeout = session,
             RebalanceTimeout = request.RebalanceTimeoutMilliseconds < 0 ? session : TimeSpan.FromMilliseconds(request.RebalanceTimeoutMilliseconds),
@@ -31,6 +39,8 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
 
         static async ValueTask<JoinGroupResponse?> AwaitAsync(Task<JoinAnswer> answer) => Respond(await answer);
     }
+
+    private static string Shorten(string clientId) => clientId.Length <= MaxClientIdLength ? clientId : clientId[..MaxClientIdLength];
 
     private static JoinGroupResponse Respond(JoinAnswer answer) => new()
     {

@@ -9,6 +9,9 @@ internal sealed record GroupSettings
     /// <summary>Members that were given an id and have not joined with it. Kafka has no bound here; without one, a client that never keeps its id fills the memory.</summary>
     public const int MaxPendingMembers = 10_000;
 
+    /// <summary>So many characters fit into a record of the offsets topic, whatever they are.</summary>
+    public const int LargestOffsetMetadataLength = short.MaxValue / 3;
+
     /// <summary>group.initial.rebalance.delay.ms</summary>
     public TimeSpan InitialRebalanceDelay { get; init; } = TimeSpan.Zero;
 

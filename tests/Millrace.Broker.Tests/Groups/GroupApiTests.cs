@@ -94,6 +94,30 @@ public sealed class GroupApiTests
         Assert.Equal(expected, left.ErrorCode == ErrorCode.None ? left.Members[0].ErrorCode : left.ErrorCode);
     }
 
+    [Theory]
+    [InlineData(32_768, 'x')]
+    [InlineData(20_000, 'ü')]
+    public async Task Names_that_do_not_fit_into_a_record_are_refused_at_the_door(int length, char character)
+    {
+        string tooLong = new(character, length);
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.InvalidGroupId, (await client.JoinAsync(Join(tooLong))).ErrorCode);
+        Assert.Equal(ErrorCode.InvalidGroupId, await client.CommitAsync(Commit(tooLong, "orders", 1)));
+        FindCoordinatorResponse found = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
+            new FindCoordinatorRequest { CoordinatorKeys = [tooLong] }, 4);
+        Assert.Equal(ErrorCode.InvalidGroupId, found.Coordinators[0].ErrorCode);
+
+        JoinGroupRequest type = Join("g");
+        type.ProtocolType = tooLong;
+        Assert.Equal(ErrorCode.InconsistentGroupProtocol, (await client.JoinAsync(type)).ErrorCode);
+        JoinGroupRequest protocol = Join("g");
+        protocol.Protocols[0].Name = tooLong;
+        Assert.Equal(ErrorCode.InconsistentGroupProtocol, (await client.JoinAsync(protocol)).ErrorCode);
+        Assert.DoesNotContain(broker.Logs.Lines, line => line.EventId == 2106);
+    }
+
     [Fact]
     public async Task A_silent_member_expires_by_the_clock_of_the_broker()
     {
