@@ -29,7 +29,7 @@ public sealed class BrokerOptions
     /// </summary>
     public int OffsetsTopicPartitionCount { get; set; } = 1;
 
-    /// <summary><c>offset.metadata.max.bytes</c>: the longest note that a client may attach to a committed offset; as in Kafka, counted in characters. Default 4096.</summary>
+    /// <summary><c>offset.metadata.max.bytes</c>: the longest note that a client may attach to a committed offset; as in Kafka, counted in characters. Default 4096, at most 10,922.</summary>
     public int MaxOffsetMetadataLength { get; set; } = 4096;
 
     /// <summary>
