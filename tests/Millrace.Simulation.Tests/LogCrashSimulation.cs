@@ -179,9 +179,9 @@ internal sealed class LogCrashSimulation
 
             if (_random.Next(2) == 0)
             {
-                CloseCleanly();
+                bool isClean = TryCloseCleanly();
                 Crash();
-                return true;
+                return isClean;
             }
         }
         catch (SimulatedCrashException)
@@ -202,6 +202,11 @@ internal sealed class LogCrashSimulation
 
         PartitionModel model = _models.Values.ElementAt(_random.Next(_models.Count));
         Require(_directory.TryGet(model.TopicPartition, out PartitionLog? log), "a partition that was created is found");
+        if (!log.IsOnline)
+        {
+            return;
+        }
+
         switch (_random.Next(20))
         {
             case < 11:
@@ -221,7 +226,10 @@ internal sealed class LogCrashSimulation
                 break;
         }
 
-        CheckHighWatermark(model, log);
+        if (log.IsOnline)
+        {
+            CheckHighWatermark(model, log);
+        }
     }
 
     private void Create()
@@ -269,9 +277,24 @@ internal sealed class LogCrashSimulation
             return;
         }
 
-        work.Run();
-        log.EndSync(work, error: null);
-        model.SyncEnded(log.SyncedOffset, Require);
+        if (_random.Next(40) == 0)
+        {
+            _storage.FailNext(SimulatedOperation.SyncData, ".log");
+        }
+
+        EndSync(model, log, work);
+    }
+
+    private void EndSync(PartitionModel model, PartitionLog log, SyncWork work)
+    {
+        Exception? error = work.TryRun();
+        log.EndSync(work, error);
+        Require(log.IsOnline == error is null, "a partition goes offline when its sync fails, and then only");
+        if (error is null)
+        {
+            model.SyncEnded(log.SyncedOffset, Require);
+        }
+
         Mix((ulong)log.SyncedOffset.Value);
     }
 
@@ -296,22 +319,29 @@ internal sealed class LogCrashSimulation
         Mix(Crc32C.Compute(batches.Span));
     }
 
-    private void CloseCleanly()
+    /// <summary>False if a partition is offline, or goes offline by it.</summary>
+    private bool TryCloseCleanly()
     {
         _hasBegunToClose = true;
         foreach ((TopicPartition partition, SyncWork work) in _syncsInFlight)
         {
             Require(_directory.TryGet(partition, out PartitionLog? log), "a partition that syncs is there");
-            work.Run();
-            log.EndSync(work, error: null);
+            EndSync(_models[partition], log, work);
         }
 
         _syncsInFlight.Clear();
         _directory.Close();
-        foreach (PartitionModel model in _models.Values)
+        bool isClean = true;
+        foreach (PartitionLog log in _directory.Partitions)
         {
-            model.Closed();
+            isClean &= log.IsOnline;
+            if (log.IsOnline)
+            {
+                _models[log.TopicPartition].Closed();
+            }
         }
+
+        return isClean;
     }
 
     private void Crash()

@@ -160,10 +160,26 @@ internal sealed class SimulatedFile : SimulatedNode
 
     public void Sync()
     {
-        _onDisk = _seen.AsSpan(0, _length).ToArray();
-        _lengthOnDisk = _length;
-        _isLengthDirty = false;
-        _dirtyPages.Clear();
+        // Dirty pages only: one that is taken for clean stays as it is on the disk, even if that is not what is seen.
+        int length = _isLengthDirty ? _length : _lengthOnDisk;
+        if (_onDisk.Length < length)
+        {
+            Array.Resize(ref _onDisk, length);
+        }
+
+        _onDisk.AsSpan(Math.Min(length, _lengthOnDisk)).Clear();
+        foreach (int page in _dirtyPages)
+        {
+            int start = page * PageByteCount;
+            int end = Math.Min(start + PageByteCount, Math.Min(length, _length));
+            if (end > start)
+            {
+                _seen.AsSpan(start, end - start).CopyTo(_onDisk.AsSpan(start));
+            }
+        }
+
+        _lengthOnDisk = length;
+        ForgetDirtyPages();
     }
 
     /// <summary>What a failed sync does: the pages are taken for clean, and the disk does not have them.</summary>
