@@ -72,9 +72,10 @@ internal sealed partial class StandaloneBroker : IAsyncDisposable
         await LaunchAsync(Address);
     }
 
-    /// <summary>The bytes of a partition's first segment.</summary>
-    public byte[] ReadSegment(string topic, int partition = 0)
-        => File.ReadAllBytes(Path.Combine(DataDirectory, $"{topic}-{partition}", "00000000000000000000.log"));
+    /// <summary>The bytes of the first segment of a topic's first partition.</summary>
+    public byte[] ReadSegment(string topic) => File.ReadAllBytes(SegmentPath(topic));
+
+    public string SegmentPath(string topic) => Path.Combine(DataDirectory, $"{topic}-0", "00000000000000000000.log");
 
     public async ValueTask DisposeAsync()
     {
