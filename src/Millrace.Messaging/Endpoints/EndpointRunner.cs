@@ -20,6 +20,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private const int MaxPollRecords = 500;
     private static readonly TimeSpan s_errorPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_cancelledDrainTimeout = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_lastCommitTimeout = TimeSpan.FromSeconds(5);
 
     private readonly EndpointDefinition _endpoint;
     private readonly MessagingSettings _settings;
@@ -92,7 +93,8 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         List<Sequencer> leaving;
         lock (_gate) leaving = [.. _scheduler.Sequencers];
         await DrainAsync(leaving, cancelsAtOnce: false, cancellationToken);
-        await CommitAsync(leaving, CancellationToken.None);
+        // The host's own time may be over; what is done is committed all the same, unless the log no longer answers.
+        using (CancellationTokenSource deadline = new(s_lastCommitTimeout, _time)) await CommitAsync(leaving, deadline.Token);
         await ReleaseAsync(leaving);
         await _consumer.DisposeAsync();
         LogMessages.EndpointStopped(_logger, _endpoint.Name);

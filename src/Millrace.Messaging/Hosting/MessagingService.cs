@@ -18,6 +18,8 @@ internal sealed class MessagingService(
     MillraceBuilder builder, MessagePublisher publisher, IOptions<MessagingOptions> options, IHostEnvironment environment,
     IServiceProvider services, IServiceScopeFactory scopes, TimeProvider time, ILoggerFactory loggers) : IHostedLifecycleService, IAsyncDisposable
 {
+    private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(5);
+
     private readonly ILogger _logger = loggers.CreateLogger("Millrace.Messaging");
     private readonly List<EndpointRunner> _endpoints = [];
     private LogConnection? _connection;
@@ -39,7 +41,7 @@ internal sealed class MessagingService(
         await topics.EnsureAsync([.. topology.Topics], cancellationToken);
 
         // No linger: whoever publishes waits for the acknowledgement, and many at once share a batch by themselves.
-        _producer = _client.CreateProducer(new ProducerOptions { Acks = Acks.All, Linger = TimeSpan.Zero });
+        _producer = _client.CreateProducer(new ProducerOptions { Acks = Acks.All, Linger = TimeSpan.Zero, CloseTimeout = s_closeTimeout });
         int seed = settings.RandomSeed ?? RandomNumberGenerator.GetInt32(int.MaxValue);
         MessageIdSource ids = new(time, settings.RandomSeed is null ? null : new Random(seed));
         MessageWriter writer = new(registry, topology, _connection.IsEmbedded, settings, time, ids, _producer, topics);
@@ -47,7 +49,8 @@ internal sealed class MessagingService(
         foreach (EndpointDefinition endpoint in topology.Endpoints)
         {
             MessagePipeline pipeline = new(endpoint, topology, settings, publisher, writer, backoff, scopes, time, _logger);
-            KafkaConsumer consumer = _client.CreateConsumer(new ConsumerOptions { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest });
+            KafkaConsumer consumer = _client.CreateConsumer(
+                new ConsumerOptions { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest, CloseTimeout = s_closeTimeout });
             _endpoints.Add(new EndpointRunner(endpoint, settings, pipeline, consumer, time, _logger));
         }
 

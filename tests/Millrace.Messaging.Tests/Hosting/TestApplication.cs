@@ -1,0 +1,120 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Millrace.Messaging.Tests;
+
+/// <summary>A data directory that applications start on, one after the other, as one does after a crash or a stop.</summary>
+internal sealed class TestApplication : IDisposable
+{
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("millrace-messaging-");
+
+    public ConcurrentQueue<string> Logs { get; } = new();
+
+    public string DataDirectory => Path.Combine(_directory.FullName, "data");
+
+    public async Task<IHost> StartAsync(Action<MillraceBuilder> configure, Action<HostApplicationBuilder>? configureHost = null)
+    {
+        IHost host = Build(configure, configureHost);
+        await host.StartAsync();
+        return host;
+    }
+
+    public IHost Build(Action<MillraceBuilder> configure, Action<HostApplicationBuilder>? configureHost = null)
+    {
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "Shop" });
+        builder.Logging.SetMinimumLevel(LogLevel.Information).AddProvider(new RecordingLoggerProvider(Logs));
+        configureHost?.Invoke(builder);
+        builder.AddMillrace(millrace =>
+        {
+            millrace.UseEmbedded(options => options.DataDirectory = DataDirectory);
+            millrace.Configure(options => (options.RetryDelay, options.MaxRetryDelay) = (TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(100)));
+            configure(millrace);
+        });
+        return builder.Build();
+    }
+
+    public void Dispose() => _directory.Delete(recursive: true);
+
+    private sealed class RecordingLoggerProvider(ConcurrentQueue<string> lines) : ILoggerProvider
+    {
+        public ILogger CreateLogger(string categoryName) => new RecordingLogger(lines);
+
+        public void Dispose()
+        {
+        }
+    }
+
+    private sealed class RecordingLogger(ConcurrentQueue<string> lines) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            lines.Enqueue($"{logLevel}: {formatter(state, exception)}");
+    }
+}
+
+/// <summary>What handlers saw, and a way to wait for it.</summary>
+internal sealed class Seen<T>
+{
+    private readonly Lock _gate = new();
+    private readonly List<T> _items = [];
+    private TaskCompletionSource _added = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public List<T> Items
+    {
+        get
+        {
+            lock (_gate) return [.. _items];
+        }
+    }
+
+    public void Add(T item)
+    {
+        TaskCompletionSource added;
+        lock (_gate)
+        {
+            _items.Add(item);
+            added = _added;
+            _added = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+
+        added.SetResult();
+    }
+
+    public async Task<List<T>> WaitAsync(Func<List<T>, bool> condition)
+    {
+        using CancellationTokenSource deadline = new(TestApplication.Patience);
+        while (true)
+        {
+            Task added;
+            lock (_gate)
+            {
+                if (condition(_items)) return [.. _items];
+                added = _added.Task;
+            }
+
+            try
+            {
+                await added.WaitAsync(deadline.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                Assert.Fail($"Waited {TestApplication.Patience} in vain. Seen so far: {string.Join(", ", Items)}");
+            }
+        }
+    }
+
+    public Task<List<T>> WaitAsync(int count) => WaitAsync(items => items.Count >= count);
+}
+
+internal static class HostExtensions
+{
+    public static IMessageBus Bus(this IHost host) => host.Services.GetRequiredService<IMessageBus>();
+}
