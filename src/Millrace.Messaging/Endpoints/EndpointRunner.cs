@@ -95,7 +95,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         await DrainAsync(leaving, cancelsAtOnce: false, cancellationToken);
         // The host's own time may be over; what is done is committed all the same, unless the log no longer answers.
         using (CancellationTokenSource deadline = new(s_lastCommitTimeout, _time)) await CommitAsync(leaving, deadline.Token);
-        await ReleaseAsync(leaving);
+        Release(leaving);
         await _consumer.DisposeAsync();
         LogMessages.EndpointStopped(_logger, _endpoint.Name);
     }
@@ -140,7 +140,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
             List<Sequencer> leaving = Find(partitions);
             await DrainAsync(leaving, cancelsAtOnce: true, cancellationToken);
             await CommitAsync(leaving, cancellationToken);
-            await ReleaseAsync(leaving);
+            Release(leaving);
             LogMessages.Revoked(_logger, _endpoint.Name, partitions.Count);
         }
         finally
@@ -157,7 +157,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
             // Neither waited for nor committed: the partitions may have another owner by now.
             List<Sequencer> leaving = Find(partitions);
             lock (_gate) leaving.ForEach(sequencer => sequencer.Close());
-            await ReleaseAsync(leaving);
+            Release(leaving);
             LogMessages.Lost(_logger, _endpoint.Name, partitions.Count);
         }
         finally
@@ -200,7 +200,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         {
             lock (_gate)
             {
-                // A callback that announced itself before this line finds no poll to cancel: then there is nothing to poll.
+                // A callback that came before this line has no poll to interrupt; it is in line for the gate, and gets it.
                 if (_callbacksWaiting > 0) return;
                 _poll = poll;
             }
@@ -223,6 +223,10 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
 
     private async Task EnterPollGateAsync(CancellationToken cancellationToken)
     {
+        // First in line for the gate, then the interruption: the poll that ends hands the gate over, and the loop cannot take
+        // it again in between. Not awaited before the gate: what hangs on the token is the loop itself, which goes on inside
+        // the cancellation until it waits for the gate.
+        Task entered = _pollGate.WaitAsync(cancellationToken);
         CancellationTokenSource? poll;
         lock (_gate)
         {
@@ -232,22 +236,27 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
 
         try
         {
-            // The poll loop disposes its source only after it has taken it back under the lock and left the gate; a source
-            // that is disposed meanwhile belongs to a poll that has ended by itself.
-            try
-            {
-                if (poll is not null) await poll.CancelAsync();
-            }
-            catch (ObjectDisposedException)
-            {
-                LogMessages.PollEndedByItself(_logger, _endpoint.Name);
-            }
-
-            await _pollGate.WaitAsync(cancellationToken);
+            Task interrupted = Interrupt(poll);
+            await entered;
+            await interrupted;
         }
         finally
         {
             lock (_gate) _callbacksWaiting--;
+        }
+    }
+
+    private Task Interrupt(CancellationTokenSource? poll)
+    {
+        try
+        {
+            return poll?.CancelAsync() ?? Task.CompletedTask;
+        }
+        catch (ObjectDisposedException)
+        {
+            // The poll has ended by itself since the lock.
+            LogMessages.PollEndedByItself(_logger, _endpoint.Name);
+            return Task.CompletedTask;
         }
     }
 
@@ -388,26 +397,29 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
 
         bool HasEnded() => leaving.TrueForAll(sequencer => sequencer.RunningCount == 0);
         if (!cancelsAtOnce && await WaitAsync(HasEnded, _settings.DrainTimeout, cancellationToken)) return;
-        await TellAsync(leaving, ownership => ownership.LeaveAsync());
+        Tell(leaving, ownership => ownership.LeaveAsync());
         if (!await WaitAsync(HasEnded, cancelsAtOnce ? _settings.DrainTimeout : s_cancelledDrainTimeout, cancelsAtOnce ? cancellationToken : CancellationToken.None))
             LogMessages.HandlersLeftRunning(_logger, _endpoint.Name, leaving.Sum(sequencer => sequencer.RunningCount));
     }
 
-    private async Task TellAsync(List<Sequencer> sequencers, Func<Ownership, Task> tell)
+    private void Tell(List<Sequencer> sequencers, Func<Ownership, Task> tell)
     {
         List<Ownership> ownerships;
         lock (_gate) ownerships = [.. sequencers.Select(sequencer => _ownerships.GetValueOrDefault(sequencer)).OfType<Ownership>()];
-        foreach (Ownership ownership in ownerships)
+        // Not awaited: handlers may go on inside the cancellation for as long as they like, and nobody waits for them here.
+        foreach (Ownership ownership in ownerships) _ = ObserveAsync(tell(ownership));
+    }
+
+    private async Task ObserveAsync(Task cancellation)
+    {
+        try
         {
-            try
-            {
-                await tell(ownership);
-            }
-            catch (AggregateException failure)
-            {
-                // What a handler registered on the token failed; the others are told all the same.
-                LogMessages.CancellationFailed(_logger, failure, _endpoint.Name);
-            }
+            await cancellation;
+        }
+        catch (AggregateException failure)
+        {
+            // What a handler registered on its token failed; the others are told all the same.
+            LogMessages.CancellationFailed(_logger, failure, _endpoint.Name);
         }
     }
 
@@ -437,9 +449,9 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     }
 
     /// <summary>Drops partitions: from here on neither their offsets nor their handlers' messages are written.</summary>
-    private async Task ReleaseAsync(List<Sequencer> sequencers)
+    private void Release(List<Sequencer> sequencers)
     {
-        await TellAsync(sequencers, ownership => ownership.GoAsync());
+        Tell(sequencers, ownership => ownership.GoAsync());
         lock (_gate)
         {
             _isDraining = false;

@@ -12,11 +12,9 @@ internal sealed class Ownership
     /// <summary>The partition is gone: what its handlers still do has no effect on the log.</summary>
     public CancellationToken Gone => _gone.Token;
 
+    /// <summary>Tells the handlers to end: the token is cancelled when the call returns, and the task completes after what hangs on it.</summary>
     public Task LeaveAsync() => _leaving.CancelAsync();
 
-    public async Task GoAsync()
-    {
-        await _leaving.CancelAsync();
-        await _gone.CancelAsync();
-    }
+    /// <summary>Ends the ownership, telling the handlers as well.</summary>
+    public Task GoAsync() => Task.WhenAll(_leaving.CancelAsync(), _gone.CancelAsync());
 }
