@@ -57,13 +57,17 @@ public sealed class KafkaProducer : IAsyncDisposable
     public ValueTask<RecordMetadata> ProduceAsync(ProducerRecord record, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(record);
-        cancellationToken.ThrowIfCancellationRequested();
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<RecordMetadata>(cancellationToken);
+        }
+
         long byteCount = RecordBatchBuilder.EstimateRecordByteCount(record.Key?.Length ?? 0, record.Value?.Length ?? 0, record.Headers);
         if (byteCount + RecordBatchHeader.ByteCount > _settings.MaxRequestByteCount)
         {
-            throw new KafkaRecordTooLargeException(
+            return ValueTask.FromException<RecordMetadata>(new KafkaRecordTooLargeException(
                 $"A record for topic '{record.Topic}' has about {byteCount} bytes; at most {_settings.MaxRequestByteCount} " +
-                $"({nameof(ProducerOptions.MaxRequestByteCount)}) fit into a request. It is not written.");
+                $"({nameof(ProducerOptions.MaxRequestByteCount)}) fit into a request. It is not written."));
         }
 
         PendingAppend pending;

@@ -1,0 +1,92 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Kafka.Tests;
+
+public sealed class TcpKafkaTransportTests : IDisposable
+{
+    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+
+    public TcpKafkaTransportTests() => _listener.Start();
+
+    private BrokerAddress Address => new("127.0.0.1", ((IPEndPoint)_listener.LocalEndpoint).Port);
+
+    [Fact]
+    public async Task A_frame_that_arrives_byte_by_byte_comes_out_whole()
+    {
+        (IKafkaTransport transport, Socket peer) = await ConnectAsync(1024);
+        byte[] sent = [0, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0, 0];
+        foreach (byte one in sent)
+        {
+            await peer.SendAsync(new[] { one });
+        }
+
+        Assert.Equal([1, 2, 3, 4, 5], (await transport.ReceiveAsync(Until.Timeout())).Payload.ToArray());
+        Assert.Equal(0, (await transport.ReceiveAsync(Until.Timeout())).Payload.Length);
+    }
+
+    [Fact]
+    public async Task A_frame_larger_than_the_first_read_comes_out_whole()
+    {
+        const int byteCount = 1_000_000;
+        (IKafkaTransport transport, Socket peer) = await ConnectAsync(byteCount);
+        byte[] frame = new byte[FrameBuffer.SizePrefixByteCount + byteCount];
+        new Random(1).NextBytes(frame);
+        BinaryPrimitives.WriteInt32BigEndian(frame, byteCount);
+        Task sending = peer.SendAsync(frame);
+        FrameBuffer received = await transport.ReceiveAsync(Until.Timeout());
+        await sending;
+        Assert.True(frame.AsSpan().SequenceEqual(received.Bytes.Span));
+    }
+
+    [Theory]
+    [InlineData(1025)]
+    [InlineData(int.MaxValue)]
+    [InlineData(-1)]
+    public async Task A_size_beyond_the_limit_is_refused_with_a_sentence(int claimed)
+    {
+        (IKafkaTransport transport, Socket peer) = await ConnectAsync(1024);
+        byte[] size = new byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(size, claimed);
+        await peer.SendAsync(size);
+        KafkaConnectionException failure = await Assert.ThrowsAsync<KafkaConnectionException>(async () => await transport.ReceiveAsync(Until.Timeout()));
+        Assert.Contains(nameof(KafkaClientOptions.MaxResponseByteCount), failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_peer_that_claims_much_and_sends_little_costs_little_memory()
+    {
+        const int claimed = 512 * 1024 * 1024;
+        (IKafkaTransport transport, Socket peer) = await ConnectAsync(claimed);
+        byte[] size = new byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(size, claimed);
+        await peer.SendAsync(size);
+        long before = GC.GetTotalAllocatedBytes(precise: true);
+        Task<FrameBuffer> receiving = transport.ReceiveAsync(Until.Timeout()).AsTask();
+        await peer.SendAsync(new byte[1000]);
+        peer.Close();
+        await Assert.ThrowsAsync<KafkaConnectionException>(() => receiving);
+        Assert.True(GC.GetTotalAllocatedBytes(precise: true) - before < 16 * 1024 * 1024);
+    }
+
+    [Fact]
+    public async Task Nobody_listening_is_a_transient_failure_that_names_the_address()
+    {
+        _listener.Stop();
+        KafkaConnectionException failure = await Assert.ThrowsAsync<KafkaConnectionException>(
+            async () => await new TcpKafkaConnector().ConnectAsync(new BrokerAddress("127.0.0.1", 1), Until.Timeout()));
+        Assert.True(failure.IsTransient);
+        Assert.Contains("127.0.0.1:1", failure.Message, StringComparison.Ordinal);
+    }
+
+    public void Dispose() => _listener.Dispose();
+
+    private async Task<(IKafkaTransport Transport, Socket Peer)> ConnectAsync(int maxResponseByteCount)
+    {
+        Task<Socket> accepting = _listener.AcceptSocketAsync();
+        IKafkaTransport transport = await new TcpKafkaConnector(maxResponseByteCount).ConnectAsync(Address, Until.Timeout());
+        return (transport, await accepting);
+    }
+}
