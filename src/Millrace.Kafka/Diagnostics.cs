@@ -8,7 +8,7 @@ internal static class Diagnostics
 {
     private const string SourceName = "Millrace.Kafka";
 
-    public static readonly ActivitySource Activities = new(SourceName);
+    private static readonly ActivitySource Activities = new(SourceName);
 
     private static readonly Meter Meter = new(SourceName);
 
@@ -23,6 +23,18 @@ internal static class Diagnostics
     /// <summary>The time of one request to a broker.</summary>
     public static readonly Histogram<double> OperationDuration = Meter.CreateHistogram<double>(
         "messaging.client.operation.duration", "s", "Time from a produce or commit request to its answer.");
+
+    /// <summary>The span of one produce request; null when nobody listens.</summary>
+    public static Activity? StartSend(BrokerAddress address, int recordCount)
+    {
+        Activity? activity = Activities.StartActivity("send", ActivityKind.Client);
+        activity?.SetTag("messaging.system", "kafka");
+        activity?.SetTag("messaging.operation.name", "send");
+        activity?.SetTag("messaging.batch.message_count", recordCount);
+        activity?.SetTag("server.address", address.Host);
+        activity?.SetTag("server.port", address.Port);
+        return activity;
+    }
 
     public static TagList Tags(string topic, string? error = null)
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
@@ -283,6 +284,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
             return sent.Keys.ToDictionary(partition => partition, _ => new ProduceAnswer(ProduceVerdict.Written));
         }
 
+        using Activity? activity = Diagnostics.StartSend(bundle.Address, sent.Values.Sum(batch => batch.RecordCount));
         long start = _context.Time.GetTimestamp();
         ProduceResponse response = await connection.SendAsync<ProduceRequest, ProduceResponse>(
             request, _context.Settings.RequestTimeout, cancellationToken, version);
