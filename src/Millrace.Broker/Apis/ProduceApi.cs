@@ -195,11 +195,13 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
             return Failed(target, ErrorCode.InvalidTxnState, "This broker has no transactions, and the batch belongs to one.");
         }
 
-        return CheckRecords(target, batch);
+        return header.Codec == CompressionCodec.None ? null : CheckCompressedRecords(target, batch);
     }
 
-    /// <summary>Walks the records: one that cannot be read would stop every consumer that comes to it.</summary>
-    private static ProducePartitionResponse? CheckRecords(TopicPartition target, ReadOnlySpan<byte> batch)
+    /// <summary>
+    /// Walks the records of a compressed batch: one that cannot be read would stop every consumer that comes to it. The log does the same for the others.
+    /// </summary>
+    private static ProducePartitionResponse? CheckCompressedRecords(TopicPartition target, ReadOnlySpan<byte> batch)
     {
         try
         {

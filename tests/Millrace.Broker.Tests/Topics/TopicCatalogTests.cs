@@ -1,5 +1,6 @@
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
+using Millrace.Log;
 
 namespace Millrace.Broker.Tests;
 
@@ -76,6 +77,65 @@ public sealed class TopicCatalogTests
         Assert.All(responses, response => Assert.Equal((ErrorCode.None, 2), (response.Topics[0].ErrorCode, response.Topics[0].Partitions.Count)));
         Assert.Single(responses.Select(response => response.Topics[0].TopicId).Distinct());
     }
+
+    [Theory]
+    [InlineData(SimulatedCrashKind.ProcessKill)]
+    [InlineData(SimulatedCrashKind.PowerLoss)]
+    public void A_crash_at_any_operation_of_a_creation_leaves_all_partitions_or_none(SimulatedCrashKind kind)
+    {
+        int finished = 0;
+        int absent = 0;
+        bool wasAcknowledged = false;
+        for (int seed = 0; seed < 5; seed++)
+        {
+            wasAcknowledged = false;
+            for (int operation = 0; !wasAcknowledged; operation++)
+            {
+                var disk = new SimulatedStorage(seed);
+                using (LogDirectory log = OpenLog(disk))
+                {
+                    TopicCatalog catalog = OpenCatalog(log);
+                    disk.CrashAfter(operation);
+                    wasAcknowledged = TryCreate(catalog);
+                }
+
+                using LogDirectory recovered = OpenLog(disk.Crash(kind));
+                Topic? topic = OpenCatalog(recovered).Find("orders");
+
+                // Acknowledged: it is there. Not acknowledged: it may be there, but never with fewer partitions than were asked for.
+                Assert.True(topic is not null || !wasAcknowledged, $"seed {seed}, operation {operation}: an acknowledged topic is gone");
+                if (topic is null)
+                {
+                    absent++;
+                    continue;
+                }
+
+                finished++;
+                Assert.Equal(3, topic.Partitions.Count);
+                Assert.All(topic.Partitions, partition => Assert.Equal(topic.Id, partition!.TopicId));
+            }
+        }
+
+        Assert.True(finished > 10 && absent > 10, $"{finished} creations were finished and {absent} dropped: the crashes struck at too few places");
+    }
+
+    private static bool TryCreate(TopicCatalog catalog)
+    {
+        try
+        {
+            return catalog.Create("orders", 3) is TopicCreation.Created;
+        }
+        catch (SimulatedCrashException)
+        {
+            return false;
+        }
+    }
+
+    private static LogDirectory OpenLog(SimulatedStorage disk) =>
+        LogDirectory.Open(new LogDirectoryOptions { Path = "data" }, disk, new ManualTimeProvider(), new Random(1), new RecordingLogs());
+
+    private static TopicCatalog OpenCatalog(LogDirectory log) => TopicCatalog.Open(
+        log, new PartitionWaits(new ManualTimeProvider()), () => new Guid(1, 2, 3, [4, 5, 6, 7, 8, 9, 10, 11]), maxPartitionCount: 100, new RecordingLogs());
 
     private static async Task<ErrorCode> CreateAsync(TestBroker broker, string name, int partitionCount)
     {
