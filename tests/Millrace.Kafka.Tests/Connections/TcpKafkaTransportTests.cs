@@ -68,7 +68,8 @@ public sealed class TcpKafkaTransportTests : IDisposable
         await peer.SendAsync(new byte[1000]);
         peer.Close();
         await Assert.ThrowsAsync<KafkaConnectionException>(() => receiving);
-        Assert.True(GC.GetTotalAllocatedBytes(precise: true) - before < 16 * 1024 * 1024);
+        // Other tests allocate meanwhile, but not as much as the claim.
+        Assert.True(GC.GetTotalAllocatedBytes(precise: true) - before < claimed / 2);
     }
 
     [Fact]

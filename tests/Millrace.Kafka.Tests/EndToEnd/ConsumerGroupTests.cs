@@ -91,6 +91,8 @@ public sealed class ConsumerGroupTests
     {
         await using TestBroker broker = await StartAsync();
         await using KafkaClient client = broker.CreateClient();
+        var network = new CuttableConnector(broker);
+        await using KafkaClient revokingClient = broker.CreateClient(options => options.Connector = network);
         var revoking = new TaskCompletionSource();
         var release = new TaskCompletionSource();
         var listener = new RecordingListener
@@ -101,13 +103,16 @@ public sealed class ConsumerGroupTests
                 await release.Task;
             },
         };
-        KafkaConsumer one = client.CreateConsumer(Options);
+        KafkaConsumer one = revokingClient.CreateConsumer(Options);
         await one.SubscribeAsync(["orders"], listener, Until.Timeout());
         TopicPartition partition = one.Assignment.First();
         KafkaConsumer two = client.CreateConsumer(Options);
         Task joining = two.SubscribeAsync(["orders"], null, Until.Timeout());
         await revoking.Task.WaitAsync(Until.Limit);
-        await Task.Delay(Options.SessionTimeout * 1.5, TimeProvider.System);
+
+        // As many heartbeats as take a session and a half.
+        int heartbeatCount = network.HeartbeatCount + (int)(Options.SessionTimeout / Options.HeartbeatInterval * 1.5);
+        await Until.TrueAsync(() => network.HeartbeatCount >= heartbeatCount, "heartbeats beyond the session");
         Assert.False(joining.IsCompleted);
         await one.CommitAsync([new TopicPartitionOffset(partition, new Offset(1))], Until.Timeout());
         release.SetResult();

@@ -8,6 +8,10 @@ internal sealed class CuttableConnector(IKafkaConnector inner) : IKafkaConnector
     private readonly Lock _gate = new();
     private readonly List<IKafkaTransport> _open = [];
     private bool _isCut;
+    private int _heartbeatCount;
+
+    /// <summary>How many heartbeats were sent through it.</summary>
+    public int HeartbeatCount => Volatile.Read(ref _heartbeatCount);
 
     public async ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken)
     {
@@ -16,7 +20,7 @@ internal sealed class CuttableConnector(IKafkaConnector inner) : IKafkaConnector
         {
             if (!_isCut)
             {
-                var cuttable = new CuttableTransport(transport);
+                var cuttable = new CuttableTransport(transport, this);
                 _open.Add(cuttable);
                 return cuttable;
             }
@@ -57,7 +61,7 @@ internal sealed class CuttableConnector(IKafkaConnector inner) : IKafkaConnector
         }
     }
 
-    private sealed class CuttableTransport(IKafkaTransport inner) : IKafkaTransport
+    private sealed class CuttableTransport(IKafkaTransport inner, CuttableConnector owner) : IKafkaTransport
     {
         private readonly CancellationTokenSource _cut = new();
 
@@ -69,7 +73,12 @@ internal sealed class CuttableConnector(IKafkaConnector inner) : IKafkaConnector
                 throw new KafkaConnectionException("The network is cut.");
             }
 
+            bool isHeartbeat = MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out _, out _) && header.Key == ApiKey.Heartbeat;
             await inner.SendAsync(frame, cancellationToken);
+            if (isHeartbeat)
+            {
+                Interlocked.Increment(ref owner._heartbeatCount);
+            }
         }
 
         public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
