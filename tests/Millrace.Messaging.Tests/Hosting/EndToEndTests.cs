@@ -153,7 +153,7 @@ public sealed class EndToEndTests : IDisposable
         using (IHost host = await _application.StartAsync(millrace => millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(async (message, _, cancellationToken) =>
         {
             before.Add(message.Number);
-            if (message.Number == 3) await Task.Delay(Timeout.Infinite, cancellationToken);
+            if (message.Number == 3) await new TaskCompletionSource().Task.WaitAsync(cancellationToken);
         }))))
         {
             for (int i = 1; i <= 5; i++) await host.Bus().PublishAsync(new Numbered("a", i));
@@ -333,7 +333,8 @@ public sealed class EndToEndTests : IDisposable
     {
         public async Task<Reply<PaymentReceipt>> HandleAsync(ChargePayment command, MessageContext context, CancellationToken cancellationToken)
         {
-            await Task.Delay(TimeSpan.Zero, cancellationToken);
+            await Task.Yield();
+            cancellationToken.ThrowIfCancellationRequested();
             seen.Add(context.MessageId);
             if (command.Amount > 100) return Reply.Reject("too-much");
             return new PaymentReceipt("1");
