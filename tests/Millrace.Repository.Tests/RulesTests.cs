@@ -46,6 +46,7 @@ public sealed class RulesTests
         { "No plans, leftovers, machine paths, registries or sleeps", "test.sh", "cd /home/someone/millrace", "is a path of one machine" },
         { "No plans, leftovers, machine paths, registries or sleeps", "nuget.config", "https://packages.example/index.json", "is a registry's address" },
         { "No plans, leftovers, machine paths, registries or sleeps", "tests/A.cs", "await Task.Delay(100);", "is a sleep" },
+        { "No plans, leftovers, machine paths, registries or sleeps", "tests/A.cs", "// Real time: why.\nFirst();\nawait Task.Delay(100);", "is a sleep" },
         { "Log event ids are unique", "src/Millrace.Log/LogMessages.cs", Message(1001) + Message(1001), "event id 1001 is used 2 times" },
         { "Log event ids are unique", "src/Millrace.Log/LogMessages.cs", Message(1002) + Message(1001), "do not rise" },
         { "Log event ids are unique", "src/Millrace.Log/LogMessages.cs", "[LoggerMessage(Level = LogLevel.Debug)]", "0 of them with an explicit event id" },
@@ -88,6 +89,7 @@ public sealed class RulesTests
         ["src/Millrace.Log/LogMessages.cs"] = Message(1001) + Message(1002),
         ["README.md"] = "# Millrace\n[docs](docs/README.md#pages)\n",
         ["docs/README.md"] = "# Docs\n## Pages\n[a](a.md)\n",
+        ["tests/Sound.cs"] = "await Task.Delay(Timeout.Infinite, token);\n// Real time: a callback that is slow.\nawait Task.Delay(100);\n",
         ["docs/a.md"] = "# A page\n[up](../README.md)\n[here](#a-page)\n",
         ["CHANGELOG.md"] = "# Changelog\n\n## Unreleased\n\n## 0.1.0\n",
     };

@@ -100,8 +100,10 @@ internal sealed class ConnectionTable : IDisposable
         Diagnostics.ConnectionOpened();
         LogMessages.ConnectionOpened(_logger, connection.Identity.Remote);
         await connection.RunAsync();
-        _open.TryRemove(connection.Identity.Id, out _);
+
+        // The place is free before the table says that the connection is gone: who sees it gone may come at once.
         ended();
+        _open.TryRemove(connection.Identity.Id, out _);
         Diagnostics.ConnectionEnded();
         LogMessages.ConnectionEnded(_logger, connection.Identity.Remote);
         connection.Dispose();

@@ -280,6 +280,7 @@ internal sealed class FaultyCluster(int seed, int partitionCount, double faultRa
                 {
                     // The connection is gone for the client; the broker goes on with what it has got.
                     _responses.Writer.TryComplete();
+                    // Real time: what the broker still gets done while the client believes it gone.
                     await Task.Delay(TimeSpan.FromMilliseconds(2), TimeProvider.System);
                     continue;
                 }

@@ -18,6 +18,7 @@ internal static class Until
                 Assert.Fail($"Waited {Limit} in vain for: {what}");
             }
 
+            // Real time: the pause between two looks at the condition, which leaves the processor to what is awaited.
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
         }
     }
