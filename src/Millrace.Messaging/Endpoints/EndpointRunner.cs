@@ -94,7 +94,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         lock (_gate) leaving = [.. _scheduler.Sequencers];
         await DrainAsync(leaving, cancelsAtOnce: false, cancellationToken);
         // The host's own time may be over; what is done is committed all the same, unless the log no longer answers.
-        using (CancellationTokenSource deadline = new(s_lastCommitTimeout, _time)) await CommitAsync(leaving, deadline.Token);
+        using (CancellationTokenSource deadline = new(s_lastCommitTimeout, _settings.InfrastructureTime)) await CommitAsync(leaving, deadline.Token);
         Release(leaving);
         await _consumer.DisposeAsync();
         LogMessages.EndpointStopped(_logger, _endpoint.Name);
@@ -426,7 +426,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     /// <summary>Waits until a condition on the scheduler holds; false when the time for that is over first.</summary>
     private async Task<bool> WaitAsync(Func<bool> condition, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        using CancellationTokenSource deadline = new(timeout, _time);
+        using CancellationTokenSource deadline = new(timeout, _settings.InfrastructureTime);
         using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         while (true)
         {
@@ -560,7 +560,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
             {
                 // Not handled before the commit is certain: handling first could handle twice.
                 LogMessages.CommitFailed(_logger, failure, _endpoint.Name, failure.Message);
-                await Task.Delay(s_errorPause, _time, cancellationToken);
+                await Task.Delay(s_errorPause, _settings.InfrastructureTime, cancellationToken);
             }
         }
     }
@@ -569,7 +569,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     {
         try
         {
-            await Task.Delay(pause, _time, cancellationToken);
+            await Task.Delay(pause, _settings.InfrastructureTime, cancellationToken);
         }
         catch (OperationCanceledException)
         {

@@ -54,6 +54,14 @@ public sealed class MessagingOptions
 
     /// <summary>The seed of what is left to chance: message ids and the jitter of retries. Default null: a different one in every process.</summary>
     public int? RandomSeed { get; set; }
+
+    /// <summary>
+    /// The clock of what waits for other programs: connections, requests, group sessions, the pauses between commits, the stop.
+    /// Everything that the application means by time (retries, the times of messages) follows the <see cref="TimeProvider"/>
+    /// among its services, which a test may replace by one that stands still; a session with a broker cannot stand still with
+    /// it. Default: the system's clock.
+    /// </summary>
+    public TimeProvider InfrastructureTime { get; set; } = TimeProvider.System;
 }
 
 /// <summary>The options as the code reads them.</summary>
@@ -67,7 +75,8 @@ internal sealed record MessagingSettings(
     int MaxWindowMessages,
     TimeSpan RetryDelay,
     TimeSpan MaxRetryDelay,
-    int? RandomSeed)
+    int? RandomSeed,
+    TimeProvider InfrastructureTime)
 {
     /// <summary>What stands in <c>ce_source</c>: a URI reference, as CloudEvents wants it.</summary>
     public string Source { get; } = Uri.EscapeDataString(ApplicationName);
@@ -78,6 +87,7 @@ internal sealed record MessagingSettings(
         string name = options.ApplicationName ?? hostApplicationName;
         if (string.IsNullOrWhiteSpace(name))
             problems.Add("ApplicationName is empty. Set it with millrace.Configure(options => options.ApplicationName = \"...\").");
+        if (options.InfrastructureTime is null) problems.Add("InfrastructureTime is null. Leave it as it is, or set a TimeProvider.");
         if (options.Json is null) problems.Add("Json is null. Leave it as it is, or set a JsonSerializerOptions.");
         CheckRange(nameof(options.TopicPartitionCount), options.TopicPartitionCount, 1, 1_000, problems);
         CheckRange(nameof(options.CommitInterval), options.CommitInterval, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1), problems);
@@ -94,7 +104,8 @@ internal sealed record MessagingSettings(
         // A copy of the JSON options freezes at its first use; the caller's own stay as they are.
         return new MessagingSettings(
             name ?? "", options.TopicPartitionCount, new JsonSerializerOptions(options.Json ?? JsonSerializerOptions.Web), options.CommitInterval,
-            options.DrainTimeout, options.MaxQueuedMessages, options.MaxWindowMessages, options.RetryDelay, options.MaxRetryDelay, options.RandomSeed);
+            options.DrainTimeout, options.MaxQueuedMessages, options.MaxWindowMessages, options.RetryDelay, options.MaxRetryDelay, options.RandomSeed,
+            options.InfrastructureTime ?? TimeProvider.System);
     }
 
     private static void CheckRange<T>(string name, T value, T minimum, T maximum, List<string> problems)

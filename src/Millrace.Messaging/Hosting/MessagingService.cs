@@ -36,7 +36,7 @@ internal sealed class MessagingService(
         Topology topology = Topology.Build(registry, builder.Endpoints, builder.CommandsHandledElsewhere, problems);
 
         _connection = await builder.LogConnector!(services, cancellationToken);
-        _client = new KafkaClient(_connection.Client, time, loggers);
+        _client = new KafkaClient(_connection.Client, settings.InfrastructureTime, loggers);
         TopicCreator topics = new(_client.Admin, settings.TopicPartitionCount, _logger);
         await topics.EnsureAsync([.. topology.Topics], cancellationToken);
 

@@ -11,14 +11,14 @@ namespace Millrace;
 public sealed class EmbeddedBroker
 {
     private readonly IOptions<EmbeddedOptions> _options;
-    private readonly TimeProvider _time;
+    private readonly IOptions<MessagingOptions> _messaging;
     private readonly ILoggerFactory _loggers;
     private KafkaBroker? _broker;
 
-    internal EmbeddedBroker(IOptions<EmbeddedOptions> options, TimeProvider time, ILoggerFactory loggers)
+    internal EmbeddedBroker(IOptions<EmbeddedOptions> options, IOptions<MessagingOptions> messaging, ILoggerFactory loggers)
     {
         _options = options;
-        _time = time;
+        _messaging = messaging;
         _loggers = loggers;
     }
 
@@ -35,7 +35,7 @@ public sealed class EmbeddedBroker
     {
         BrokerOptions options = ReadOptions(_options.Value);
         IStorage storage = _options.Value.Storage ?? new FileStorage();
-        KafkaBroker broker = await KafkaBroker.StartAsync(options, storage, _time, _loggers, cancellationToken);
+        KafkaBroker broker = await KafkaBroker.StartAsync(options, storage, _messaging.Value.InfrastructureTime, _loggers, cancellationToken);
         _broker = broker;
         KafkaClientOptions client = new() { BootstrapServers = "embedded:9092", Connector = new EmbeddedConnector(broker) };
         return new LogConnection(client) { IsEmbedded = true, StopAsync = broker.StopAsync };

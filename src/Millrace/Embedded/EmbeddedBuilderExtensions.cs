@@ -22,7 +22,7 @@ public static class EmbeddedBuilderExtensions
         if (configure is not null) millrace.Services.Configure(configure);
         millrace.Services.TryAddSingleton(services => new EmbeddedBroker(
             services.GetRequiredService<IOptions<EmbeddedOptions>>(),
-            services.GetRequiredService<TimeProvider>(),
+            services.GetRequiredService<IOptions<MessagingOptions>>(),
             services.GetRequiredService<ILoggerFactory>()));
         return millrace.UseLog((services, cancellationToken) => services.GetRequiredService<EmbeddedBroker>().StartAsync(cancellationToken));
     }

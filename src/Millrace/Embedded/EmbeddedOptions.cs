@@ -18,6 +18,9 @@ public sealed class EmbeddedOptions
     /// </summary>
     public string? Listen { get; set; }
 
-    /// <summary>The storage seam. Default null: files.</summary>
+    /// <summary>
+    /// The storage seam: what stands in for the files of the data directory, as the simulated disk of a test does.
+    /// Default null: files.
+    /// </summary>
     public IStorage? Storage { get; set; }
 }
