@@ -35,7 +35,7 @@ internal static class Diagnostics
         // The parent is the current activity, which inside a handler is the handling. Without one the chain goes on from the
         // message that is being handled, so that a hop that nobody listens to does not break the trace.
         ActivityContext parent = Activity.Current is null ? ParentOf(message.Envelope) : default;
-        string topic = message.Definition.Topic;
+        string topic = message.Topic;
         Activity? activity = ActivitySource.StartActivity($"send {topic}", ActivityKind.Producer, parent);
         if (activity is null || !activity.IsAllDataRequested) return activity;
         activity.SetTag("messaging.operation.name", "send");
@@ -63,7 +63,7 @@ internal static class Diagnostics
         activity.SetTag("messaging.consumer.group.name", endpoint);
         activity.SetTag("messaging.destination.partition.id", record.TopicPartition.Partition.ToString());
         activity.SetTag("messaging.kafka.offset", record.Offset.Value);
-        SetMessageTags(activity, topic, envelope, record.Key);
+        SetMessageTags(activity, topic, envelope, record.Key is { } key ? Encoding.UTF8.GetString(key.Span) : null);
         return activity;
     }
 
@@ -82,9 +82,9 @@ internal static class Diagnostics
         activity.AddException(failure);
     }
 
-    public static void RecordSent(MessageDefinition message, TimeSpan duration, string? errorType)
+    public static void RecordSent(string topic, TimeSpan duration, string? errorType)
     {
-        TagList tags = Tags("send", message.Topic, endpoint: null, errorType);
+        TagList tags = Tags("send", topic, endpoint: null, errorType);
         s_sent.Add(1, tags);
         s_sendDuration.Record(duration.TotalSeconds, tags);
     }
@@ -108,14 +108,14 @@ internal static class Diagnostics
     private static ActivityContext ParentOf(Envelope? envelope) =>
         ActivityContext.TryParse(envelope?.TraceParent, envelope?.TraceState, isRemote: true, out ActivityContext context) ? context : default;
 
-    private static void SetMessageTags(Activity activity, string topic, Envelope envelope, ReadOnlyMemory<byte>? key)
+    private static void SetMessageTags(Activity activity, string topic, Envelope envelope, string? key)
     {
         activity.SetTag("messaging.system", "kafka");
         activity.SetTag("messaging.destination.name", topic);
         activity.SetTag("messaging.message.id", envelope.MessageId);
         activity.SetTag("messaging.message.conversation_id", envelope.CorrelationId);
         activity.SetTag("millrace.message.type", envelope.Type);
-        if (key is { } bytes) activity.SetTag("messaging.kafka.message.key", Encoding.UTF8.GetString(bytes.Span));
+        if (key is not null) activity.SetTag("messaging.kafka.message.key", key);
     }
 
     private static TagList Tags(string operation, string topic, string? endpoint, string? errorType)

@@ -50,6 +50,13 @@ internal static partial class LogMessages
     [LoggerMessage(4111, LogLevel.Trace, "A poll of the endpoint '{Endpoint}' ended by itself before a rebalance could interrupt it.")]
     public static partial void PollEndedByItself(ILogger logger, string endpoint);
 
+    [LoggerMessage(4112, LogLevel.Error, "The endpoint '{Endpoint}' cannot prepare {Partition}: {Problem} Attempt {Attempt}; it is tried again in {Delay}, and nothing of the partition is handled before.")]
+    public static partial void OpenFailed(
+        ILogger logger, Exception failure, string endpoint, TopicPartition partition, string problem, int attempt, TimeSpan delay);
+
+    [LoggerMessage(4113, LogLevel.Error, "The processor '{Processor}' failed to let go of {Partition}.")]
+    public static partial void ReleaseFailed(ILogger logger, Exception failure, string processor, TopicPartition partition);
+
     [LoggerMessage(4200, LogLevel.Debug, "A commit of the endpoint '{Endpoint}' was cut short because it stops.")]
     public static partial void CommitCancelled(ILogger logger, string endpoint);
 
@@ -75,6 +82,10 @@ internal static partial class LogMessages
 
     [LoggerMessage(4304, LogLevel.Information, "{Type} {MessageId} was refused by the endpoint '{Endpoint}': {Reason}.")]
     public static partial void Refused(ILogger logger, string type, string messageId, string endpoint, string reason);
+
+    [LoggerMessage(4306, LogLevel.Error, "The processor '{Processor}' failed at {Partition} @ {Offset}: {Problem} Attempt {Attempt}; it is tried again in {Delay}, and its key waits.")]
+    public static partial void ProcessorFailed(
+        ILogger logger, Exception failure, string processor, TopicPartition partition, long offset, string problem, int attempt, TimeSpan delay);
 
     [LoggerMessage(4305, LogLevel.Warning, "The endpoint '{Endpoint}' skipped {Partition} @ {Offset}: it has no ce_type header, so it is no event of this application.")]
     public static partial void UntypedSkipped(ILogger logger, string endpoint, TopicPartition partition, long offset);

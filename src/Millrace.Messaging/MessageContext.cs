@@ -80,6 +80,21 @@ public sealed class MessageContext : IMessageBus
     /// <summary>The services of this message's scope, which ends with the handler.</summary>
     public IServiceProvider Services { get; }
 
+    /// <summary>
+    /// The id of the command that this one undoes; null on a command that undoes none. The other one may come later than
+    /// this one, and is then to be refused.
+    /// </summary>
+    public string? Undoes => FindHeader(ReplyHeaders.Undoes);
+
+    /// <summary>What the handler has published and sent through its context so far, in that order.</summary>
+    public IReadOnlyList<OutgoingMessage> Outputs
+    {
+        get
+        {
+            lock (_gate) return [.. _outputs];
+        }
+    }
+
     internal Envelope Envelope { get; }
 
     /// <summary>The text of the last header with this name; null when there is none.</summary>
@@ -126,6 +141,25 @@ public sealed class MessageContext : IMessageBus
     public Task SendAsync<TCommand>(TCommand command, MessageOptions options, CancellationToken cancellationToken = default)
         where TCommand : notnull => Keep(MessageKind.Command, command, options);
 
+    /// <summary>
+    /// Replaces what the handler has published so far, for example by what an earlier run of it stored: these messages are
+    /// written instead, with the ids that they have. What the handler publishes afterwards is numbered on from them.
+    /// </summary>
+    /// <param name="outputs">The messages.</param>
+    /// <exception cref="InvalidOperationException">The handler has ended.</exception>
+    public void Restore(IReadOnlyList<OutgoingMessage> outputs)
+    {
+        ArgumentNullException.ThrowIfNull(outputs);
+        lock (_gate)
+        {
+            if (_hasEnded) throw new InvalidOperationException("The handler has ended: what it published is on its way. Restore before it returns.");
+            _outputs.Clear();
+            _outputs.AddRange(outputs);
+            _numbers = null;
+            foreach (OutgoingMessage output in outputs) Recount(output);
+        }
+    }
+
     /// <summary>Ends the handler's part: nothing more may be published. Gives what was.</summary>
     internal IReadOnlyList<OutgoingMessage> End()
     {
@@ -136,10 +170,10 @@ public sealed class MessageContext : IMessageBus
         }
     }
 
-    internal string DeriveMessageId(string typeName, ReadOnlySpan<byte> key)
+    internal string DeriveMessageId(string typeName, string? key)
     {
         // The id of the first of a type and key names the type and key.
-        Guid first = MessageIdSource.Derive(Endpoint, MessageId, typeName, key, number: 0);
+        Guid first = Derive(typeName, key, number: 0);
         int number;
         lock (_gate)
         {
@@ -148,7 +182,22 @@ public sealed class MessageContext : IMessageBus
             _numbers[first] = number + 1;
         }
 
-        return (number == 0 ? first : MessageIdSource.Derive(Endpoint, MessageId, typeName, key, number)).ToString("D");
+        return (number == 0 ? first : Derive(typeName, key, number)).ToString("D");
+    }
+
+    private Guid Derive(string typeName, string? key, int number) =>
+        MessageIdSource.Derive(Endpoint, MessageId, typeName, key is null ? [] : Encoding.UTF8.GetBytes(key), number);
+
+    // Under the lock. A message with an id of its own was not counted when it was published, and is not now.
+    private void Recount(OutgoingMessage output)
+    {
+        if (output.Envelope.Type is not { } typeName) return;
+        Guid first = Derive(typeName, output.Key, number: 0);
+        int number = _numbers?.GetValueOrDefault(first) ?? 0;
+        Guid expected = number == 0 ? first : Derive(typeName, output.Key, number);
+        if (output.Envelope.MessageId != expected.ToString("D")) return;
+        _numbers ??= [];
+        _numbers[first] = number + 1;
     }
 
     private Task Keep(MessageKind kind, object message, MessageOptions options)
@@ -159,7 +208,7 @@ public sealed class MessageContext : IMessageBus
             if (_hasEnded)
             {
                 throw new InvalidOperationException(
-                    $"{output.Definition.TypeName} was published after its handler had ended. Await everything that a handler starts, or publish through IMessageBus.");
+                    $"{output.Envelope.Type} was published after its handler had ended. Await everything that a handler starts, or publish through IMessageBus.");
             }
 
             _outputs.Add(output);

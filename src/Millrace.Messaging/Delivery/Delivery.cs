@@ -22,8 +22,8 @@ internal sealed class Delivery(Sequencer sequencer, ConsumerRecord record, Lane?
 
     public DeliveryState State { get; set; } = DeliveryState.Queued;
 
-    /// <summary>Which attempt is running or comes next, from 1.</summary>
-    public int Attempt { get; set; } = 1;
+    /// <summary>What earlier attempts left for the one that is running or comes next.</summary>
+    public DeliveryProgress Progress { get; set; } = DeliveryProgress.Start;
 
     public void MarkCompleted()
     {

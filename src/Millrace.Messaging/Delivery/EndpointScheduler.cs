@@ -28,11 +28,18 @@ internal sealed class EndpointScheduler(int maxConcurrency, int maxQueuedRecords
     /// <summary>When the next delayed record is due; null when none is.</summary>
     public TimeSpan? NextDue => _entries.Values.Min(entry => entry.Sequencer.NextDue);
 
-    public Sequencer Add(TopicPartition topicPartition)
+    public Sequencer Add(TopicPartition topicPartition, bool isOpen = true)
     {
-        Sequencer sequencer = new(topicPartition);
+        Sequencer sequencer = new(topicPartition, isOpen);
         _entries.Add(topicPartition, new Entry(sequencer));
         return sequencer;
+    }
+
+    /// <summary>Lets the records of a partition run.</summary>
+    public void Open(Sequencer sequencer)
+    {
+        sequencer.Open();
+        if (_entries.TryGetValue(sequencer.TopicPartition, out Entry? entry) && entry.Sequencer == sequencer) TakeTurn(entry);
     }
 
     /// <summary>

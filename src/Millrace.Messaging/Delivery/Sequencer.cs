@@ -16,7 +16,9 @@ namespace Millrace;
 /// the offset of its first incomplete record, which is what may be committed: everything below it is done.</para>
 /// <para>Time is a parameter, counted from any fixed start.</para>
 /// </remarks>
-internal sealed class Sequencer(TopicPartition topicPartition)
+/// <param name="topicPartition">The partition.</param>
+/// <param name="isOpen">Whether records may run from the start; otherwise from <see cref="Open"/> on.</param>
+internal sealed class Sequencer(TopicPartition topicPartition, bool isOpen = true)
 {
     private readonly Queue<Delivery> _window = new();
     private readonly Dictionary<LaneKey, Lane> _lanes = [];
@@ -27,6 +29,9 @@ internal sealed class Sequencer(TopicPartition topicPartition)
     private int _floorLeaderEpoch = -1;
 
     public TopicPartition TopicPartition { get; } = topicPartition;
+
+    /// <summary>The offset after the last record that was taken in. Null before the first.</summary>
+    public Offset? Position => _position;
 
     /// <summary>The next offset to commit: everything below it is completed. Null before the first record.</summary>
     public Offset? Floor => _window.TryPeek(out Delivery? first) ? first.Offset : _position;
@@ -41,10 +46,15 @@ internal sealed class Sequencer(TopicPartition topicPartition)
 
     public int LaneCount => _lanes.Count;
 
-    public bool HasReady => _ready.Count > 0;
+    public int DelayedCount => _delayed.Count;
+
+    public bool HasReady => IsOpen && _ready.Count > 0;
 
     /// <summary>When the next delayed record is due; null when none is.</summary>
     public TimeSpan? NextDue => _delayed.TryPeek(out _, out (TimeSpan Due, long Offset) next) ? next.Due : null;
+
+    /// <summary>Whether records may run: before that they are taken in, and wait.</summary>
+    public bool IsOpen { get; private set; } = isOpen;
 
     /// <summary>Whether the partition is leaving: nothing starts any more, what runs may still complete.</summary>
     public bool IsClosed { get; private set; }
@@ -73,7 +83,7 @@ internal sealed class Sequencer(TopicPartition topicPartition)
     /// <summary>Gives the record that waited longest, and counts it as running.</summary>
     public bool TryStart([NotNullWhen(true)] out Delivery? delivery)
     {
-        if (IsClosed || !_ready.TryDequeue(out delivery))
+        if (IsClosed || !IsOpen || !_ready.TryDequeue(out delivery))
         {
             delivery = null;
             return false;
@@ -93,12 +103,12 @@ internal sealed class Sequencer(TopicPartition topicPartition)
         RunningCount--;
         switch (outcome)
         {
-            case DeliveryOutcome.Complete:
+            case DeliveryOutcome.Complete or DeliveryOutcome.DeadLetter:
                 Complete(delivery);
                 break;
             case DeliveryOutcome.RetryAfter retry:
                 delivery.State = DeliveryState.Delayed;
-                delivery.Attempt++;
+                delivery.Progress = retry.Next;
                 _delayed.Enqueue(delivery, (now + retry.Delay, delivery.Offset.Value));
                 break;
             case DeliveryOutcome.Abandon:
@@ -128,6 +138,8 @@ internal sealed class Sequencer(TopicPartition topicPartition)
         Invariant.Holds(_committed is not null && offset <= Floor);
         _committed = Offset.Max(offset, _committed.Value);
     }
+
+    public void Open() => IsOpen = true;
 
     public void Close() => IsClosed = true;
 

@@ -22,9 +22,10 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private static readonly TimeSpan s_cancelledDrainTimeout = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_lastCommitTimeout = TimeSpan.FromSeconds(5);
 
-    private readonly EndpointDefinition _endpoint;
+    private readonly EndpointRun _endpoint;
     private readonly MessagingSettings _settings;
-    private readonly MessagePipeline _pipeline;
+    private readonly IRecordPipeline _pipeline;
+    private readonly RetryBackoff _openBackoff;
     private readonly KafkaConsumer _consumer;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -32,6 +33,8 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly EndpointScheduler _scheduler;
     private readonly Dictionary<Sequencer, Ownership> _ownerships = [];
+    private readonly Dictionary<TopicPartition, Task> _openings = [];
+    private readonly HashSet<Sequencer> _opening = [];
     private readonly long _started;
     private readonly ITimer _retryTimer;
     private TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -48,11 +51,12 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private bool _isStopped;
 
     public EndpointRunner(
-        EndpointDefinition endpoint, MessagingSettings settings, MessagePipeline pipeline, KafkaConsumer consumer, TimeProvider time, ILogger logger)
+        EndpointRun endpoint, MessagingSettings settings, IRecordPipeline pipeline, RetryBackoff openBackoff, KafkaConsumer consumer, TimeProvider time, ILogger logger)
     {
         _endpoint = endpoint;
         _settings = settings;
         _pipeline = pipeline;
+        _openBackoff = openBackoff;
         _consumer = consumer;
         _time = time;
         _logger = logger;
@@ -115,14 +119,24 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         await EnterPollGateAsync(cancellationToken);
         try
         {
+            List<(Sequencer Sequencer, Ownership Ownership)> added = [];
             lock (_gate)
             {
                 foreach (TopicPartition partition in partitions)
                 {
                     if (_scheduler.TryGet(partition, out _)) continue;
-                    _ownerships.Add(_scheduler.Add(partition), new Ownership());
+                    Sequencer sequencer = _scheduler.Add(partition, isOpen: false);
+                    Ownership ownership = new();
+                    _ownerships.Add(sequencer, ownership);
+                    _opening.Add(sequencer);
+                    added.Add((sequencer, ownership));
                 }
             }
+
+            // Not awaited: the rebalance goes on while a partition is prepared, records are taken in up to the bound, and none
+            // of them runs before its partition is open.
+            foreach ((Sequencer sequencer, Ownership ownership) in added)
+                _openings[sequencer.TopicPartition] = OpenAsync(sequencer, ownership, _openings.GetValueOrDefault(sequencer.TopicPartition, Task.CompletedTask));
 
             LogMessages.Assigned(_logger, _endpoint.Name, partitions.Count);
         }
@@ -164,6 +178,45 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         {
             _pollGate.Release();
         }
+    }
+
+    /// <summary>Prepares a partition until that succeeds, and then lets its records run. Never throws.</summary>
+    private async Task OpenAsync(Sequencer sequencer, Ownership ownership, Task previous)
+    {
+        TopicPartition partition = sequencer.TopicPartition;
+        // The partition may have been here before, and its preparation of then may still be ending.
+        await previous;
+        bool isOpen = false;
+        for (int attempt = 1; !isOpen && !ownership.Leaving.IsCancellationRequested; attempt++)
+        {
+            try
+            {
+                await _pipeline.OnAssignedAsync(partition, ownership.Leaving);
+                isOpen = true;
+            }
+#pragma warning disable CA1031 // Whatever fails, it is tried again: a partition that nobody opens is a partition that nobody handles.
+            catch (Exception failure)
+#pragma warning restore CA1031
+            {
+                if (ownership.Leaving.IsCancellationRequested) break;
+                TimeSpan delay = _openBackoff.DelayAfter(attempt);
+                LogMessages.OpenFailed(_logger, failure, _endpoint.Name, partition, failure.Message, attempt, delay);
+                await PauseAsync(delay, ownership.Leaving);
+            }
+        }
+
+        List<Delivery> started = [];
+        TaskCompletionSource? finished;
+        lock (_gate)
+        {
+            _opening.Remove(sequencer);
+            if (isOpen) _scheduler.Open(sequencer);
+            while (_scheduler.TryStart(out Delivery? delivery)) started.Add(delivery);
+            finished = TakeFinished();
+        }
+
+        finished?.SetResult();
+        Launch(started);
     }
 
     private async Task RunAsync()
@@ -300,40 +353,46 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     {
         Ownership? ownership;
         ConsumerRecord? record;
-        int attempt;
+        DeliveryProgress progress;
         lock (_gate)
         {
             ownership = _ownerships.GetValueOrDefault(delivery.Sequencer);
-            (record, attempt) = (delivery.Record, delivery.Attempt);
+            (record, progress) = (delivery.Record, delivery.Progress);
         }
 
         // Its partition may have left between the start and here.
         if (ownership is null || ownership.Leaving.IsCancellationRequested) return DeliveryOutcome.Abandoned;
-        return await _pipeline.HandleAsync(record!, attempt, ownership);
+        return await _pipeline.HandleAsync(record!, progress, ownership);
     }
 
     private Delivery? Finish(Delivery delivery, DeliveryOutcome outcome)
     {
         List<Delivery> started = [];
-        TaskCompletionSource? finished = null;
+        TaskCompletionSource? finished;
         lock (_gate)
         {
             _scheduler.Finish(delivery, outcome, Now);
             UpdateFlow(delivery.Sequencer.TopicPartition);
             while (_scheduler.TryStart(out Delivery? next)) started.Add(next);
             if (outcome is DeliveryOutcome.RetryAfter) SetRetryTimer();
-            if (outcome is DeliveryOutcome.Complete && _commitWanted.CurrentCount == 0 && delivery.Sequencer.CommitDue() is not null) _commitWanted.Release();
-            if (_isDraining)
-            {
-                finished = _finished;
-                _finished = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            }
+            if (outcome is DeliveryOutcome.Complete or DeliveryOutcome.DeadLetter
+                && _commitWanted.CurrentCount == 0 && delivery.Sequencer.CommitDue() is not null) _commitWanted.Release();
+            finished = TakeFinished();
         }
 
         finished?.SetResult();
         if (started.Count == 0) return null;
         Launch(started[1..]);
         return started[0];
+    }
+
+    // Under the lock: what to complete outside of it, so that a drain looks again.
+    private TaskCompletionSource? TakeFinished()
+    {
+        if (!_isDraining) return null;
+        TaskCompletionSource finished = _finished;
+        _finished = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        return finished;
     }
 
     private void OnRetryDue()
@@ -395,7 +454,10 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         if (CommitsBeforeHandling) await WaitAsync(() => leaving.TrueForAll(sequencer => sequencer.IncompleteCount == 0), _settings.DrainTimeout, cancellationToken);
         lock (_gate) leaving.ForEach(sequencer => sequencer.Close());
 
-        bool HasEnded() => leaving.TrueForAll(sequencer => sequencer.RunningCount == 0);
+        bool HasEnded() => leaving.TrueForAll(sequencer => sequencer.RunningCount == 0 && !_opening.Contains(sequencer));
+        List<Sequencer> opening;
+        lock (_gate) opening = leaving.FindAll(_opening.Contains);
+        Tell(opening, ownership => ownership.LeaveAsync());
         if (!cancelsAtOnce && await WaitAsync(HasEnded, _settings.DrainTimeout, cancellationToken)) return;
         Tell(leaving, ownership => ownership.LeaveAsync());
         if (!await WaitAsync(HasEnded, cancelsAtOnce ? _settings.DrainTimeout : s_cancelledDrainTimeout, cancelsAtOnce ? cancellationToken : CancellationToken.None))
@@ -461,6 +523,8 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
                 _ownerships.Remove(sequencer);
             }
         }
+
+        foreach (Sequencer sequencer in sequencers) _pipeline.OnReleased(sequencer.TopicPartition);
     }
 
     private async Task CommitLoopAsync()

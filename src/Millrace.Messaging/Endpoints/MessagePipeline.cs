@@ -3,19 +3,26 @@ using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka;
+using Millrace.Kafka.Records;
 
 namespace Millrace;
 
 /// <summary>One attempt at one record, from its bytes to its outcome. Never throws: a failure is an outcome.</summary>
 internal sealed class MessagePipeline(
     EndpointDefinition endpoint, Topology topology, MessagingSettings settings, MessagePublisher publisher, MessageWriter writer, RetryBackoff backoff,
-    IServiceScopeFactory scopes, TimeProvider time, ILogger logger)
+    IServiceScopeFactory scopes, TimeProvider time, ILogger logger) : IRecordPipeline
 {
+    public ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+
+    public void OnReleased(TopicPartition partition)
+    {
+    }
+
     /// <summary>Runs one attempt.</summary>
     /// <param name="record">The record.</param>
-    /// <param name="attempt">Which attempt this is, from 1.</param>
+    /// <param name="progress">What earlier attempts left.</param>
     /// <param name="ownership">Tells the handler to end, and the pipeline to write nothing any more.</param>
-    public async Task<DeliveryOutcome> HandleAsync(ConsumerRecord record, int attempt, Ownership ownership)
+    public async Task<DeliveryOutcome> HandleAsync(ConsumerRecord record, DeliveryProgress progress, Ownership ownership)
     {
         CancellationToken cancellationToken = ownership.Leaving;
         string topic = record.TopicPartition.Topic;
@@ -33,7 +40,7 @@ internal sealed class MessagePipeline(
         string? errorType = null;
         try
         {
-            await InvokeAsync(routing, record, envelope, attempt, ownership);
+            await InvokeAsync(routing, record, envelope, progress.Attempt, ownership);
             return DeliveryOutcome.Completed;
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -47,7 +54,7 @@ internal sealed class MessagePipeline(
         {
             errorType = failure.GetType().FullName;
             Diagnostics.SetFailed(activity, failure);
-            return Judge(failure, record, envelope, attempt, cancellationToken);
+            return Judge(failure, record, envelope, progress, cancellationToken);
         }
         finally
         {
@@ -87,7 +94,7 @@ internal sealed class MessagePipeline(
         }
     }
 
-    private DeliveryOutcome Judge(Exception failure, ConsumerRecord record, Envelope envelope, int attempt, CancellationToken cancellationToken)
+    private DeliveryOutcome Judge(Exception failure, ConsumerRecord record, Envelope envelope, DeliveryProgress progress, CancellationToken cancellationToken)
     {
         if (endpoint.Delivery == DeliveryMode.AtMostOnce)
         {
@@ -101,13 +108,14 @@ internal sealed class MessagePipeline(
             return DeliveryOutcome.Abandoned;
         }
 
+        int attempt = progress.Attempt;
         TimeSpan delay = backoff.DelayAfter(attempt);
         Diagnostics.RecordRetry(endpoint.Name, record.TopicPartition.Topic, failure.GetType().FullName);
         if (failure is UnreadableMessageException)
             LogMessages.Unreadable(logger, failure, endpoint.Name, failure.Message, attempt, delay);
         else
             LogMessages.WillRetry(logger, failure, envelope.Type, envelope.MessageId, endpoint.Name, record.TopicPartition, record.Offset.Value, attempt, delay);
-        return new DeliveryOutcome.RetryAfter(delay);
+        return new DeliveryOutcome.RetryAfter(delay, progress.Failed(time.GetUtcNow()));
     }
 
     private static string Place(ConsumerRecord record) => $"record {record.Offset} of {record.TopicPartition}";

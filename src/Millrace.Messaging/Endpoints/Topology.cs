@@ -29,11 +29,17 @@ internal sealed class Topology
     /// <summary>Builds the endpoints, and checks them and what was found before (<paramref name="problems"/>).</summary>
     /// <exception cref="MillraceConfigurationException">Everything that is wrong, in one exception.</exception>
     public static Topology Build(
-        MessageRegistry registry, IReadOnlyCollection<EndpointBuilder> endpointBuilders, IReadOnlyCollection<Type> handledElsewhere, List<string> problems)
+        MessageRegistry registry, IReadOnlyCollection<EndpointBuilder> endpointBuilders, IReadOnlyCollection<Type> handledElsewhere, List<string> problems,
+        IReadOnlyCollection<ProcessorOptions>? processors = null)
     {
         List<EndpointDefinition> endpoints = [.. endpointBuilders.Select(builder => builder.Build(registry, problems))];
         foreach (string name in endpoints.GroupBy(endpoint => endpoint.Name).Where(group => group.Count() > 1).Select(group => group.Key))
             problems.Add($"Two endpoints are named '{name}'. Rename one, or add the handlers of both to one endpoint.");
+        foreach (ProcessorOptions processor in processors ?? []) processor.Check(problems);
+        foreach (string name in (processors ?? []).Select(processor => processor.Name).CountBy(name => name).Where(count => count.Value > 1).Select(count => count.Key))
+            problems.Add($"Two processors are named '{name}'. A name is one consumer group: rename one.");
+        foreach (string name in (processors ?? []).Select(processor => processor.Name).Intersect(endpoints.Select(endpoint => endpoint.Name)))
+            problems.Add($"An endpoint and a processor are both named '{name}'. A name is one consumer group: rename one.");
 
         var commands = endpoints
             .SelectMany(endpoint => endpoint.Handlers.Select(handler => (Endpoint: endpoint.Name, handler.Message)))

@@ -1,20 +1,25 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Json.Serialization;
 using Millrace.Kafka;
 using Millrace.Kafka.Records;
 
 namespace Millrace;
 
-/// <summary>What travels beside a message's body, in record headers.</summary>
-internal sealed record Envelope
+/// <summary>What travels beside a message's body, in record headers: CloudEvents 1.0 in Kafka's binary mode.</summary>
+/// <remarks>For packages that build on messaging. Programs meet it as <see cref="MessageContext"/> and <see cref="MessageOptions"/>.</remarks>
+public sealed record Envelope
 {
+    /// <summary>The message's id: the same at every delivery. Of a record without one: its coordinates, <c>topic-partition@offset</c>.</summary>
     public required string MessageId { get; init; }
 
     /// <summary>The message's type with its version; null on a record that is not a CloudEvent.</summary>
     public required string? Type { get; init; }
 
+    /// <summary>The application that wrote the message, as a URI reference; null where it does not say.</summary>
     public string? Source { get; init; }
 
+    /// <summary>When the message was written, by its writer's clock.</summary>
     public required DateTimeOffset Time { get; init; }
 
     /// <summary>The media type of the body; null where the writer did not say.</summary>
@@ -26,11 +31,14 @@ internal sealed record Envelope
     /// <summary>The id of the message whose handling wrote this one.</summary>
     public string? CausationId { get; init; }
 
+    /// <summary>The W3C <c>traceparent</c> of what wrote the message; null when it was not traced.</summary>
     public string? TraceParent { get; init; }
 
+    /// <summary>The W3C <c>tracestate</c> beside it.</summary>
     public string? TraceState { get; init; }
 
     /// <summary>Whether the body is JSON. A writer that does not say is taken at the word of its body.</summary>
+    [JsonIgnore]
     public bool IsJson
     {
         get
@@ -49,6 +57,7 @@ internal sealed record Envelope
     /// Reads the envelope of any record, also of one that another program wrote: what is absent is taken from the
     /// record itself. Its coordinates serve as the id, since they are the same at every delivery.
     /// </summary>
+    /// <param name="record">The record.</param>
     public static Envelope Read(ConsumerRecord record)
     {
         string? id = null, type = null, source = null, time = null, contentType = null, correlation = null, causation = null;
@@ -90,7 +99,7 @@ internal sealed record Envelope
     }
 
     /// <summary>Writes the envelope as headers, in one fixed order, followed by the program's own.</summary>
-    public List<RecordHeader> Write(IEnumerable<KeyValuePair<string, string>> ownHeaders)
+    internal List<RecordHeader> Write(IEnumerable<KeyValuePair<string, string>> ownHeaders)
     {
         List<RecordHeader> headers =
         [

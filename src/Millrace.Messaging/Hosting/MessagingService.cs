@@ -33,12 +33,13 @@ internal sealed class MessagingService(
         if (builder.LogConnector is null)
             problems.Add("Millrace has no log to work on. Call millrace.UseEmbedded(options => options.DataDirectory = \"data\"), or millrace.UseKafka(\"host:9092\").");
         MessageRegistry registry = new();
-        Topology topology = Topology.Build(registry, builder.Endpoints, builder.CommandsHandledElsewhere, problems);
+        Topology topology = Topology.Build(registry, builder.Endpoints, builder.CommandsHandledElsewhere, problems, builder.Processors);
 
         _connection = await builder.LogConnector!(services, cancellationToken);
         _client = new KafkaClient(_connection.Client, settings.InfrastructureTime, loggers);
         TopicCreator topics = new(_client.Admin, settings.TopicPartitionCount, _logger);
         await topics.EnsureAsync([.. topology.Topics], cancellationToken);
+        foreach (ProcessorOptions processor in builder.Processors) await topics.EnsureExactAsync(processor, cancellationToken);
 
         // No linger: whoever publishes waits for the acknowledgement, and many at once share a batch by themselves.
         _producer = _client.CreateProducer(new ProducerOptions { Acks = Acks.All, Linger = TimeSpan.Zero, CloseTimeout = s_closeTimeout });
@@ -49,14 +50,29 @@ internal sealed class MessagingService(
         foreach (EndpointDefinition endpoint in topology.Endpoints)
         {
             MessagePipeline pipeline = new(endpoint, topology, settings, publisher, writer, backoff, scopes, time, _logger);
-            KafkaConsumer consumer = _client.CreateConsumer(
-                new ConsumerOptions { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest, CloseTimeout = s_closeTimeout });
-            _endpoints.Add(new EndpointRunner(endpoint, settings, pipeline, consumer, time, _logger));
+            AddRunner(new EndpointRun(endpoint.Name, endpoint.Topics, endpoint.MaxConcurrency, endpoint.Delivery), pipeline, settings, backoff);
+        }
+
+        foreach (ProcessorOptions processor in builder.Processors)
+        {
+            PartitionProcessor made = processor.Create(new ProcessorServices
+            {
+                Client = _client, Producer = _producer, Writer = writer, Time = time, Loggers = loggers, Json = settings.Json, Services = services,
+            });
+            ProcessorPipeline pipeline = new(processor.Name, made, backoff, time, _logger);
+            AddRunner(new EndpointRun(processor.Name, [processor.Topic], processor.MaxConcurrency, DeliveryMode.AtLeastOnce), pipeline, settings, backoff);
         }
 
         publisher.Start(writer);
         LogMessages.Connected(
             _logger, settings.ApplicationName, _connection.IsEmbedded ? "its embedded log" : _connection.Client.BootstrapServers, _endpoints.Count);
+    }
+
+    private void AddRunner(EndpointRun endpoint, IRecordPipeline pipeline, MessagingSettings settings, RetryBackoff backoff)
+    {
+        KafkaConsumer consumer = _client!.CreateConsumer(
+            new ConsumerOptions { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest, CloseTimeout = s_closeTimeout });
+        _endpoints.Add(new EndpointRunner(endpoint, settings, pipeline, backoff, consumer, time, _logger));
     }
 
     public Task StartAsync(CancellationToken cancellationToken)

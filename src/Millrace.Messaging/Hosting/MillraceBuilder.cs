@@ -10,6 +10,7 @@ namespace Millrace;
 public sealed class MillraceBuilder
 {
     private readonly List<EndpointBuilder> _endpoints = [];
+    private readonly List<ProcessorOptions> _processors = [];
     private readonly List<Type> _handledElsewhere = [];
 
     private MillraceBuilder(IServiceCollection services) => Services = services;
@@ -20,6 +21,8 @@ public sealed class MillraceBuilder
     internal LogConnector? LogConnector { get; private set; }
 
     internal IReadOnlyCollection<EndpointBuilder> Endpoints => _endpoints;
+
+    internal IReadOnlyCollection<ProcessorOptions> Processors => _processors;
 
     internal IReadOnlyCollection<Type> CommandsHandledElsewhere => _handledElsewhere;
 
@@ -55,6 +58,19 @@ public sealed class MillraceBuilder
         EndpointBuilder endpoint = new(name, Services);
         configure(endpoint);
         _endpoints.Add(endpoint);
+        return this;
+    }
+
+    /// <summary>
+    /// Adds a processor: a consumer group whose records go to a <see cref="PartitionProcessor"/> instead of handlers. For
+    /// packages that build on messaging.
+    /// </summary>
+    /// <param name="options">The processor and its topics.</param>
+    /// <returns>This builder.</returns>
+    public MillraceBuilder AddProcessor(ProcessorOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        _processors.Add(options);
         return this;
     }
 

@@ -1,5 +1,4 @@
 using System.Reflection;
-using System.Text;
 
 namespace Millrace;
 
@@ -41,20 +40,16 @@ internal sealed class KeyProperty
         return new KeyProperty(property);
     }
 
-    /// <summary>The key of <paramref name="message"/> as it travels: text in UTF-8.</summary>
+    /// <summary>The key of <paramref name="message"/> as text, which travels in UTF-8.</summary>
     /// <exception cref="ArgumentException">The key is null: the message would silently lose its order.</exception>
-    public byte[] Read(object message)
+    public string Read(object message) => _property.GetValue(message) switch
     {
-        string text = _property.GetValue(message) switch
-        {
-            string value => value,
-            Guid value => value.ToString("D"),
-            IFormattable value => value.ToString(format: null, System.Globalization.CultureInfo.InvariantCulture),
-            _ => throw new ArgumentException(
-                $"The key {message.GetType().Name}.{_property.Name} is null. Without a key the message would lose its order; set it.", nameof(message)),
-        };
-        return Encoding.UTF8.GetBytes(text);
-    }
+        string value => value,
+        Guid value => value.ToString("D"),
+        IFormattable value => value.ToString(format: null, System.Globalization.CultureInfo.InvariantCulture),
+        _ => throw new ArgumentException(
+            $"The key {message.GetType().Name}.{_property.Name} is null. Without a key the message would lose its order; set it.", nameof(message)),
+    };
 
     private static bool CanBeKey(Type type) =>
         type == typeof(string) || type == typeof(Guid)

@@ -41,7 +41,7 @@ public sealed class EndpointSchedulerTests
         scheduler.Enqueue(Record(1, "b"));
         Delivery a = Assert.Single(StartAll(scheduler));
 
-        scheduler.Finish(a, new DeliveryOutcome.RetryAfter(TimeSpan.FromMinutes(1)), TimeSpan.Zero);
+        scheduler.Finish(a, new DeliveryOutcome.RetryAfter(TimeSpan.FromMinutes(1), a.Progress.Failed(DateTimeOffset.UnixEpoch)), TimeSpan.Zero);
 
         Assert.Equal(1, Assert.Single(StartAll(scheduler)).Offset.Value);
         Assert.Equal(TimeSpan.FromMinutes(1), scheduler.NextDue);

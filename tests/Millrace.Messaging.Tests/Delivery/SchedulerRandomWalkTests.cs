@@ -150,7 +150,7 @@ public sealed class SchedulerRandomWalkTests
             int index = shard.IndexOf(delivery.Offset);
             bool isStale = incarnation != shard.Incarnation;
             DeliveryOutcome outcome = isStale && _random.Next(2) == 0 ? DeliveryOutcome.Abandoned
-                : _random.Next(4) == 0 ? new DeliveryOutcome.RetryAfter(TimeSpan.FromMilliseconds(_random.Next(1, 500)))
+                : _random.Next(4) == 0 ? new DeliveryOutcome.RetryAfter(TimeSpan.FromMilliseconds(_random.Next(1, 500)), delivery.Progress.Failed(DateTimeOffset.UnixEpoch))
                 : DeliveryOutcome.Completed;
             Note(outcome is DeliveryOutcome.Complete ? 3 : 4, shard, index);
             _scheduler.Finish(delivery, outcome, _now);

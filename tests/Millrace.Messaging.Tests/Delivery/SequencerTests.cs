@@ -70,7 +70,7 @@ public sealed class SequencerTests
         _sequencer.Advance(TimeSpan.FromSeconds(1));
         Delivery again = Start();
         Assert.Same(a, again);
-        Assert.Equal(2, again.Attempt);
+        Assert.Equal(2, again.Progress.Attempt);
         Assert.False(_sequencer.TryStart(out _));
         Complete(again);
         Assert.Equal(1, Start().Offset.Value);
@@ -191,5 +191,5 @@ public sealed class SequencerTests
     private void Complete(Delivery delivery) => _sequencer.Finish(delivery, DeliveryOutcome.Completed, TimeSpan.Zero);
 
     private void Retry(Delivery delivery, TimeSpan delay, TimeSpan now) =>
-        _sequencer.Finish(delivery, new DeliveryOutcome.RetryAfter(delay), now);
+        _sequencer.Finish(delivery, new DeliveryOutcome.RetryAfter(delay, delivery.Progress.Failed(DateTimeOffset.UnixEpoch)), now);
 }

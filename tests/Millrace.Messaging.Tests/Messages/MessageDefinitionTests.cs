@@ -98,7 +98,7 @@ public sealed class MessageDefinitionTests
         Assert.Contains("is an event in Millrace.Messaging.Tests.OrderCreated and a command in", failure.Message, StringComparison.Ordinal);
     }
 
-    private static string Key(object message) => Encoding.UTF8.GetString(MessageDefinition.Of(message.GetType()).Key!.Read(message));
+    private static string Key(object message) => MessageDefinition.Of(message.GetType()).Key!.Read(message);
 
     private sealed record Unmarked;
 
