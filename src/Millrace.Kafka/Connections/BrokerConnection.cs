@@ -2,6 +2,7 @@ using System.Collections.Frozen;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
 

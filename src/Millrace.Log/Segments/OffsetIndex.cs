@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
 

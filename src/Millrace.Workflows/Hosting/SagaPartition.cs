@@ -1,0 +1,48 @@
+using System.Collections.Concurrent;
+
+namespace Millrace;
+
+/// <summary>The instances of one partition, as its owner knows them. The records of one instance come one after the other, different instances side by side.</summary>
+internal sealed class SagaPartition
+{
+    private readonly ConcurrentDictionary<string, SagaInstance> _instances = new();
+
+    public IEnumerable<SagaInstance> Open => _instances.Values.Where(instance => instance.History is not null);
+
+    public SagaInstance? Find(string instanceId) => _instances.GetValueOrDefault(instanceId);
+
+    public void Set(SagaInstance instance) => _instances[instance.InstanceId] = instance;
+}
+
+/// <summary>One instance. An ended one keeps no history in memory, only how it ended, so that a second start finds it.</summary>
+internal sealed record SagaInstance
+{
+    private SagaInstance(string instanceId, SagaHistory? history, SagaState state, string? reason)
+    {
+        InstanceId = instanceId;
+        History = history;
+        State = state;
+        Reason = reason;
+    }
+
+    public string InstanceId { get; }
+
+    public SagaHistory? History { get; }
+
+    public SagaState State { get; }
+
+    public string? Reason { get; }
+
+    public static SagaInstance Of(SagaHistory history) =>
+        new(history.InstanceId, history.Ended is null ? history : null, history.State, history.Reason);
+
+    /// <summary>An instance whose code and history disagree: it shows, and goes on when the right code runs.</summary>
+    public static SagaInstance Refused(SagaHistory history, string difference) =>
+        new(history.InstanceId, history, SagaState.NeedsAttention, difference);
+
+    /// <summary>An instance whose history cannot be read.</summary>
+    public static SagaInstance Unreadable(string instanceId, string problem) =>
+        new(instanceId, history: null, SagaState.NeedsAttention, problem);
+
+    public SagaStatus ToStatus() => new(InstanceId, State, Reason, [.. History?.OpenSteps.Select(step => step.Name) ?? []]);
+}
