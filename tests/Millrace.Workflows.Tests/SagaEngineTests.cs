@@ -139,7 +139,7 @@ public sealed class SagaEngineTests
         instance.Complete("order");
         var other = new SagaEngine(SecondCardSaga.Definition, Instance.Serializer);
 
-        SagaDecision decision = other.Advance(instance.History, Instance.Start);
+        SagaDecision decision = other.Advance(instance.History, Instance.Start, "m-1");
 
         string difference = Assert.IsType<SagaDecision.Refuse>(decision).Difference;
         Assert.Contains("step 0 is do 'order' (create-order) in the history and do 'first card' (charge) in the code", difference, StringComparison.Ordinal);
@@ -153,7 +153,7 @@ public sealed class SagaEngineTests
         instance.Complete("order");
         var other = new SagaEngine(ThrowingSaga.Definition, Instance.Serializer);
 
-        string difference = Assert.IsType<SagaDecision.Refuse>(other.Advance(instance.History, Instance.Start)).Difference;
+        string difference = Assert.IsType<SagaDecision.Refuse>(other.Advance(instance.History, Instance.Start, "m-1")).Difference;
 
         Assert.Contains("'stock'", difference, StringComparison.Ordinal);
         Assert.Contains("the code does not reach it", difference, StringComparison.Ordinal);
@@ -164,7 +164,7 @@ public sealed class SagaEngineTests
     {
         var instance = new Instance(SleepingSaga.Definition, new Order(7));
 
-        SagaDecision decision = instance.Engine.Advance(instance.History, Instance.Start);
+        SagaDecision decision = instance.Engine.Advance(instance.History, Instance.Start, "m-1");
 
         Assert.Contains("not one of its steps", Assert.IsType<SagaDecision.Refuse>(decision).Difference, StringComparison.Ordinal);
     }
@@ -219,7 +219,7 @@ public sealed class SagaEngineTests
     {
         public static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
         public static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web);
-        public static readonly SagaSerializer Serializer = new(type => CommandNames[type], Json);
+        public static readonly SagaSerializer Serializer = new(Serialize, Json);
 
         private static readonly Dictionary<Type, string> CommandNames = new()
         {
@@ -234,6 +234,9 @@ public sealed class SagaEngineTests
         };
 
         private DateTimeOffset _now = Start;
+
+        private static SerializedCommand Serialize(object command) =>
+            new(CommandNames[command.GetType()], "commands", "7", JsonSerializer.SerializeToElement(command, command.GetType(), Json));
 
         public Instance(SagaDefinition definition, object input)
         {
@@ -258,7 +261,7 @@ public sealed class SagaEngineTests
         public IReadOnlyList<string> Advance()
         {
             _now += TimeSpan.FromSeconds(1);
-            var decision = Assert.IsType<SagaDecision.Append>(Engine.Advance(History, _now));
+            var decision = Assert.IsType<SagaDecision.Append>(Engine.Advance(History, _now, "m-1"));
             foreach (HistoryEvent next in decision.Events)
             {
                 History.Add(next);

@@ -19,9 +19,10 @@ internal abstract record HistoryEvent(DateTimeOffset At);
 internal sealed record SagaStarted(
     DateTimeOffset At, int Version, JsonElement Input, string MessageId, string CorrelationId, string? TraceParent) : HistoryEvent(At);
 
-/// <summary>A command is about to be sent. It is sent again after a crash for as long as it has no reply.</summary>
-/// <param name="Undoes">The step that this one undoes; null unless it is an undo.</param>
-/// <param name="CausationId">The message that made the saga schedule it.</param>
+/// <summary>
+/// A command is about to be sent. It is sent again after a crash for as long as it has no reply. <see cref="Undoes"/> is the step that
+/// an undo undoes; <see cref="CausationId"/> is the message that made the saga schedule this one.
+/// </summary>
 internal sealed record StepScheduled(
     DateTimeOffset At, int Step, string Name, StepKind Kind, SerializedCommand Command, SerializedCommand? Undo, int? Undoes, string CausationId)
     : HistoryEvent(At);

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Millrace.Kafka.Records;
 
 namespace Millrace;
 
