@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Millrace.Messaging.Tests;
 
 public sealed class MessageDefinitionTests
