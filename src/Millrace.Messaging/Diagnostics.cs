@@ -27,6 +27,8 @@ internal static class Diagnostics
         "messaging.process.duration", "s", "One attempt of a handler.");
     private static readonly Counter<long> s_retries = s_meter.CreateCounter<long>(
         "millrace.endpoint.retries", "{attempt}", "Attempts that failed and will be repeated.");
+    private static readonly Counter<long> s_deadLetters = s_meter.CreateCounter<long>(
+        "millrace.endpoint.dead_letters", "{message}", "Messages that were given up and kept as dead letters.");
     private static readonly Counter<long> s_skipped = s_meter.CreateCounter<long>(
         "millrace.endpoint.skipped", "{message}", "Messages on an endpoint's topics that it does not handle.");
 
@@ -97,6 +99,9 @@ internal static class Diagnostics
 
     public static void RecordRetry(string endpoint, string topic, string? errorType) =>
         s_retries.Add(1, Tags("process", topic, endpoint, errorType));
+
+    public static void RecordDeadLetter(string endpoint, string topic) =>
+        s_deadLetters.Add(1, Tags("process", topic, endpoint, errorType: null));
 
     public static void RecordSkipped(string endpoint, string topic, string reason)
     {

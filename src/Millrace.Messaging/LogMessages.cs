@@ -70,8 +70,10 @@ internal static partial class LogMessages
     public static partial void WillRetry(
         ILogger logger, Exception failure, string? type, string messageId, string endpoint, TopicPartition partition, long offset, int attempt, TimeSpan delay);
 
-    [LoggerMessage(4301, LogLevel.Error, "The endpoint '{Endpoint}' cannot handle a message: {Problem} Attempt {Attempt}; it is tried again in {Delay}, and its key waits.")]
-    public static partial void Unreadable(ILogger logger, Exception failure, string endpoint, string problem, int attempt, TimeSpan delay);
+    [LoggerMessage(4301, LogLevel.Error, "{Type} {MessageId} failed at the endpoint '{Endpoint}' ({Partition} @ {Offset}), attempt {Attempt}, and is given up as a dead letter in {Topic}; its key goes on. {Problem}")]
+    public static partial void DeadLettered(
+        ILogger logger, Exception failure, string? type, string messageId, string endpoint, TopicPartition partition, long offset, int attempt,
+        string topic, string problem);
 
     [LoggerMessage(4302, LogLevel.Error, "{Type} {MessageId} failed at the endpoint '{Endpoint}' ({Partition} @ {Offset}) and is given up: the endpoint delivers at most once.")]
     public static partial void GivenUp(
@@ -83,10 +85,18 @@ internal static partial class LogMessages
     [LoggerMessage(4304, LogLevel.Information, "{Type} {MessageId} was refused by the endpoint '{Endpoint}': {Reason}.")]
     public static partial void Refused(ILogger logger, string type, string messageId, string endpoint, string reason);
 
+    [LoggerMessage(4305, LogLevel.Warning, "The endpoint '{Endpoint}' skipped {Partition} @ {Offset}: it has no ce_type header, so it is no event of this application.")]
+    public static partial void UntypedSkipped(ILogger logger, string endpoint, TopicPartition partition, long offset);
+
     [LoggerMessage(4306, LogLevel.Error, "The processor '{Processor}' failed at {Partition} @ {Offset}: {Problem} Attempt {Attempt}; it is tried again in {Delay}, and its key waits.")]
     public static partial void ProcessorFailed(
         ILogger logger, Exception failure, string processor, TopicPartition partition, long offset, string problem, int attempt, TimeSpan delay);
 
-    [LoggerMessage(4305, LogLevel.Warning, "The endpoint '{Endpoint}' skipped {Partition} @ {Offset}: it has no ce_type header, so it is no event of this application.")]
-    public static partial void UntypedSkipped(ILogger logger, string endpoint, TopicPartition partition, long offset);
+    [LoggerMessage(4307, LogLevel.Warning, "{Type} {MessageId} of the endpoint '{Endpoint}' ({Partition} @ {Offset}) is not done yet: {What} cannot be written: {Problem} It is written again in {Delay}; the handler does not run again meanwhile.")]
+    public static partial void WriteWillRetry(
+        ILogger logger, Exception failure, string? type, string messageId, string endpoint, TopicPartition partition, long offset, string what,
+        string problem, TimeSpan delay);
+
+    [LoggerMessage(4308, LogLevel.Warning, "{Type} {MessageId} asks the endpoint '{Endpoint}' for a reply on '{Topic}', which is no topic for replies. It gets none; correct its writer.")]
+    public static partial void ReplyImpossible(ILogger logger, string? type, string messageId, string endpoint, string topic);
 }

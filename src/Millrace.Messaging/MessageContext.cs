@@ -98,15 +98,8 @@ public sealed class MessageContext : IMessageBus
     internal Envelope Envelope { get; }
 
     /// <summary>The text of the last header with this name; null when there is none.</summary>
-    public string? FindHeader(string name)
-    {
-        for (int i = Headers.Count - 1; i >= 0; i--)
-        {
-            if (Headers[i].Key == name) return Headers[i].Value is { } value ? Encoding.UTF8.GetString(value.Span) : null;
-        }
-
-        return null;
-    }
+    /// <param name="name">The header's name, as it is written.</param>
+    public string? FindHeader(string name) => Envelope.FindHeader(Headers, name);
 
     /// <summary>Publishes an event when the handler has completed.</summary>
     /// <typeparam name="TEvent">A type with <see cref="EventAttribute"/>.</typeparam>

@@ -110,6 +110,13 @@ public sealed class MessageWriter
         }
     }
 
+    /// <summary>Writes a record as it is; returns when it is durable.</summary>
+    internal async Task WriteAsync(ProducerRecord record, CancellationToken cancellationToken)
+    {
+        if (!_topics.IsKnown(record.Topic)) await _topics.EnsureAsync([record.Topic], cancellationToken);
+        await _producer.ProduceAsync(record, cancellationToken);
+    }
+
     // A reply goes where its asker listens. The name came from outside, so that it makes no topic.
     private bool NeedsTopic(OutgoingMessage message) =>
         message.Envelope.Type != ReplyHeaders.ReplyType && !_topics.IsKnown(message.Topic);

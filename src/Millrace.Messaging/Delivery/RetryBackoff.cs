@@ -1,16 +1,7 @@
 namespace Millrace;
 
-/// <summary>The pause before a failed record is tried again: it doubles up to a maximum, give or take a fifth.</summary>
-internal sealed class RetryBackoff(TimeSpan initial, TimeSpan maximum, Random random)
+/// <summary>The pauses of what is tried again for ever.</summary>
+internal sealed class RetryBackoff(Backoff backoff, Chance chance)
 {
-    private readonly Lock _gate = new();
-
-    public TimeSpan DelayAfter(int attempt)
-    {
-        double factor;
-        // The jitter keeps what failed together from being tried again together.
-        lock (_gate) factor = 0.8 + (0.4 * random.NextDouble());
-        double doubled = initial.Ticks * Math.Pow(2, Math.Min(attempt - 1, 62));
-        return TimeSpan.FromTicks((long)(Math.Min(doubled, maximum.Ticks) * factor));
-    }
+    public TimeSpan DelayAfter(int failure) => backoff.DelayAfter(failure, chance.Next());
 }

@@ -33,6 +33,9 @@ public sealed class EndpointBuilder
     /// <summary>What happens to messages under way in a crash. Default: <see cref="DeliveryMode.AtLeastOnce"/>.</summary>
     public DeliveryMode Delivery { get; set; } = DeliveryMode.AtLeastOnce;
 
+    /// <summary>What happens to a message whose handler throws. Default: ten retries over about two minutes, then a dead letter.</summary>
+    public FailurePolicies Failures { get; } = new();
+
     /// <summary>
     /// Adds the handlers of a class: its public methods named <c>HandleAsync</c>, which take the message and, if they like,
     /// a <see cref="MessageContext"/> and a <see cref="CancellationToken"/>, and return a task, with a
@@ -70,6 +73,26 @@ public sealed class EndpointBuilder
         return this;
     }
 
+    /// <summary>Handles a command with a lambda that answers.</summary>
+    /// <typeparam name="TCommand">The command.</typeparam>
+    /// <typeparam name="TReply">What it asks for.</typeparam>
+    /// <param name="handler">Handles one command. The token is cancelled when its partition moves to another instance.</param>
+    /// <returns>This endpoint.</returns>
+    public EndpointBuilder Handle<TCommand, TReply>(Func<TCommand, MessageContext, CancellationToken, Task<Reply<TReply>>> handler)
+        where TCommand : ICommand<TReply>
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        _handlers.Add(() =>
+        [
+            new HandlerDefinition(typeof(TCommand), "a lambda", async (message, context, cancellationToken) =>
+            {
+                Reply<TReply> reply = await handler((TCommand)message, context, cancellationToken);
+                return reply.IsRejected ? new HandlerAnswer(null, reply.Rejection) : new HandlerAnswer(reply.Value, null);
+            }),
+        ]);
+        return this;
+    }
+
     /// <summary>Handles a message with a lambda that has nothing to wait for.</summary>
     /// <typeparam name="TMessage">The event or command.</typeparam>
     /// <param name="handler">Handles one message.</param>
@@ -89,6 +112,7 @@ public sealed class EndpointBuilder
     internal EndpointDefinition Build(MessageRegistry registry, List<string> problems)
     {
         if (!TopicName.IsValid(Name)) problems.Add($"The endpoint name '{Name}' is not valid. {TopicName.Rule}");
+        else if (!TopicName.IsValid(DeadLetters.TopicOf(Name))) problems.Add($"The endpoint name '{Name}' is too long: its dead letters are kept in '{DeadLetters.TopicOf(Name)}', and topic names have at most {TopicName.MaximumLength} characters.");
         if (MaxConcurrency is < 1 or > 10_000)
             problems.Add($"MaxConcurrency of the endpoint '{Name}' is {MaxConcurrency}. It goes from 1 to 10,000.");
         if (!Enum.IsDefined(Delivery)) problems.Add($"Delivery of the endpoint '{Name}' is {(int)Delivery}, which is no delivery mode.");
@@ -108,7 +132,7 @@ public sealed class EndpointBuilder
             }
         }
 
-        return new EndpointDefinition(Name, MaxConcurrency, Delivery, handlers);
+        return new EndpointDefinition(Name, MaxConcurrency, Delivery, handlers, Failures.Build(Name, Delivery, problems));
     }
 
     private void Add(

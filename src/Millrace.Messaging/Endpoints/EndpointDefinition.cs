@@ -12,11 +12,13 @@ internal sealed class EndpointDefinition
     private readonly FrozenDictionary<string, string> _handledVersions;
     private readonly FrozenSet<string> _commandTopics;
 
-    public EndpointDefinition(string name, int maxConcurrency, DeliveryMode delivery, Dictionary<string, EndpointHandler> handlers)
+    public EndpointDefinition(string name, int maxConcurrency, DeliveryMode delivery, Dictionary<string, EndpointHandler> handlers,
+        Dictionary<Type, FailurePolicy>? failures = null)
     {
         Name = name;
         MaxConcurrency = maxConcurrency;
         Delivery = delivery;
+        Failures = failures ?? [];
         _handlers = handlers.ToFrozenDictionary();
         _handledVersions = handlers.Values
             .GroupBy(handler => handler.Message.Name)
@@ -34,9 +36,16 @@ internal sealed class EndpointDefinition
 
     public DeliveryMode Delivery { get; }
 
+    public IReadOnlyDictionary<Type, FailurePolicy> Failures { get; }
+
     public IReadOnlyList<string> Topics { get; }
 
     public IEnumerable<EndpointHandler> Handlers => _handlers.Values;
+
+    /// <summary>Whether the endpoint takes a message of the type, on the topic, as a command: what may be answered.</summary>
+    public bool TakesAsCommand(string? typeName, string topic) => typeName is not null && _handlers.TryGetValue(typeName, out EndpointHandler? handler)
+        ? handler.Message.Kind == MessageKind.Command
+        : _commandTopics.Contains(topic);
 
     /// <summary>
     /// What the endpoint does with a message of the type, on the topic. An event that it does not handle is somebody

@@ -26,6 +26,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private readonly MessagingSettings _settings;
     private readonly IRecordPipeline _pipeline;
     private readonly RetryBackoff _openBackoff;
+    private readonly Action _onChanged;
     private readonly KafkaConsumer _consumer;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -41,6 +42,8 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private CancellationTokenSource? _poll;
     private int _callbacksWaiting;
     private bool _isDraining;
+    private bool _isTakingIn;
+    private long _version;
 
     private readonly SemaphoreSlim _pollGate = new(1, 1);
     private readonly SemaphoreSlim _commitGate = new(1, 1);
@@ -51,12 +54,13 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private bool _isStopped;
 
     public EndpointRunner(
-        EndpointRun endpoint, MessagingSettings settings, IRecordPipeline pipeline, RetryBackoff openBackoff, KafkaConsumer consumer, TimeProvider time, ILogger logger)
+        EndpointRun endpoint, MessagingSettings settings, IRecordPipeline pipeline, RetryBackoff openBackoff, Action onChanged, KafkaConsumer consumer, TimeProvider time, ILogger logger)
     {
         _endpoint = endpoint;
         _settings = settings;
         _pipeline = pipeline;
         _openBackoff = openBackoff;
+        _onChanged = onChanged;
         _consumer = consumer;
         _time = time;
         _logger = logger;
@@ -68,6 +72,28 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private TimeSpan Now => _time.GetElapsedTime(_started);
 
     private bool CommitsBeforeHandling => _endpoint.Delivery == DeliveryMode.AtMostOnce;
+
+    public IReadOnlyList<string> Topics => _endpoint.Topics;
+
+    /// <summary>What the endpoint is doing at this moment.</summary>
+    public EndpointSnapshot Look()
+    {
+        lock (_gate)
+        {
+            int ready = _scheduler.Sequencers.Count(sequencer => sequencer.HasReady);
+            bool isDue = _scheduler.NextDue <= Now;
+            return new EndpointSnapshot(
+                _version,
+                _scheduler.RunningCount + ready + _opening.Count + (_isTakingIn ? 1 : 0) + (isDue ? 1 : 0),
+                _scheduler.Sequencers.Sum(sequencer => sequencer.DelayedCount),
+                _scheduler.NextDue is { } due ? _time.GetUtcNow() + (due - Now) : null,
+                _scheduler.Sequencers.ToDictionary(sequencer => sequencer.TopicPartition, sequencer => sequencer.Position));
+        }
+    }
+
+    /// <summary>What the endpoint has committed.</summary>
+    public Task<IReadOnlyDictionary<TopicPartition, TopicPartitionOffset>> CommittedAsync(
+        IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken) => _consumer.CommittedAsync(partitions, cancellationToken);
 
     /// <summary>Starts joining the group and polling, in the background.</summary>
     public void Start()
@@ -131,6 +157,8 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
                     _opening.Add(sequencer);
                     added.Add((sequencer, ownership));
                 }
+
+                _version++;
             }
 
             // Not awaited: the rebalance goes on while a partition is prepared, records are taken in up to the bound, and none
@@ -213,9 +241,11 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
             if (isOpen) _scheduler.Open(sequencer);
             while (_scheduler.TryStart(out Delivery? delivery)) started.Add(delivery);
             finished = TakeFinished();
+            _version++;
         }
 
         finished?.SetResult();
+        _onChanged();
         Launch(started);
     }
 
@@ -260,7 +290,13 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
 
             int maxRecords = CommitsBeforeHandling ? Math.Min(_endpoint.MaxConcurrency, MaxPollRecords) : MaxPollRecords;
             IReadOnlyList<ConsumerRecord> records = await _consumer.PollAsync(maxRecords, poll.Token);
-            if (CommitsBeforeHandling) await CommitBeforeHandlingAsync(records, poll.Token);
+            if (CommitsBeforeHandling)
+            {
+                // Set before the commit: from then on the records are neither unread nor running.
+                lock (_gate) _isTakingIn = true;
+                await CommitBeforeHandlingAsync(records, poll.Token);
+            }
+
             TakeIn(records);
         }
         catch (OperationCanceledException) when (poll.IsCancellationRequested && !stopping.IsCancellationRequested)
@@ -269,7 +305,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         }
         finally
         {
-            lock (_gate) _poll = null;
+            lock (_gate) (_poll, _isTakingIn) = (null, false);
             _pollGate.Release();
         }
     }
@@ -324,9 +360,12 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
             foreach (ConsumerRecord record in records) _scheduler.Enqueue(record);
             foreach (TopicPartition partition in records.Select(record => record.TopicPartition).Distinct()) UpdateFlow(partition);
             while (_scheduler.TryStart(out Delivery? delivery)) started.Add(delivery);
+            _isTakingIn = false;
+            _version++;
         }
 
         Launch(started);
+        _onChanged();
     }
 
     private void Launch(List<Delivery> deliveries)
@@ -378,9 +417,11 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
             if (outcome is DeliveryOutcome.Complete or DeliveryOutcome.DeadLetter
                 && _commitWanted.CurrentCount == 0 && delivery.Sequencer.CommitDue() is not null) _commitWanted.Release();
             finished = TakeFinished();
+            _version++;
         }
 
         finished?.SetResult();
+        _onChanged();
         if (started.Count == 0) return null;
         Launch(started[1..]);
         return started[0];
@@ -403,9 +444,11 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
             _scheduler.Advance(Now);
             while (_scheduler.TryStart(out Delivery? delivery)) started.Add(delivery);
             SetRetryTimer();
+            _version++;
         }
 
         Launch(started);
+        _onChanged();
     }
 
     // Under the lock.
@@ -522,7 +565,11 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
                 _scheduler.Remove(sequencer.TopicPartition);
                 _ownerships.Remove(sequencer);
             }
+
+            _version++;
         }
+
+        _onChanged();
 
         foreach (Sequencer sequencer in sequencers) _pipeline.OnReleased(sequencer.TopicPartition);
     }

@@ -8,9 +8,14 @@ using Millrace.Kafka.Records;
 namespace Millrace;
 
 /// <summary>One attempt at one record, from its bytes to its outcome. Never throws: a failure is an outcome.</summary>
+/// <remarks>
+/// A record comes to a conclusion: handled, with what the handler published; or given up, as a dead letter. The
+/// conclusion is written, and only then is the record done. A conclusion that cannot be written is kept and written by the
+/// next attempt, so that an outage of the log neither runs handlers again nor counts as their failure.
+/// </remarks>
 internal sealed class MessagePipeline(
-    EndpointDefinition endpoint, Topology topology, MessagingSettings settings, MessagePublisher publisher, MessageWriter writer, RetryBackoff backoff,
-    IServiceScopeFactory scopes, TimeProvider time, ILogger logger) : IRecordPipeline
+    EndpointDefinition endpoint, Topology topology, MessagingSettings settings, MessagePublisher publisher, MessageWriter writer, FailureTable failures,
+    RetryBackoff writeBackoff, IServiceScopeFactory scopes, TimeProvider time, ILogger logger) : IRecordPipeline
 {
     public ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
@@ -24,10 +29,11 @@ internal sealed class MessagePipeline(
     /// <param name="ownership">Tells the handler to end, and the pipeline to write nothing any more.</param>
     public async Task<DeliveryOutcome> HandleAsync(ConsumerRecord record, DeliveryProgress progress, Ownership ownership)
     {
-        CancellationToken cancellationToken = ownership.Leaving;
         string topic = record.TopicPartition.Topic;
-        Envelope envelope = Envelope.Read(record);
-        Routing routing = endpoint.Route(envelope.Type, topic, topology);
+        Delivered delivered = new(record, Envelope.Read(record), progress, ownership);
+        if (progress.Conclusion is { } pending) return await ConcludeAsync(delivered, pending);
+
+        Routing routing = endpoint.Route(delivered.Envelope.Type, topic, topology);
         if (routing is Routing.Skip skip)
         {
             Diagnostics.RecordSkipped(endpoint.Name, topic, skip.Reason);
@@ -35,18 +41,12 @@ internal sealed class MessagePipeline(
             return DeliveryOutcome.Completed;
         }
 
-        using Activity? activity = Diagnostics.StartProcess(endpoint.Name, record, envelope);
+        using Activity? activity = Diagnostics.StartProcess(endpoint.Name, record, delivered.Envelope);
         long started = time.GetTimestamp();
         string? errorType = null;
         try
         {
-            await InvokeAsync(routing, record, envelope, progress.Attempt, ownership);
-            return DeliveryOutcome.Completed;
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            LogMessages.Abandoned(logger, endpoint.Name, record.TopicPartition, record.Offset.Value);
-            return DeliveryOutcome.Abandoned;
+            return await ConcludeAsync(delivered, Conclusion.Handled(await InvokeAsync(routing, delivered)));
         }
 #pragma warning disable CA1031 // A handler may throw anything, and every failure has an outcome.
         catch (Exception failure)
@@ -54,7 +54,7 @@ internal sealed class MessagePipeline(
         {
             errorType = failure.GetType().FullName;
             Diagnostics.SetFailed(activity, failure);
-            return Judge(failure, record, envelope, progress, cancellationToken);
+            return await JudgeAsync(delivered, failure);
         }
         finally
         {
@@ -62,18 +62,101 @@ internal sealed class MessagePipeline(
         }
     }
 
-    private async Task InvokeAsync(Routing routing, ConsumerRecord record, Envelope envelope, int attempt, Ownership ownership)
+    /// <summary>Runs the handler; gives what is to be written.</summary>
+    private async Task<IReadOnlyList<OutgoingMessage>> InvokeAsync(Routing routing, Delivered delivered)
     {
-        if (routing is Routing.Unreadable unreadable) throw new UnreadableMessageException($"{Place(record)} cannot be handled: {unreadable.Problem}.");
+        if (routing is Routing.Unreadable unreadable) throw new UnreadableMessageException($"{Place(delivered.Record)} cannot be handled: {unreadable.Problem}.");
         (MessageDefinition definition, HandlerDefinition handler) = ((Routing.Handle)routing).Handler;
-        object message = ReadBody(definition, record, envelope);
+        object message = ReadBody(definition, delivered.Record, delivered.Envelope);
         await using AsyncServiceScope scope = scopes.CreateAsyncScope();
-        MessageContext context = new(publisher, endpoint.Name, envelope, record, attempt, scope.ServiceProvider);
-        HandlerAnswer answer = await handler.Invoke(message, context, ownership.Leaving);
-        // A handler that completed although it was told to end still counts, until the partition is gone: then the next owner
-        // handles the message, and writes what this one would have written.
-        await writer.WriteAsync(context.End(), ownership.Gone);
-        if (answer.Rejection is { } rejection) LogMessages.Refused(logger, definition.TypeName, envelope.MessageId, endpoint.Name, rejection.Reason);
+        MessageContext context = new(publisher, endpoint.Name, delivered.Envelope, delivered.Record, delivered.Progress.Attempt, scope.ServiceProvider);
+        HandlerAnswer answer = await handler.Invoke(message, context, delivered.Ownership.Leaving);
+        IReadOnlyList<OutgoingMessage> outputs = context.End();
+        if (answer.Rejection is { } rejection)
+            LogMessages.Refused(logger, definition.TypeName, delivered.Envelope.MessageId, endpoint.Name, rejection.Reason);
+        OutgoingMessage? reply = answer.Rejection is null
+            ? ReplyTo(delivered, ReplyStatus.Completed, reason: null, Replies.Body(answer.Value, definition.ReplyType, settings.Json))
+            : ReplyTo(delivered, ReplyStatus.Rejected, answer.Rejection.Reason, Replies.Body(value: null, type: null, settings.Json));
+        return reply is null ? outputs : [.. outputs, reply];
+    }
+
+    /// <summary>Writes what a record came to. The record is done when that is durable.</summary>
+    private async Task<DeliveryOutcome> ConcludeAsync(Delivered delivered, Conclusion conclusion)
+    {
+        (ConsumerRecord record, Envelope envelope, DeliveryProgress progress, Ownership ownership) = delivered;
+        try
+        {
+            // A handler that completed although it was told to end still counts, until the partition is gone: then the next
+            // owner handles the message, and writes what this one would have written.
+            if (conclusion.Letter is { } letter)
+            {
+                await writer.WriteAsync(letter, ownership.Gone);
+                conclusion = conclusion with { Letter = null };
+                Diagnostics.RecordDeadLetter(endpoint.Name, record.TopicPartition.Topic);
+            }
+
+            await writer.WriteAsync(conclusion.Messages, ownership.Gone);
+            return conclusion.IsDeadLetter ? DeliveryOutcome.DeadLettered : DeliveryOutcome.Completed;
+        }
+#pragma warning disable CA1031 // Every failure has an outcome.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            if (endpoint.Delivery == DeliveryMode.AtMostOnce) return GiveUp(delivered, failure);
+            if (ownership.Leaving.IsCancellationRequested) return Abandon(record);
+            // What the log will never take is the handler's failure: it wrote it. A dead letter has no handler to blame.
+            if (!conclusion.IsDeadLetter && IsOfMessage(failure)) return await JudgeAsync(delivered, failure);
+
+            conclusion = conclusion with { FailedWriteCount = conclusion.FailedWriteCount + 1 };
+            TimeSpan delay = writeBackoff.DelayAfter(conclusion.FailedWriteCount);
+            LogMessages.WriteWillRetry(
+                logger, failure, envelope.Type, envelope.MessageId, endpoint.Name, record.TopicPartition, record.Offset.Value,
+                conclusion.IsDeadLetter ? "its dead letter" : "what its handler published", failure.Message, delay);
+            return new DeliveryOutcome.RetryAfter(delay, progress with { Conclusion = conclusion });
+        }
+    }
+
+    private async Task<DeliveryOutcome> JudgeAsync(Delivered delivered, Exception failure)
+    {
+        (ConsumerRecord record, Envelope envelope, DeliveryProgress progress, Ownership ownership) = delivered;
+        if (failure is OperationCanceledException && ownership.Leaving.IsCancellationRequested) return Abandon(record);
+        if (endpoint.Delivery == DeliveryMode.AtMostOnce)
+        {
+            GiveUp(delivered, failure);
+            return FailedReply(delivered, failure) is { } lost ? await ConcludeAsync(delivered, Conclusion.Handled([lost])) : DeliveryOutcome.Completed;
+        }
+
+        if (ownership.Leaving.IsCancellationRequested) return Abandon(record);
+
+        DateTimeOffset now = time.GetUtcNow();
+        switch (failures.Decide(failure, progress.Attempt))
+        {
+            case FailureDecision.Retry retry:
+                Diagnostics.RecordRetry(endpoint.Name, record.TopicPartition.Topic, failure.GetType().FullName);
+                LogMessages.WillRetry(
+                    logger, failure, envelope.Type, envelope.MessageId, endpoint.Name, record.TopicPartition, record.Offset.Value, progress.Attempt, retry.Delay);
+                return new DeliveryOutcome.RetryAfter(retry.Delay, progress.Failed(now));
+            default:
+                LogMessages.DeadLettered(
+                    logger, failure, envelope.Type, envelope.MessageId, endpoint.Name, record.TopicPartition, record.Offset.Value, progress.Attempt,
+                    DeadLetters.TopicOf(endpoint.Name), failure.Message);
+                ProducerRecord letter = DeadLetters.Create(endpoint.Name, record, failure, progress.Attempt, progress.FirstFailure ?? now, now);
+                OutgoingMessage? reply = FailedReply(delivered, failure);
+                return await ConcludeAsync(delivered, Conclusion.GivenUp(letter, reply is null ? [] : [reply]));
+        }
+    }
+
+    private OutgoingMessage? FailedReply(Delivered delivered, Exception failure) => ReplyTo(
+        delivered, ReplyStatus.Failed, $"{failure.GetType().FullName}: {failure.Message}", Replies.Body(value: null, type: null, settings.Json));
+
+    /// <summary>The reply to a command that asks for one. Events have none, whatever their headers say.</summary>
+    private OutgoingMessage? ReplyTo(Delivered delivered, ReplyStatus status, string? reason, byte[] body)
+    {
+        (ConsumerRecord record, Envelope envelope, _, _) = delivered;
+        if (Replies.TopicOf(record) is not { } topic || !endpoint.TakesAsCommand(envelope.Type, record.TopicPartition.Topic)) return null;
+        if (Replies.CanGoTo(topic)) return Replies.Create(topic, record, envelope, settings.Source, time.GetUtcNow(), status, reason, body);
+        LogMessages.ReplyImpossible(logger, envelope.Type, envelope.MessageId, endpoint.Name, topic);
+        return null;
     }
 
     private object ReadBody(MessageDefinition definition, ConsumerRecord record, Envelope envelope)
@@ -94,29 +177,25 @@ internal sealed class MessagePipeline(
         }
     }
 
-    private DeliveryOutcome Judge(Exception failure, ConsumerRecord record, Envelope envelope, DeliveryProgress progress, CancellationToken cancellationToken)
+    private DeliveryOutcome GiveUp(Delivered delivered, Exception failure)
     {
-        if (endpoint.Delivery == DeliveryMode.AtMostOnce)
-        {
-            LogMessages.GivenUp(logger, failure, envelope.Type, envelope.MessageId, endpoint.Name, record.TopicPartition, record.Offset.Value);
-            return DeliveryOutcome.Completed;
-        }
-
-        if (cancellationToken.IsCancellationRequested)
-        {
-            LogMessages.Abandoned(logger, endpoint.Name, record.TopicPartition, record.Offset.Value);
-            return DeliveryOutcome.Abandoned;
-        }
-
-        int attempt = progress.Attempt;
-        TimeSpan delay = backoff.DelayAfter(attempt);
-        Diagnostics.RecordRetry(endpoint.Name, record.TopicPartition.Topic, failure.GetType().FullName);
-        if (failure is UnreadableMessageException)
-            LogMessages.Unreadable(logger, failure, endpoint.Name, failure.Message, attempt, delay);
-        else
-            LogMessages.WillRetry(logger, failure, envelope.Type, envelope.MessageId, endpoint.Name, record.TopicPartition, record.Offset.Value, attempt, delay);
-        return new DeliveryOutcome.RetryAfter(delay, progress.Failed(time.GetUtcNow()));
+        (ConsumerRecord record, Envelope envelope, _, _) = delivered;
+        LogMessages.GivenUp(logger, failure, envelope.Type, envelope.MessageId, endpoint.Name, record.TopicPartition, record.Offset.Value);
+        return DeliveryOutcome.Completed;
     }
 
+    private DeliveryOutcome Abandon(ConsumerRecord record)
+    {
+        LogMessages.Abandoned(logger, endpoint.Name, record.TopicPartition, record.Offset.Value);
+        return DeliveryOutcome.Abandoned;
+    }
+
+    /// <summary>Whether writing failed because of what was written, and not because of where to.</summary>
+    private static bool IsOfMessage(Exception failure) =>
+        failure is not KafkaException || failure is KafkaRecordTooLargeException or KafkaBrokerException { IsTransient: false };
+
     private static string Place(ConsumerRecord record) => $"record {record.Offset} of {record.TopicPartition}";
+
+    /// <summary>One attempt's record and what belongs to it.</summary>
+    private sealed record Delivered(ConsumerRecord Record, Envelope Envelope, DeliveryProgress Progress, Ownership Ownership);
 }

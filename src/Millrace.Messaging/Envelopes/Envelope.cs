@@ -118,6 +118,17 @@ public sealed record Envelope
         return headers;
     }
 
+    /// <summary>The text of the last header with this name; null when there is none.</summary>
+    internal static string? FindHeader(IReadOnlyList<RecordHeader> headers, string name)
+    {
+        for (int i = headers.Count - 1; i >= 0; i--)
+        {
+            if (headers[i].Key == name) return headers[i].Value is { } value ? Encoding.UTF8.GetString(value.Span) : null;
+        }
+
+        return null;
+    }
+
     private static RecordHeader Header(string key, string value) => new(key, Encoding.UTF8.GetBytes(value));
 
     // An empty header says nothing: it counts as absent.

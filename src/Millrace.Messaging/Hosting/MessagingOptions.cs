@@ -46,6 +46,13 @@ public sealed class MessagingOptions
     /// </summary>
     public int MaxWindowMessages { get; set; } = 16_384;
 
+    /// <summary>
+    /// How often a failed message is tried again before it is a dead letter, where <see cref="EndpointBuilder.Failures"/> says
+    /// nothing else. Default: 10, which with the default pauses is about two minutes: enough for a database to restart.
+    /// From 0 to 1,000.
+    /// </summary>
+    public int MaxRetries { get; set; } = 10;
+
     /// <summary>The pause before a failed message is tried again; it doubles with each failure. Default: 200 ms. From 1 ms.</summary>
     public TimeSpan RetryDelay { get; set; } = TimeSpan.FromMilliseconds(200);
 
@@ -73,6 +80,7 @@ internal sealed record MessagingSettings(
     TimeSpan DrainTimeout,
     int MaxQueuedMessages,
     int MaxWindowMessages,
+    int MaxRetries,
     TimeSpan RetryDelay,
     TimeSpan MaxRetryDelay,
     int? RandomSeed,
@@ -94,6 +102,7 @@ internal sealed record MessagingSettings(
         CheckRange(nameof(options.DrainTimeout), options.DrainTimeout, TimeSpan.Zero, TimeSpan.FromMinutes(5), problems);
         CheckRange(nameof(options.MaxQueuedMessages), options.MaxQueuedMessages, 1, 1_000_000, problems);
         CheckRange(nameof(options.MaxWindowMessages), options.MaxWindowMessages, 1, 1_000_000, problems);
+        CheckRange(nameof(options.MaxRetries), options.MaxRetries, 0, FailurePolicy.MaxRetryCount, problems);
         CheckRange(nameof(options.RetryDelay), options.RetryDelay, TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1), problems);
         CheckRange(nameof(options.MaxRetryDelay), options.MaxRetryDelay, TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1), problems);
         if (options.MaxWindowMessages < options.MaxQueuedMessages)
@@ -104,7 +113,7 @@ internal sealed record MessagingSettings(
         // A copy of the JSON options freezes at its first use; the caller's own stay as they are.
         return new MessagingSettings(
             name ?? "", options.TopicPartitionCount, new JsonSerializerOptions(options.Json ?? JsonSerializerOptions.Web), options.CommitInterval,
-            options.DrainTimeout, options.MaxQueuedMessages, options.MaxWindowMessages, options.RetryDelay, options.MaxRetryDelay, options.RandomSeed,
+            options.DrainTimeout, options.MaxQueuedMessages, options.MaxWindowMessages, options.MaxRetries, options.RetryDelay, options.MaxRetryDelay, options.RandomSeed,
             options.InfrastructureTime ?? TimeProvider.System);
     }
 

@@ -15,7 +15,7 @@ namespace Millrace;
 /// stands in the registration; they go down after every one has stopped (StoppedAsync). Handlers run in between.
 /// </remarks>
 internal sealed class MessagingService(
-    MillraceBuilder builder, MessagePublisher publisher, IOptions<MessagingOptions> options, IHostEnvironment environment,
+    MillraceBuilder builder, MessagePublisher publisher, MessagingActivity activity, IOptions<MessagingOptions> options, IHostEnvironment environment,
     IServiceProvider services, IServiceScopeFactory scopes, TimeProvider time, ILoggerFactory loggers) : IHostedLifecycleService, IAsyncDisposable
 {
     private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(5);
@@ -39,6 +39,7 @@ internal sealed class MessagingService(
         _client = new KafkaClient(_connection.Client, settings.InfrastructureTime, loggers);
         TopicCreator topics = new(_client.Admin, settings.TopicPartitionCount, _logger);
         await topics.EnsureAsync([.. topology.Topics], cancellationToken);
+        await CreateDeadLetterTopicsAsync(topology, topics, cancellationToken);
         foreach (ProcessorOptions processor in builder.Processors) await topics.EnsureExactAsync(processor, cancellationToken);
 
         // No linger: whoever publishes waits for the acknowledgement, and many at once share a batch by themselves.
@@ -46,10 +47,14 @@ internal sealed class MessagingService(
         int seed = settings.RandomSeed ?? RandomNumberGenerator.GetInt32(int.MaxValue);
         MessageIdSource ids = new(time, settings.RandomSeed is null ? null : new Random(seed));
         MessageWriter writer = new(registry, topology, _connection.IsEmbedded, settings, time, ids, _producer, topics);
-        RetryBackoff backoff = new(settings.RetryDelay, settings.MaxRetryDelay, new Random(seed));
+        Chance chance = new(new Random(seed));
+        Backoff pauses = Backoff.Exponential(settings.RetryDelay, maximum: settings.MaxRetryDelay);
+        RetryBackoff backoff = new(pauses, chance);
+        FailurePolicy otherwise = new(settings.MaxRetries, pauses);
         foreach (EndpointDefinition endpoint in topology.Endpoints)
         {
-            MessagePipeline pipeline = new(endpoint, topology, settings, publisher, writer, backoff, scopes, time, _logger);
+            MessagePipeline pipeline = new(
+                endpoint, topology, settings, publisher, writer, new FailureTable(endpoint.Failures, otherwise, chance), backoff, scopes, time, _logger);
             AddRunner(new EndpointRun(endpoint.Name, endpoint.Topics, endpoint.MaxConcurrency, endpoint.Delivery), pipeline, settings, backoff);
         }
 
@@ -64,15 +69,28 @@ internal sealed class MessagingService(
         }
 
         publisher.Start(writer);
+        activity.Start(_endpoints, _client.Admin, topics);
         LogMessages.Connected(
             _logger, settings.ApplicationName, _connection.IsEmbedded ? "its embedded log" : _connection.Client.BootstrapServers, _endpoints.Count);
+    }
+
+    /// <summary>Up front, so that giving a message up needs nothing but a write. As many partitions as what the endpoint reads.</summary>
+    private static async Task CreateDeadLetterTopicsAsync(Topology topology, TopicCreator topics, CancellationToken cancellationToken)
+    {
+        List<EndpointDefinition> endpoints = [.. topology.Endpoints.Where(endpoint => endpoint.Delivery == DeliveryMode.AtLeastOnce)];
+        if (endpoints.Count == 0) return;
+        IReadOnlyDictionary<string, int> counts = await topics.CountPartitionsAsync(
+            [.. endpoints.SelectMany(endpoint => endpoint.Topics).Distinct(StringComparer.Ordinal)], cancellationToken);
+        await topics.EnsureAsync(
+            [.. endpoints.Select(endpoint => new NewTopic(DeadLetters.TopicOf(endpoint.Name), Math.Max(1, endpoint.Topics.Max(topic => counts[topic]))))],
+            cancellationToken);
     }
 
     private void AddRunner(EndpointRun endpoint, IRecordPipeline pipeline, MessagingSettings settings, RetryBackoff backoff)
     {
         KafkaConsumer consumer = _client!.CreateConsumer(
             new ConsumerOptions { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest, CloseTimeout = s_closeTimeout });
-        _endpoints.Add(new EndpointRunner(endpoint, settings, pipeline, backoff, consumer, time, _logger));
+        _endpoints.Add(new EndpointRunner(endpoint, settings, pipeline, backoff, activity.OnChanged, consumer, time, _logger));
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
@@ -91,6 +109,7 @@ internal sealed class MessagingService(
     public async Task StoppedAsync(CancellationToken cancellationToken)
     {
         publisher.Stop();
+        activity.Stop();
         if (_producer is not null) await StopStepAsync("flushing the producer", () => _producer.DisposeAsync().AsTask());
         _producer = null;
         if (_client is not null) await StopStepAsync("closing the client", () => _client.DisposeAsync().AsTask());

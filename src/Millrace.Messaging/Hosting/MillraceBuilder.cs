@@ -42,6 +42,7 @@ public sealed class MillraceBuilder
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton<MessagePublisher>();
         services.AddSingleton<IMessageBus, MessageBus>();
+        services.AddSingleton(new MessagingActivity());
         services.AddSingleton<MessagingService>();
         services.AddSingleton<IHostedService>(provider => provider.GetRequiredService<MessagingService>());
         return builder;

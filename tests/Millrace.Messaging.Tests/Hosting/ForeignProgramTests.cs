@@ -62,27 +62,29 @@ public sealed class ForeignProgramTests : IDisposable
     [InlineData("payment.commands", "{}", "ce_type", "payment.refund.v9", "it is version 9 of payment.refund")]
     [InlineData("payment.commands", "{\"orderId\":", "ce_type", "payment.refund.v1", "is not a payment.refund.v1")]
     [InlineData("payment.commands", "null", "ce_type", "payment.refund.v1", "is null")]
-    public async Task What_cannot_be_handled_is_never_skipped_and_holds_up_only_its_key(string topic, string body, string header, string value, string reason)
+    public async Task What_cannot_be_handled_is_kept_as_a_dead_letter_and_its_key_goes_on(string topic, string body, string header, string value, string reason)
     {
         Seen<Guid> seen = new();
         using IHost host = await StartListeningAsync(millrace => millrace.AddEndpoint("payment", endpoint => endpoint.Handle<RefundPayment>(command => seen.Add(command.OrderId))));
 
-        RecordMetadata bad = await ProduceAsync(host, topic, "a", body, (header, value));
-        // On the same partition, behind it.
+        RecordMetadata bad = await ProduceAsync(host, topic, "a", body, (header, value), ("millrace-reply-to", "inbox"), ("millrace-reply-key", "4711"));
         Guid good = Guid.NewGuid();
-        await ProduceAsync(host, topic, "b", $"{{\"orderId\":\"{good}\"}}", bad.TopicPartition.Partition, ("ce_type", "payment.refund.v1"));
+        await ProduceAsync(host, topic, "a", $"{{\"orderId\":\"{good}\"}}", ("ce_type", "payment.refund.v1"));
 
         Assert.Equal([good], await seen.WaitAsync(1));
+        ConsumerRecord letter = Assert.Single(await host.ReadAllAsync("payment.dead-letters"));
+        ConsumerRecord reply = Assert.Single(await host.ReadAllAsync("inbox"));
         await host.StopAsync();
-        Assert.Contains(_application.Logs, line => line.StartsWith("Error", StringComparison.Ordinal) && line.Contains(reason, StringComparison.Ordinal) && line.Contains("its key waits", StringComparison.Ordinal));
 
-        // The record is still there for whoever can handle it.
-        using IHost again = await StartListeningAsync(_ => { });
-        await using KafkaClient client = Client(again);
-        await using KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "payment" });
-        IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> committed = await consumer.CommittedAsync([bad.TopicPartition]);
-        Assert.True(!committed.TryGetValue(bad.TopicPartition, out TopicPartitionOffset? floor) || floor.Offset <= bad.Offset);
-        await again.StopAsync();
+        Assert.Equal("a", Encoding.UTF8.GetString(letter.Key!.Value.Span));
+        Assert.Equal(body, Encoding.UTF8.GetString(letter.Value!.Value.Span));
+        Assert.Equal(value, letter.Header(header));
+        Assert.Contains(reason, letter.Header(DeadLetterHeaders.ErrorMessage), StringComparison.Ordinal);
+        Assert.Equal("1", letter.Header(DeadLetterHeaders.Attempts));
+        Assert.Equal((topic, $"{bad.TopicPartition.Partition}", $"{bad.Offset.Value}"), (letter.Header(DeadLetterHeaders.OriginTopic), letter.Header(DeadLetterHeaders.OriginPartition), letter.Header(DeadLetterHeaders.OriginOffset)));
+        Assert.Equal("failed", reply.Header(ReplyHeaders.Status));
+        Assert.Contains(reason, reply.Header(ReplyHeaders.Reason), StringComparison.Ordinal);
+        Assert.Contains(_application.Logs, line => line.StartsWith("Error", StringComparison.Ordinal) && line.Contains(reason, StringComparison.Ordinal));
     }
 
     [Fact]

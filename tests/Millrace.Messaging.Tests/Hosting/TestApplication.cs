@@ -2,6 +2,9 @@ using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Messaging.Tests;
 
@@ -15,6 +18,18 @@ internal sealed class TestApplication : IDisposable
     public ConcurrentQueue<string> Logs { get; } = new();
 
     public string DataDirectory => Path.Combine(_directory.FullName, "data");
+
+    /// <summary>Starts an application whose broker other programs reach, on a clock of its own if one is given.</summary>
+    public Task<IHost> StartListeningAsync(Action<MillraceBuilder> configure, TimeProvider? time = null) => StartAsync(
+        millrace =>
+        {
+            millrace.UseEmbedded(options => options.Listen = "127.0.0.1:0");
+            configure(millrace);
+        },
+        builder =>
+        {
+            if (time is not null) builder.Services.AddSingleton(time);
+        });
 
     public async Task<IHost> StartAsync(Action<MillraceBuilder> configure, Action<HostApplicationBuilder>? configureHost = null)
     {
@@ -31,7 +46,7 @@ internal sealed class TestApplication : IDisposable
         builder.AddMillrace(millrace =>
         {
             millrace.UseEmbedded(options => options.DataDirectory = DataDirectory);
-            millrace.Configure(options => (options.RetryDelay, options.MaxRetryDelay) = (TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(100)));
+            millrace.Configure(options => (options.MaxRetries, options.RetryDelay, options.MaxRetryDelay) = (1_000, TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(100)));
             configure(millrace);
         });
         return builder.Build();
@@ -117,4 +132,32 @@ internal sealed class Seen<T>
 internal static class HostExtensions
 {
     public static IMessageBus Bus(this IHost host) => host.Services.GetRequiredService<IMessageBus>();
+
+    public static async Task<MessagingState> WaitUntilQuietAsync(this IHost host)
+    {
+        using CancellationTokenSource deadline = new(TestApplication.Patience);
+        return await host.Services.GetRequiredService<MessagingActivity>().WaitUntilQuietAsync(deadline.Token);
+    }
+
+    /// <summary>A client of a host whose broker listens.</summary>
+    public static KafkaClient Client(this IHost host) => new(
+        new KafkaClientOptions { BootstrapServers = host.Services.GetRequiredService<EmbeddedBroker>().ListenEndPoint!.ToString() },
+        TimeProvider.System, NullLoggerFactory.Instance);
+
+    /// <summary>Every record of a topic, partition by partition.</summary>
+    public static async Task<List<ConsumerRecord>> ReadAllAsync(this IHost host, string topic)
+    {
+        await using KafkaClient client = host.Client();
+        TopicDescription description = (await client.Admin.DescribeAsync([topic])).Topics.Single();
+        List<TopicPartition> partitions = [.. description.Partitions.Select(partition => new TopicPartition(topic, partition.Partition))];
+        IReadOnlyDictionary<TopicPartition, Offset> ends = await client.Admin.ListOffsetsAsync(partitions, OffsetSpec.Latest);
+        await using KafkaConsumer consumer = client.CreateConsumer();
+        consumer.Assign([.. partitions.Select(partition => new TopicPartitionOffset(partition, Offset.Zero))]);
+        List<ConsumerRecord> records = [];
+        using CancellationTokenSource deadline = new(TestApplication.Patience);
+        while (records.Count < ends.Values.Sum(end => end.Value)) records.AddRange(await consumer.PollAsync(cancellationToken: deadline.Token));
+        return records;
+    }
+
+    public static string? Header(this ConsumerRecord record, string name) => Envelope.FindHeader(record.Headers, name);
 }
