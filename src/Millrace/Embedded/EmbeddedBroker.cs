@@ -31,14 +31,25 @@ public sealed class EmbeddedBroker
     /// </summary>
     public void Abort() => _broker?.Abort();
 
+    /// <summary>
+    /// How a Kafka client in this process reaches the broker: through memory, wherever the broker listens. For programs that
+    /// look at the log themselves.
+    /// </summary>
+    /// <returns>New options each time; set what else the client needs.</returns>
+    /// <exception cref="InvalidOperationException">The host has not started.</exception>
+    public KafkaClientOptions CreateClientOptions()
+    {
+        KafkaBroker broker = _broker ?? throw new InvalidOperationException("The embedded broker cannot be reached: the host has not started. Start it first (await host.StartAsync() or host.RunAsync()).");
+        return new KafkaClientOptions { BootstrapServers = "embedded:9092", Connector = new EmbeddedConnector(broker) };
+    }
+
     internal async Task<LogConnection> StartAsync(CancellationToken cancellationToken)
     {
         BrokerOptions options = ReadOptions(_options.Value);
         IStorage storage = _options.Value.Storage ?? new FileStorage();
         KafkaBroker broker = await KafkaBroker.StartAsync(options, storage, _messaging.Value.InfrastructureTime, _loggers, cancellationToken);
         _broker = broker;
-        KafkaClientOptions client = new() { BootstrapServers = "embedded:9092", Connector = new EmbeddedConnector(broker) };
-        return new LogConnection(client) { IsEmbedded = true, StopAsync = broker.StopAsync };
+        return new LogConnection(CreateClientOptions()) { IsEmbedded = true, StopAsync = broker.StopAsync };
     }
 
     private static BrokerOptions ReadOptions(EmbeddedOptions options)
