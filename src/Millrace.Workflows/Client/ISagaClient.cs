@@ -28,6 +28,15 @@ public interface ISagaClient
     /// <exception cref="MillraceConfigurationException">The saga is not registered.</exception>
     SagaStatus? Find<TSaga>(string id)
         where TSaga : Saga, new();
+
+    /// <summary>Waits until an instance has ended: completed, compensated, or in need of attention. It may not have been started yet.</summary>
+    /// <typeparam name="TSaga">The saga, registered with <c>AddSaga</c>.</typeparam>
+    /// <param name="id">The id that it was started with.</param>
+    /// <param name="cancellationToken">Ends the wait; the instance goes on.</param>
+    /// <returns>How it ended. Only of an instance that ends in this process, as <see cref="Find"/> has it.</returns>
+    /// <exception cref="MillraceConfigurationException">The saga is not registered.</exception>
+    Task<SagaStatus> WaitAsync<TSaga>(string id, CancellationToken cancellationToken = default)
+        where TSaga : Saga, new();
 }
 
 /// <summary>Where an instance of a saga stands.</summary>

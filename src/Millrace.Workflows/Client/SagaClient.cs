@@ -35,6 +35,9 @@ internal sealed class SagaClient : ISagaClient
     public SagaStatus? Find<TSaga>(string id)
         where TSaga : Saga, new() => Processor(typeof(TSaga)).Find(id);
 
+    public Task<SagaStatus> WaitAsync<TSaga>(string id, CancellationToken cancellationToken = default)
+        where TSaga : Saga, new() => Processor(typeof(TSaga)).WaitAsync(id, cancellationToken);
+
     private SagaProcessor Processor(Type saga)
     {
         if (!_sagas.ContainsKey(saga))

@@ -44,5 +44,7 @@ internal sealed record SagaInstance
     public static SagaInstance Unreadable(string instanceId, string problem) =>
         new(instanceId, history: null, SagaState.NeedsAttention, problem);
 
+    public bool HasEnded => State is not (SagaState.Running or SagaState.Compensating);
+
     public SagaStatus ToStatus() => new(InstanceId, State, Reason, [.. History?.OpenSteps.Select(step => step.Name) ?? []]);
 }

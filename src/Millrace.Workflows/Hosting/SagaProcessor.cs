@@ -27,6 +27,7 @@ internal sealed class SagaProcessor : PartitionProcessor
     private readonly SagaHistoryStore _store;
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<int, SagaPartition> _partitions = new();
+    private readonly ConcurrentDictionary<string, TaskCompletionSource<SagaStatus>> _waiting = new();
 
     public SagaProcessor(SagaDefinition saga, ProcessorServices services)
     {
@@ -41,6 +42,19 @@ internal sealed class SagaProcessor : PartitionProcessor
     public SagaStatus? Find(string instanceId) =>
         _partitions.Values.Select(partition => partition.Find(instanceId)?.ToStatus()).FirstOrDefault(status => status is not null);
 
+    public async Task<SagaStatus> WaitAsync(string instanceId, CancellationToken cancellationToken)
+    {
+        // Registered before the look: an instance that ends between the two completes the source.
+        TaskCompletionSource<SagaStatus> ended = _waiting.GetOrAdd(instanceId, _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
+        if (Find(instanceId) is { State: not (SagaState.Running or SagaState.Compensating) } status)
+        {
+            _waiting.TryRemove(instanceId, out _);
+            ended.TrySetResult(status);
+        }
+
+        return await ended.Task.WaitAsync(cancellationToken);
+    }
+
     public Task StartAsync(string instanceId, object input, string? traceParent, CancellationToken cancellationToken)
     {
         byte[] json = JsonSerializer.SerializeToUtf8Bytes(input, _saga.InputType, _services.Json);
@@ -51,6 +65,7 @@ internal sealed class SagaProcessor : PartitionProcessor
     public override async ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken)
     {
         var restored = new SagaPartition();
+        _partitions[partition.Partition] = restored;
         foreach (SagaInstance instance in await _store.ReadAsync(partition.Partition, cancellationToken))
         {
             if (instance.State == SagaState.NeedsAttention)
@@ -58,11 +73,10 @@ internal sealed class SagaProcessor : PartitionProcessor
                 LogMessages.NeedsAttention(_logger, _saga.Name, instance.InstanceId, instance.Reason);
             }
 
-            restored.Set(instance);
+            Show(restored, instance);
         }
 
         SagaInstance[] open = [.. restored.Open];
-        _partitions[partition.Partition] = restored;
         var parallel = new ParallelOptions { MaxDegreeOfParallelism = MaxConcurrentResumes, CancellationToken = cancellationToken };
         await Parallel.ForEachAsync(open, parallel, async (instance, token) =>
             await ContinueAsync(partition.Partition, restored, instance.History!, happened: null, LastCause(instance.History!), token));
@@ -175,15 +189,24 @@ internal sealed class SagaProcessor : PartitionProcessor
         await _store.AppendAsync(partition, history, events, cancellationToken);
         if (decision is SagaDecision.Refuse refuse)
         {
-            instances.Set(SagaInstance.Refused(draft, refuse.Difference));
+            Show(instances, SagaInstance.Refused(draft, refuse.Difference));
             LogMessages.NeedsAttention(_logger, _saga.Name, draft.InstanceId, refuse.Difference);
             return;
         }
 
-        instances.Set(SagaInstance.Of(draft));
+        Show(instances, SagaInstance.Of(draft));
         Report(draft, events);
         IEnumerable<StepScheduled> toSend = happened is null ? draft.OpenSteps : events.OfType<StepScheduled>();
         await _services.Writer.WriteAsync([.. toSend.Select(step => SagaMessages.Command(_saga, draft, step))], cancellationToken);
+    }
+
+    private void Show(SagaPartition instances, SagaInstance instance)
+    {
+        instances.Set(instance);
+        if (instance.HasEnded && _waiting.TryRemove(instance.InstanceId, out TaskCompletionSource<SagaStatus>? waiting))
+        {
+            waiting.TrySetResult(instance.ToStatus());
+        }
     }
 
     private void Report(SagaHistory history, List<HistoryEvent> events)
