@@ -45,16 +45,18 @@ internal sealed class ConnectionTable : IDisposable
         try
         {
             var remote = (IPEndPoint)socket.RemoteEndPoint!;
+            socket.NoDelay = true;
+            IPAddress address = remote.Address.IsIPv4MappedToIPv6 ? remote.Address.MapToIPv4() : remote.Address;
+            var identity = new ConnectionIdentity(
+                Interlocked.Increment(ref _lastId), $"{address}:{remote.Port}", $"/{address}", (IPEndPoint)socket.LocalEndPoint!);
+
+            // Once nothing can fail any more: a place that is counted is given back only by a connection that ran.
             if (!TryCount(remote))
             {
                 socket.Dispose();
                 return;
             }
 
-            socket.NoDelay = true;
-            IPAddress address = remote.Address.IsIPv4MappedToIPv6 ? remote.Address.MapToIPv4() : remote.Address;
-            var identity = new ConnectionIdentity(
-                Interlocked.Increment(ref _lastId), $"{address}:{remote.Port}", $"/{address}", (IPEndPoint)socket.LocalEndPoint!);
             Run(new SocketTransport(socket, identity, _configuration.MaxRequestByteCount, _time), () => Uncount(remote));
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
