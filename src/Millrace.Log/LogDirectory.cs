@@ -20,6 +20,7 @@ public sealed class LogDirectory : IDisposable
     // Guards the file of recovery points and what was written to it last. Taken before a partition's lock, never inside one.
     private readonly Lock _recoveryPointLock = new();
     private Dictionary<TopicPartition, Offset> _writtenRecoveryPoints = [];
+    private bool _isReleased;
 
     private Action<PartitionLog>? _queueSync;
     private bool _isClosed;
@@ -196,6 +197,11 @@ public sealed class LogDirectory : IDisposable
     {
         lock (_recoveryPointLock)
         {
+            if (_isReleased)
+            {
+                return;
+            }
+
             var points = new Dictionary<TopicPartition, Offset>();
             foreach (PartitionLog log in SortedPartitions())
             {
@@ -269,6 +275,12 @@ public sealed class LogDirectory : IDisposable
 
     private void ReleaseFiles()
     {
+        // Before the lock on the directory goes: a flusher that is still at work after a Dispose would otherwise write into the files of the next owner.
+        lock (_recoveryPointLock)
+        {
+            _isReleased = true;
+        }
+
         ReleasePartitions();
         _directoryLock.Dispose();
     }

@@ -81,6 +81,21 @@ public sealed class LogDirectoryTests : IDisposable
     }
 
     [Fact]
+    public void After_the_directory_is_let_go_no_recovery_points_are_written_into_it()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.AppendMany(3);
+        harness.Sync();
+        harness.LogDirectory.Dispose();
+        long operations = harness.Storage.OperationCount;
+
+        // As a flusher does that a stop like a crash finds at work. The next owner may be writing the same files.
+        harness.LogDirectory.WriteRecoveryPoints();
+
+        Assert.Equal(operations, harness.Storage.OperationCount);
+    }
+
+    [Fact]
     public void Creating_what_is_there_returns_it()
     {
         LogHarness harness = LogHarness.WithPartition();
