@@ -29,6 +29,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly CancellationTokenSource _stopping;
     private readonly ConnectionTable _connections;
     private readonly Task _accepting;
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _state;
 
     private KafkaBroker(BrokerServices services, GroupServices groups, GroupCommitter committer, Listener? listener, CancellationTokenSource stopping)
@@ -91,15 +92,29 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     /// <summary>
     /// Stops cleanly: takes no new connection and reads no new request, answers what has begun (long polls with what there is, appends once they are durable),
-    /// closes the log, and marks it as closed. Takes under a second, unless the disk takes longer to sync.
+    /// closes the log, and marks it as closed. Takes under a second, unless the disk takes longer to sync. Who calls it again waits for the same stop.
     /// </summary>
     public async Task StopAsync(CancellationToken cancellationToken = default)
     {
         if (Interlocked.Exchange(ref _state, (int)State.Stopping) != (int)State.Running)
         {
+            // Not before the log is closed: who disposes of the broker while another stops it may end the process next.
+            await _stopped.Task.WaitAsync(cancellationToken);
             return;
         }
 
+        try
+        {
+            await StopOnceAsync(cancellationToken);
+        }
+        finally
+        {
+            _stopped.SetResult();
+        }
+    }
+
+    private async Task StopOnceAsync(CancellationToken cancellationToken)
+    {
         await EndConnectionsAsync(cancellationToken);
         await _groups.DisposeAsync();
         await _committer.DisposeAsync();
@@ -131,6 +146,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         _connections.Dispose();
         _log.Dispose();
         _ = AbandonAsync();
+        _stopped.SetResult();
     }
 
     public async ValueTask DisposeAsync() => await StopAsync(CancellationToken.None);

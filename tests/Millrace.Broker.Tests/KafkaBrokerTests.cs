@@ -60,6 +60,26 @@ public sealed class KafkaBrokerTests
     }
 
     [Fact]
+    public async Task Who_stops_a_broker_that_is_being_stopped_waits_until_it_has()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        broker.Storage.CloseGate();
+        await client.PostAsync(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount == 1, "the sync has begun");
+
+        Task stop = broker.Broker.StopAsync();
+        Task disposal = broker.Broker.DisposeAsync().AsTask();
+        Assert.False(disposal.IsCompleted);
+        broker.Storage.OpenGate();
+        await disposal.WaitAsync(TestClient.Patience);
+
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2001);
+        await stop;
+    }
+
+    [Fact]
     public async Task A_crash_answers_nobody()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
