@@ -19,6 +19,12 @@ public static class MessageCodec
     /// <summary>Key, version and correlation id.</summary>
     private const int FixedRequestHeaderByteCount = 8;
 
+    /// <summary>
+    /// Elements in all arrays of one request, such as topics and partitions. Far above what a client sends, and what it costs to read them stays
+    /// in the tens of megabytes.
+    /// </summary>
+    public const int MaximumRequestItemCount = 1 << 18;
+
     /// <summary>A whole request frame; the caller owns it. What the version cannot carry is left out.</summary>
     /// <exception cref="ArgumentException">The version is not defined here, or a field is longer than the version can carry.</exception>
     public static FrameBuffer WriteRequest<TRequest>(TRequest request, short version, int correlationId, string? clientId)
@@ -94,11 +100,13 @@ public static class MessageCodec
     public static bool TryReadCorrelationId(ReadOnlyMemory<byte> payload, out int correlationId) =>
         BinaryPrimitives.TryReadInt32BigEndian(payload.Span, out correlationId);
 
-    /// <summary>Reads a request's body: a frame's payload from where its header ends.</summary>
+    /// <summary>
+    /// Reads a request's body: a frame's payload from where its header ends. One with more than <see cref="MaximumRequestItemCount"/> elements is refused.
+    /// </summary>
     public static bool TryReadRequest<TRequest>(
         ReadOnlyMemory<byte> body, short version, [NotNullWhen(true)] out TRequest? request, [NotNullWhen(false)] out string? error)
         where TRequest : class, IRequest, new() =>
-        TryRead(body, TRequest.Api, version, out request, out error);
+        TryRead(body, TRequest.Api, version, MaximumRequestItemCount, out request, out error);
 
     /// <summary>
     /// Reads a response to a request that was sent in <paramref name="version"/>: a frame's whole payload, its header included.
@@ -129,6 +137,16 @@ public static class MessageCodec
         short version,
         [NotNullWhen(true)] out TMessage? message,
         [NotNullWhen(false)] out string? error)
+        where TMessage : class, IMessage, new() =>
+        TryRead(body, api, version, maximumItemCount: int.MaxValue, out message, out error);
+
+    private static bool TryRead<TMessage>(
+        ReadOnlyMemory<byte> body,
+        ApiDefinition api,
+        short version,
+        int maximumItemCount,
+        [NotNullWhen(true)] out TMessage? message,
+        [NotNullWhen(false)] out string? error)
         where TMessage : class, IMessage, new()
     {
         ArgumentNullException.ThrowIfNull(api);
@@ -139,7 +157,7 @@ public static class MessageCodec
             return false;
         }
 
-        var reader = new MessageReader(body, api.IsFlexible(version));
+        var reader = new MessageReader(body, api.IsFlexible(version), maximumItemCount);
         var candidate = new TMessage();
         candidate.Describe(ref reader, version);
         reader.ExpectEnd();

@@ -53,6 +53,28 @@ public class MalformedTests
         Assert.Equal(expected, error);
     }
 
+    [Fact]
+    public void A_request_with_more_elements_than_any_client_sends_is_refused_before_memory_is_taken_for_them()
+    {
+        // Two groups with the most that one request may have between them, and one more: the elements of all arrays count together.
+        const int half = MessageCodec.MaximumRequestItemCount / 2;
+        var most = new OffsetFetchRequest { GroupId = "g", Topics = [new() { Partitions = Numbers(half) }, new() { Partitions = Numbers(half - 2) }] };
+        Assert.True(MessageCodec.TryReadRequest<OffsetFetchRequest>(BodyOf(most), 7, out _, out _));
+
+        most.Topics[1].Partitions.Add(0);
+        Assert.False(MessageCodec.TryReadRequest<OffsetFetchRequest>(BodyOf(most), 7, out _, out var error));
+        Assert.Contains("Topics[1].Partitions", error, StringComparison.Ordinal);
+
+        static List<int> Numbers(int count) => [.. Enumerable.Range(0, count)];
+
+        static ReadOnlyMemory<byte> BodyOf(OffsetFetchRequest request)
+        {
+            var payload = MessageCodec.WriteRequest(request, 7, correlationId: 1, clientId: null).Payload;
+            Assert.True(MessageCodec.TryReadRequestHeader(payload, out _, out var start, out _));
+            return payload[start..];
+        }
+    }
+
     [Theory]
     [InlineData("ProduceRequest", 3)]
     [InlineData("FetchResponse", 12)]

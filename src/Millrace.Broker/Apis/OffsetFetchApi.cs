@@ -13,8 +13,11 @@ internal sealed class OffsetFetchApi(GroupCoordinator groups) : Api<OffsetFetchR
     private const int TopLevelErrorVersion = 2;
     private const long NothingCommitted = -1;
 
-    protected override ValueTask<OffsetFetchResponse?> HandleAsync(OffsetFetchRequest request, RequestContext context)
+    protected override async ValueTask<OffsetFetchResponse?> HandleAsync(OffsetFetchRequest request, RequestContext context)
     {
+        // A client may send a commit and, without waiting for the answer, ask for what is committed. Kafka does the requests of a connection one after
+        // the other and so tells it of that commit; here the commit may still be on its way to the disk, where nobody sees it.
+        await context.EarlierAreAnswered.WaitAsync(context.Aborted);
         OffsetFetchResponse response = new();
         if (context.Version >= BatchedVersion)
         {
@@ -29,7 +32,7 @@ internal sealed class OffsetFetchApi(GroupCoordinator groups) : Api<OffsetFetchR
                 });
             }
 
-            return new(response);
+            return response;
         }
 
         response.ErrorCode = Check(request.GroupId);
@@ -43,7 +46,7 @@ internal sealed class OffsetFetchApi(GroupCoordinator groups) : Api<OffsetFetchR
             response.Topics = Answer(request.Topics ?? [], _ => Nothing(response.ErrorCode));
         }
 
-        return new(response);
+        return response;
     }
 
     private ErrorCode Check(string groupId) => groups.Serves(groupId) ? ErrorCode.None : ErrorCode.CoordinatorNotAvailable;

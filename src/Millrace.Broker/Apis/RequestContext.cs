@@ -11,6 +11,9 @@ internal sealed class RequestContext
     /// <summary>Cancelled when nobody is left to read the response: the client is gone, or the broker crashes on purpose. A stopping broker does not cancel it; it wakes the waits.</summary>
     public required CancellationToken Aborted { get; init; }
 
+    /// <summary>Completes when every request that this connection sent before has been answered. For an API that reads what an earlier one may still be writing.</summary>
+    public Task EarlierAreAnswered { get; init; } = Task.CompletedTask;
+
     public short Version => Header.Version;
     public string? ClientId => Header.ClientId;
 

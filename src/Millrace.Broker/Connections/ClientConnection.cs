@@ -11,6 +11,12 @@ namespace Millrace.Broker;
 /// </summary>
 internal sealed class ClientConnection : IDisposable
 {
+    /// <summary>
+    /// The largest request that carries no records. What it consists of becomes objects, strings and state of groups, many times its size in memory,
+    /// where a Produce request of <c>socket.request.max.bytes</c> is mostly bytes that stay where they are.
+    /// </summary>
+    internal const int MaxByteCountWithoutRecords = 8 * 1024 * 1024;
+
     private readonly FrameTransport _transport;
     private readonly ApiTable _apis;
     private readonly TimeProvider _time;
@@ -93,6 +99,7 @@ internal sealed class ClientConnection : IDisposable
     private async Task ReadAsync(CancellationToken reading)
     {
         Task previousIsAnswered = Task.CompletedTask;
+        Task earlierAreAnswered = Task.CompletedTask;
         while (true)
         {
             // Receiving goes on while a long poll waits: that is how the end of the connection is noticed, and the poll with it.
@@ -110,7 +117,7 @@ internal sealed class ClientConnection : IDisposable
 
             await previousIsAnswered.WaitAsync(_aborted.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await _slots.WaitAsync(CancellationToken.None);
-            PendingResponse? pending = _aborted.IsCancellationRequested ? null : Begin(frame);
+            PendingResponse? pending = _aborted.IsCancellationRequested ? null : Begin(frame, earlierAreAnswered);
             if (pending is null)
             {
                 frame.Release();
@@ -124,12 +131,14 @@ internal sealed class ClientConnection : IDisposable
                 throw new UnreachableException("A request that has a slot has room in the queue.");
             }
 
+            // The answers leave in order, so that the last one's stands for all.
+            earlierAreAnswered = pending.Answered.Task;
             previousIsAnswered = pending.Api.IsPipelined ? Task.CompletedTask : pending.Answered.Task;
         }
     }
 
     /// <summary>Begins the request in a frame, up to its first await. Null: the connection must close; the reason is logged.</summary>
-    private PendingResponse? Begin(FrameBuffer frame)
+    private PendingResponse? Begin(FrameBuffer frame, Task earlierAreAnswered)
     {
         if (!MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error))
         {
@@ -149,7 +158,14 @@ internal sealed class ClientConnection : IDisposable
             return null;
         }
 
-        var context = new RequestContext { Header = header, Connection = Identity, Aborted = _aborted.Token };
+        if (header.Key != ApiKey.Produce && frame.Payload.Length > MaxByteCountWithoutRecords)
+        {
+            string fault = $"its {header.Key} request has {frame.Payload.Length} bytes; one without records has at most {MaxByteCountWithoutRecords}";
+            LogMessages.ConnectionClosedForFault(_logger, Identity.Remote, fault);
+            return null;
+        }
+
+        var context = new RequestContext { Header = header, Connection = Identity, Aborted = _aborted.Token, EarlierAreAnswered = earlierAreAnswered };
         return new PendingResponse(frame, api, context, _time.GetTimestamp(), HandleAsync(api, frame.Payload[bodyStart..], context));
     }
 

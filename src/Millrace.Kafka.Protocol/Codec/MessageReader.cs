@@ -22,6 +22,7 @@ public ref struct MessageReader : IMessageCodec
     private readonly ReadOnlyMemory<byte> _memory;
     private readonly ReadOnlySpan<byte> _bytes;
     private readonly bool _isFlexible;
+    private int _remainingItemCount;
     private int _position;
     private int _end;
     private int _currentTag = NoTag;
@@ -29,9 +30,14 @@ public ref struct MessageReader : IMessageCodec
     private string _failurePath = "";
     private int _failurePosition;
 
-    public MessageReader(ReadOnlyMemory<byte> bytes, bool isFlexible)
+    /// <param name="maximumItemCount">
+    /// The elements that all arrays of the message have together. An element of three bytes becomes an object of a hundred, so that a bound on
+    /// bytes alone bounds memory badly.
+    /// </param>
+    public MessageReader(ReadOnlyMemory<byte> bytes, bool isFlexible, int maximumItemCount = int.MaxValue)
     {
         _memory = bytes;
+        _remainingItemCount = maximumItemCount;
         _bytes = bytes.Span;
         _end = bytes.Length;
         _isFlexible = isFlexible;
@@ -122,21 +128,21 @@ public ref struct MessageReader : IMessageCodec
 
     public void Int32Array(ref List<int> items, string name = "")
     {
-        if (!TryTakeCount(name, isNullable: false, sizeof(int), out var count)) return;
+        if (!TryTakeItemCount(name, isNullable: false, sizeof(int), out var count)) return;
         CollectionsMarshal.SetCount(items, count);
         foreach (ref var item in CollectionsMarshal.AsSpan(items)) item = TakeInt32();
     }
 
     public void Int64Array(ref List<long> items, string name = "")
     {
-        if (!TryTakeCount(name, isNullable: false, sizeof(long), out var count)) return;
+        if (!TryTakeItemCount(name, isNullable: false, sizeof(long), out var count)) return;
         CollectionsMarshal.SetCount(items, count);
         foreach (ref var item in CollectionsMarshal.AsSpan(items)) item = TakeInt64();
     }
 
     public void StringArray(ref List<string> items, string name = "")
     {
-        if (!TryTakeCount(name, isNullable: false, _isFlexible ? 1 : sizeof(short), out var count)) return;
+        if (!TryTakeItemCount(name, isNullable: false, _isFlexible ? 1 : sizeof(short), out var count)) return;
         Prepare(items, count);
         for (var index = 0; index < count; index++)
         {
@@ -153,13 +159,13 @@ public ref struct MessageReader : IMessageCodec
     public void Array<T>(ref List<T> items, short version, string name = "")
         where T : class, IMessage, new()
     {
-        if (TryTakeCount(name, isNullable: false, itemByteCount: 1, out var count)) ReadItems(items ??= [], count, version, name);
+        if (TryTakeItemCount(name, isNullable: false, itemByteCount: 1, out var count)) ReadItems(items ??= [], count, version, name);
     }
 
     public void NullableArray<T>(ref List<T>? items, short version, string name = "")
         where T : class, IMessage, new()
     {
-        if (!TryTakeCount(name, isNullable: true, itemByteCount: 1, out var count)) return;
+        if (!TryTakeItemCount(name, isNullable: true, itemByteCount: 1, out var count)) return;
         if (count < 0)
         {
             items = null;
@@ -297,6 +303,20 @@ public ref struct MessageReader : IMessageCodec
         }
 
         return Has(sizeof(int), name) && IsPossible(count = TakeInt32(), name, isNullable, itemByteCount);
+    }
+
+    /// <summary>As <see cref="TryTakeCount"/>, of an array: its elements count against what the whole message may have.</summary>
+    private bool TryTakeItemCount(string name, bool isNullable, int itemByteCount, out int count)
+    {
+        if (!TryTakeCount(name, isNullable, itemByteCount, out count)) return false;
+        if (count > _remainingItemCount)
+        {
+            Fail(name, $"has {count} items, of those that a message may have {_remainingItemCount} are left");
+            return false;
+        }
+
+        _remainingItemCount -= Math.Max(count, 0);
+        return true;
     }
 
     private bool IsPossible(long count, string name, bool isNullable, int itemByteCount)

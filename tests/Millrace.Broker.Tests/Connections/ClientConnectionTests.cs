@@ -125,6 +125,25 @@ public sealed class ClientConnectionTests
     }
 
     [Fact]
+    public async Task A_large_request_without_records_is_not_read()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        var large = new JoinGroupRequest
+        {
+            GroupId = "g",
+            SessionTimeoutMilliseconds = 10_000,
+            ProtocolType = "consumer",
+            Protocols = [new JoinGroupProtocol { Name = "range", Metadata = new byte[ClientConnection.MaxByteCountWithoutRecords] }],
+        };
+
+        await client.PostAsync(large, 5);
+
+        Assert.Equal(0, await client.CountResponsesUntilClosedAsync());
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2102 && line.Text.Contains("JoinGroup") && line.Text.Contains("without records"));
+    }
+
+    [Fact]
     public async Task What_was_answered_before_a_malformed_request_still_arrives()
     {
         await using TestBroker broker = await TestBroker.StartAsync();

@@ -104,6 +104,27 @@ public sealed class OffsetsApiTests
     }
 
     [Fact]
+    public async Task A_fetch_behind_a_commit_of_the_same_connection_sees_it()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        await client.CommitAsync(Commit("g", "orders", 1));
+        broker.Storage.CloseGate();
+        await client.PostAsync(Commit("g", "orders", 2), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount == 1, "the commit waits for the disk");
+        await client.PostAsync(
+            new OffsetFetchRequest { GroupId = "g", Topics = [new OffsetFetchTopic { Name = "orders", Partitions = [0] }] }, 7);
+        await client.PostAsync(new HeartbeatRequest { GroupId = "other" }, 4);
+
+        broker.Storage.OpenGate();
+        await client.ReceiveAsync<OffsetCommitRequest, OffsetCommitResponse>(9);
+        (_, OffsetFetchResponse fetched) = await client.ReceiveAsync<OffsetFetchRequest, OffsetFetchResponse>(7);
+
+        Assert.Equal(2, fetched.Topics[0].Partitions[0].CommittedOffset);
+    }
+
+    [Fact]
     public async Task A_failed_sync_is_told_and_what_was_committed_before_is_still_read()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
