@@ -22,10 +22,12 @@ public sealed class MessageContext : IMessageBus
     private bool _hasEnded;
 
     internal MessageContext(
-        MessagePublisher publisher, string endpoint, Envelope envelope, Kafka.ConsumerRecord record, int attempt, IServiceProvider services)
+        MessagePublisher publisher, string endpoint, MessageKind kind, Envelope envelope, Kafka.ConsumerRecord record, int attempt,
+        IServiceProvider services)
     {
         _publisher = publisher;
         Endpoint = endpoint;
+        IsCommand = kind == MessageKind.Command;
         Envelope = envelope;
         Attempt = attempt;
         Services = services;
@@ -37,6 +39,9 @@ public sealed class MessageContext : IMessageBus
 
     /// <summary>The endpoint that handles the message.</summary>
     public string Endpoint { get; }
+
+    /// <summary>Whether the message is a command, which no other endpoint handles; otherwise an event.</summary>
+    public bool IsCommand { get; }
 
     /// <summary>The message's id: the same at every delivery. Of a record without one: its coordinates, <c>topic-partition@offset</c>.</summary>
     public string MessageId => Envelope.MessageId;

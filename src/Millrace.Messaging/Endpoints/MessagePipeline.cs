@@ -69,7 +69,8 @@ internal sealed class MessagePipeline(
         (MessageDefinition definition, HandlerDefinition handler) = ((Routing.Handle)routing).Handler;
         object message = ReadBody(definition, delivered.Record, delivered.Envelope);
         await using AsyncServiceScope scope = scopes.CreateAsyncScope();
-        MessageContext context = new(publisher, endpoint.Name, delivered.Envelope, delivered.Record, delivered.Progress.Attempt, scope.ServiceProvider);
+        MessageContext context = new(
+            publisher, endpoint.Name, definition.Kind, delivered.Envelope, delivered.Record, delivered.Progress.Attempt, scope.ServiceProvider);
         HandlerAnswer answer = await handler.Invoke(message, context, delivered.Ownership.Leaving);
         IReadOnlyList<OutgoingMessage> outputs = context.End();
         if (answer.Rejection is { } rejection)

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -159,5 +160,6 @@ internal static class HostExtensions
         return records;
     }
 
-    public static string? Header(this ConsumerRecord record, string name) => Envelope.FindHeader(record.Headers, name);
+    public static string? Header(this ConsumerRecord record, string name) =>
+        record.Headers.LastOrDefault(header => header.Key == name).Value is { } value ? Encoding.UTF8.GetString(value.Span) : null;
 }
