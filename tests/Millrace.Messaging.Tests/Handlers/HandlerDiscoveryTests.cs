@@ -27,7 +27,7 @@ public sealed class HandlerDiscoveryTests
         {
             await using AsyncServiceScope scope = services.CreateAsyncScope();
             ConsumerRecord record = new(new TopicPartition("t", 0), default, 0, default, null, null, []);
-            MessageContext context = new(new MessagePublisher(), "e", Envelope.Read(record), record, 1, scope.ServiceProvider);
+            MessageContext context = new(new MessagePublisher(), "e", MessageKind.Command, Envelope.Read(record), record, 1, scope.ServiceProvider);
             return await handlers[message.GetType()].Invoke(message, context, source.Token);
         }
     }
