@@ -285,16 +285,24 @@ public sealed class EndToEndTests : IDisposable
     {
         TaskCompletionSource started = new(TaskCreationOptions.RunContinuationsAsynchronously), mayEnd = new(TaskCreationOptions.RunContinuationsAsynchronously);
         Seen<int> ended = new();
-        using IHost host = await _application.StartAsync(millrace => millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(async (message, _, cancellationToken) =>
+        // The clock tells when the stop begins to wait for handlers: it sets a timer of exactly this length.
+        TimeSpan drainTimeout = TimeSpan.FromMilliseconds(54_321);
+        TimerWatch time = new(drainTimeout);
+        using IHost host = await _application.StartAsync(millrace =>
         {
-            started.TrySetResult();
-            await mayEnd.Task.WaitAsync(cancellationToken);
-            ended.Add(message.Number);
-        })));
+            millrace.Configure(options => (options.DrainTimeout, options.InfrastructureTime) = (drainTimeout, time));
+            millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(async (message, _, cancellationToken) =>
+            {
+                started.TrySetResult();
+                await mayEnd.Task.WaitAsync(cancellationToken);
+                ended.Add(message.Number);
+            }));
+        });
         await host.Bus().PublishAsync(new Numbered("a", 1));
         await started.Task.WaitAsync(TestApplication.Patience);
 
         Task stop = host.StopAsync();
+        await time.TimerSet.WaitAsync(TestApplication.Patience);
         mayEnd.SetResult();
         await stop;
 
@@ -303,6 +311,31 @@ public sealed class EndToEndTests : IDisposable
         using IHost next = await _application.StartAsync(millrace => millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(message => again.Add(message.Number))));
         await next.Bus().PublishAsync(new Numbered("a", 2));
         Assert.Equal([2], await again.WaitAsync(1));
+        await next.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_stop_cancels_a_handler_that_does_not_end_and_its_message_is_handled_again()
+    {
+        TaskCompletionSource started = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        using (IHost host = await _application.StartAsync(millrace =>
+        {
+            millrace.Configure(options => options.DrainTimeout = TimeSpan.FromMilliseconds(50));
+            millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(async (_, _, cancellationToken) =>
+            {
+                started.TrySetResult();
+                await new TaskCompletionSource().Task.WaitAsync(cancellationToken);
+            }));
+        }))
+        {
+            await host.Bus().PublishAsync(new Numbered("a", 1));
+            await started.Task.WaitAsync(TestApplication.Patience);
+            await host.StopAsync();
+        }
+
+        Seen<int> again = new();
+        using IHost next = await _application.StartAsync(millrace => millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(message => again.Add(message.Number))));
+        Assert.Equal([1], await again.WaitAsync(1));
         await next.StopAsync();
     }
 
@@ -326,6 +359,37 @@ public sealed class EndToEndTests : IDisposable
             int before = Interlocked.CompareExchange(ref target, value, current);
             if (before == current) return;
             current = before;
+        }
+    }
+
+    private sealed class TimerWatch(TimeSpan dueTime) : TimeProvider
+    {
+        private readonly TaskCompletionSource _set = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task TimerSet => _set.Task;
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan due, TimeSpan period)
+        {
+            Watch(due);
+            return new WatchedTimer(this, base.CreateTimer(callback, state, due, period));
+        }
+
+        private void Watch(TimeSpan due)
+        {
+            if (due == dueTime) _set.TrySetResult();
+        }
+
+        private sealed class WatchedTimer(TimerWatch watch, ITimer timer) : ITimer
+        {
+            public bool Change(TimeSpan due, TimeSpan period)
+            {
+                watch.Watch(due);
+                return timer.Change(due, period);
+            }
+
+            public void Dispose() => timer.Dispose();
+
+            public ValueTask DisposeAsync() => timer.DisposeAsync();
         }
     }
 

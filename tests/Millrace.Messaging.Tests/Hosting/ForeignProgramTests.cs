@@ -88,6 +88,30 @@ public sealed class ForeignProgramTests : IDisposable
     }
 
     [Fact]
+    public async Task At_most_once_has_committed_a_message_before_its_handler_starts()
+    {
+        Seen<(long Offset, long? Committed)> seen = new();
+        IHost? running = null;
+        using IHost host = await StartListeningAsync(millrace => millrace.AddEndpoint("numbers", endpoint =>
+        {
+            endpoint.Delivery = DeliveryMode.AtMostOnce;
+            endpoint.Handle<Numbered>(async (_, context, cancellationToken) =>
+            {
+                await using KafkaClient client = Client(running!);
+                await using KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "numbers" });
+                IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> committed = await consumer.CommittedAsync([context.TopicPartition], cancellationToken);
+                seen.Add((context.Offset.Value, committed.GetValueOrDefault(context.TopicPartition)?.Offset.Value));
+            });
+        }));
+        running = host;
+
+        for (int i = 1; i <= 3; i++) await host.Bus().PublishAsync(new Numbered("a", i));
+
+        Assert.All(await seen.WaitAsync(3), message => Assert.True(message.Committed > message.Offset, $"{message.Offset} was handled, and {message.Committed} committed."));
+        await host.StopAsync();
+    }
+
+    [Fact]
     public async Task Instances_that_come_and_go_share_the_work_without_losing_or_reordering_any()
     {
         const int keyCount = 12;
