@@ -35,9 +35,10 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
             Protocols = [.. request.Protocols.Select(protocol => new GroupProtocol(protocol.Name, protocol.Metadata))],
             RequiresKnownMemberId = context.Version >= KnownMemberIdVersion,
         };
-        return AwaitAsync(groups.JoinAsync(request.GroupId, input));
+        return AwaitAsync(groups.JoinAsync(request.GroupId, input), context.Aborted);
 
-        static async ValueTask<JoinGroupResponse?> AwaitAsync(Task<JoinAnswer> answer) => Respond(await answer);
+        // The others may take minutes: a connection whose client is gone does not wait for them. The member stays until its time is up, as in Kafka.
+        static async ValueTask<JoinGroupResponse?> AwaitAsync(Task<JoinAnswer> answer, CancellationToken aborted) => Respond(await answer.WaitAsync(aborted));
     }
 
     private static string Shorten(string clientId) => clientId.Length <= MaxClientIdLength ? clientId : clientId[..MaxClientIdLength];

@@ -20,9 +20,10 @@ internal sealed class SyncGroupApi(GroupCoordinator groups) : Api<SyncGroupReque
             ProtocolName = request.ProtocolName,
             Assignments = [.. request.Assignments.Select(assignment => KeyValuePair.Create(assignment.MemberId, assignment.Assignment))],
         };
-        return AwaitAsync(groups.SyncAsync(request.GroupId, input));
+        return AwaitAsync(groups.SyncAsync(request.GroupId, input), context.Aborted);
 
-        static async ValueTask<SyncGroupResponse?> AwaitAsync(Task<SyncAnswer> answer) => Respond(await answer);
+        // The others may take minutes: a connection whose client is gone does not wait for them. The member stays until its time is up, as in Kafka.
+        static async ValueTask<SyncGroupResponse?> AwaitAsync(Task<SyncAnswer> answer, CancellationToken aborted) => Respond(await answer.WaitAsync(aborted));
     }
 
     private static SyncGroupResponse Respond(SyncAnswer answer) => new()

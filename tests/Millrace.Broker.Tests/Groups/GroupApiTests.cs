@@ -173,6 +173,22 @@ public sealed class GroupApiTests
     }
 
     [Fact]
+    public async Task A_member_that_goes_away_while_it_waits_for_others_leaves_no_connection_behind()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient first = broker.Connect();
+        TestClient second = broker.Connect();
+        JoinGroupResponse alone = await first.JoinAsync("g");
+        Assert.Equal(ErrorCode.None, (await first.SyncAsync(Sync("g", alone, (alone.MemberId, "all")))).ErrorCode);
+        await second.PostAsync(Join("g"), 3);
+        await Conditions.BecomesTrueAsync(() => first.HeartbeatAsync("g", alone).GetAwaiter().GetResult() == ErrorCode.RebalanceInProgress, "the second member waits for the first");
+
+        await second.DisposeAsync();
+
+        await Conditions.BecomesTrueAsync(() => broker.Broker.ConnectionCount == 1, "the connection is gone");
+    }
+
+    [Fact]
     public async Task A_stop_answers_a_member_that_waits_for_others()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
