@@ -1,4 +1,4 @@
-using Microsoft.Extensions.DependencyInjection;
+using Millrace.Kafka;
 
 namespace Millrace.Testing;
 
@@ -69,7 +69,7 @@ public sealed partial class MillraceTestHost
     {
         Machine machine = _machine;
         using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task<MessagingState> quiet = machine.Services.GetRequiredService<MessagingActivity>().WaitUntilQuietAsync(stop.Token);
+        Task<MessagingState> quiet = machine.Activity.WaitUntilQuietAsync(stop.Token);
         try
         {
             await Task.WhenAny(quiet, machine.WentDown);
@@ -92,7 +92,7 @@ public sealed partial class MillraceTestHost
         using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(5), TimeProvider.System);
         try
         {
-            MessagingState state = await Services.GetRequiredService<MessagingActivity>().ReadAsync(deadline.Token);
+            MessagingState state = await _machine.Activity.ReadAsync(deadline.Token);
             return state switch
             {
                 { RunningCount: > 0 } => $"{state.RunningCount} messages are being handled. Does a handler wait for something that the test does later, or for the clock?",
@@ -101,9 +101,9 @@ public sealed partial class MillraceTestHost
                 _ => "it is busy from one moment to the next. Do two handlers answer each other for ever?",
             };
         }
-        catch (OperationCanceledException)
+        catch (Exception failure) when (failure is OperationCanceledException or KafkaException or MillraceNotRunningException)
         {
-            return "the log does not answer.";
+            return $"the log does not answer: {failure.Message}";
         }
     }
 }

@@ -51,6 +51,32 @@ public sealed class CrashTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task The_next_start_waits_until_handlers_of_the_last_one_have_heeded_their_cancellation()
+    {
+        ConcurrentQueue<string> seen = new();
+        MillraceTestHost? host = null;
+        await using MillraceTestHost started = await StartAsync(millrace => millrace.AddEndpoint("mill", endpoint => endpoint.Handle<Grind>(async (_, _, cancellationToken) =>
+        {
+            seen.Enqueue("begins");
+            if (seen.Count > 1) return;
+            TaskCompletionSource cancelled = new();
+            await using CancellationTokenRegistration registration = cancellationToken.Register(() => cancelled.SetResult());
+            host!.CutPower();
+            await cancelled.Task;
+
+            // Real time: what a handler still does in its database when it is told to end.
+            await Task.Delay(TimeSpan.FromMilliseconds(200), TimeProvider.System, CancellationToken.None);
+            seen.Enqueue("ends");
+        })));
+        host = started;
+
+        await host.Bus.SendAsync(new Grind("A", 1));
+        await host.WaitUntilQuietAsync();
+
+        Assert.Equal(["begins", "ends", "begins"], seen);
+    }
+
+    [Fact]
     public async Task The_clock_goes_on_across_a_crash_and_the_timers_of_the_dead_do_not_fire()
     {
         int fired = 0;

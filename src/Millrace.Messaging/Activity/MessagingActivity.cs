@@ -18,6 +18,7 @@ public sealed class MessagingActivity
 {
     private TaskCompletionSource? _changed;
     private IReadOnlyList<EndpointRunner>? _runners;
+    private IReadOnlyList<EndpointRunner> _started = [];
     private KafkaAdmin? _admin;
     private TopicCreator? _topics;
 
@@ -64,10 +65,26 @@ public sealed class MessagingActivity
         }
     }
 
+    /// <summary>
+    /// Waits until no handler runs. Unlike quiet it does not ask the log, and it works while the host stops and after: what
+    /// did not end in time may still run then.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public async Task WaitUntilIdleAsync(CancellationToken cancellationToken = default)
+    {
+        while (true)
+        {
+            Task changed = NextChange();
+            if (_started.All(runner => runner.Look().RunningCount == 0)) return;
+            await changed.WaitAsync(cancellationToken);
+        }
+    }
+
     internal void Start(IReadOnlyList<EndpointRunner> runners, KafkaAdmin admin, TopicCreator topics)
     {
         _admin = admin;
         _topics = topics;
+        _started = [.. runners];
         _runners = runners;
     }
 

@@ -14,6 +14,9 @@ internal sealed class Machine
 {
 
 
+    /// <summary>How long handlers may take to heed their cancellation, before they are left behind.</summary>
+    private static readonly TimeSpan s_handlersPatience = TimeSpan.FromSeconds(2);
+
     private readonly SimulatedStorage _storage;
     private readonly MachineDisk _disk;
     private readonly MachineTime _time = new(TimeProvider.System);
@@ -31,6 +34,7 @@ internal sealed class Machine
         _disk = new MachineDisk(storage);
         _host = Build(number, options, configure);
         Json = _host.Services.GetRequiredService<IOptions<MessagingOptions>>().Value.Json;
+        Activity = _host.Services.GetRequiredService<MessagingActivity>();
         WentDown = WatchAsync();
     }
 
@@ -42,6 +46,8 @@ internal sealed class Machine
     public Task WentDown { get; }
 
     public bool IsDown => _storage.IsDown;
+
+    public MessagingActivity Activity { get; }
 
     /// <summary>How bodies are written and read.</summary>
     public JsonSerializerOptions Json { get; }
@@ -107,6 +113,8 @@ internal sealed class Machine
         _time.End();
         _applicationTime.ForgetTimers();
         if (_host is IAsyncDisposable host) await host.DisposeAsync();
+        using CancellationTokenSource patience = new(s_handlersPatience, TimeProvider.System);
+        await Activity.WaitUntilIdleAsync(patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         KafkaClient? client;
         lock (_gate) client = _client;
         if (client is not null) await client.DisposeAsync();
