@@ -71,13 +71,13 @@ public sealed class TimeTests
     }
 
     [Fact]
-    public async Task Delays_and_time_outs_follow_the_clock()
+    public async Task Waits_and_time_outs_follow_the_clock()
     {
-        Task delay = Task.Delay(TimeSpan.FromMinutes(1), _time);
+        Task wait = new TaskCompletionSource().Task.WaitAsync(TimeSpan.FromMinutes(1), _time);
         using CancellationTokenSource timeout = new(TimeSpan.FromMinutes(2), _time);
 
         _time.Advance(TimeSpan.FromMinutes(1));
-        await delay;
+        await Assert.ThrowsAsync<TimeoutException>(() => wait);
         Assert.False(timeout.IsCancellationRequested);
         _time.Advance(TimeSpan.FromMinutes(1));
 
@@ -91,14 +91,16 @@ public sealed class TimeTests
     public async Task Nothing_waits_for_a_machine_that_is_down()
     {
         MachineTime machine = new(TimeProvider.System);
-        Task before = Task.Delay(TimeSpan.FromDays(1), machine);
+        Task before = WaitForADayAsync();
         long started = machine.GetTimestamp();
 
         machine.End();
 
-        await before.WaitAsync(TimeSpan.FromSeconds(30));
-        await Task.Delay(TimeSpan.FromDays(1), machine).WaitAsync(TimeSpan.FromSeconds(30));
+        await Assert.ThrowsAsync<TimeoutException>(() => before);
+        await Assert.ThrowsAsync<TimeoutException>(WaitForADayAsync);
         Assert.True(machine.GetElapsedTime(started) > TimeSpan.FromDays(1));
+
+        Task WaitForADayAsync() => new TaskCompletionSource().Task.WaitAsync(TimeSpan.FromDays(1), machine);
     }
 
     private ITimer Set(string name, double seconds) =>
