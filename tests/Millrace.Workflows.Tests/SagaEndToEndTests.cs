@@ -118,6 +118,42 @@ public sealed class SagaEndToEndTests : IDisposable
     }
 
     [Fact]
+    public async Task A_reply_with_a_status_that_does_not_exist_answers_nothing()
+    {
+        var gate = new TaskCompletionSource();
+        var arrived = new TaskCompletionSource();
+        using IHost host = await StartAsync(listen: "127.0.0.1:0", flight: async token =>
+        {
+            arrived.TrySetResult();
+            await gate.Task.WaitAsync(token);
+        });
+        ISagaClient sagas = Sagas(host);
+        await sagas.StartAsync<TripSaga>("trip-1", new Trip("trip-1", "lake"));
+        await arrived.Task.WaitAsync(s_patience);
+
+        await using (KafkaClient client = Connect(host))
+        {
+            await using KafkaProducer producer = client.CreateProducer();
+            await producer.ProduceAsync(new ProducerRecord
+            {
+                Topic = "trip.inbox",
+                Key = "trip-1"u8.ToArray(),
+                Value = "null"u8.ToArray(),
+                Headers =
+                [
+                    new RecordHeader("ce_type", Encoding.UTF8.GetBytes(ReplyHeaders.ReplyType)),
+                    new RecordHeader("ce_causationid", "trip/trip-1/1"u8.ToArray()),
+                    new RecordHeader(ReplyHeaders.Status, "7"u8.ToArray()),
+                ],
+            });
+        }
+
+        gate.SetResult();
+        Assert.Equal(SagaState.Completed, (await EndAsync(sagas, "trip-1")).State);
+        await host.StopAsync();
+    }
+
+    [Fact]
     public async Task Topics_with_another_partition_count_are_refused_at_start()
     {
         using (IHost host = await StartAsync(partitionCount: 2))
@@ -150,12 +186,14 @@ public sealed class SagaEndToEndTests : IDisposable
 
     private static Task<SagaStatus> EndAsync(ISagaClient sagas, string id) => sagas.WaitAsync<TripSaga>(id).WaitAsync(s_patience);
 
+    private static KafkaClient Connect(IHost host) => new(
+        new KafkaClientOptions { BootstrapServers = host.Services.GetRequiredService<EmbeddedBroker>().ListenEndPoint!.ToString()! },
+        TimeProvider.System,
+        Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
+
     private static async Task<List<ConsumerRecord>> ReadHistoryAsync(IHost host)
     {
-        var listening = host.Services.GetRequiredService<EmbeddedBroker>();
-        await using var client = new KafkaClient(
-            new KafkaClientOptions { BootstrapServers = listening.ListenEndPoint!.ToString() }, TimeProvider.System,
-            Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
+        await using KafkaClient client = Connect(host);
         var partition = new TopicPartition("trip.inbox.state", 0);
         Offset end = (await client.Admin.ListOffsetsAsync([partition], OffsetSpec.Latest))[partition];
         await using KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions());

@@ -204,6 +204,63 @@ public sealed class SagaEngineTests
         Assert.Equal(instance.History.Steps.Select(step => step.Name), copy.Steps.Select(step => step.Name));
     }
 
+    [Fact]
+    public void Code_that_leaves_the_sagas_flow_is_refused_and_never_compensated()
+    {
+        var instance = new Instance(StrayingSaga.Definition, new Order(7));
+        instance.Advance();
+        instance.History.Add(new StepReplied(Instance.Start, 0, ReplyStatus.Completed, Reason: null, Body: null));
+
+        SagaDecision decision = instance.Engine.Advance(instance.History, Instance.Start, "m-1");
+
+        Assert.Contains("ConfigureAwait(false)", Assert.IsType<SagaDecision.Refuse>(decision).Difference, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_command_that_nobody_handles_any_more_is_refused_and_not_compensated()
+    {
+        var instance = new Instance(OrderSaga.Definition, new Order(7));
+        instance.Advance();
+        instance.Complete("order");
+        instance.History.Add(new StepReplied(Instance.Start, 1, ReplyStatus.Completed, Reason: null, Body: null));
+        var misconfigured = new SagaSerializer(_ => throw new InvalidOperationException("nobody handles it"), Instance.Json);
+
+        SagaDecision decision = new SagaEngine(OrderSaga.Definition, misconfigured).Advance(instance.History, Instance.Start, "m-1");
+
+        Assert.Contains("nobody handles it", Assert.IsType<SagaDecision.Refuse>(decision).Difference, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_input_that_its_type_refuses_is_shown_and_holds_up_nobody_else()
+    {
+        var instance = new Instance(PickySaga.Definition, new Order(0));
+
+        SagaDecision decision = instance.Engine.Advance(instance.History, Instance.Start, "m-1");
+
+        Assert.Contains("no order has the id 0", Assert.IsType<SagaDecision.Refuse>(decision).Difference, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_result_that_is_not_JSON_is_shown()
+    {
+        var instance = new Instance(PointerSaga.Definition, new Order(7));
+
+        SagaDecision decision = instance.Engine.Advance(instance.History, Instance.Start, "m-1");
+
+        Assert.Contains("is not JSON", Assert.IsType<SagaDecision.Refuse>(decision).Difference, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Two_sagas_with_the_same_instance_id_make_different_ids()
+    {
+        var one = new Instance(AmbientSaga.Definition, new Order(7));
+        var other = new Instance(AmbientSaga.Definition with { Name = "other" }, new Order(7));
+        one.Advance();
+        other.Advance();
+
+        Assert.NotEqual(one.History.Steps[0].Command.Body.GetRawText(), other.History.Steps[0].Command.Body.GetRawText());
+    }
+
     private static Instance UpToThePivot()
     {
         var instance = new Instance(OrderSaga.Definition, new Order(7));

@@ -104,3 +104,60 @@ internal sealed class AmbientSaga : Saga<Order, string>
         return "done";
     }
 }
+
+/// <summary>Goes on elsewhere after its step, and holds the replay up until it has come back from there.</summary>
+[Saga("straying")]
+internal sealed class StrayingSaga : Saga<Order, string>
+{
+    public static readonly SagaDefinition Definition = SagaDefinition.Of<StrayingSaga>();
+
+    protected override async Task<string> RunAsync(Order input, SagaContext saga)
+    {
+        var elsewhere = new TaskCompletionSource();
+        var isBack = new ManualResetEventSlim();
+        Task step = saga.StepAsync("order", new CreateOrder(input.Id), undo: new CancelOrder(input.Id));
+        _ = LeaveAsync();
+        _ = StayAsync();
+        await elsewhere.Task;
+        return "done";
+
+        async Task LeaveAsync()
+        {
+            await step.ConfigureAwait(false);
+            elsewhere.SetException(new InvalidOperationException("by chance"));
+            isBack.Set();
+        }
+
+        async Task StayAsync()
+        {
+            await step;
+            isBack.Wait();
+        }
+    }
+}
+
+internal sealed record PickyOrder
+{
+    public PickyOrder(int id)
+    {
+        Id = id > 0 ? id : throw new ArgumentException("no order has the id 0", nameof(id));
+    }
+
+    public int Id { get; }
+}
+
+[Saga("picky")]
+internal sealed class PickySaga : Saga<PickyOrder, string>
+{
+    public static readonly SagaDefinition Definition = SagaDefinition.Of<PickySaga>();
+
+    protected override Task<string> RunAsync(PickyOrder input, SagaContext saga) => Task.FromResult("done");
+}
+
+[Saga("pointer")]
+internal sealed class PointerSaga : Saga<Order, Type>
+{
+    public static readonly SagaDefinition Definition = SagaDefinition.Of<PointerSaga>();
+
+    protected override Task<Type> RunAsync(Order input, SagaContext saga) => Task.FromResult(typeof(string));
+}

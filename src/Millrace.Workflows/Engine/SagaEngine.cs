@@ -39,13 +39,25 @@ internal sealed class SagaEngine(SagaDefinition definition, SagaSerializer seria
         return SagaReplay.Run(definition, history, serializer) switch
         {
             ReplayOutcome.Waiting waiting => new SagaDecision.Append(Schedule(history, waiting.NewSteps, now, cause)),
-            ReplayOutcome.Returned returned => new SagaDecision.Append(
-                [new SagaEnded(now, SagaState.Completed, Reason: null, serializer.WriteBody(returned.Result))]),
+            ReplayOutcome.Returned returned => Complete(history, returned.Result, now),
             ReplayOutcome.Threw threw => new SagaDecision.Append(Fail(history, threw.Exception, now, cause)),
             ReplayOutcome.Diverged diverged => new SagaDecision.Refuse(
                 $"The code of saga '{definition.Name}' does not agree with the history of '{history.InstanceId}': {diverged.Difference}."),
             _ => throw new InvalidOperationException("Unknown outcome of a replay."),
         };
+    }
+
+    private SagaDecision Complete(SagaHistory history, object? result, DateTimeOffset now)
+    {
+        try
+        {
+            return new SagaDecision.Append([new SagaEnded(now, SagaState.Completed, Reason: null, serializer.WriteBody(result))]);
+        }
+        catch (Exception failure)
+        {
+            // All its steps have succeeded: only the program can be wrong.
+            return new SagaDecision.Refuse($"The result of saga '{definition.Name}' for '{history.InstanceId}' is not JSON: {failure.Message}");
+        }
     }
 
     /// <summary>The undos that are owed, in the order in which they run: the reverse of the order in which their steps were scheduled.</summary>
@@ -81,14 +93,13 @@ internal sealed class SagaEngine(SagaDefinition definition, SagaSerializer seria
         return [new SagaEnded(now, SagaState.Compensated, reason, Result: null)];
     }
 
-    private List<HistoryEvent> Schedule(SagaHistory history, IReadOnlyList<ScheduledCall> calls, DateTimeOffset now, string cause)
+    private static List<HistoryEvent> Schedule(SagaHistory history, IReadOnlyList<ScheduledCall> calls, DateTimeOffset now, string cause)
     {
         var events = new List<HistoryEvent>(calls.Count);
         foreach (ScheduledCall call in calls)
         {
-            SerializedCommand? undo = ReferenceEquals(call.Undo, Undo.None) ? null : serializer.Write(call.Undo);
             events.Add(new StepScheduled(
-                now, history.Steps.Count + events.Count, call.Name, call.Kind, serializer.Write(call.Command), undo, Undoes: null, cause));
+                now, history.Steps.Count + events.Count, call.Name, call.Kind, call.Command, call.Undo, Undoes: null, cause));
         }
 
         return events;

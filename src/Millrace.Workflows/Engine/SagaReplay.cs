@@ -1,5 +1,3 @@
-using System.Text.Json;
-
 namespace Millrace;
 
 /// <summary>Where a run of the saga's code over its history ends.</summary>
@@ -17,7 +15,7 @@ internal abstract record ReplayOutcome
 }
 
 /// <summary>A step as the code asked for it.</summary>
-internal sealed record ScheduledCall(StepKind Kind, string Name, object Command, object Undo);
+internal sealed record ScheduledCall(StepKind Kind, string Name, SerializedCommand Command, SerializedCommand? Undo);
 
 /// <summary>
 /// Runs a saga's code from its start, answering its steps from the history. One thread runs it to the point where it waits: the
@@ -25,6 +23,9 @@ internal sealed record ScheduledCall(StepKind Kind, string Name, object Command,
 /// </summary>
 internal sealed class SagaReplay : SynchronizationContext
 {
+    private const string LeftItsFlow =
+        "the code waits for something that is not one of its steps, or with ConfigureAwait(false), so it cannot be replayed";
+
     private readonly SagaDefinition _definition;
     private readonly SagaHistory _history;
     private readonly SagaSerializer _serializer;
@@ -33,6 +34,7 @@ internal sealed class SagaReplay : SynchronizationContext
     private readonly List<ScheduledCall> _newSteps = [];
     private readonly int _owningThread = Environment.CurrentManagedThreadId;
     private string? _difference;
+    private volatile bool _hasLeft;
 
     private SagaReplay(SagaDefinition definition, SagaHistory history, SagaSerializer serializer)
     {
@@ -67,6 +69,7 @@ internal sealed class SagaReplay : SynchronizationContext
         ArgumentNullException.ThrowIfNull(undo);
         if (Environment.CurrentManagedThreadId != _owningThread || Current != this)
         {
+            _hasLeft = true;
             throw new InvalidOperationException(
                 $"Step '{name}' was scheduled from outside the saga's own flow. Await only the saga's steps, without Task.Run or ConfigureAwait(false).");
         }
@@ -74,26 +77,59 @@ internal sealed class SagaReplay : SynchronizationContext
         int step = _calls.Count;
         var answer = new TaskCompletionSource<StepReplied>();
         _calls.Add(answer);
+        if (Prepare(name, command) is not { } prepared)
+        {
+            return answer.Task;
+        }
+
         if (step >= _history.Steps.Count)
         {
-            _newSteps.Add(new ScheduledCall(kind, name, command, undo));
+            SerializedCommand? preparedUndo = ReferenceEquals(undo, Undo.None) ? null : Prepare(name, undo);
+            _newSteps.Add(new ScheduledCall(kind, name, prepared, preparedUndo));
             return answer.Task;
         }
 
         StepScheduled recorded = _history.Steps[step];
-        string commandType = _serializer.Write(command).Type;
-        if (recorded.Name != name || recorded.Kind != kind || recorded.Command.Type != commandType)
+        if (recorded.Name != name || recorded.Kind != kind || recorded.Command.Type != prepared.Type)
         {
             _difference ??= $"step {step} is {Describe(recorded.Kind, recorded.Name, recorded.Command.Type)} in the history and "
-                + $"{Describe(kind, name, commandType)} in the code";
+                + $"{Describe(kind, name, prepared.Type)} in the code";
         }
 
         return answer.Task;
     }
 
+    /// <summary>
+    /// A command that cannot be sent, since nobody handles it for instance, is a mistake of the program and not a failure of the
+    /// instance: thrown into the saga's code, it would compensate what the right program could finish.
+    /// </summary>
+    private SerializedCommand? Prepare(string step, object command)
+    {
+        try
+        {
+            return _serializer.Write(command);
+        }
+        catch (Exception failure)
+        {
+            _difference ??= $"step '{step}' sends a {command.GetType()}, which cannot be sent: {failure.Message}";
+            return null;
+        }
+    }
+
     public TReply ReadReply<TReply>(StepReplied reply) => _serializer.ReadBody<TReply>(reply.Body);
 
-    public override void Post(SendOrPostCallback d, object? state) => _continuations.Enqueue((d, state));
+    public override void Post(SendOrPostCallback d, object? state)
+    {
+        if (Environment.CurrentManagedThreadId != _owningThread || Current != this)
+        {
+            // Code that awaited something else comes back on another thread, during the replay or after it. Whether it would come in
+            // time is chance, so it never does: the run stays incomplete, and is refused.
+            _hasLeft = true;
+            return;
+        }
+
+        _continuations.Enqueue((d, state));
+    }
 
     public override void Send(SendOrPostCallback d, object? state) => d(state);
 
@@ -108,12 +144,12 @@ internal sealed class SagaReplay : SynchronizationContext
         {
             input = _serializer.ReadInput(_history.Started!.Input, _definition.InputType);
         }
-        catch (JsonException failure)
+        catch (Exception failure)
         {
             return new ReplayOutcome.Diverged($"its input is not a {_definition.InputType}: {failure.Message}");
         }
 
-        Task<object?> run = _definition.Run(input, new SagaContext(this, _history.InstanceId));
+        Task<object?> run = _definition.Run(input, new SagaContext(this, _definition.Name, _history.InstanceId));
         Drain();
         foreach (HistoryEvent next in _history.Events.ToArray())
         {
@@ -135,6 +171,11 @@ internal sealed class SagaReplay : SynchronizationContext
             _difference = $"step {missing.Step} is {Describe(missing.Kind, missing.Name, missing.Command.Type)} in the history and the code does not reach it";
         }
 
+        if (_hasLeft)
+        {
+            _difference ??= LeftItsFlow;
+        }
+
         return _difference is null ? Judge(run) : new ReplayOutcome.Diverged(_difference);
     }
 
@@ -150,7 +191,7 @@ internal sealed class SagaReplay : SynchronizationContext
 
         if (!run.IsCompleted)
         {
-            return new ReplayOutcome.Diverged("the code waits for something that is not one of its steps, so it cannot be replayed");
+            return new ReplayOutcome.Diverged(LeftItsFlow);
         }
 
         return run.IsCompletedSuccessfully

@@ -7,6 +7,9 @@ namespace Millrace;
 /// <param name="options">The application's JSON settings.</param>
 internal sealed class SagaSerializer(Func<object, SerializedCommand> prepare, JsonSerializerOptions options)
 {
+    // Not the application's: a history outlives the settings that it was written under. The bodies within keep the application's form.
+    private static readonly JsonSerializerOptions s_eventOptions = JsonSerializerOptions.Web;
+
     public SerializedCommand Write(object command) => prepare(command);
 
     public JsonElement? WriteBody(object? value) =>
@@ -17,8 +20,8 @@ internal sealed class SagaSerializer(Func<object, SerializedCommand> prepare, Js
 
     public TReply ReadBody<TReply>(JsonElement? body) => body is { } element ? element.Deserialize<TReply>(options)! : default!;
 
-    public byte[] WriteEvent(HistoryEvent next) => JsonSerializer.SerializeToUtf8Bytes(next, options);
+    public byte[] WriteEvent(HistoryEvent next) => JsonSerializer.SerializeToUtf8Bytes(next, s_eventOptions);
 
     public HistoryEvent ReadEvent(ReadOnlyMemory<byte> json) =>
-        JsonSerializer.Deserialize<HistoryEvent>(json.Span, options) ?? throw new JsonException("An event of a saga's history is null.");
+        JsonSerializer.Deserialize<HistoryEvent>(json.Span, s_eventOptions) ?? throw new JsonException("An event of a saga's history is null.");
 }

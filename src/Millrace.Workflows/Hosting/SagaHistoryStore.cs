@@ -24,7 +24,14 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
                 Value = serializer.WriteEvent(events[i]),
                 Timestamp = events[i].At,
             };
-            writes.Add(services.Producer.ProduceAsync(record, cancellationToken).AsTask());
+            Task write = services.Producer.ProduceAsync(record, cancellationToken).AsTask();
+            if (write.IsFaulted || write.IsCanceled)
+            {
+                // Refused at the door, for its size for instance: what follows is not written without it.
+                await write;
+            }
+
+            writes.Add(write);
         }
 
         await Task.WhenAll(writes);
@@ -50,7 +57,7 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
             }
         }
 
-        return [.. histories.Select(entry => Fold(entry.Key, entry.Value))];
+        return [.. histories.Select(entry => Fold(entry.Key, entry.Value)).OfType<SagaInstance>()];
     }
 
     private static void Collect(Dictionary<string, SortedDictionary<int, ReadOnlyMemory<byte>>> histories, ConsumerRecord record)
@@ -69,19 +76,26 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
         events[sequence] = value;
     }
 
-    private SagaInstance Fold(string instanceId, SortedDictionary<int, ReadOnlyMemory<byte>> events)
+    /// <summary>Folds what was read of an instance; null where nothing of it has begun.</summary>
+    internal SagaInstance? Fold(string instanceId, SortedDictionary<int, ReadOnlyMemory<byte>> events)
     {
         var history = new SagaHistory(instanceId);
         try
         {
             foreach ((int sequence, ReadOnlyMemory<byte> json) in events)
             {
-                if (sequence != history.NextSequence)
+                HistoryEvent next = serializer.ReadEvent(json);
+                if (sequence == history.NextSequence)
+                {
+                    history.Add(next);
+                }
+                else if (next is SagaStarted or StepReplied)
                 {
                     return Unreadable(instanceId, $"event {history.NextSequence} is missing, and event {sequence} is there");
                 }
 
-                history.Add(serializer.ReadEvent(json));
+                // Any other event behind a gap is the end of an append that did not succeed: the next one would begin with what
+                // happened. No command left for it, and the record that caused it comes again, or the instance decides it again.
             }
         }
         catch (Exception failure) when (failure is JsonException or InvalidOperationException or NotSupportedException)
@@ -89,7 +103,7 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
             return Unreadable(instanceId, $"event {history.NextSequence} does not fit: {failure.Message}");
         }
 
-        return SagaInstance.Of(history);
+        return history.Started is null ? null : SagaInstance.Of(history);
     }
 
     private SagaInstance Unreadable(string instanceId, string problem) => SagaInstance.Unreadable(

@@ -27,7 +27,7 @@ internal sealed class SagaProcessor : PartitionProcessor
     private readonly SagaHistoryStore _store;
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<int, SagaPartition> _partitions = new();
-    private readonly ConcurrentDictionary<string, TaskCompletionSource<SagaStatus>> _waiting = new();
+    private readonly SagaWaiters _waiters = new();
 
     public SagaProcessor(SagaDefinition saga, ProcessorServices services)
     {
@@ -42,18 +42,8 @@ internal sealed class SagaProcessor : PartitionProcessor
     public SagaStatus? Find(string instanceId) =>
         _partitions.Values.Select(partition => partition.Find(instanceId)?.ToStatus()).FirstOrDefault(status => status is not null);
 
-    public async Task<SagaStatus> WaitAsync(string instanceId, CancellationToken cancellationToken)
-    {
-        // Registered before the look: an instance that ends between the two completes the source.
-        TaskCompletionSource<SagaStatus> ended = _waiting.GetOrAdd(instanceId, _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
-        if (Find(instanceId) is { State: not (SagaState.Running or SagaState.Compensating) } status)
-        {
-            _waiting.TryRemove(instanceId, out _);
-            ended.TrySetResult(status);
-        }
-
-        return await ended.Task.WaitAsync(cancellationToken);
-    }
+    public Task<SagaStatus> WaitAsync(string instanceId, CancellationToken cancellationToken) =>
+        _waiters.WaitAsync(instanceId, () => Find(instanceId), cancellationToken);
 
     public Task StartAsync(string instanceId, object input, string? traceParent, CancellationToken cancellationToken)
     {
@@ -154,7 +144,7 @@ internal sealed class SagaProcessor : PartitionProcessor
         }
 
         string? statusText = Header(record, ReplyHeaders.Status);
-        if (!Enum.TryParse(statusText, ignoreCase: true, out ReplyStatus status))
+        if (!ReplyHeaders.TryParse(statusText, out ReplyStatus status))
         {
             return Ignore(record, envelope, $"its status is '{statusText}'");
         }
@@ -203,9 +193,9 @@ internal sealed class SagaProcessor : PartitionProcessor
     private void Show(SagaPartition instances, SagaInstance instance)
     {
         instances.Set(instance);
-        if (instance.HasEnded && _waiting.TryRemove(instance.InstanceId, out TaskCompletionSource<SagaStatus>? waiting))
+        if (instance.HasEnded)
         {
-            waiting.TrySetResult(instance.ToStatus());
+            _waiters.Complete(instance.ToStatus());
         }
     }
 

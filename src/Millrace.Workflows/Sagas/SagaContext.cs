@@ -4,13 +4,17 @@ namespace Millrace;
 public sealed class SagaContext
 {
     private readonly SagaReplay _replay;
+    private readonly string _seed;
     private int _guidCount;
 
-    internal SagaContext(SagaReplay replay, string instanceId)
+    internal SagaContext(SagaReplay replay, string saga, string instanceId)
     {
         _replay = replay;
         InstanceId = instanceId;
-        Random = new Random(StableHash.Of(instanceId, 0));
+
+        // With the saga's name: an order's id often names an instance of several sagas, and their ids must differ.
+        _seed = $"{saga}/{instanceId}";
+        Random = new Random(StableHash.Of(_seed, -1));
     }
 
     /// <summary>The id that the saga was started with.</summary>
@@ -19,11 +23,11 @@ public sealed class SagaContext
     /// <summary>The time, UTC, of the event that the saga is reacting to: the same on every replay.</summary>
     public DateTimeOffset Now => _replay.Now;
 
-    /// <summary>Randomness seeded by the instance id: the same on every replay.</summary>
+    /// <summary>Randomness seeded by the saga and the instance id: the same on every replay.</summary>
     public Random Random { get; }
 
-    /// <summary>An id that is the same on every replay, and differs between instances and calls.</summary>
-    public Guid NewGuid() => StableHash.ToGuid(InstanceId, _guidCount++);
+    /// <summary>An id that is the same on every replay, and differs between sagas, instances and calls.</summary>
+    public Guid NewGuid() => StableHash.ToGuid(_seed, _guidCount++);
 
     /// <summary>Sends a command and waits for its handler's answer.</summary>
     /// <param name="name">A name for people and for the check that code and history agree; unique names read best.</param>
