@@ -41,7 +41,7 @@ internal sealed class OrderShop : IAsyncDisposable
                 .Concat(await shipping.Entries.OrderBy(entry => entry.Id).ToListAsync())
                 .Select(entry => $"{entry.What} {entry.Amount}"),
         ];
-        return new OrderOutcome(status?.State, string.Join(", ", entries), new CampaignRun(firstOperation, host.StorageOperationCount, host.CrashCount));
+        return new OrderOutcome(status?.State, string.Join(", ", entries), host.Published<PaymentCharged>().Count, new CampaignRun(firstOperation, host.StorageOperationCount, host.CrashCount));
     }
 
     public async ValueTask DisposeAsync()
@@ -86,5 +86,6 @@ internal sealed class OrderShop : IAsyncDisposable
 /// <summary>What became of the order.</summary>
 /// <param name="State">Where its saga stands.</param>
 /// <param name="Entries">What the services did in the world: stock, payment, shipping.</param>
+/// <param name="ChargesPublished">The events that tell of a charge, each counted once.</param>
 /// <param name="Run">From the start of the saga to its end.</param>
-internal sealed record OrderOutcome(SagaState? State, string Entries, CampaignRun Run);
+internal sealed record OrderOutcome(SagaState? State, string Entries, int ChargesPublished, CampaignRun Run);

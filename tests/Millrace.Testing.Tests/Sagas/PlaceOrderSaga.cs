@@ -13,6 +13,9 @@ public sealed record PaymentReceipt(string Number);
 [Command("payment.charge")]
 public sealed record ChargePayment([property: MessageKey] string OrderId, int Amount) : ICommand<PaymentReceipt>;
 
+[Event("payment.charged")]
+public sealed record PaymentCharged([property: MessageKey] string OrderId, int Amount);
+
 [Command("payment.refund")]
 public sealed record RefundPayment([property: MessageKey] string OrderId, int Amount);
 

@@ -13,7 +13,7 @@ public sealed class SagaCampaignTests(ITestOutputHelper output)
 
     [Fact]
     public Task An_order_that_succeeds() => CampaignAsync(
-        _ => { }, SagaState.Completed, "reserve 2, charge 30, ship 1");
+        _ => { }, SagaState.Completed, "reserve 2, charge 30, ship 1", chargesPublished: 1);
 
     [Fact]
     public Task A_declined_payment_releases_the_stock() => CampaignAsync(
@@ -30,7 +30,7 @@ public sealed class SagaCampaignTests(ITestOutputHelper output)
             foreach (Type command in (Type[])[typeof(ReserveStock), typeof(ChargePayment), typeof(ShipOrder)])
                 (world.FailsBeforeCommit[command], world.FailsAfterCommit[command]) = (1, 1);
         },
-        SagaState.Completed, "reserve 2, charge 30, ship 1");
+        SagaState.Completed, "reserve 2, charge 30, ship 1", chargesPublished: 1);
 
     [Fact]
     public Task A_dead_lettered_charge_that_took_effect_is_refunded() => CampaignAsync(
@@ -51,11 +51,11 @@ public sealed class SagaCampaignTests(ITestOutputHelper output)
 
     [Fact]
     public Task A_rejected_pivot_undoes_everything() => CampaignAsync(
-        world => world.Refused.Add(typeof(ShipOrder)), SagaState.Compensated, "reserve 2, release 2, charge 30, refund 30");
+        world => world.Refused.Add(typeof(ShipOrder)), SagaState.Compensated, "reserve 2, release 2, charge 30, refund 30", chargesPublished: 1);
 
     [Fact]
     public Task A_pivot_of_unknown_outcome_needs_attention_and_nothing_is_undone() => CampaignAsync(
-        world => world.FailsAfterCommit[typeof(ShipOrder)] = Always, SagaState.NeedsAttention, "reserve 2, charge 30, ship 1");
+        world => world.FailsAfterCommit[typeof(ShipOrder)] = Always, SagaState.NeedsAttention, "reserve 2, charge 30, ship 1", chargesPublished: 1);
 
     [Fact]
     public async Task Without_stored_replies_a_crash_charges_twice()
@@ -75,13 +75,15 @@ public sealed class SagaCampaignTests(ITestOutputHelper output)
         Assert.Contains(wrong, entries => entries.Contains("charge 30, charge 30", StringComparison.Ordinal));
     }
 
-    private Task CampaignAsync(Action<World> configureWorld, SagaState state, string entries, [CallerMemberName] string test = "") =>
+    // A charge that is a dead letter tells nobody, since its handler never completes: its refund is what follows from it.
+    private Task CampaignAsync(
+        Action<World> configureWorld, SagaState state, string entries, int chargesPublished = 0, [CallerMemberName] string test = "") =>
         CrashCampaign.RunAsync(output, DefaultPointCount, async configureOptions =>
         {
             await using OrderShop shop = new();
             configureWorld(shop.World);
             OrderOutcome outcome = await shop.RunAsync(configureOptions);
-            Assert.Equal((state, entries), (outcome.State, outcome.Entries));
+            Assert.Equal((state, entries, chargesPublished), (outcome.State, outcome.Entries, outcome.ChargesPublished));
             return outcome.Run;
         }, test);
 }

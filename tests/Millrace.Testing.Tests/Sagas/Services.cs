@@ -85,10 +85,11 @@ public sealed class PaymentHandlers(PaymentDatabase database, World world)
 {
     public Task<Reply<PaymentReceipt>> HandleAsync(ChargePayment command, MessageContext context, CancellationToken cancellationToken) => world.RunAsync(
         command, context, database,
-        () =>
+        async () =>
         {
             database.Add(new Entry { What = "charge", OrderId = command.OrderId, Amount = command.Amount });
-            return Task.FromResult(new PaymentReceipt($"receipt for {command.OrderId}"));
+            await context.PublishAsync(new PaymentCharged(command.OrderId, command.Amount), cancellationToken);
+            return new PaymentReceipt($"receipt for {command.OrderId}");
         },
         cancellationToken);
 
