@@ -1,0 +1,48 @@
+using System.Text;
+
+namespace Shop;
+
+/// <summary>A folder of e-mails, one file each, for a mail program to pick up: a file that is there is whole.</summary>
+internal sealed class Outbox
+{
+    private const string UnfinishedEnding = ".tmp";
+
+    private readonly string _directory;
+
+    public Outbox(ShopOptions options)
+    {
+        _directory = options.OutboxDirectory;
+        Directory.CreateDirectory(_directory);
+        foreach (string unfinished in Directory.EnumerateFiles(_directory, "*" + UnfinishedEnding))
+        {
+            File.Delete(unfinished);
+        }
+    }
+
+    /// <summary>Writes an e-mail, or the same e-mail again.</summary>
+    /// <returns>The name of its file, which follows from the message.</returns>
+    public async Task<string> WriteAsync(
+        string messageId, string orderId, string customer, string occasion, string text, CancellationToken cancellationToken)
+    {
+        string fileName = $"{orderId}-{occasion}-{messageId}.eml";
+        string path = Path.Combine(_directory, fileName);
+        string mail = $"""
+            From: shop@example.com
+            To: {customer}
+            Subject: Your order {orderId} is {occasion}
+            Message-ID: <{messageId}@example.com>
+
+            {text}
+
+            """;
+        await using (FileStream file = new(path + UnfinishedEnding, FileMode.Create, FileAccess.Write, FileShare.None))
+        {
+            await file.WriteAsync(Encoding.UTF8.GetBytes(mail), cancellationToken);
+            // On the disk before it has its name, so that no name leads to half an e-mail.
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(path + UnfinishedEnding, path, overwrite: true);
+        return fileName;
+    }
+}

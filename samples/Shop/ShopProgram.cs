@@ -1,0 +1,188 @@
+using System.Globalization;
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Millrace;
+using Millrace.Broker;
+
+namespace Shop;
+
+/// <summary>The program: open the shop, place orders, say what became of them, serve or end.</summary>
+internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWriter error, TimeProvider time)
+{
+    public async Task<int> RunAsync()
+    {
+        try
+        {
+            CreateDataDirectory();
+            bool ended = await OpenAsync();
+            return options.Exit ? await AuditAsync() : ended ? ExitCode.Success : ExitCode.Failure;
+        }
+        catch (Exception failure) when (Explain(failure) is { } sentence)
+        {
+            await error.WriteLineAsync(sentence);
+            return ExitCode.Failure;
+        }
+    }
+
+    /// <summary>A sentence for what a person can change; null for what is a bug.</summary>
+    private static string? Explain(Exception failure) => failure switch
+    {
+        ShopException or BrokerStartException or MillraceConfigurationException => failure.Message,
+        // Kestrel's, which names the address.
+        IOException when failure.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException =>
+            $"{failure.Message.TrimEnd('.')}. Stop the program that uses it, or give another address with --listen.",
+        System.Net.Sockets.SocketException => $"The address of --listen cannot be used: {failure.Message}. Give an address of this machine.",
+        AggregateException { InnerExceptions: [var only] } => Explain(only),
+        _ => null,
+    };
+
+    private void CreateDataDirectory()
+    {
+        try
+        {
+            Directory.CreateDirectory(options.DataDirectory);
+            Directory.CreateDirectory(options.OutboxDirectory);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
+        {
+            throw new ShopException(
+                $"The data directory {Path.GetFullPath(options.DataDirectory)} cannot be made: {failure.Message.TrimEnd('.')}. Give a directory that this program may write to with --data.",
+                failure);
+        }
+    }
+
+    /// <summary>Everything between opening and closing.</summary>
+    /// <returns>Whether every order has ended.</returns>
+    private async Task<bool> OpenAsync()
+    {
+        using RetryCounter retries = new();
+        using IHost host = Build();
+        await output.WriteLineAsync($"The Millrace Shop: five services, one saga and their log, with all data in {Path.GetFullPath(options.DataDirectory)}.");
+        await host.StartAsync();
+        CancellationToken stopping = host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
+
+        ProgressLine progress = new(output, !Console.IsOutputRedirected, time);
+        OrderRun run = new(options, host.Services.GetRequiredService<OrderDesk>(), progress, retries, time);
+        if (options.Exit)
+        {
+            WriteAddresses(host);
+        }
+
+        long start = time.GetTimestamp();
+        RunEnd end = await run.RunAsync(stopping);
+        await Summary.WriteAsync(
+            output, options, run, time.GetElapsedTime(start), retries, host.Services.GetRequiredService<ISagaClient>(), CancellationToken.None);
+        if (end == RunEnd.Stuck)
+        {
+            await error.WriteLineAsync(string.Create(
+                CultureInfo.InvariantCulture, $"Nothing has moved for {OrderRun.IdleLimit.TotalSeconds:F0} s, so the rest is stuck. What it waits for is above."));
+        }
+        else if (end == RunEnd.Interrupted)
+        {
+            await output.WriteLineAsync("Stopped before every order had ended. Run it again on the same data to go on.");
+        }
+
+        if (!options.Exit && end != RunEnd.Interrupted)
+        {
+            WriteAddresses(host);
+            await host.WaitForShutdownAsync();
+            await output.WriteLineAsync("The shop has closed; everything is on the disk.");
+        }
+        else
+        {
+            await host.StopAsync();
+        }
+
+        return end == RunEnd.Quiet;
+    }
+
+    private IHost Build()
+    {
+        if (options.Listen is not { } listen)
+        {
+            HostApplicationBuilder plain = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "shop" });
+            plain.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
+            Configure(plain);
+            return plain.Build();
+        }
+
+        // An empty builder: nothing of the surroundings, such as an appsettings.json or a variable, changes what the options say.
+        WebApplicationBuilder web = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Shop" });
+        web.WebHost.UseKestrelCore().ConfigureKestrel(server => server.Listen(IPAddress.Parse(listen.Host), listen.Port));
+        web.Services.AddRouting();
+        web.Services.AddProblemDetails();
+        web.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
+        Configure(web);
+        WebApplication application = web.Build();
+        application.UseExceptionHandler();
+        application.UseRouting();
+        application.MapOrders();
+        return application;
+    }
+
+    private void Configure(IHostApplicationBuilder builder)
+    {
+        // Retries are counted and summed up; what needs a person is said.
+        builder.Logging.AddSimpleConsole(format => format.SingleLine = true)
+            .AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace)
+            .SetMinimumLevel(LogLevel.Error)
+            // What keeps the host from starting, and what a database refuses, comes back as an exception and is explained or retried.
+            .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None)
+            .AddFilter("Microsoft.EntityFrameworkCore", LogLevel.None);
+        builder.Services.AddSingleton(time);
+        builder.AddMillrace(millrace => millrace
+            .UseEmbedded(embedded =>
+            {
+                embedded.DataDirectory = options.LogDirectory;
+                embedded.Listen = options.KafkaListen?.ToString();
+            })
+            .AddShop(options));
+    }
+
+    private void WriteAddresses(IHost host)
+    {
+        string? http = host.Services.GetService<IServer>()?.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault();
+        IPEndPoint? log = host.Services.GetRequiredService<EmbeddedBroker>().ListenEndPoint;
+        if (!options.Exit)
+        {
+            output.WriteLine();
+            output.WriteLine("The shop is open. Press Ctrl-C to close it.");
+        }
+
+        if (http is not null)
+        {
+            output.WriteLine($"  orders      {http}/orders/order-1");
+        }
+
+        if (log is not null)
+        {
+            output.WriteLine($"  the log     {log} (Kafka protocol)");
+        }
+
+        if (!options.Exit)
+        {
+            output.WriteLine("Try next:");
+            output.WriteLine($$"""  curl -s {{http}}/orders -H 'Content-Type: application/json' -d '{"orderId":"mine","customer":"you@example.com","item":"golden-teapot"}'""");
+            output.WriteLine($"  curl -s {http}/orders/mine");
+            output.WriteLine($"  kcat -b {log} -C -t order.events -o beginning -e -q -f '%k %s\\n'");
+        }
+
+        output.Flush();
+    }
+
+    /// <summary>Lays the books side by side when nobody writes them any more. Its line is the last thing that the program says.</summary>
+    private async Task<int> AuditAsync()
+    {
+        Audit audit = await Audit.ReadAsync(options);
+        await error.FlushAsync();
+        await output.WriteLineAsync(audit.ToString());
+        await output.FlushAsync();
+        return audit.Holds ? ExitCode.Success : ExitCode.Failure;
+    }
+}
