@@ -4,9 +4,12 @@ using Millrace.Kafka.Records;
 namespace Millrace;
 
 /// <summary>One record on its way through an endpoint. Its state is the sequencer's; everyone else only reads.</summary>
-internal sealed class Delivery(Sequencer sequencer, ConsumerRecord record, Lane? lane)
+internal sealed class Delivery(Sequencer sequencer, ConsumerRecord record, Lane? lane, int generation)
 {
     public Sequencer Sequencer { get; } = sequencer;
+
+    /// <summary>Which log of the partition it is from: the sequencer counts how often that began again.</summary>
+    public int Generation { get; } = generation;
 
     public Offset Offset { get; } = record.Offset;
 

@@ -27,6 +27,7 @@ internal sealed class Sequencer(TopicPartition topicPartition, bool isOpen = tru
     private Offset? _position;
     private Offset? _committed;
     private int _floorLeaderEpoch = -1;
+    private int _generation;
 
     public TopicPartition TopicPartition { get; } = topicPartition;
 
@@ -63,12 +64,12 @@ internal sealed class Sequencer(TopicPartition topicPartition, bool isOpen = tru
     public void Enqueue(ConsumerRecord record)
     {
         Invariant.Holds(!IsClosed);
-        Invariant.Holds(_position is null || record.Offset >= _position);
+        if (record.Offset < _position) BeginAgain();
         _committed ??= record.Offset;
         _position = record.Offset.Next;
 
         Lane? lane = record.Key is { } key ? LaneOf(new LaneKey(key)) : null;
-        Delivery delivery = new(this, record, lane);
+        Delivery delivery = new(this, record, lane, _generation);
         _window.Enqueue(delivery);
         IncompleteCount++;
         if (lane is not null)
@@ -101,6 +102,8 @@ internal sealed class Sequencer(TopicPartition topicPartition, bool isOpen = tru
         Invariant.Holds(delivery.Sequencer == this);
         Invariant.Holds(delivery.State == DeliveryState.Running);
         RunningCount--;
+        // It belongs to a log that is no more: there is nothing to count it into.
+        if (delivery.Generation != _generation) return;
         switch (outcome)
         {
             case DeliveryOutcome.Complete or DeliveryOutcome.DeadLetter:
@@ -142,6 +145,22 @@ internal sealed class Sequencer(TopicPartition topicPartition, bool isOpen = tru
     public void Open() => IsOpen = true;
 
     public void Close() => IsClosed = true;
+
+    /// <summary>
+    /// The partition's log is another one now: its topic was made anew, or lost its end, and the consumer was set back. What was taken in
+    /// before is not in that log, so nothing of it is started, counted or committed any more; what runs may end.
+    /// </summary>
+    private void BeginAgain()
+    {
+        _generation++;
+        _window.Clear();
+        _lanes.Clear();
+        _ready.Clear();
+        _delayed.Clear();
+        _committed = null;
+        _floorLeaderEpoch = -1;
+        IncompleteCount = 0;
+    }
 
     private void Complete(Delivery delivery)
     {

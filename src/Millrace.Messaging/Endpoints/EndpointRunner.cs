@@ -176,7 +176,8 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
 
     public async ValueTask OnRevokedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
-        await EnterPollGateAsync(cancellationToken);
+        // Not to be cancelled: a partition whose release is skipped would go on from a state that its next assignment knows nothing of.
+        await EnterPollGateAsync(CancellationToken.None);
         try
         {
             List<Sequencer> leaving = Find(partitions);
@@ -193,7 +194,8 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
 
     public async ValueTask OnLostAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
-        await EnterPollGateAsync(cancellationToken);
+        // Not to be cancelled: a partition whose release is skipped would go on from a state that its next assignment knows nothing of.
+        await EnterPollGateAsync(CancellationToken.None);
         try
         {
             // Neither waited for nor committed: the partitions may have another owner by now.
