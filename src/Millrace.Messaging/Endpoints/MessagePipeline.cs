@@ -193,7 +193,7 @@ internal sealed class MessagePipeline(
 
     /// <summary>Whether writing failed because of what was written, and not because of where to.</summary>
     private static bool IsOfMessage(Exception failure) =>
-        failure is not KafkaException || failure is KafkaRecordTooLargeException or KafkaBrokerException { IsTransient: false };
+        failure is KafkaRecordTooLargeException or KafkaBrokerException { IsTransient: false } or ArgumentException;
 
     private static string Place(ConsumerRecord record) => $"record {record.Offset} of {record.TopicPartition}";
 

@@ -109,6 +109,38 @@ public sealed class EndpointSchedulerTests
     }
 
     [Fact]
+    public void A_partition_takes_records_in_before_it_is_open_and_starts_them_in_order_afterwards()
+    {
+        EndpointScheduler scheduler = new(maxConcurrency: 8, maxQueuedRecords: 10, maxWindowRecords: 10);
+        TopicPartition partition = new("orders", 0);
+        Sequencer sequencer = scheduler.Add(partition, isOpen: false);
+        scheduler.Enqueue(Record(0, "a", partition));
+        scheduler.Enqueue(Record(1, "b", partition));
+        Assert.False(scheduler.TryStart(out _));
+        Assert.False(sequencer.HasReady);
+
+        scheduler.Open(sequencer);
+        Assert.True(scheduler.TryStart(out Delivery? first));
+        Assert.True(scheduler.TryStart(out Delivery? second));
+        Assert.Equal([0L, 1L], [first.Offset.Value, second.Offset.Value]);
+    }
+
+    [Fact]
+    public void A_dead_letter_lets_its_key_and_the_floor_go_on()
+    {
+        Sequencer sequencer = new(Partition);
+        sequencer.Enqueue(Record(0, "a"));
+        sequencer.Enqueue(Record(1, "a"));
+        Assert.True(sequencer.TryStart(out Delivery? first));
+        Assert.False(sequencer.TryStart(out _));
+
+        sequencer.Finish(first, DeliveryOutcome.DeadLettered, TimeSpan.Zero);
+        Assert.Equal(1, sequencer.Floor?.Value);
+        Assert.True(sequencer.TryStart(out Delivery? next));
+        Assert.Equal(1, next.Offset.Value);
+    }
+
+    [Fact]
     public void A_window_that_a_stuck_key_holds_open_pauses_its_partition()
     {
         EndpointScheduler scheduler = New(maxConcurrency: 10, maxQueued: 4, maxWindow: 8);

@@ -32,6 +32,26 @@ public sealed class ProcessorTests : IDisposable
     }
 
     [Fact]
+    public async Task A_partition_that_is_being_prepared_waits_and_others_flow()
+    {
+        TaskCompletionSource prepared = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Recorder recorder = new() { PreparationOf = { [0] = prepared.Task } };
+        using IHost host = await _application.StartAsync(millrace => millrace.AddProcessor(Options(recorder)));
+        await recorder.WriteAsync("slow", "1", partition: 0);
+        for (int i = 1; i <= 5; i++)
+        {
+            // Each is a fetch of its own, which brings what partition 0 has too.
+            await recorder.WriteAsync("other", $"{i}", partition: 1);
+            await recorder.Seen.WaitAsync(items => items.Contains($"other {i}"));
+        }
+
+        Assert.DoesNotContain("slow 1", recorder.Seen.Items);
+        prepared.SetResult();
+        await recorder.Seen.WaitAsync(items => items.Contains("slow 1"));
+        await host.StopAsync();
+    }
+
+    [Fact]
     public async Task A_stop_does_not_wait_for_a_partition_that_cannot_be_prepared()
     {
         Recorder recorder = new() { FailedPreparations = int.MaxValue };
@@ -133,17 +153,19 @@ public sealed class ProcessorTests : IDisposable
 
         public ConcurrentDictionary<string, int> FailuresOf { get; } = new();
 
+        public ConcurrentDictionary<int, Task> PreparationOf { get; } = new();
+
         public int FailedPreparations { get; init; }
 
         public KafkaProducer? Producer { get; set; }
 
-        public Task WriteAsync(string key, string value) => Producer!.ProduceAsync(
-            new ProducerRecord { Topic = "inbox", Key = Encoding.UTF8.GetBytes(key), Value = Encoding.UTF8.GetBytes(value) }).AsTask();
+        public Task WriteAsync(string key, string value, int? partition = null) => Producer!.ProduceAsync(
+            new ProducerRecord { Topic = "inbox", Partition = partition, Key = Encoding.UTF8.GetBytes(key), Value = Encoding.UTF8.GetBytes(value) }).AsTask();
 
         public override async ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken)
         {
             Seen.Add($"prepare {partition.Partition}");
-            await Task.Yield();
+            await PreparationOf.GetValueOrDefault(partition.Partition, Task.CompletedTask).WaitAsync(cancellationToken);
             if (_preparations.AddOrUpdate(partition.Partition, 1, (_, count) => count + 1) <= FailedPreparations)
                 throw new InvalidOperationException("The state cannot be read.");
             Seen.Add($"prepared {partition.Partition}");
