@@ -168,8 +168,8 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         if (!options.Exit)
         {
             output.WriteLine("Try next:");
-            output.WriteLine($$"""  curl -s {{http}}/orders -H 'Content-Type: application/json' -d '{"orderId":"mine","customer":"you@example.com","item":"golden-teapot"}'""");
-            output.WriteLine($"  curl -s {http}/orders/mine");
+            output.WriteLine($$"""  curl -s -w '\n' {{http}}/orders -H 'Content-Type: application/json' -d '{"orderId":"mine","customer":"you@example.com","item":"golden-teapot"}'""");
+            output.WriteLine($"  curl -s -w '\\n' {http}/orders/mine");
             output.WriteLine($"  kcat -b {log} -C -t order.events -o beginning -e -q -f '%k %s\\n'");
         }
 

@@ -38,7 +38,7 @@ internal static class Summary
         await output.WriteLineAsync(Text($"{retries.RetryCount,7} attempts failed and were repeated"));
         await output.WriteLineAsync(Text($"{retries.DeadLetterCount,7} messages were given up and kept as dead letters"));
         await output.WriteLineAsync(Text($"{mailCount,7} e-mails in {options.OutboxDirectory}"));
-        await output.WriteLineAsync(Text($"  money: {Euros(audit.ChargedCents)} charged, {Euros(audit.RefundedCents)} refunded, {Euros(audit.CompletedCents)} due for the completed orders"));
+        await output.WriteLineAsync(Text($"  money: {Price(audit.ChargedCents)} charged, {Price(audit.RefundedCents)} refunded, {Price(audit.CompletedCents)} due for the completed orders"));
         await output.WriteLineAsync(Text($"  goods: {audit.LeftShelf} left the shelf, {audit.Shipped} were shipped"));
         foreach (string problem in audit.Problems())
         {
@@ -46,7 +46,7 @@ internal static class Summary
         }
     }
 
-    private static string Euros(long cents) => Text($"{cents / 100m:N2}");
+    private static string Price(long cents) => Text($"{cents / 100m:N2}");
 
     private static string Text(FormattableString text) => FormattableString.Invariant(text);
 }
