@@ -15,6 +15,8 @@ namespace Shop;
 /// <summary>The program: open the shop, place orders, say what became of them, serve or end.</summary>
 internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWriter error, TimeProvider time)
 {
+    private volatile bool _isGivingUp;
+
     public async Task<int> RunAsync()
     {
         try
@@ -64,7 +66,17 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         using RetryCounter retries = new();
         using IHost host = Build();
         await output.WriteLineAsync($"The Millrace Shop: five services, one saga and their log, with all data in {Path.GetFullPath(options.DataDirectory)}.");
-        await host.StartAsync();
+        try
+        {
+            await host.StartAsync();
+        }
+        catch
+        {
+            // What is half open complains while it is closed; the one sentence is what counts.
+            _isGivingUp = true;
+            throw;
+        }
+
         CancellationToken stopping = host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
 
         ProgressLine progress = new(output, !Console.IsOutputRedirected, time);
@@ -131,7 +143,7 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         // Retries are counted and summed up; what needs a person is said.
         builder.Logging.AddSimpleConsole(format => format.SingleLine = true)
             .AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace)
-            .SetMinimumLevel(LogLevel.Error)
+            .AddFilter(level => level >= LogLevel.Error && !_isGivingUp)
             // What keeps the host from starting, and what a database refuses, comes back as an exception and is explained or retried.
             .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None)
             .AddFilter("Microsoft.EntityFrameworkCore", LogLevel.None);
