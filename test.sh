@@ -19,7 +19,9 @@ done
 needs=(
   "kcat kcat"
   "strace strace"
+  "curl curl"
   "libzstd.so.1 libzstd1"
+  "liblz4.so.1 liblz4-1"
 )
 
 is_there() {
