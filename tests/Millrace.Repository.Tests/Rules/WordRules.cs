@@ -17,7 +17,7 @@ internal static class WordRules
     private static readonly (Regex Pattern, string Reason)[] s_everywhere =
     [
         (Word(@"(?<![\w.])/(work|home|root|Users)/\w", RegexOptions.None), "a path of one machine"),
-        (Word(@"https?://[^\\s""']*(registry|packages|index\\.json)"), "a registry's address"),
+        (Word(@"https?://[^\s""']*(registry|packages|index\.json)"), "a registry's address"),
     ];
 
     private static readonly (Regex Pattern, string Reason)[] s_codeAndPages =
