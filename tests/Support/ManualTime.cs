@@ -1,4 +1,4 @@
-namespace Millrace.Kafka.Tests;
+namespace Millrace.Tests;
 
 /// <summary>A clock that stands still until it is told otherwise; timers that are due fire inside of <see cref="Advance"/>.</summary>
 internal sealed class ManualTime : TimeProvider
