@@ -294,8 +294,14 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
             IReadOnlyList<ConsumerRecord> records = await _consumer.PollAsync(maxRecords, poll.Token);
             if (CommitsBeforeHandling)
             {
-                // Set before the commit: from then on the records are neither unread nor running.
-                lock (_gate) _isTakingIn = true;
+                // Set before the commit: from then on the records are neither unread nor running. A new version too: who looked
+                // before this line and asks for the committed offsets after the commit would take the records for done.
+                lock (_gate)
+                {
+                    _isTakingIn = true;
+                    _version++;
+                }
+
                 await CommitBeforeHandlingAsync(records, poll.Token);
             }
 
