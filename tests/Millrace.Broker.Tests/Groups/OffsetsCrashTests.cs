@@ -79,7 +79,7 @@ public sealed class OffsetsCrashTests
     }
 
     private static Task<KafkaBroker> StartAsync(SimulatedStorage storage) =>
-        KafkaBroker.StartAsync(new BrokerOptions { DataDirectory = "/data" }, new MortalStorage(storage), new ManualTimeProvider(), new RecordingLogs());
+        KafkaBroker.StartAsync(new BrokerOptions { DataDirectory = "/data" }, new MortalStorage(storage), new ManualTime(), new RecordingLogs());
 
     private sealed record CrashOutcome(int AcknowledgedCount, string? Fault);
 

@@ -2,7 +2,7 @@ namespace Millrace.Broker.Tests;
 
 public sealed class WakeUpsTests
 {
-    private readonly ManualTimeProvider _time = new();
+    private readonly ManualTime _time = new();
     private readonly List<(string Name, TimeSpan At)> _woken = [];
 
     [Fact]

@@ -21,7 +21,7 @@ internal sealed class TestBroker : IAsyncDisposable
 
     public GatedStorage Storage { get; } = new(new FileStorage());
 
-    public ManualTimeProvider Time { get; } = new();
+    public ManualTime Time { get; } = new();
 
     public RecordingLogs Logs { get; } = new();
 

@@ -132,10 +132,10 @@ public sealed class TopicCatalogTests
     }
 
     private static LogDirectory OpenLog(SimulatedStorage disk) =>
-        LogDirectory.Open(new LogDirectoryOptions { Path = "data" }, disk, new ManualTimeProvider(), new Random(1), new RecordingLogs());
+        LogDirectory.Open(new LogDirectoryOptions { Path = "data" }, disk, new ManualTime(), new Random(1), new RecordingLogs());
 
     private static TopicCatalog OpenCatalog(LogDirectory log) => TopicCatalog.Open(
-        log, new PartitionWaits(new ManualTimeProvider()), () => new Guid(1, 2, 3, [4, 5, 6, 7, 8, 9, 10, 11]), maxPartitionCount: 100, new RecordingLogs());
+        log, new PartitionWaits(new ManualTime()), () => new Guid(1, 2, 3, [4, 5, 6, 7, 8, 9, 10, 11]), maxPartitionCount: 100, new RecordingLogs());
 
     private static async Task<ErrorCode> CreateAsync(TestBroker broker, string name, int partitionCount)
     {

@@ -7,7 +7,7 @@ public sealed class PartitionWaitsTests
     private static readonly TopicPartition Orders = new("orders", 0);
     private static readonly TopicPartition Stock = new("stock", 1);
 
-    private readonly ManualTimeProvider _time = new();
+    private readonly ManualTime _time = new();
     private readonly PartitionWaits _waits;
 
     public PartitionWaitsTests() => _waits = new PartitionWaits(_time);
