@@ -245,7 +245,7 @@ public sealed partial class PartitionLog
             RecordBatch.Assign(batch, offset, LeaderEpoch);
             RecordBatchHeader assigned = header with { BaseOffset = offset, LeaderEpoch = LeaderEpoch };
             segment.Write(batch, assigned.LastOffset, position);
-            _producers.Record(assigned);
+            _producers.Observe(assigned, batch);
             position += batch.Length;
             offset = assigned.NextOffset;
             batches = batches[batch.Length..];

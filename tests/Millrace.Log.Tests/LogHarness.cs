@@ -32,7 +32,14 @@ internal sealed class LogHarness
         return harness;
     }
 
-    public static byte[] Batch(int recordCount = 1, long producerId = -1, short epoch = 0, int sequence = 0, int valueByteCount = 100, long timestamp = 1000)
+    public static byte[] Batch(
+        int recordCount = 1,
+        long producerId = -1,
+        short epoch = 0,
+        int sequence = 0,
+        int valueByteCount = 100,
+        long timestamp = 1000,
+        bool isTransactional = false)
     {
         var builder = new RecordBatchBuilder();
         for (int record = 0; record < recordCount; record++)
@@ -43,7 +50,7 @@ internal sealed class LogHarness
 
         return producerId < 0
             ? builder.Build().ToArray()
-            : builder.Build(new ProducerIdentity(producerId, epoch), sequence).ToArray();
+            : builder.Build(new ProducerIdentity(producerId, epoch), sequence, isTransactional).ToArray();
     }
 
     public LogDirectory Open() =>

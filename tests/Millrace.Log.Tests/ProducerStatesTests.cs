@@ -113,6 +113,70 @@ public class ProducerStatesTests
         Assert.Equal(2, _harness.ReadHeaders().Count);
     }
 
+    [Fact]
+    public void Producers_that_were_silent_for_so_long_by_the_clock_expire_whatever_their_records_say()
+    {
+        var states = new ProducerStates(maximumProducerCount: 10);
+        var expiration = TimeSpan.FromMilliseconds(100);
+        Observe(states, 0, LogHarness.Batch(producerId: 1, timestamp: 5));
+        Observe(states, 1, LogHarness.Batch(producerId: 2, timestamp: 999_999));
+        Observe(states, 2, LogHarness.Batch(producerId: 3, timestamp: 5, isTransactional: true));
+        states.Expire(now: 1000, expiration);
+        states.Expire(now: 1099, expiration);
+        Assert.Equal(3, states.Count);
+        Observe(states, 3, LogHarness.Batch(producerId: 1, sequence: 1, timestamp: 5));
+        states.Expire(now: 1100, expiration);
+        Assert.Equal([1, 3], states.ActiveProducers.Select(static producer => producer.Producer.Id));
+
+        // An open transaction keeps its producer; once it has ended, its time begins.
+        states.Expire(now: 9000, expiration);
+        Assert.Equal([3], states.ActiveProducers.Select(static producer => producer.Producer.Id));
+        Observe(states, 4, Marker(producerId: 3, isCommit: true));
+        states.Expire(now: 9001, expiration);
+        Assert.Equal(1, states.Count);
+        states.Expire(now: 9101, expiration);
+        Assert.Equal(0, states.Count);
+    }
+
+    [Fact]
+    public void A_producer_with_an_open_transaction_is_never_forgotten()
+    {
+        var states = new ProducerStates(maximumProducerCount: 2);
+        Observe(states, 0, LogHarness.Batch(producerId: 1, isTransactional: true));
+        Observe(states, 1, LogHarness.Batch(producerId: 2));
+        Observe(states, 2, LogHarness.Batch(producerId: 3));
+        Observe(states, 3, LogHarness.Batch(producerId: 4));
+        Assert.Equal([4, 1], states.ActiveProducers.Select(static producer => producer.Producer.Id));
+    }
+
+    [Fact]
+    public void A_marker_ends_the_transaction_of_its_producer_and_tells_what_is_stable_then()
+    {
+        var states = new ProducerStates(maximumProducerCount: 10);
+        Observe(states, 0, LogHarness.Batch(producerId: 1));
+        Observe(states, 10, LogHarness.Batch(producerId: 1, sequence: 1, isTransactional: true));
+        Observe(states, 11, LogHarness.Batch(producerId: 2, isTransactional: true));
+        Observe(states, 12, LogHarness.Batch(producerId: 1, sequence: 2, isTransactional: true));
+        Assert.Equal(new Offset(10), states.FirstOpenTransactionOffset);
+        Assert.Equal(
+            new CompletedTransaction(1, new Offset(10), new Offset(13), LastStableOffset: new Offset(11), IsCommitted: false),
+            Observe(states, 13, Marker(producerId: 1, isCommit: false)));
+        Assert.Null(Observe(states, 14, Marker(producerId: 1, isCommit: false)));
+        Assert.Equal(
+            new CompletedTransaction(2, new Offset(11), new Offset(15), LastStableOffset: new Offset(16), IsCommitted: true),
+            Observe(states, 15, Marker(producerId: 2, isCommit: true)));
+        Assert.Null(states.FirstOpenTransactionOffset);
+    }
+
+    private static CompletedTransaction? Observe(ProducerStates states, long offset, byte[] batch)
+    {
+        RecordBatch.Assign(batch, new Offset(offset), leaderEpoch: 0);
+        return states.Observe(RecordBatchHeader.Read(batch), batch);
+    }
+
+    private static byte[] Marker(long producerId, bool isCommit, short epoch = 0) =>
+        new EndTransactionMarker(isCommit, CoordinatorEpoch: 0).ToBatch(new ProducerIdentity(producerId, epoch), timestamp: 5).ToArray();
+
     private AppendResult Send(int sequence, int recordCount = 1, short epoch = 0, long producerId = 7) =>
         _harness.Append(LogHarness.Batch(recordCount, producerId, epoch, sequence));
 

@@ -1,13 +1,7 @@
+using System.Diagnostics.CodeAnalysis;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
-
-/// <summary>A batch that a producer has written here.</summary>
-internal readonly record struct SequencedBatch(short Epoch, int BaseSequence, int LastSequence, Offset BaseOffset, Offset LastOffset)
-{
-    public static SequencedBatch Of(in RecordBatchHeader header) =>
-        new(header.Producer.Epoch, header.BaseSequence, header.LastSequence, header.BaseOffset, header.LastOffset);
-}
 
 internal enum SequenceVerdict
 {
@@ -18,23 +12,44 @@ internal enum SequenceVerdict
 }
 
 /// <summary>
-/// What the partition remembers of idempotent producers, by Kafka's rules (KIP-98): the epoch and the last five batches of each.
-/// Follows from the batches of the log alone, so a scan rebuilds it.
+/// What the partition remembers of idempotent and transactional producers, by Kafka's rules (KIP-98, KIP-890): epochs, the last five
+/// batches of each, open transactions. Follows from the batches of the log alone, so a scan rebuilds it; a snapshot saves the scan.
 /// </summary>
 internal sealed class ProducerStates
 {
-    /// <summary>A producer has at most this many requests in flight, so an older batch cannot be a retry.</summary>
-    public const int RememberedBatchCount = 5;
-
     private readonly int _maximumProducerCount;
-    private readonly Dictionary<long, LinkedListNode<Producer>> _producers = [];
+    private readonly Dictionary<long, ProducerState> _producers = [];
 
-    // The producer that wrote last is at the end.
-    private readonly LinkedList<Producer> _byLastWrite = new();
+    // Every producer is in one of the two. Of the idle ones, the one that wrote last is at the end; those that wrote since the last look
+    // at the clock are all behind those that did not.
+    private readonly LinkedList<ProducerState> _idle = new();
 
+    // By the first offset of their transaction: a transaction that begins has the greatest.
+    private readonly LinkedList<ProducerState> _inTransaction = new();
+
+    /// <param name="maximumProducerCount">Beyond it the idle producer that was silent longest is forgotten; one with an open transaction never is.</param>
     public ProducerStates(int maximumProducerCount) => _maximumProducerCount = maximumProducerCount;
 
     public int Count => _producers.Count;
+
+    /// <summary>Where the oldest open transaction begins.</summary>
+    public Offset? FirstOpenTransactionOffset => _inTransaction.First?.Value.TransactionFirstOffset;
+
+    /// <summary>In the order in which they began.</summary>
+    public IReadOnlyList<OpenTransaction> OpenTransactions =>
+        [.. _inTransaction.Select(static producer => new OpenTransaction(
+            new ProducerIdentity(producer.Id, producer.Epoch), producer.TransactionFirstOffset!.Value, producer.LastTimestamp))];
+
+    public IReadOnlyList<ActiveProducer> ActiveProducers =>
+        [.. All.Select(static producer => new ActiveProducer(
+            new ProducerIdentity(producer.Id, producer.Epoch),
+            producer.LastSequence,
+            producer.LastTimestamp,
+            producer.CoordinatorEpoch,
+            producer.TransactionFirstOffset))];
+
+    /// <summary>The idle ones from the longest silent on, then those in a transaction.</summary>
+    private IEnumerable<ProducerState> All => _idle.Concat(_inTransaction);
 
     /// <summary>
     /// Judges a batch that is not yet written. <paramref name="earlier"/> is the batch of the same producer that precedes it in the same
@@ -43,93 +58,154 @@ internal sealed class ProducerStates
     public SequenceVerdict Check(in RecordBatchHeader header, SequencedBatch? earlier, out SequencedBatch original)
     {
         original = default;
-        if (!_producers.TryGetValue(header.Producer.Id, out LinkedListNode<Producer>? node) && earlier is null)
+        if (!_producers.TryGetValue(header.Producer.Id, out ProducerState? producer) && earlier is null)
         {
             // Nothing is known of it, perhaps because all that it wrote is gone: any sequence is a beginning.
             return SequenceVerdict.Accept;
         }
 
-        if (node is not null && node.Value.TryFind(header, out original))
+        if (producer is not null && producer.TryFind(header, out original))
         {
             return SequenceVerdict.Duplicate;
         }
 
-        SequencedBatch last = earlier ?? node!.Value.Last;
-        if (header.Producer.Epoch < last.Epoch)
+        (short epoch, int lastSequence) = earlier is { } batch ? (batch.Epoch, batch.LastSequence) : (producer!.Epoch, producer.LastSequence);
+        if (header.Producer.Epoch < epoch)
         {
             return SequenceVerdict.Fenced;
         }
 
-        int expected = header.Producer.Epoch > last.Epoch ? 0 : Sequence.Add(last.LastSequence, 1);
+        int expected = header.Producer.Epoch > epoch ? 0 : Sequence.Add(lastSequence, 1);
         return header.BaseSequence == expected ? SequenceVerdict.Accept : SequenceVerdict.OutOfOrder;
     }
 
-    /// <summary>Takes note of a batch that is in the log.</summary>
-    public void Record(in RecordBatchHeader header)
+    /// <summary>Takes note of a batch that is in the log. Returns the transaction that it ends.</summary>
+    /// <param name="batch">The bytes of it; of a batch that is no control batch they may be empty.</param>
+    public CompletedTransaction? Observe(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
     {
         if (header.Producer.IsNone)
         {
-            return;
+            return null;
         }
 
-        if (_producers.TryGetValue(header.Producer.Id, out LinkedListNode<Producer>? node))
+        if (header.IsControl)
         {
-            _byLastWrite.Remove(node);
+            return EndTransactionMarker.TryRead(batch, out EndTransactionMarker marker) ? End(header, marker) : null;
+        }
+
+        ProducerState producer = FindOrAdd(header.Producer.Id);
+        producer.Add(SequencedBatch.Of(header));
+        producer.LastTimestamp = header.MaxTimestamp;
+        if (header.IsTransactional && producer.TransactionFirstOffset is null)
+        {
+            producer.TransactionFirstOffset = header.BaseOffset;
+            MoveTo(_inTransaction, producer);
         }
         else
         {
-            if (_producers.Count == _maximumProducerCount)
-            {
-                _producers.Remove(_byLastWrite.First!.Value.Id);
-                _byLastWrite.RemoveFirst();
-            }
-
-            node = new LinkedListNode<Producer>(new Producer(header.Producer.Id));
-            _producers.Add(header.Producer.Id, node);
+            HeardOf(producer);
         }
 
-        _byLastWrite.AddLast(node);
-        node.Value.Add(SequencedBatch.Of(header));
+        return null;
     }
 
-    private sealed class Producer(long id)
+    /// <summary>
+    /// Forgets producers that have not written for so long by the broker's clock. The timestamps of records do not count: a producer that
+    /// loads old records would be forgotten at once, and its retries written twice.
+    /// </summary>
+    public void Expire(long now, TimeSpan expiration)
     {
-        private readonly SequencedBatch[] _batches = new SequencedBatch[RememberedBatchCount];
-        private int _count;
-        private int _next;
-
-        public long Id => id;
-
-        public SequencedBatch Last => _batches[(_next + RememberedBatchCount - 1) % RememberedBatchCount];
-
-        public void Add(SequencedBatch batch)
+        for (LinkedListNode<ProducerState>? node = _idle.Last; node?.Value.LastHeard == ProducerState.NoTimestamp; node = node.Previous)
         {
-            if (_count > 0 && Last.Epoch != batch.Epoch)
-            {
-                // Sequences start again in a new epoch: the old ones must not be taken for duplicates.
-                _count = 0;
-            }
-
-            _batches[_next] = batch;
-            _next = (_next + 1) % RememberedBatchCount;
-            _count = Math.Min(_count + 1, RememberedBatchCount);
+            node.Value.LastHeard = now;
         }
 
-        public bool TryFind(in RecordBatchHeader header, out SequencedBatch found)
+        while (_idle.First is { } oldest && now - oldest.Value.LastHeard >= expiration.TotalMilliseconds)
         {
-            for (int age = 1; age <= _count; age++)
-            {
-                SequencedBatch batch = _batches[(_next + RememberedBatchCount - age) % RememberedBatchCount];
-                if (batch.Epoch == header.Producer.Epoch && batch.BaseSequence == header.BaseSequence
-                    && batch.LastSequence == header.LastSequence)
-                {
-                    found = batch;
-                    return true;
-                }
-            }
+            Forget(oldest.Value);
+        }
+    }
 
-            found = default;
+    /// <summary>The content of a <c>.snapshot</c> file.</summary>
+    public byte[] WriteSnapshot() => ProducerSnapshot.Write(All, Count);
+
+    /// <summary>False if the bytes are not whole, fail their checksum or contradict themselves.</summary>
+    public static bool TryReadSnapshot(ReadOnlySpan<byte> bytes, int maximumProducerCount, [NotNullWhen(true)] out ProducerStates? states)
+    {
+        states = null;
+        if (!ProducerSnapshot.TryRead(bytes, out List<ProducerState>? producers))
+        {
             return false;
         }
+
+        var read = new ProducerStates(maximumProducerCount);
+        foreach (ProducerState producer in producers.OrderBy(static producer => producer.TransactionFirstOffset?.Value ?? -1))
+        {
+            if (!read._producers.TryAdd(producer.Id, producer))
+            {
+                return false;
+            }
+
+            (producer.TransactionFirstOffset is null ? read._idle : read._inTransaction).AddLast(producer.Node);
+        }
+
+        states = read;
+        return true;
+    }
+
+    private CompletedTransaction? End(in RecordBatchHeader header, EndTransactionMarker marker)
+    {
+        ProducerState producer = FindOrAdd(header.Producer.Id);
+        producer.SetEpoch(header.Producer.Epoch);
+        producer.CoordinatorEpoch = marker.CoordinatorEpoch;
+        producer.LastTimestamp = header.MaxTimestamp;
+        Offset? firstOffset = producer.TransactionFirstOffset;
+        producer.TransactionFirstOffset = null;
+        HeardOf(producer);
+        if (firstOffset is not { } first)
+        {
+            return null;
+        }
+
+        Offset stable = FirstOpenTransactionOffset ?? header.NextOffset;
+        return new CompletedTransaction(producer.Id, first, header.LastOffset, stable, marker.IsCommit);
+    }
+
+    private ProducerState FindOrAdd(long id)
+    {
+        if (!_producers.TryGetValue(id, out ProducerState? producer))
+        {
+            while (_producers.Count >= _maximumProducerCount && _idle.First is { } oldest)
+            {
+                Forget(oldest.Value);
+            }
+
+            producer = new ProducerState(id);
+            _producers.Add(id, producer);
+            _idle.AddLast(producer.Node);
+        }
+
+        return producer;
+    }
+
+    private void HeardOf(ProducerState producer)
+    {
+        producer.LastHeard = ProducerState.NoTimestamp;
+        if (producer.TransactionFirstOffset is null)
+        {
+            MoveTo(_idle, producer);
+        }
+    }
+
+    private static void MoveTo(LinkedList<ProducerState> list, ProducerState producer)
+    {
+        producer.Node.List!.Remove(producer.Node);
+        list.AddLast(producer.Node);
+    }
+
+    private void Forget(ProducerState producer)
+    {
+        _producers.Remove(producer.Id);
+        producer.Node.List!.Remove(producer.Node);
     }
 }

@@ -92,7 +92,7 @@ internal sealed class LogScan
             }
 
             index.Observe(header, segment.BaseOffset, (int)walker.Position, _settings);
-            Observe(header);
+            Observe(header, walker.Batch.Span);
         }
 
         if (Fault is null && walker.Verdict != BatchVerdict.Valid)
@@ -113,9 +113,9 @@ internal sealed class LogScan
         return header.LeaderEpoch < HighestEpoch ? RecoveryCondition.BatchEpochWentBack : null;
     }
 
-    private void Observe(in RecordBatchHeader header)
+    private void Observe(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
     {
-        Producers.Record(header);
+        Producers.Observe(header, batch);
         if (header.LeaderEpoch > HighestEpoch)
         {
             _epochStarts.Add(new LeaderEpochStart(header.LeaderEpoch, header.BaseOffset));

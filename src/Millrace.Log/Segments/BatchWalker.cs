@@ -38,7 +38,7 @@ internal sealed class BatchWalker : IDisposable
     /// <summary>What is wrong with the bytes at <see cref="Position"/>.</summary>
     public BatchVerdict Verdict { get; private set; }
 
-    /// <summary>The bytes of the current batch; empty where checksums are not verified.</summary>
+    /// <summary>The bytes of the current batch; empty where checksums are not verified, unless it is a control batch.</summary>
     public ReadOnlyMemory<byte> Batch { get; private set; }
 
     /// <summary>False at the end, and at bytes that are no batch: then <see cref="Verdict"/> is not <see cref="BatchVerdict.Valid"/>.</summary>
@@ -60,9 +60,10 @@ internal sealed class BatchWalker : IDisposable
 
         Header = RecordBatchHeader.Read(bytes.Span);
         Verdict = JudgeHeader();
-        if (Verdict == BatchVerdict.Valid && _verifiesChecksums)
+        bool isRead = Verdict == BatchVerdict.Valid && (_verifiesChecksums || Header.IsControl);
+        Batch = isRead ? Buffer(Header.TotalByteCount) : default;
+        if (isRead && _verifiesChecksums)
         {
-            Batch = Buffer(Header.TotalByteCount);
             Verdict = RecordBatch.Check(Batch.Span, out _);
         }
 

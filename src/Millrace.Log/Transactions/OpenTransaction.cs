@@ -1,0 +1,15 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <summary>A transaction that has records in a partition and no marker there yet.</summary>
+/// <param name="Producer">Its producer, with the epoch of its newest batch.</param>
+/// <param name="FirstOffset">Of its first record.</param>
+/// <param name="LastTimestamp">The greatest timestamp of its newest batch, in milliseconds since 1970.</param>
+public readonly record struct OpenTransaction(ProducerIdentity Producer, Offset FirstOffset, long LastTimestamp);
+
+/// <summary>A transaction that a marker has ended.</summary>
+/// <param name="LastOffset">Of the marker.</param>
+/// <param name="LastStableOffset">Where the next open transaction began when this one ended; the offset after the marker, if none was open.</param>
+internal readonly record struct CompletedTransaction(
+    long ProducerId, Offset FirstOffset, Offset LastOffset, Offset LastStableOffset, bool IsCommitted);
