@@ -29,8 +29,8 @@ internal static partial class LogMessages
     [LoggerMessage(4104, LogLevel.Warning, "The endpoint '{Endpoint}' lost {PartitionCount} partitions: the group did not hear of it in time. What was under way there is handled again by the next owner.")]
     public static partial void Lost(ILogger logger, string endpoint, int partitionCount);
 
-    [LoggerMessage(4105, LogLevel.Error, "The endpoint '{Endpoint}' cannot read from the log: {Problem} It tries again.")]
-    public static partial void PollFailed(ILogger logger, Exception failure, string endpoint, string problem);
+    [LoggerMessage(4105, LogLevel.Error, "The endpoint '{Endpoint}' cannot read from the log: {Problem} Failure {FailureCount}; what failed is tried again in {Delay}, the rest goes on.")]
+    public static partial void PollFailed(ILogger logger, Exception failure, string endpoint, string problem, int failureCount, TimeSpan delay);
 
     [LoggerMessage(4106, LogLevel.Debug, "The endpoint '{Endpoint}' pauses {Partition}: enough of its messages are in memory.")]
     public static partial void Paused(ILogger logger, string endpoint, TopicPartition partition);
@@ -56,6 +56,16 @@ internal static partial class LogMessages
 
     [LoggerMessage(4113, LogLevel.Error, "The processor '{Processor}' failed to let go of {Partition}.")]
     public static partial void ReleaseFailed(ILogger logger, Exception failure, string processor, TopicPartition partition);
+
+    [LoggerMessage(4114, LogLevel.Error, "The endpoint '{Endpoint}' handles nothing, since its consumer has ended for good: {Problem} Failure {FailureCount}; it joins its group anew in {Delay}.")]
+    public static partial void ConsumerDead(ILogger logger, string endpoint, string problem, int failureCount, TimeSpan delay);
+
+    [LoggerMessage(4115, LogLevel.Debug, "The endpoint '{Endpoint}' does not read {Partition} again: {Problem}")]
+    public static partial void NotSought(ILogger logger, string endpoint, TopicPartition partition, string problem);
+
+    [LoggerMessage(4116, LogLevel.Critical, "An attempt of the endpoint '{Endpoint}' at {Partition} @ {Offset} ended without an outcome ({ErrorType}). A logger, a listener of traces or metrics, or an exception that cannot be printed may be the cause. It is tried again in {Delay}, unless the endpoint delivers at most once.")]
+    public static partial void AttemptWithoutOutcome(
+        ILogger logger, Exception failure, string endpoint, TopicPartition partition, long offset, Type errorType, TimeSpan delay);
 
     [LoggerMessage(4200, LogLevel.Debug, "A commit of the endpoint '{Endpoint}' was cut short because it stops.")]
     public static partial void CommitCancelled(ILogger logger, string endpoint);

@@ -15,9 +15,8 @@ namespace Millrace;
 /// be taken in after their partition was revoked and assigned again, ahead of the committed offset that the new
 /// assignment starts from: the records between the two would be skipped.</para>
 /// </remarks>
-internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
+internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposable
 {
-    private const int MaxPollRecords = 500;
     private static readonly TimeSpan s_errorPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_cancelledDrainTimeout = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_lastCommitTimeout = TimeSpan.FromSeconds(5);
@@ -25,9 +24,9 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private readonly EndpointRun _endpoint;
     private readonly MessagingSettings _settings;
     private readonly IRecordPipeline _pipeline;
-    private readonly RetryBackoff _openBackoff;
+    private readonly RetryBackoff _backoff;
     private readonly Action _onChanged;
-    private readonly KafkaConsumer _consumer;
+    private readonly Func<KafkaConsumer> _createConsumer;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
@@ -44,6 +43,8 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private bool _isDraining;
     private bool _isTakingIn;
     private long _version;
+    // Replaced where the polling loop finds it dead.
+    private volatile KafkaConsumer _consumer;
 
     private readonly SemaphoreSlim _pollGate = new(1, 1);
     private readonly SemaphoreSlim _commitGate = new(1, 1);
@@ -54,14 +55,16 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     private bool _isStopped;
 
     public EndpointRunner(
-        EndpointRun endpoint, MessagingSettings settings, IRecordPipeline pipeline, RetryBackoff openBackoff, Action onChanged, KafkaConsumer consumer, TimeProvider time, ILogger logger)
+        EndpointRun endpoint, MessagingSettings settings, IRecordPipeline pipeline, RetryBackoff backoff, Action onChanged, Func<KafkaConsumer> createConsumer, TimeProvider time,
+        ILogger logger)
     {
         _endpoint = endpoint;
         _settings = settings;
         _pipeline = pipeline;
-        _openBackoff = openBackoff;
+        _backoff = backoff;
         _onChanged = onChanged;
-        _consumer = consumer;
+        _createConsumer = createConsumer;
+        _consumer = createConsumer();
         _time = time;
         _logger = logger;
         _started = time.GetTimestamp();
@@ -134,15 +137,22 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
     {
         await StopAsync(new CancellationToken(canceled: true));
         await _retryTimer.DisposeAsync();
+        // The gates are left to the collector, which is all that they need: a rebalance that outlasts the time to close may still wait at one.
         _stopping.Dispose();
-        _pollGate.Dispose();
-        _commitGate.Dispose();
-        _commitWanted.Dispose();
     }
 
     public async ValueTask OnAssignedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
-        await EnterPollGateAsync(cancellationToken);
+        try
+        {
+            await EnterPollGateAsync(cancellationToken);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // The consumer closes, or the membership is over: the partitions go before they came.
+            return;
+        }
+
         try
         {
             List<(Sequencer Sequencer, Ownership Ownership)> added = [];
@@ -229,7 +239,7 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
 #pragma warning restore CA1031
             {
                 if (ownership.Leaving.IsCancellationRequested) break;
-                TimeSpan delay = _openBackoff.DelayAfter(attempt);
+                TimeSpan delay = _backoff.DelayAfter(attempt);
                 LogMessages.OpenFailed(_logger, failure, _endpoint.Name, partition, failure.Message, attempt, delay);
                 await PauseAsync(delay, ownership.Leaving);
             }
@@ -249,131 +259,6 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         finished?.SetResult();
         _onChanged();
         Launch(started);
-    }
-
-    private async Task RunAsync()
-    {
-        CancellationToken stopping = _stopping.Token;
-        bool isSubscribed = false;
-        while (!stopping.IsCancellationRequested)
-        {
-            try
-            {
-                if (!isSubscribed) await _consumer.SubscribeAsync(_endpoint.Topics, this, stopping);
-                isSubscribed = true;
-                await PollAsync(stopping);
-            }
-            catch (OperationCanceledException) when (stopping.IsCancellationRequested)
-            {
-                return;
-            }
-#pragma warning disable CA1031 // Whatever fails, the endpoint goes on trying: an endpoint that gives up loses messages silently.
-            catch (Exception failure)
-#pragma warning restore CA1031
-            {
-                LogMessages.PollFailed(_logger, failure, _endpoint.Name, failure.Message);
-                await PauseAsync(s_errorPause, stopping);
-            }
-        }
-    }
-
-    private async Task PollAsync(CancellationToken stopping)
-    {
-        await _pollGate.WaitAsync(stopping);
-        using CancellationTokenSource poll = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        try
-        {
-            lock (_gate)
-            {
-                // A callback that came before this line has no poll to interrupt; it is in line for the gate, and gets it.
-                if (_callbacksWaiting > 0) return;
-                _poll = poll;
-            }
-
-            int maxRecords = CommitsBeforeHandling ? Math.Min(_endpoint.MaxConcurrency, MaxPollRecords) : MaxPollRecords;
-            IReadOnlyList<ConsumerRecord> records = await _consumer.PollAsync(maxRecords, poll.Token);
-            if (CommitsBeforeHandling)
-            {
-                // Set before the commit: from then on the records are neither unread nor running. A new version too: who looked
-                // before this line and asks for the committed offsets after the commit would take the records for done.
-                lock (_gate)
-                {
-                    _isTakingIn = true;
-                    _version++;
-                }
-
-                await CommitBeforeHandlingAsync(records, poll.Token);
-            }
-
-            TakeIn(records);
-        }
-        catch (OperationCanceledException) when (poll.IsCancellationRequested && !stopping.IsCancellationRequested)
-        {
-            // A rebalance callback wants the gate.
-        }
-        finally
-        {
-            lock (_gate) (_poll, _isTakingIn) = (null, false);
-            _pollGate.Release();
-        }
-    }
-
-    private async Task EnterPollGateAsync(CancellationToken cancellationToken)
-    {
-        // First in line for the gate, then the interruption: the poll that ends hands the gate over, and the loop cannot take
-        // it again in between. Not awaited before the gate: what hangs on the token is the loop itself, which goes on inside
-        // the cancellation until it waits for the gate.
-        Task entered = _pollGate.WaitAsync(cancellationToken);
-        CancellationTokenSource? poll;
-        lock (_gate)
-        {
-            _callbacksWaiting++;
-            poll = _poll;
-        }
-
-        try
-        {
-            Task interrupted = Interrupt(poll);
-            await entered;
-            await interrupted;
-        }
-        finally
-        {
-            lock (_gate) _callbacksWaiting--;
-        }
-    }
-
-    private Task Interrupt(CancellationTokenSource? poll)
-    {
-        try
-        {
-            return poll?.CancelAsync() ?? Task.CompletedTask;
-        }
-        catch (ObjectDisposedException)
-        {
-            // The poll has ended by itself since the lock.
-            LogMessages.PollEndedByItself(_logger, _endpoint.Name);
-            return Task.CompletedTask;
-        }
-    }
-
-    private void TakeIn(IReadOnlyList<ConsumerRecord> records)
-    {
-        foreach (IGrouping<TopicPartition, ConsumerRecord> partition in records.GroupBy(record => record.TopicPartition))
-            Diagnostics.RecordConsumed(_endpoint.Name, partition.Key.Topic, partition.Count());
-
-        List<Delivery> started = [];
-        lock (_gate)
-        {
-            foreach (ConsumerRecord record in records) _scheduler.Enqueue(record);
-            foreach (TopicPartition partition in records.Select(record => record.TopicPartition).Distinct()) UpdateFlow(partition);
-            while (_scheduler.TryStart(out Delivery? delivery)) started.Add(delivery);
-            _isTakingIn = false;
-            _version++;
-        }
-
-        Launch(started);
-        _onChanged();
     }
 
     private void Launch(List<Delivery> deliveries)
@@ -409,7 +294,19 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
 
         // Its partition may have left between the start and here.
         if (ownership is null || ownership.Leaving.IsCancellationRequested) return DeliveryOutcome.Abandoned;
-        return await _pipeline.HandleAsync(record!, progress, ownership);
+        try
+        {
+            return await _pipeline.HandleAsync(record!, progress, ownership);
+        }
+#pragma warning disable CA1031 // A record without an outcome would hold its slot and its key for ever.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            if (ownership.Leaving.IsCancellationRequested) return DeliveryOutcome.Abandoned;
+            TimeSpan delay = _backoff.DelayAfter(progress.Attempt);
+            LogMessages.AttemptWithoutOutcome(_logger, failure, _endpoint.Name, record!.TopicPartition, record.Offset.Value, failure.GetType(), delay);
+            return CommitsBeforeHandling ? DeliveryOutcome.Completed : new DeliveryOutcome.RetryAfter(delay, progress.Failed(_time.GetUtcNow()));
+        }
     }
 
     private Delivery? Finish(Delivery delivery, DeliveryOutcome outcome)
@@ -580,108 +477,6 @@ internal sealed class EndpointRunner : IRebalanceListener, IAsyncDisposable
         _onChanged();
 
         foreach (Sequencer sequencer in sequencers) _pipeline.OnReleased(sequencer.TopicPartition);
-    }
-
-    private async Task CommitLoopAsync()
-    {
-        CancellationToken stopping = _stopping.Token;
-        while (!stopping.IsCancellationRequested)
-        {
-            try
-            {
-                await _commitWanted.WaitAsync(stopping);
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
-
-            await CommitAsync(sequencers: null, stopping);
-            await PauseAsync(_settings.CommitInterval, stopping);
-        }
-    }
-
-    /// <summary>Commits the floors that have risen, of all partitions or of these.</summary>
-    private async Task CommitAsync(List<Sequencer>? sequencers, CancellationToken cancellationToken)
-    {
-        // At most once, the commit came before the handler.
-        if (CommitsBeforeHandling) return;
-        try
-        {
-            // One commit at a time: an older one must not overtake a newer one.
-            await _commitGate.WaitAsync(cancellationToken);
-            try
-            {
-                List<TopicPartitionOffset> offsets;
-                lock (_gate)
-                {
-                    offsets = sequencers is null
-                        ? _scheduler.CommitsDue()
-                        : [.. sequencers.Select(sequencer => sequencer.CommitDue()).OfType<TopicPartitionOffset>()];
-                }
-
-                if (offsets.Count == 0) return;
-                await _consumer.CommitAsync(offsets, cancellationToken);
-                MarkCommitted(offsets);
-            }
-            finally
-            {
-                _commitGate.Release();
-            }
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            // The floors stay uncommitted here; stopping commits them once more.
-            LogMessages.CommitCancelled(_logger, _endpoint.Name);
-        }
-        catch (KafkaGroupFencedException failure)
-        {
-            LogMessages.CommitFenced(_logger, _endpoint.Name, failure.Message);
-        }
-        catch (Exception failure) when (failure is KafkaException or ObjectDisposedException)
-        {
-            LogMessages.CommitFailed(_logger, failure, _endpoint.Name, failure.Message);
-            lock (_gate)
-            {
-                if (_commitWanted.CurrentCount == 0) _commitWanted.Release();
-            }
-        }
-    }
-
-    private void MarkCommitted(List<TopicPartitionOffset> offsets)
-    {
-        lock (_gate)
-        {
-            foreach (TopicPartitionOffset offset in offsets)
-            {
-                // A partition that came back meanwhile has a sequencer of its own, which knows nothing of this commit.
-                if (_scheduler.TryGet(offset.TopicPartition, out Sequencer? sequencer) && sequencer.Floor >= offset.Offset)
-                    sequencer.MarkCommitted(offset.Offset);
-            }
-        }
-    }
-
-    private async Task CommitBeforeHandlingAsync(IReadOnlyList<ConsumerRecord> records, CancellationToken cancellationToken)
-    {
-        List<TopicPartitionOffset> offsets =
-        [
-            .. records.GroupBy(record => record.TopicPartition)
-                .Select(partition => new TopicPartitionOffset(partition.Key, partition.Last().Offset.Next, partition.Last().LeaderEpoch)),
-        ];
-        while (true)
-        {
-            try
-            {
-                await _consumer.CommitAsync(offsets, cancellationToken);
-                return;
-            }
-            catch (KafkaException failure) when (failure is not KafkaGroupFencedException)
-            {
-                // Not handled before the commit is certain: handling first could handle twice.
-                LogMessages.CommitFailed(_logger, failure, _endpoint.Name, failure.Message);
-                await Task.Delay(s_errorPause, _settings.InfrastructureTime, cancellationToken);
-            }
-        }
     }
 
     private async Task PauseAsync(TimeSpan pause, CancellationToken cancellationToken)

@@ -88,9 +88,10 @@ internal sealed class MessagingService(
 
     private void AddRunner(EndpointRun endpoint, IRecordPipeline pipeline, MessagingSettings settings, RetryBackoff backoff)
     {
-        KafkaConsumer consumer = _client!.CreateConsumer(
-            new ConsumerOptions { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest, CloseTimeout = s_closeTimeout });
-        _endpoints.Add(new EndpointRunner(endpoint, settings, pipeline, backoff, activity.OnChanged, consumer, time, _logger));
+        KafkaClient client = _client!;
+        ConsumerOptions group = new() { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest, CloseTimeout = s_closeTimeout };
+        _endpoints.Add(new EndpointRunner(
+            endpoint, settings, pipeline, backoff, activity.OnChanged, () => client.CreateConsumer(group), time, _logger));
     }
 
     public Task StartAsync(CancellationToken cancellationToken)

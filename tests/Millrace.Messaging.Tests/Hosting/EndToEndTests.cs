@@ -362,37 +362,6 @@ public sealed class EndToEndTests : IDisposable
         }
     }
 
-    private sealed class TimerWatch(TimeSpan dueTime) : TimeProvider
-    {
-        private readonly TaskCompletionSource _set = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task TimerSet => _set.Task;
-
-        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan due, TimeSpan period)
-        {
-            Watch(due);
-            return new WatchedTimer(this, base.CreateTimer(callback, state, due, period));
-        }
-
-        private void Watch(TimeSpan due)
-        {
-            if (due == dueTime) _set.TrySetResult();
-        }
-
-        private sealed class WatchedTimer(TimerWatch watch, ITimer timer) : ITimer
-        {
-            public bool Change(TimeSpan due, TimeSpan period)
-            {
-                watch.Watch(due);
-                return timer.Change(due, period);
-            }
-
-            public void Dispose() => timer.Dispose();
-
-            public ValueTask DisposeAsync() => timer.DisposeAsync();
-        }
-    }
-
     private sealed class PaymentHandlers(Seen<string> seen)
     {
         public async Task<Reply<PaymentReceipt>> HandleAsync(ChargePayment command, MessageContext context, CancellationToken cancellationToken)

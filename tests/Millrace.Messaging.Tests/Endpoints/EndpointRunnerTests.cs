@@ -1,0 +1,176 @@
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Messaging.Tests;
+
+/// <summary>An endpoint whose broker, or whose surroundings, do what they rarely do.</summary>
+public sealed class EndpointRunnerTests : IDisposable
+{
+    private readonly TestApplication _application = new();
+
+    public void Dispose() => _application.Dispose();
+
+    [Fact]
+    public async Task What_an_early_commit_passes_while_the_host_stops_is_handled()
+    {
+        TaskCompletionSource committed = new(TaskCreationOptions.RunContinuationsAsynchronously), mayAnswer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        // The clock tells that the stop has reached the poll: whatever ends the waiting for the log then takes five seconds at most.
+        TimerWatch time = new(TimeSpan.FromSeconds(5));
+        Seen<int> seen = new();
+        using IHost host = await _application.StartAsync(millrace =>
+        {
+            millrace.Configure(options => options.InfrastructureTime = time);
+            millrace.Intercept(async answer =>
+            {
+                if (answer.Api != ApiKey.OffsetCommit) return;
+                committed.TrySetResult();
+                await mayAnswer.Task;
+            });
+            AddAtMostOnce(millrace, seen);
+        });
+        await host.Bus().PublishAsync(new Numbered("a", 1));
+        await committed.Task.WaitAsync(TestApplication.Patience);
+
+        // The broker has the commit, and the endpoint has not heard of it.
+        time.Rearm();
+        Task stop = host.StopAsync();
+        await time.TimerSet.WaitAsync(TestApplication.Patience);
+        mayAnswer.SetResult();
+        await stop;
+        Assert.Equal([1], seen.Items);
+    }
+
+    [Fact]
+    public async Task What_an_early_commit_is_refused_for_is_read_again()
+    {
+        int refusals = 0;
+        Seen<int> seen = new();
+        using IHost host = await _application.StartAsync(millrace =>
+        {
+            millrace.Intercept(answer =>
+            {
+                // A flexible answer ends with the error of its one partition and three empty tag sections.
+                if (answer.Api == ApiKey.OffsetCommit && answer.Version >= 8 && Interlocked.Increment(ref refusals) == 1)
+                    answer.SetErrorFromEnd(ErrorCode.RebalanceInProgress, offset: 5);
+                return Task.CompletedTask;
+            });
+            AddAtMostOnce(millrace, seen);
+        });
+        await host.Bus().PublishAsync(new Numbered("a", 1));
+        await host.Bus().PublishAsync(new Numbered("a", 2));
+
+        Assert.Equal([1, 2], await seen.WaitAsync(2));
+        Assert.True(refusals > 1);
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task An_endpoint_whose_group_refused_it_for_good_joins_again()
+    {
+        int joins = 0;
+        Seen<int> seen = new();
+        using IHost host = await _application.StartAsync(millrace =>
+        {
+            millrace.Intercept(answer =>
+            {
+                // Correlation id, an empty tag section, the throttle time, and then the error.
+                if (answer.Api == ApiKey.JoinGroup && answer.Version >= 6 && Interlocked.Increment(ref joins) == 1)
+                    answer.SetError(ErrorCode.GroupAuthorizationFailed, offset: 9);
+                return Task.CompletedTask;
+            });
+            millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(message => seen.Add(message.Number)));
+        });
+        await host.Bus().PublishAsync(new Numbered("a", 1));
+
+        Assert.Equal([1], await seen.WaitAsync(1));
+        Assert.True(joins > 1);
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_partition_that_could_not_be_read_is_read_again_where_it_stands()
+    {
+        bool hasSpoiled = false;
+        Seen<int> seen = new();
+        using IHost host = await _application.StartAsync(millrace =>
+        {
+            millrace.Intercept(answer =>
+            {
+                int place = answer.Api == ApiKey.Fetch ? answer.Frame.Bytes.Span.IndexOf("\"number\":4711"u8) : -1;
+                if (place < 0 || hasSpoiled) return Task.CompletedTask;
+                hasSpoiled = true;
+                answer.Frame.Bytes.Span[place] ^= 1;
+                return Task.CompletedTask;
+            });
+            millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(message => seen.Add(message.Number)));
+        });
+        await host.Bus().PublishAsync(new Numbered("a", 1));
+        await seen.WaitAsync(1);
+        await host.Bus().PublishAsync(new Numbered("a", 4711));
+
+        Assert.Equal([1, 4711], await seen.WaitAsync(2));
+        Assert.True(hasSpoiled);
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task An_exception_that_cannot_be_printed_costs_no_slot()
+    {
+        Seen<string> seen = new();
+        using IHost host = await _application.StartAsync(millrace => millrace.AddEndpoint("numbers", endpoint =>
+        {
+            endpoint.MaxConcurrency = 1;
+            endpoint.Failures.OnAnyException().DeadLetter();
+            endpoint.Handle<Numbered>((message, _, _) =>
+            {
+                seen.Add($"{message.Key} {message.Number}");
+                return message.Key == "bad" && seen.Items.Count < 3 ? throw new UnprintableException() : Task.CompletedTask;
+            });
+        }));
+        await host.Bus().PublishAsync(new Numbered("bad", 1));
+        await host.Bus().PublishAsync(new Numbered("good", 1));
+
+        await seen.WaitAsync(items => items.Contains("good 1") && items.Count(item => item == "bad 1") >= 2);
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task An_assignment_that_comes_while_the_consumer_closes_is_no_failure()
+    {
+        await using KafkaClient client = new(new KafkaClientOptions { BootstrapServers = "127.0.0.1:1" }, TimeProvider.System, NullLoggerFactory.Instance);
+        MessagingSettings settings = MessagingSettings.Read(new MessagingOptions(), "Shop", []);
+        RetryBackoff backoff = new(Backoff.Constant(TimeSpan.FromSeconds(1)), new Chance(new Random(1)));
+        await using EndpointRunner runner = new(
+            new EndpointRun("numbers", ["test.events"], 1, DeliveryMode.AtLeastOnce), settings, new NoPipeline(), backoff, () => { },
+            () => client.CreateConsumer(new ConsumerOptions { GroupId = "numbers" }), TimeProvider.System, NullLogger.Instance);
+
+        await runner.OnAssignedAsync([new TopicPartition("test.events", 0)], new CancellationToken(canceled: true));
+        Assert.Empty(runner.Look().Positions);
+    }
+
+    private static void AddAtMostOnce(MillraceBuilder millrace, Seen<int> seen) => millrace.AddEndpoint("numbers", endpoint =>
+    {
+        endpoint.Delivery = DeliveryMode.AtMostOnce;
+        endpoint.Handle<Numbered>(message => seen.Add(message.Number));
+    });
+
+    private sealed class UnprintableException : Exception
+    {
+        public override string Message => throw new InvalidOperationException("There is no message.");
+    }
+
+    private sealed class NoPipeline : IRecordPipeline
+    {
+        public ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+
+        public void OnReleased(TopicPartition partition)
+        {
+        }
+
+        public Task<DeliveryOutcome> HandleAsync(ConsumerRecord record, DeliveryProgress progress, Ownership ownership) =>
+            Task.FromResult(DeliveryOutcome.Completed);
+    }
+}
