@@ -8,7 +8,7 @@ namespace Millrace.Log;
 /// <summary>
 /// A data directory: the lock, <c>meta.properties</c>, the checkpoints, the marker of a clean stop, and all partitions.
 /// </summary>
-public sealed class LogDirectory : IDisposable
+public sealed partial class LogDirectory : IDisposable
 {
     private readonly LogSettings _settings;
     private readonly IStorage _storage;
@@ -25,9 +25,17 @@ public sealed class LogDirectory : IDisposable
     private Action<PartitionLog>? _queueSync;
     private bool _isClosed;
 
-    internal LogDirectory(LogSettings settings, IStorage storage, ILogger logger, IDisposable directoryLock, MetaProperties properties, bool wasCleanStop)
+    internal LogDirectory(
+        LogSettings settings,
+        TopicSettingsStore topicSettings,
+        IStorage storage,
+        ILogger logger,
+        IDisposable directoryLock,
+        MetaProperties properties,
+        bool wasCleanStop)
     {
         _settings = settings;
+        _topicSettings = topicSettings;
         _storage = storage;
         _logger = logger;
         _directoryLock = directoryLock;

@@ -9,6 +9,9 @@ public enum LogDirectoryFailure
     /// <summary>There are files, but not ours.</summary>
     Foreign,
     UnsupportedVersion,
+
+    /// <summary>A file that says how to treat the records cannot be read, and going on without it could lose some.</summary>
+    Damaged,
 }
 
 /// <summary>A data directory cannot be used. The message says why and what to do.</summary>

@@ -26,6 +26,11 @@ public sealed class LogDirectoryOptions
     /// <summary>Files of bytes cut off by recovery that are kept in a partition; the oldest goes first. Default: 16.</summary>
     public int MaximumKeptCutCount { get; set; } = 16;
 
+    /// <summary>
+    /// Settings of topics that have none of their own; the sizes of segments and indexes are taken from the options above. Default: Kafka's.
+    /// </summary>
+    public TopicLogSettings TopicDefaults { get; set; } = TopicLogSettings.Default;
+
     internal LogSettings ToSettings()
     {
         ArgumentException.ThrowIfNullOrEmpty(Path);
@@ -35,6 +40,12 @@ public sealed class LogDirectoryOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumBatchByteCount, RecordBatchHeader.ByteCount);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumProducerCount, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumKeptCutCount, 1);
+        TopicLogSettings topicDefaults = TopicDefaults with
+        {
+            SegmentByteCount = SegmentByteCount,
+            IndexIntervalByteCount = IndexIntervalByteCount,
+            SegmentIndexByteCount = MaximumIndexByteCount,
+        };
         return new LogSettings(
             Path.TrimEnd('/'),
             SegmentByteCount,
@@ -42,7 +53,8 @@ public sealed class LogDirectoryOptions
             MaximumIndexByteCount,
             MaximumBatchByteCount,
             MaximumProducerCount,
-            MaximumKeptCutCount);
+            MaximumKeptCutCount,
+            topicDefaults);
     }
 }
 
@@ -53,4 +65,5 @@ internal sealed record LogSettings(
     int MaximumIndexByteCount,
     int MaximumBatchByteCount,
     int MaximumProducerCount,
-    int MaximumKeptCutCount);
+    int MaximumKeptCutCount,
+    TopicLogSettings TopicDefaults);

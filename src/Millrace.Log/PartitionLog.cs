@@ -14,6 +14,7 @@ public sealed partial class PartitionLog
     private readonly LogSettings _settings;
     private readonly ILogger _logger;
     private readonly LogDirectory _owner;
+    private readonly TopicSettingsCell _topicSettings;
 
     // Guarded by the writer lock.
     private readonly GroupCommit _commit;
@@ -33,6 +34,7 @@ public sealed partial class PartitionLog
     internal PartitionLog(LogDirectory owner, string directory, LogSettings settings, IStorage storage, ILogger logger, RecoveredPartition recovered)
     {
         _owner = owner;
+        _topicSettings = owner.SettingsCellOf(recovered.TopicPartition.Topic);
         _directory = directory;
         _settings = settings;
         _storage = storage;
@@ -52,6 +54,9 @@ public sealed partial class PartitionLog
     public TopicPartition TopicPartition { get; }
 
     public Guid TopicId { get; }
+
+    /// <summary>The settings of its topic as they are now.</summary>
+    public TopicLogSettings Settings => _topicSettings.Current;
 
     public Offset LogStartOffset { get; }
 

@@ -137,12 +137,12 @@ internal sealed class LogHarness
 /// <summary>A second look at a disk, opened and let go.</summary>
 internal sealed class LogHarnessView : IDisposable
 {
-    private readonly LogDirectory _directory;
-
     public LogHarnessView(IStorage storage, LogDirectoryOptions options) =>
-        _directory = LogDirectory.Open(options, storage, TimeProvider.System, new Random(1), NullLogger.Instance);
+        Directory = LogDirectory.Open(options, storage, TimeProvider.System, new Random(1), NullLogger.Instance);
 
-    public PartitionLog Log => _directory.TryGet(LogHarness.Orders, out PartitionLog? log) ? log : throw new InvalidOperationException("no such partition");
+    public LogDirectory Directory { get; }
 
-    public void Dispose() => _directory.Dispose();
+    public PartitionLog Log => Directory.TryGet(LogHarness.Orders, out PartitionLog? log) ? log : throw new InvalidOperationException("no such partition");
+
+    public void Dispose() => Directory.Dispose();
 }

@@ -12,6 +12,7 @@ internal static class FileNames
     public const string RecoveryPoints = "recovery-point-offset-checkpoint";
     public const string LogStartOffsets = "log-start-offset-checkpoint";
     public const string HighWatermarks = "replication-offset-checkpoint";
+    public const string TopicSettings = "topic-settings";
 
     public const string LeaderEpochs = "leader-epoch-checkpoint";
     public const string PartitionMetadata = "partition.metadata";

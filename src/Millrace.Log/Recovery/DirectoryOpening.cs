@@ -108,8 +108,9 @@ internal sealed class DirectoryOpening
         long started = _time.GetTimestamp();
         IReadOnlyList<StorageEntry> entries = _storage.List(_settings.Path);
         MetaProperties properties = ReadOrCreateProperties(entries);
+        var topicSettings = TopicSettingsStore.Open(_storage, _settings.Path, _settings.TopicDefaults);
         bool wasCleanStop = TakeCleanMarker();
-        var directory = new LogDirectory(_settings, _storage, _logger, directoryLock, properties, wasCleanStop);
+        var directory = new LogDirectory(_settings, topicSettings, _storage, _logger, directoryLock, properties, wasCleanStop);
         try
         {
             Recover(directory, entries);

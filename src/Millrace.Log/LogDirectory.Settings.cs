@@ -1,0 +1,26 @@
+namespace Millrace.Log;
+
+/// <content>The settings of topics.</content>
+public sealed partial class LogDirectory
+{
+    private readonly TopicSettingsStore _topicSettings;
+
+    /// <summary>What holds for a topic that says nothing else.</summary>
+    public TopicLogSettings TopicDefaults => _topicSettings.Defaults;
+
+    /// <summary>The settings of a topic, its own and the defaults, whether it has partitions or not.</summary>
+    public TopicLogSettings SettingsOf(string topic) => _topicSettings.CellOf(topic).Current;
+
+    /// <summary>What a topic has of its own, by the names in <see cref="TopicSettingTable"/>.</summary>
+    public IReadOnlyDictionary<string, string> Overrides(string topic) => _topicSettings.Overrides(topic);
+
+    /// <summary>
+    /// Gives a topic settings of its own in place of those it had; none, and it has the defaults. Durable on return, and every partition of
+    /// the topic goes by them from then on. They outlive the partitions: set them to none when the topic is deleted.
+    /// </summary>
+    /// <exception cref="ArgumentException">One is wrong; the message says which, and what is allowed. Nothing was changed.</exception>
+    /// <exception cref="IOException">The disk refused. The settings are the old ones until the next start, which may find the new ones.</exception>
+    public void SetOverrides(string topic, IReadOnlyDictionary<string, string> overrides) => _topicSettings.SetOverrides(topic, overrides);
+
+    internal TopicSettingsCell SettingsCellOf(string topic) => _topicSettings.CellOf(topic);
+}
