@@ -12,6 +12,7 @@ public sealed partial class LogDirectory : IDisposable
 {
     private readonly LogSettings _settings;
     private readonly IStorage _storage;
+    private readonly OpenFiles _files;
     private readonly ILogger _logger;
     private readonly IDisposable _directoryLock;
     private readonly ConcurrentDictionary<TopicPartition, PartitionLog> _partitions = new();
@@ -28,7 +29,7 @@ public sealed partial class LogDirectory : IDisposable
     internal LogDirectory(
         LogSettings settings,
         TopicSettingsStore topicSettings,
-        IStorage storage,
+        OpenFiles files,
         ILogger logger,
         IDisposable directoryLock,
         MetaProperties properties,
@@ -36,7 +37,8 @@ public sealed partial class LogDirectory : IDisposable
     {
         _settings = settings;
         _topicSettings = topicSettings;
-        _storage = storage;
+        _files = files;
+        _storage = files.Storage;
         _logger = logger;
         _directoryLock = directoryLock;
         ClusterId = properties.ClusterId;
@@ -105,7 +107,7 @@ public sealed partial class LogDirectory : IDisposable
                 return existing;
             }
 
-            var log = new PartitionLog(this, PathOf(topicPartition), _settings, _storage, _logger, CreateFiles(topicPartition, topicId));
+            var log = new PartitionLog(this, PathOf(topicPartition), _settings, _files, _logger, CreateFiles(topicPartition, topicId));
             _partitions[topicPartition] = log;
             return log;
         }
@@ -178,12 +180,14 @@ public sealed partial class LogDirectory : IDisposable
         {
             log.Dispose();
         }
+
+        _files.Dispose();
     }
 
     internal void Add(RecoveredPartition recovered)
     {
         string path = PathOf(recovered.TopicPartition);
-        _partitions[recovered.TopicPartition] = new PartitionLog(this, path, _settings, _storage, _logger, recovered);
+        _partitions[recovered.TopicPartition] = new PartitionLog(this, path, _settings, _files, _logger, recovered);
     }
 
     internal string PathOf(TopicPartition topicPartition) => $"{Path}/{topicPartition}";
@@ -226,7 +230,7 @@ public sealed partial class LogDirectory : IDisposable
         string path = PathOf(topicPartition);
         _storage.CreateDirectory(path);
         AtomicFile.Write(_storage, path, FileNames.LeaderEpochs, LeaderEpochs.First.Format());
-        LogSegment segment = LogSegment.Create(_storage, path, Offset.Zero, _settings);
+        LogSegment segment = LogSegment.Create(_files, path, Offset.Zero, _settings);
         try
         {
             // Last, and with it the names of the others are synced: a directory without it was never finished.

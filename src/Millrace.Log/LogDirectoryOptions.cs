@@ -26,6 +26,9 @@ public sealed class LogDirectoryOptions
     /// <summary>Files of bytes cut off by recovery that are kept in a partition; the oldest goes first. Default: 16.</summary>
     public int MaximumKeptCutCount { get; set; } = 16;
 
+    /// <summary>Files that are kept open; beyond it the one that was not used for longest is closed. Files in use stay open. Default: 4,096.</summary>
+    public int MaximumOpenFileCount { get; set; } = 4096;
+
     /// <summary>
     /// Settings of topics that have none of their own; the sizes of segments and indexes are taken from the options above. Default: Kafka's.
     /// </summary>
@@ -40,6 +43,7 @@ public sealed class LogDirectoryOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumBatchByteCount, RecordBatchHeader.ByteCount);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumProducerCount, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumKeptCutCount, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaximumOpenFileCount, 1);
         TopicLogSettings topicDefaults = TopicDefaults with
         {
             SegmentByteCount = SegmentByteCount,
@@ -54,6 +58,7 @@ public sealed class LogDirectoryOptions
             MaximumBatchByteCount,
             MaximumProducerCount,
             MaximumKeptCutCount,
+            MaximumOpenFileCount,
             topicDefaults);
     }
 }
@@ -66,4 +71,5 @@ internal sealed record LogSettings(
     int MaximumBatchByteCount,
     int MaximumProducerCount,
     int MaximumKeptCutCount,
+    int MaximumOpenFileCount,
     TopicLogSettings TopicDefaults);

@@ -112,6 +112,6 @@ public sealed partial class PartitionLog
     private SyncWork StartSync()
     {
         _commit.SyncStarted();
-        return new SyncWork(_storage, _directory, _segments);
+        return new SyncWork(_files.Storage, _directory, _segments);
     }
 }

@@ -9,7 +9,7 @@ namespace Millrace.Log;
 public sealed partial class PartitionLog
 {
     private readonly Lock _writerLock = new();
-    private readonly IStorage _storage;
+    private readonly OpenFiles _files;
     private readonly string _directory;
     private readonly LogSettings _settings;
     private readonly ILogger _logger;
@@ -31,13 +31,13 @@ public sealed partial class PartitionLog
     private string? _offlineReason;
     private int _isOfflineReported;
 
-    internal PartitionLog(LogDirectory owner, string directory, LogSettings settings, IStorage storage, ILogger logger, RecoveredPartition recovered)
+    internal PartitionLog(LogDirectory owner, string directory, LogSettings settings, OpenFiles files, ILogger logger, RecoveredPartition recovered)
     {
         _owner = owner;
         _topicSettings = owner.SettingsCellOf(recovered.TopicPartition.Topic);
         _directory = directory;
         _settings = settings;
-        _storage = storage;
+        _files = files;
         _logger = logger;
         TopicPartition = recovered.TopicPartition;
         TopicId = recovered.TopicId;
@@ -263,7 +263,7 @@ public sealed partial class PartitionLog
     {
         // The old segment is complete: have it synced soon, so that the recovery point moves beyond it.
         effects |= _commit.SyncWanted();
-        LogSegment next = LogSegment.Create(_storage, _directory, baseOffset, _settings);
+        LogSegment next = LogSegment.Create(_files, _directory, baseOffset, _settings);
 
         // Readers see the segment before any offset in it: one that saw the end first would look for it in the old segment.
         Volatile.Write(ref _segments, [.. _segments, next]);

@@ -38,6 +38,7 @@ internal sealed class LogCrashSimulation
     private LogDirectory _directory = null!;
     private bool _hasLostPower;
     private bool _hasBegunToClose;
+    private bool _hasFailedSync;
     private ulong _eventHash = 17;
 
     public LogCrashSimulation(int seed, LogCrashSabotage sabotage)
@@ -52,6 +53,7 @@ internal sealed class LogCrashSimulation
             IndexIntervalByteCount = Pick(0, 200, 4096),
             MaximumIndexByteCount = Pick(16, 80, 4096),
             MaximumKeptCutCount = 3,
+            MaximumOpenFileCount = Pick(1, 4, 100),
         };
     }
 
@@ -117,6 +119,7 @@ internal sealed class LogCrashSimulation
 
         _hasLostPower = false;
         _hasBegunToClose = false;
+        _hasFailedSync = false;
     }
 
     private void CheckAfterStart(PartitionModel model, bool wasCleanStop, bool isFirstAttempt)
@@ -248,6 +251,12 @@ internal sealed class LogCrashSimulation
         ModelBatch batch = model.Prepare(_random, durability);
         byte[] bytes = batch.Unassigned.ToArray();
         AppendResult result = log.Append(bytes, durability);
+        if (_hasFailedSync && result is AppendResult.Rejected { Rejection: AppendRejection.Offline })
+        {
+            // The file had been closed for another one, and the sync before that had failed.
+            return;
+        }
+
         var expected = new AppendResult.Appended(batch.BaseOffset, batch.LastOffset);
         Require(result == expected, $"an append to {model.TopicPartition} gives {expected}, not {result}");
         Require(bytes.AsSpan().SequenceEqual(batch.Bytes), "the batch is changed in its offset and epoch only");
@@ -280,6 +289,7 @@ internal sealed class LogCrashSimulation
         if (_random.Next(40) == 0)
         {
             _storage.FailNext(SimulatedOperation.SyncData, ".log");
+            _hasFailedSync = true;
         }
 
         EndSync(model, log, work);
@@ -287,10 +297,11 @@ internal sealed class LogCrashSimulation
 
     private void EndSync(PartitionModel model, PartitionLog log, SyncWork work)
     {
+        bool wasOnline = log.IsOnline;
         Exception? error = work.TryRun();
         log.EndSync(work, error);
-        Require(log.IsOnline == error is null, "a partition goes offline when its sync fails, and then only");
-        if (error is null)
+        Require(log.IsOnline == (wasOnline && error is null), "a partition goes offline when its sync fails, and then only");
+        if (log.IsOnline)
         {
             model.SyncEnded(log.SyncedOffset, Require);
         }

@@ -110,10 +110,11 @@ internal sealed class DirectoryOpening
         MetaProperties properties = ReadOrCreateProperties(entries);
         var topicSettings = TopicSettingsStore.Open(_storage, _settings.Path, _settings.TopicDefaults);
         bool wasCleanStop = TakeCleanMarker();
-        var directory = new LogDirectory(_settings, topicSettings, _storage, _logger, directoryLock, properties, wasCleanStop);
+        var files = new OpenFiles(_storage, _settings.MaximumOpenFileCount);
+        var directory = new LogDirectory(_settings, topicSettings, files, _logger, directoryLock, properties, wasCleanStop);
         try
         {
-            Recover(directory, entries);
+            Recover(directory, files, entries);
         }
         catch
         {
@@ -125,10 +126,10 @@ internal sealed class DirectoryOpening
         return directory;
     }
 
-    private void Recover(LogDirectory directory, IReadOnlyList<StorageEntry> entries)
+    private void Recover(LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries)
     {
         RecoveryPoints points = ReadRecoveryPoints(directory.Recovery);
-        RecoverPartitions(directory, entries, points);
+        RecoverPartitions(directory, files, entries, points);
 
         // After every start, before any append: it syncs the directory, so that a marker which an interrupted start had deleted cannot
         // come back and vouch for what is appended now.
@@ -198,14 +199,14 @@ internal sealed class DirectoryOpening
         return new RecoveryPoints([], AreKnown: false);
     }
 
-    private void RecoverPartitions(LogDirectory directory, IReadOnlyList<StorageEntry> entries, RecoveryPoints points)
+    private void RecoverPartitions(LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries, RecoveryPoints points)
     {
         foreach (StorageEntry entry in entries)
         {
             if (entry.IsDirectory && FileNames.TryParsePartition(entry.Name, out TopicPartition topicPartition))
             {
                 Offset? point = points.Of(topicPartition);
-                var recovery = new PartitionRecovery(_settings, _storage, directory.Recovery, topicPartition, point);
+                var recovery = new PartitionRecovery(_settings, files, directory.Recovery, topicPartition, point);
                 if (recovery.Recover() is { } recovered)
                 {
                     directory.Add(recovered);

@@ -9,6 +9,7 @@ namespace Millrace.Log;
 internal sealed class PartitionRecovery
 {
     private readonly LogSettings _settings;
+    private readonly OpenFiles _files;
     private readonly IStorage _storage;
     private readonly RecoveryReport _report;
     private readonly TopicPartition _topicPartition;
@@ -22,10 +23,11 @@ internal sealed class PartitionRecovery
     private bool _hasChangedDirectory;
 
     /// <param name="recoveryPoint">Everything below was on the disk; null where that is unknown.</param>
-    public PartitionRecovery(LogSettings settings, IStorage storage, RecoveryReport report, TopicPartition topicPartition, Offset? recoveryPoint)
+    public PartitionRecovery(LogSettings settings, OpenFiles files, RecoveryReport report, TopicPartition topicPartition, Offset? recoveryPoint)
     {
         _settings = settings;
-        _storage = storage;
+        _files = files;
+        _storage = files.Storage;
         _report = report;
         _topicPartition = topicPartition;
         _directory = $"{settings.Path}/{topicPartition}";
@@ -166,7 +168,7 @@ internal sealed class PartitionRecovery
         {
             if (FileNames.TryParseSegment(entry.Name, FileNames.LogSuffix, out Offset baseOffset))
             {
-                IStorageFile file = _storage.Open($"{_directory}/{entry.Name}", StorageOpenMode.Existing);
+                LazyFile file = _files.Existing(_directory, entry.Name);
                 _segments.Add(new SegmentFile(baseOffset, file, file.Length));
             }
         }
@@ -272,8 +274,7 @@ internal sealed class PartitionRecovery
     {
         if (_segments.Count == 0)
         {
-            IStorageFile file = _storage.Open(
-                $"{_directory}/{FileNames.Segment(Offset.Zero, FileNames.LogSuffix)}", StorageOpenMode.Create);
+            LazyFile file = _files.Create(_directory, FileNames.Segment(Offset.Zero, FileNames.LogSuffix));
             _segments.Add(new SegmentFile(Offset.Zero, file, 0));
             _scan.AddEmptySegment();
             _hasChangedDirectory = true;
@@ -283,7 +284,7 @@ internal sealed class PartitionRecovery
         {
             string name = FileNames.Segment(segment.BaseOffset, FileNames.IndexSuffix);
             bool exists = _storage.FileExists($"{_directory}/{name}");
-            segment.Index = _storage.Open($"{_directory}/{name}", exists ? StorageOpenMode.Existing : StorageOpenMode.Create);
+            segment.Index = exists ? _files.Existing(_directory, name) : _files.Create(_directory, name);
             if (exists && content.Matches(segment.Index))
             {
                 continue;
@@ -401,7 +402,7 @@ internal sealed class PartitionRecovery
 }
 
 /// <summary>A log file as recovery finds it.</summary>
-internal sealed record SegmentFile(Offset BaseOffset, IStorageFile File, long Length)
+internal sealed record SegmentFile(Offset BaseOffset, LazyFile File, long Length)
 {
-    public IStorageFile? Index { get; set; }
+    public LazyFile? Index { get; set; }
 }

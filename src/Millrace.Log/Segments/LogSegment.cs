@@ -12,7 +12,7 @@ internal sealed class LogSegment : IDisposable
     private int _byteCount;
     private int _lastIndexedPosition;
 
-    public LogSegment(Offset baseOffset, IStorageFile file, OffsetIndex index, int byteCount, int lastIndexedPosition, int indexIntervalByteCount)
+    public LogSegment(Offset baseOffset, LazyFile file, OffsetIndex index, int byteCount, int lastIndexedPosition, int indexIntervalByteCount)
     {
         BaseOffset = baseOffset;
         File = file;
@@ -24,7 +24,7 @@ internal sealed class LogSegment : IDisposable
 
     public Offset BaseOffset { get; }
 
-    public IStorageFile File { get; }
+    public LazyFile File { get; }
 
     public OffsetIndex Index { get; }
 
@@ -40,13 +40,13 @@ internal sealed class LogSegment : IDisposable
     /// <summary>Whether it gets no more appends and all of it, the index included, survives the power. Guarded by the partition's lock.</summary>
     public bool IsCompleteAndSynced { get; set; }
 
-    public static LogSegment Create(IStorage storage, string directory, Offset baseOffset, LogSettings settings)
+    public static LogSegment Create(OpenFiles files, string directory, Offset baseOffset, LogSettings settings)
     {
-        IStorageFile file = storage.Open($"{directory}/{FileNames.Segment(baseOffset, FileNames.LogSuffix)}", StorageOpenMode.Create);
+        LazyFile file = files.Create(directory, FileNames.Segment(baseOffset, FileNames.LogSuffix));
         try
         {
-            string indexPath = $"{directory}/{FileNames.Segment(baseOffset, FileNames.IndexSuffix)}";
-            var index = new OffsetIndex(storage.Open(indexPath, StorageOpenMode.Create), 0, settings.MaximumIndexByteCount);
+            LazyFile indexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.IndexSuffix));
+            var index = new OffsetIndex(indexFile, 0, settings.MaximumIndexByteCount);
             return new LogSegment(baseOffset, file, index, 0, 0, settings.IndexIntervalByteCount);
         }
         catch

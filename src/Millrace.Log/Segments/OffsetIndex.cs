@@ -21,11 +21,11 @@ internal sealed class OffsetIndex : IDisposable
     /// <summary>The last steps of a search look at one block of entries that is read at once.</summary>
     private const int BlockEntryCount = 64;
 
-    private readonly IStorageFile _file;
+    private readonly LazyFile _file;
     private readonly int _maximumEntryCount;
     private int _entryCount;
 
-    public OffsetIndex(IStorageFile file, int entryCount, int maximumByteCount)
+    public OffsetIndex(LazyFile file, int entryCount, int maximumByteCount)
     {
         _file = file;
         _entryCount = entryCount;
