@@ -54,7 +54,7 @@ public sealed class FrameBuffer
         if (Volatile.Read(ref _referenceCount) != 1) throw new InvalidOperationException("A frame with more than one owner cannot change its size.");
         if (byteCount > Array.Length)
         {
-            var larger = ArrayPool<byte>.Shared.Rent(byteCount);
+            byte[] larger = ArrayPool<byte>.Shared.Rent(byteCount);
             Array.AsSpan(0, _byteCount).CopyTo(larger);
             ArrayPool<byte>.Shared.Return(Array);
             _array = larger;
@@ -68,11 +68,11 @@ public sealed class FrameBuffer
     /// <exception cref="ObjectDisposedException">The last owner has released the frame.</exception>
     public void Retain()
     {
-        var count = Volatile.Read(ref _referenceCount);
+        int count = Volatile.Read(ref _referenceCount);
         while (true)
         {
             if (count <= 0) ThrowReleased();
-            var seen = Interlocked.CompareExchange(ref _referenceCount, count + 1, count);
+            int seen = Interlocked.CompareExchange(ref _referenceCount, count + 1, count);
             if (seen == count) return;
             count = seen;
         }
@@ -82,10 +82,10 @@ public sealed class FrameBuffer
     /// <exception cref="ObjectDisposedException">The last owner has released the frame.</exception>
     public void Release()
     {
-        var remaining = Interlocked.Decrement(ref _referenceCount);
+        int remaining = Interlocked.Decrement(ref _referenceCount);
         if (remaining < 0) ThrowReleased();
         if (remaining > 0) return;
-        var array = _array;
+        byte[]? array = _array;
         _array = null;
         ArrayPool<byte>.Shared.Return(array!);
     }

@@ -28,8 +28,8 @@ public static class KafkaApis
 
     private static ApiDefinition?[] IndexByKey()
     {
-        var byKey = new ApiDefinition?[All.Max(api => (int)api.Key) + 1];
-        foreach (var api in All) byKey[(int)api.Key] = api;
+        ApiDefinition?[] byKey = new ApiDefinition?[All.Max(api => (int)api.Key) + 1];
+        foreach (ApiDefinition api in All) byKey[(int)api.Key] = api;
         return byKey;
     }
 }

@@ -9,11 +9,11 @@ public static class KafkaErrors
     private const bool Final = false;
 
     /// <summary>Whether the same request, sent again later or after a look at fresh metadata, may succeed. False for codes that are not known.</summary>
-    public static bool IsRetriable(ErrorCode code) => Rows.TryGetValue(code, out var row) && row.IsRetriable;
+    public static bool IsRetriable(ErrorCode code) => Rows.TryGetValue(code, out Row row) && row.IsRetriable;
 
     /// <summary>One sentence, and the number, for messages and logs.</summary>
     public static string Describe(ErrorCode code) =>
-        Rows.TryGetValue(code, out var row) ? $"{row.Description} ({code}, {(short)code})" : $"The error code {(short)code} is not known.";
+        Rows.TryGetValue(code, out Row row) ? $"{row.Description} ({code}, {(short)code})" : $"The error code {(short)code} is not known.";
 
     private static readonly FrozenDictionary<ErrorCode, Row> Rows = new Row[]
     {

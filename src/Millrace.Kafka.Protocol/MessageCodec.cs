@@ -31,16 +31,16 @@ public static class MessageCodec
         where TRequest : IRequest
     {
         ArgumentNullException.ThrowIfNull(request);
-        var api = TRequest.Api;
+        ApiDefinition api = TRequest.Api;
         ThrowIfUnsupported(api, version);
-        var isFlexible = api.IsFlexible(version);
+        bool isFlexible = api.IsFlexible(version);
 
         // The client id has a 16-bit length in every version, so a codec that is not flexible handles it.
         var headerSizer = new MessageSizer(isFlexible: false);
         headerSizer.NullableString(ref clientId, "client id");
-        var headerByteCount = FixedRequestHeaderByteCount + headerSizer.ByteCount + (isFlexible ? 1 : 0);
-        var frame = RentFrame(request, version, isFlexible, headerByteCount);
-        var header = frame.Bytes.Span[FrameBuffer.SizePrefixByteCount..];
+        int headerByteCount = FixedRequestHeaderByteCount + headerSizer.ByteCount + (isFlexible ? 1 : 0);
+        FrameBuffer frame = RentFrame(request, version, isFlexible, headerByteCount);
+        Span<byte> header = frame.Bytes.Span[FrameBuffer.SizePrefixByteCount..];
         BinaryPrimitives.WriteInt16BigEndian(header, (short)api.Key);
         BinaryPrimitives.WriteInt16BigEndian(header[2..], version);
         BinaryPrimitives.WriteInt32BigEndian(header[4..], correlationId);
@@ -58,10 +58,10 @@ public static class MessageCodec
         ArgumentNullException.ThrowIfNull(response);
         ArgumentNullException.ThrowIfNull(api);
         ThrowIfUnsupported(api, version);
-        var hasHeaderTags = api.ResponseHeaderVersion(version) >= 1;
-        var headerByteCount = sizeof(int) + (hasHeaderTags ? 1 : 0);
-        var frame = RentFrame(response, version, api.IsFlexible(version), headerByteCount);
-        var header = frame.Bytes.Span[FrameBuffer.SizePrefixByteCount..];
+        bool hasHeaderTags = api.ResponseHeaderVersion(version) >= 1;
+        int headerByteCount = sizeof(int) + (hasHeaderTags ? 1 : 0);
+        FrameBuffer frame = RentFrame(response, version, api.IsFlexible(version), headerByteCount);
+        Span<byte> header = frame.Bytes.Span[FrameBuffer.SizePrefixByteCount..];
         BinaryPrimitives.WriteInt32BigEndian(header, correlationId);
         if (hasHeaderTags) header[headerByteCount - 1] = 0;
         WriteBody(response, version, api.IsFlexible(version), header[headerByteCount..]);
@@ -76,7 +76,7 @@ public static class MessageCodec
     {
         short version = 0;
         ApiKey key = default;
-        var correlationId = 0;
+        int correlationId = 0;
         string? clientId = null;
         var reader = new MessageReader(payload, isFlexible: false);
         reader.Key(ref key, "api key");
@@ -177,8 +177,8 @@ public static class MessageCodec
             throw new ArgumentException($"{typeof(TData).Name} version {version} is not one of {TData.MinVersion} to {TData.MaxVersion}.", nameof(version));
         }
 
-        var isFlexible = version >= TData.FirstFlexibleVersion;
-        var bytes = new byte[sizeof(short) + SizeOf(data, version, isFlexible)];
+        bool isFlexible = version >= TData.FirstFlexibleVersion;
+        byte[] bytes = new byte[sizeof(short) + SizeOf(data, version, isFlexible)];
         BinaryPrimitives.WriteInt16BigEndian(bytes, version);
         WriteBody(data, version, isFlexible, bytes.AsSpan(sizeof(short)));
         return bytes;
@@ -197,7 +197,7 @@ public static class MessageCodec
         where TData : class, IVersionedData, new()
     {
         data = null;
-        if (!TryReadDataVersion(bytes, out var version))
+        if (!TryReadDataVersion(bytes, out short version))
         {
             error = $"{typeof(TData).Name}: needs 2 bytes for its version, there are {bytes.Length}.";
             return false;

@@ -21,7 +21,7 @@ public class ApiTableTests
     public void An_api_has_its_number_its_versions_and_its_first_flexible_version(ApiKey key, short number, short newest, short firstFlexible)
     {
         Assert.Equal(number, (short)key);
-        var api = KafkaApis.Find(key);
+        ApiDefinition? api = KafkaApis.Find(key);
         Assert.Equal(new ApiDefinition(key, MinVersion: 0, newest, firstFlexible), api);
         for (short version = 0; version <= newest; version++)
         {

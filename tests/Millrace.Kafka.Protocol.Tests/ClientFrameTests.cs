@@ -28,12 +28,12 @@ public class ClientFrameTests
             Topics = [new() { Name = "orders", Partitions = [new() { Index = 3, FetchOffset = 4711, MaxBytes = 1048576, CurrentLeaderEpoch = 5 }] }],
         };
 
-        var withLogStart = Request();
+        FetchRequest withLogStart = Request();
         withLogStart.Topics[0].Partitions[0].LogStartOffset = 9;
         AssertFrame("kafkajs Fetch 0", withLogStart);
         AssertFrame("kafkajs Fetch 4", withLogStart);
         AssertFrame("kafkajs Fetch 11", withLogStart);
-        var withEpoch = Request();
+        FetchRequest withEpoch = Request();
         withEpoch.Topics[0].Partitions[0].LastFetchedEpoch = 4;
         AssertFrame("platformatic Fetch 12", withEpoch);
     }
@@ -45,13 +45,13 @@ public class ClientFrameTests
     [InlineData("platformatic Produce 11", 70)]
     public void Produce_is_read_and_written_as_other_clients_write_it(string origin, int recordsByteCount)
     {
-        var request = AssertReads<ProduceRequest>(origin);
+        ProduceRequest request = AssertReads<ProduceRequest>(origin);
         Assert.Null(request.TransactionalId);
         Assert.Equal(-1, request.Acks);
         Assert.Equal(30_000, request.TimeoutMilliseconds);
-        var topic = Assert.Single(request.Topics);
+        ProduceTopic topic = Assert.Single(request.Topics);
         Assert.Equal("orders", topic.Name);
-        var partition = Assert.Single(topic.Partitions);
+        ProducePartition partition = Assert.Single(topic.Partitions);
         Assert.Equal(3, partition.Index);
         Assert.Equal(recordsByteCount, partition.Records!.Value.Length);
         AssertFrame(origin, request);
@@ -227,7 +227,7 @@ public class ClientFrameTests
     private static void AssertFrame<TRequest>(string origin, TRequest request)
         where TRequest : class, IRequest, new()
     {
-        var frame = MessageCodec.WriteRequest(request, Version(origin), CorrelationId, ClientId);
+        FrameBuffer frame = MessageCodec.WriteRequest(request, Version(origin), CorrelationId, ClientId);
         Assert.Equal(Frames[origin], Convert.ToHexStringLower(frame.Bytes.Span));
         frame.Release();
         AssertReads<TRequest>(origin);
@@ -237,9 +237,9 @@ public class ClientFrameTests
         where TRequest : class, IRequest, new()
     {
         ReadOnlyMemory<byte> payload = Convert.FromHexString(Frames[origin]).AsMemory(FrameBuffer.SizePrefixByteCount);
-        Assert.True(MessageCodec.TryReadRequestHeader(payload, out var header, out var bodyStart, out var error), error);
+        Assert.True(MessageCodec.TryReadRequestHeader(payload, out RequestHeader header, out int bodyStart, out string? error), error);
         Assert.Equal(new RequestHeader(TRequest.Api.Key, Version(origin), CorrelationId, ClientId), header);
-        Assert.True(MessageCodec.TryReadRequest<TRequest>(payload[bodyStart..], header.Version, out var request, out error), error);
+        Assert.True(MessageCodec.TryReadRequest<TRequest>(payload[bodyStart..], header.Version, out TRequest? request, out error), error);
         return request;
     }
 

@@ -29,10 +29,10 @@ public class FrameBufferTests
     [Fact]
     public void Concurrent_owners_release_the_memory_once()
     {
-        for (var round = 0; round < 200; round++)
+        for (int round = 0; round < 200; round++)
         {
             var frame = FrameBuffer.Rent(16);
-            for (var owner = 0; owner < 7; owner++) frame.Retain();
+            for (int owner = 0; owner < 7; owner++) frame.Retain();
             Parallel.For(0, 8, _ =>
             {
                 Assert.Equal(16, frame.Bytes.Length);

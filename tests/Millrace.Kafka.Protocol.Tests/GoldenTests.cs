@@ -1,3 +1,4 @@
+
 namespace Millrace.Kafka.Protocol.Tests;
 
 /// <summary>Our definitions against the bytes that Kafka's own definitions give, for every message and every version.</summary>
@@ -6,22 +7,22 @@ public class GoldenTests
     [Fact]
     public void Every_message_and_every_version_has_golden_bytes()
     {
-        var ours = KnownMessages.All.SelectMany(message => message.Versions.Select(version => (message.Name, version))).Order();
+        IOrderedEnumerable<(string Name, short version)> ours = KnownMessages.All.SelectMany(message => message.Versions.Select(version => (message.Name, version))).Order();
         Assert.Equal(ours, KafkaDefinitions.Bytes.Where(golden => golden.Label is "filled").Select(golden => (golden.Message, golden.Version)).Order());
     }
 
     [Fact]
     public void Every_field_is_read_from_where_Kafka_puts_it()
     {
-        foreach (var (_, name, version, bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Label is "filled"))
+        foreach ((string _, string? name, short version, byte[]? bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Label is "filled"))
         {
-            var known = KnownMessages.Named(name);
-            var message = known.Read(bytes, version);
+            KnownMessage known = KnownMessages.Named(name);
+            IMessage message = known.Read(bytes, version);
             var blank = KafkaDefinitions.Flatten(known.Create()).ToDictionary(field => field.Path, field => field.Value, StringComparer.Ordinal);
-            var seen = 0;
-            foreach (var (path, field, value) in KafkaDefinitions.Flatten(message))
+            int seen = 0;
+            foreach ((string? path, System.Reflection.FieldInfo? field, object? value) in KafkaDefinitions.Flatten(message))
             {
-                var expected = KafkaDefinitions.ExpectedValue(path, value);
+                object? expected = KafkaDefinitions.ExpectedValue(path, value);
                 if (expected is not null && AreEqual(expected, value))
                 {
                     seen++;
@@ -29,7 +30,7 @@ public class GoldenTests
                 }
 
                 // A field that this version lacks keeps its default.
-                var fallback = blank.TryGetValue(path, out var known1) ? known1 : field.GetValue(Activator.CreateInstance(field.DeclaringType!));
+                object? fallback = blank.TryGetValue(path, out object? known1) ? known1 : field.GetValue(Activator.CreateInstance(field.DeclaringType!));
                 Assert.True(AreEqual(fallback, value), $"{name} version {version}: {path} is {value}, not {expected} nor its default {fallback}.");
             }
 
@@ -40,10 +41,10 @@ public class GoldenTests
     [Fact]
     public void Every_message_is_written_as_Kafka_writes_it()
     {
-        foreach (var (label, name, version, bytes) in KafkaDefinitions.Bytes)
+        foreach ((string? label, string? name, short version, byte[]? bytes) in KafkaDefinitions.Bytes)
         {
-            var known = KnownMessages.Named(name);
-            var written = known.Write(known.Read(bytes, version), version);
+            KnownMessage known = KnownMessages.Named(name);
+            byte[] written = known.Write(known.Read(bytes, version), version);
             Assert.True(bytes.AsSpan().SequenceEqual(written), $"{name} version {version}, {label}:\n{Convert.ToHexString(bytes)}\n{Convert.ToHexString(written)}");
         }
     }
@@ -53,15 +54,15 @@ public class GoldenTests
     {
         // These are in every version, so their default is never seen on the wire: null is what an idempotent producer means, and -1 a consumer.
         string[] exceptions = ["InitProducerIdRequest TransactionalId", "ListOffsetsRequest ReplicaId"];
-        var checkedCount = 0;
-        foreach (var (name, path, expected) in KafkaDefinitions.Defaults)
+        int checkedCount = 0;
+        foreach ((string? name, string? path, string? expected) in KafkaDefinitions.Defaults)
         {
-            var steps = path.Split('.');
-            var type = KnownMessages.Named(name).Create().GetType();
-            foreach (var step in steps[..^1]) type = ElementType(FieldNamed(type, step)?.FieldType);
+            string[] steps = path.Split('.');
+            Type? type = KnownMessages.Named(name).Create().GetType();
+            foreach (string step in steps[..^1]) type = ElementType(FieldNamed(type, step)?.FieldType);
             if (FieldNamed(type, steps[^1]) is not { } field) continue;
             if (exceptions.Contains($"{name} {path}", StringComparer.Ordinal)) continue;
-            var actual = field.GetValue(Activator.CreateInstance(field.DeclaringType!)) switch
+            string? actual = field.GetValue(Activator.CreateInstance(field.DeclaringType!)) switch
             {
                 null => "null",
                 string text => $"\"{text}\"",

@@ -8,12 +8,12 @@ public class MalformedTests
     [MemberData(nameof(MessageNames))]
     public void A_message_that_ends_early_is_an_error_wherever_it_ends(string name)
     {
-        var known = KnownMessages.Named(name);
-        foreach (var (_, _, version, bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name))
+        KnownMessage known = KnownMessages.Named(name);
+        foreach ((string _, string _, short version, byte[]? bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name))
         {
-            for (var length = 0; length < bytes.Length; length++)
+            for (int length = 0; length < bytes.Length; length++)
             {
-                Assert.Null(known.TryRead(bytes.AsMemory(0, length), version, out var error));
+                Assert.Null(known.TryRead(bytes.AsMemory(0, length), version, out string? error));
                 Assert.Matches(@"^.+ at byte \d+: .+\.$", error);
             }
         }
@@ -23,10 +23,10 @@ public class MalformedTests
     [MemberData(nameof(MessageNames))]
     public void Bytes_after_the_last_field_are_an_error(string name)
     {
-        var known = KnownMessages.Named(name);
-        foreach (var (_, _, version, bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name))
+        KnownMessage known = KnownMessages.Named(name);
+        foreach ((string _, string _, short version, byte[]? bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name))
         {
-            Assert.Null(known.TryRead((byte[])[.. bytes, 0], version, out var error));
+            Assert.Null(known.TryRead((byte[])[.. bytes, 0], version, out string? error));
             Assert.Equal($"end at byte {bytes.Length}: 1 bytes follow the last field.", error);
         }
     }
@@ -49,7 +49,7 @@ public class MalformedTests
     [InlineData("FindCoordinatorRequest", 4, "00" + "03" + "0261" + "05", "CoordinatorKeys[1] at byte 5: claims 4 items of at least 1 bytes, 0 bytes remain.")]
     public void What_is_wrong_is_said_with_its_field_and_place(string name, short version, string hex, string expected)
     {
-        Assert.Null(KnownMessages.Named(name).TryRead(Convert.FromHexString(hex), version, out var error));
+        Assert.Null(KnownMessages.Named(name).TryRead(Convert.FromHexString(hex), version, out string? error));
         Assert.Equal(expected, error);
     }
 
@@ -62,15 +62,15 @@ public class MalformedTests
         Assert.True(MessageCodec.TryReadRequest<OffsetFetchRequest>(BodyOf(most), 7, out _, out _));
 
         most.Topics[1].Partitions.Add(0);
-        Assert.False(MessageCodec.TryReadRequest<OffsetFetchRequest>(BodyOf(most), 7, out _, out var error));
+        Assert.False(MessageCodec.TryReadRequest<OffsetFetchRequest>(BodyOf(most), 7, out _, out string? error));
         Assert.Contains("Topics[1].Partitions", error, StringComparison.Ordinal);
 
         static List<int> Numbers(int count) => [.. Enumerable.Range(0, count)];
 
         static ReadOnlyMemory<byte> BodyOf(OffsetFetchRequest request)
         {
-            var payload = MessageCodec.WriteRequest(request, 7, correlationId: 1, clientId: null).Payload;
-            Assert.True(MessageCodec.TryReadRequestHeader(payload, out _, out var start, out _));
+            ReadOnlyMemory<byte> payload = MessageCodec.WriteRequest(request, 7, correlationId: 1, clientId: null).Payload;
+            Assert.True(MessageCodec.TryReadRequestHeader(payload, out _, out int start, out _));
             return payload[start..];
         }
     }
@@ -84,14 +84,14 @@ public class MalformedTests
     public void A_claimed_length_takes_no_memory(string name, short version)
     {
         // Every byte of a full message becomes part of a huge length in turn; no try may take memory on its word.
-        var known = KnownMessages.Named(name);
-        var bytes = KafkaDefinitions.Bytes.Single(golden => golden.Message == name && golden.Version == version && golden.Label is "filled").Bytes;
+        KnownMessage known = KnownMessages.Named(name);
+        byte[] bytes = KafkaDefinitions.Bytes.Single(golden => golden.Message == name && golden.Version == version && golden.Label is "filled").Bytes;
         known.TryRead(bytes, version, out _);
-        for (var position = 0; position < bytes.Length; position++)
+        for (int position = 0; position < bytes.Length; position++)
         {
-            var mutated = (byte[])bytes.Clone();
-            for (var index = position; index < Math.Min(position + 4, mutated.Length); index++) mutated[index] = index == position ? (byte)0x7F : (byte)0xFF;
-            var before = GC.GetAllocatedBytesForCurrentThread();
+            byte[] mutated = (byte[])bytes.Clone();
+            for (int index = position; index < Math.Min(position + 4, mutated.Length); index++) mutated[index] = index == position ? (byte)0x7F : (byte)0xFF;
+            long before = GC.GetAllocatedBytesForCurrentThread();
             known.TryRead(mutated, version, out _);
             Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 8192 + (64 * bytes.Length));
         }
@@ -103,22 +103,22 @@ public class MalformedTests
     {
         const int tailByteCount = 8_000;
         const int allocatedBytesPerByte = 48;
-        var known = KnownMessages.Named(name);
-        foreach (var (_, _, version, bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name && golden.Label is "filled"))
+        KnownMessage known = KnownMessages.Named(name);
+        foreach ((string _, string _, short version, byte[]? bytes) in KafkaDefinitions.Bytes.Where(golden => golden.Message == name && golden.Label is "filled"))
         {
             if (version != known.MaxVersion && version != known.FirstFlexibleVersion - 1) continue;
 
             // Wherever a count may stand, one that is as large as the rest allows, followed by nothing but smallest elements.
             byte[] count = known.IsFlexible(version) ? [0xA0, 0x3E] : [0, 0, 0x1F, 0x40];
-            foreach (var smallest in (byte[][])[[0], [1], [2], [1, 0], [1, 1, 0], [1, 1, 1, 0], [1, 0, 0]])
+            foreach (byte[] smallest in (byte[][])[[0], [1], [2], [1, 0], [1, 1, 0], [1, 1, 1, 0], [1, 0, 0]])
             {
-                for (var position = 0; position <= Math.Min(bytes.Length, 40); position++)
+                for (int position = 0; position <= Math.Min(bytes.Length, 40); position++)
                 {
                     byte[] frame = [.. bytes[..position], .. count, .. Enumerable.Range(0, tailByteCount).Select(index => smallest[index % smallest.Length])];
                     known.TryRead(bytes, version, out _);
-                    var before = GC.GetAllocatedBytesForCurrentThread();
+                    long before = GC.GetAllocatedBytesForCurrentThread();
                     known.TryRead(frame, version, out _);
-                    var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+                    long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
                     Assert.True(allocated <= allocatedBytesPerByte * frame.Length, $"version {version}, position {position}: {allocated} bytes for {frame.Length}.");
                 }
             }
@@ -129,8 +129,8 @@ public class MalformedTests
     public void A_tagged_field_that_is_unknown_is_skipped()
     {
         // Heartbeat version 4: group g, generation 1, member m, no instance, then tags 7 (2 bytes) and 300 (none).
-        var bytes = Convert.FromHexString("0267" + "00000001" + "026d" + "00" + "02" + "07" + "02" + "abcd" + "ac02" + "00");
-        var request = Assert.IsType<HeartbeatRequest>(KnownMessages.Named("HeartbeatRequest").Read(bytes, 4));
+        byte[] bytes = Convert.FromHexString("0267" + "00000001" + "026d" + "00" + "02" + "07" + "02" + "abcd" + "ac02" + "00");
+        HeartbeatRequest request = Assert.IsType<HeartbeatRequest>(KnownMessages.Named("HeartbeatRequest").Read(bytes, 4));
         Assert.Equal(("g", 1, "m", null), (request.GroupId, request.GenerationId, request.MemberId, request.GroupInstanceId));
     }
 
@@ -138,8 +138,8 @@ public class MalformedTests
     public void Known_and_unknown_tagged_fields_may_be_mixed()
     {
         // ApiVersions response version 3: no error, no keys, no throttle; tag 1 epoch 5, tag 3 ready, tag 9 of three bytes.
-        var bytes = Convert.FromHexString("0000" + "01" + "00000000" + "03" + "01" + "08" + "0000000000000005" + "09" + "03" + "010203" + "03" + "01" + "01");
-        var response = Assert.IsType<ApiVersionsResponse>(KnownMessages.Named("ApiVersionsResponse").Read(bytes, 3));
+        byte[] bytes = Convert.FromHexString("0000" + "01" + "00000000" + "03" + "01" + "08" + "0000000000000005" + "09" + "03" + "010203" + "03" + "01" + "01");
+        ApiVersionsResponse response = Assert.IsType<ApiVersionsResponse>(KnownMessages.Named("ApiVersionsResponse").Read(bytes, 3));
         Assert.Equal(5, response.FinalizedFeaturesEpoch);
         Assert.True(response.ZooKeeperMigrationReady);
     }
@@ -149,8 +149,8 @@ public class MalformedTests
     [InlineData("07" + "00000000000000", "FinalizedFeaturesEpoch at byte 10: needs 8 bytes, 7 remain.")]
     public void A_tagged_field_must_fill_its_size(string sizeAndField, string expected)
     {
-        var bytes = Convert.FromHexString("0000" + "01" + "00000000" + "01" + "01" + sizeAndField);
-        Assert.Null(KnownMessages.Named("ApiVersionsResponse").TryRead(bytes, 3, out var error));
+        byte[] bytes = Convert.FromHexString("0000" + "01" + "00000000" + "01" + "01" + sizeAndField);
+        Assert.Null(KnownMessages.Named("ApiVersionsResponse").TryRead(bytes, 3, out string? error));
         Assert.Equal(expected, error);
     }
 
@@ -158,7 +158,7 @@ public class MalformedTests
     public void A_long_tagged_field_gets_a_long_size()
     {
         var request = new FetchRequest { ClusterId = new string('c', 20_000) };
-        var known = KnownMessages.Named("FetchRequest");
+        KnownMessage known = KnownMessages.Named("FetchRequest");
         Assert.Equal(request.ClusterId, Assert.IsType<FetchRequest>(known.Read(known.Write(request, 12), 12)).ClusterId);
     }
 
@@ -166,8 +166,8 @@ public class MalformedTests
     public void A_string_too_long_for_its_version_is_refused_with_its_name_and_fits_a_flexible_one()
     {
         var request = new HeartbeatRequest { GroupId = new string('g', 40_000) };
-        var known = KnownMessages.Named("HeartbeatRequest");
-        var refused = Assert.Throws<ArgumentException>(() => known.Write(request, 3));
+        KnownMessage known = KnownMessages.Named("HeartbeatRequest");
+        ArgumentException refused = Assert.Throws<ArgumentException>(() => known.Write(request, 3));
         Assert.Contains("GroupId has 40000 bytes in UTF-8; this version of the message carries at most 32767.", refused.Message, StringComparison.Ordinal);
         Assert.Equal(request.GroupId, Assert.IsType<HeartbeatRequest>(known.Read(known.Write(request, 4), 4)).GroupId);
     }
@@ -175,7 +175,7 @@ public class MalformedTests
     [Fact]
     public void Bytes_that_are_not_UTF8_become_replacement_characters()
     {
-        var bytes = Convert.FromHexString("0001" + "ff" + "00000001" + "0000");
+        byte[] bytes = Convert.FromHexString("0001" + "ff" + "00000001" + "0000");
         Assert.Equal("�", Assert.IsType<HeartbeatRequest>(KnownMessages.Named("HeartbeatRequest").Read(bytes, 0)).GroupId);
     }
 }

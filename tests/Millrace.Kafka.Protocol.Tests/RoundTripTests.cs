@@ -1,3 +1,4 @@
+
 namespace Millrace.Kafka.Protocol.Tests;
 
 public class RoundTripTests
@@ -10,14 +11,14 @@ public class RoundTripTests
     [MemberData(nameof(MessageNames))]
     public void What_is_written_is_read_back_field_by_field(string name)
     {
-        var known = KnownMessages.Named(name);
-        foreach (var version in known.Versions)
+        KnownMessage known = KnownMessages.Named(name);
+        foreach (short version in known.Versions)
         {
-            for (var seed = 0; seed < SeedsPerVersion; seed++)
+            for (int seed = 0; seed < SeedsPerVersion; seed++)
             {
-                var original = RandomMessage.Fill(known.Create(), new Random(seed));
-                var bytes = known.Write(original, version);
-                var copy = known.TryRead(bytes, version, out var error);
+                IMessage original = RandomMessage.Fill(known.Create(), new Random(seed));
+                byte[] bytes = known.Write(original, version);
+                IMessage? copy = known.TryRead(bytes, version, out string? error);
                 Assert.True(copy is not null, $"{name} version {version}, seed {seed}: {error}");
                 Assert.Equal(
                     FieldRecorder.Record(original, version, known.IsFlexible(version)), FieldRecorder.Record(copy, version, known.IsFlexible(version)));

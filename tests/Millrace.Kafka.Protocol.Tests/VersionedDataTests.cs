@@ -7,13 +7,13 @@ public class VersionedDataTests
     public void A_subscription_is_written_as_kafkajs_writes_it()
     {
         // kafkajs 2.2.4, MemberMetadata.encode({ version: 1, topics: ['orders', 'payments'], userData: Buffer.from([7]) }); it writes the fields of version 0.
-        var kafkajs = Convert.FromHexString("0001" + "00000002" + "00066f7264657273" + "00087061796d656e7473" + "00000001" + "07");
-        Assert.True(ConsumerProtocolSubscription.TryRead(kafkajs, out var subscription, out var error), error);
+        byte[] kafkajs = Convert.FromHexString("0001" + "00000002" + "00066f7264657273" + "00087061796d656e7473" + "00000001" + "07");
+        Assert.True(ConsumerProtocolSubscription.TryRead(kafkajs, out ConsumerProtocolSubscription? subscription, out string? error), error);
         Assert.Equal(["orders", "payments"], subscription.Topics);
         Assert.Equal([7], subscription.UserData!);
         Assert.Empty(subscription.OwnedPartitions);
 
-        var written = MessageCodec.WriteData(subscription, version: 0);
+        byte[] written = MessageCodec.WriteData(subscription, version: 0);
         Assert.Equal(kafkajs.AsSpan(2), written.AsSpan(2));
         Assert.Equal([0, 0], written[..2]);
     }
@@ -22,9 +22,9 @@ public class VersionedDataTests
     public void An_assignment_is_read_as_kafkajs_writes_it()
     {
         // kafkajs 2.2.4, MemberAssignment.encode({ version: 1, assignment: { orders: [0, 2] }, userData: Buffer.alloc(0) })
-        var kafkajs = Convert.FromHexString("0001" + "00000001" + "00066f7264657273" + "00000002" + "00000000" + "00000002" + "00000000");
-        Assert.True(MessageCodec.TryReadData<ConsumerProtocolAssignment>(kafkajs, acceptNewer: true, out var assignment, out var error), error);
-        var topic = Assert.Single(assignment.AssignedPartitions);
+        byte[] kafkajs = Convert.FromHexString("0001" + "00000001" + "00066f7264657273" + "00000002" + "00000000" + "00000002" + "00000000");
+        Assert.True(MessageCodec.TryReadData<ConsumerProtocolAssignment>(kafkajs, acceptNewer: true, out ConsumerProtocolAssignment? assignment, out string? error), error);
+        ConsumerProtocolTopicPartitions topic = Assert.Single(assignment.AssignedPartitions);
         Assert.Equal("orders", topic.Topic);
         Assert.Equal([0, 2], topic.Partitions);
         Assert.Equal(kafkajs, MessageCodec.WriteData(assignment, version: 1));
@@ -42,7 +42,7 @@ public class VersionedDataTests
         };
         byte[] newer = [.. MessageCodec.WriteData(subscription, version: 3), 1, 2, 3];
         newer[1] = 9;
-        Assert.True(ConsumerProtocolSubscription.TryRead(newer, out var read, out var error), error);
+        Assert.True(ConsumerProtocolSubscription.TryRead(newer, out ConsumerProtocolSubscription? read, out string? error), error);
         Assert.Equal(("orders", 1, 8, "r"), (read.Topics[0], read.OwnedPartitions[0].Partitions[0], read.GenerationId, read.RackId));
         Assert.False(MessageCodec.TryReadData<ConsumerProtocolSubscription>(newer, acceptNewer: false, out _, out error));
         Assert.Equal("ConsumerProtocolSubscription: version 9 is not one of 0 to 3.", error);
@@ -56,7 +56,7 @@ public class VersionedDataTests
     [InlineData("000300000001")]
     public void Nonsense_is_an_error(string hex)
     {
-        Assert.False(ConsumerProtocolSubscription.TryRead(Convert.FromHexString(hex), out var subscription, out var error));
+        Assert.False(ConsumerProtocolSubscription.TryRead(Convert.FromHexString(hex), out ConsumerProtocolSubscription? subscription, out string? error));
         Assert.Null(subscription);
         Assert.StartsWith("ConsumerProtocolSubscription", error, StringComparison.Ordinal);
     }

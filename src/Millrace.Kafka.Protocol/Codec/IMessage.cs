@@ -16,7 +16,7 @@ public interface ITaggedMessage : IMessage
 {
     /// <summary>
     /// Offers every known tagged field of a version, in rising order of tag:
-    /// <c>if (codec.BeginTag(0, ClusterId is not null, out var mark)) { codec.NullableString(ref ClusterId); codec.EndTag(mark); }</c>.
+    /// <c>if (codec.BeginTag(0, ClusterId is not null, out int mark)) { codec.NullableString(ref ClusterId); codec.EndTag(mark); }</c>.
     /// Called once for each tag that is read, and more than once for a message that is written.
     /// </summary>
     void DescribeTags<TCodec>(ref TCodec codec, short version)

@@ -100,27 +100,27 @@ public ref struct MessageReader : IMessageCodec
 
     public void String(ref string value, string name = "")
     {
-        if (TryTakeStringLength(name, isNullable: false, out var byteCount)) value = TakeString(byteCount);
+        if (TryTakeStringLength(name, isNullable: false, out int byteCount)) value = TakeString(byteCount);
     }
 
     public void NullableString(ref string? value, string name = "")
     {
-        if (TryTakeStringLength(name, isNullable: true, out var byteCount)) value = byteCount < 0 ? null : TakeString(byteCount);
+        if (TryTakeStringLength(name, isNullable: true, out int byteCount)) value = byteCount < 0 ? null : TakeString(byteCount);
     }
 
     public void Bytes(ref byte[] value, string name = "")
     {
-        if (TryTakeCount(name, isNullable: false, itemByteCount: 1, out var byteCount)) value = TakeMemory(byteCount).ToArray();
+        if (TryTakeCount(name, isNullable: false, itemByteCount: 1, out int byteCount)) value = TakeMemory(byteCount).ToArray();
     }
 
     public void NullableBytes(ref byte[]? value, string name = "")
     {
-        if (TryTakeCount(name, isNullable: true, itemByteCount: 1, out var byteCount)) value = byteCount < 0 ? null : TakeMemory(byteCount).ToArray();
+        if (TryTakeCount(name, isNullable: true, itemByteCount: 1, out int byteCount)) value = byteCount < 0 ? null : TakeMemory(byteCount).ToArray();
     }
 
     public void Records(ref ReadOnlyMemory<byte>? value, string name = "")
     {
-        if (!TryTakeCount(name, isNullable: true, itemByteCount: 1, out var byteCount)) return;
+        if (!TryTakeCount(name, isNullable: true, itemByteCount: 1, out int byteCount)) return;
 
         // The cast matters: a bare null would become an empty memory, by way of byte[].
         value = byteCount < 0 ? (ReadOnlyMemory<byte>?)null : TakeMemory(byteCount);
@@ -128,25 +128,25 @@ public ref struct MessageReader : IMessageCodec
 
     public void Int32Array(ref List<int> items, string name = "")
     {
-        if (!TryTakeItemCount(name, isNullable: false, sizeof(int), out var count)) return;
+        if (!TryTakeItemCount(name, isNullable: false, sizeof(int), out int count)) return;
         CollectionsMarshal.SetCount(items, count);
-        foreach (ref var item in CollectionsMarshal.AsSpan(items)) item = TakeInt32();
+        foreach (ref int item in CollectionsMarshal.AsSpan(items)) item = TakeInt32();
     }
 
     public void Int64Array(ref List<long> items, string name = "")
     {
-        if (!TryTakeItemCount(name, isNullable: false, sizeof(long), out var count)) return;
+        if (!TryTakeItemCount(name, isNullable: false, sizeof(long), out int count)) return;
         CollectionsMarshal.SetCount(items, count);
-        foreach (ref var item in CollectionsMarshal.AsSpan(items)) item = TakeInt64();
+        foreach (ref long item in CollectionsMarshal.AsSpan(items)) item = TakeInt64();
     }
 
     public void StringArray(ref List<string> items, string name = "")
     {
-        if (!TryTakeItemCount(name, isNullable: false, _isFlexible ? 1 : sizeof(short), out var count)) return;
+        if (!TryTakeItemCount(name, isNullable: false, _isFlexible ? 1 : sizeof(short), out int count)) return;
         Prepare(items, count);
-        for (var index = 0; index < count; index++)
+        for (int index = 0; index < count; index++)
         {
-            if (!TryTakeStringLength(name, isNullable: false, out var byteCount))
+            if (!TryTakeStringLength(name, isNullable: false, out int byteCount))
             {
                 _failurePath = $"{name}[{index}]";
                 return;
@@ -159,13 +159,13 @@ public ref struct MessageReader : IMessageCodec
     public void Array<T>(ref List<T> items, short version, string name = "")
         where T : class, IMessage, new()
     {
-        if (TryTakeItemCount(name, isNullable: false, itemByteCount: 1, out var count)) ReadItems(items ??= [], count, version, name);
+        if (TryTakeItemCount(name, isNullable: false, itemByteCount: 1, out int count)) ReadItems(items ??= [], count, version, name);
     }
 
     public void NullableArray<T>(ref List<T>? items, short version, string name = "")
         where T : class, IMessage, new()
     {
-        if (!TryTakeItemCount(name, isNullable: true, itemByteCount: 1, out var count)) return;
+        if (!TryTakeItemCount(name, isNullable: true, itemByteCount: 1, out int count)) return;
         if (count < 0)
         {
             items = null;
@@ -178,10 +178,10 @@ public ref struct MessageReader : IMessageCodec
 
     public void Tags()
     {
-        if (!_isFlexible || !TryTakeTagCount(out var count)) return;
-        for (var index = 0; index < count; index++)
+        if (!_isFlexible || !TryTakeTagCount(out uint count)) return;
+        for (int index = 0; index < count; index++)
         {
-            if (!TryTakeTag(out _, out var size)) return;
+            if (!TryTakeTag(out _, out int size)) return;
             _position += size;
         }
     }
@@ -189,14 +189,14 @@ public ref struct MessageReader : IMessageCodec
     public void Tags<T>(T message, short version)
         where T : class, ITaggedMessage
     {
-        if (!_isFlexible || !TryTakeTagCount(out var count)) return;
-        var outerTag = _currentTag;
-        for (var index = 0; index < count; index++)
+        if (!_isFlexible || !TryTakeTagCount(out uint count)) return;
+        int outerTag = _currentTag;
+        for (int index = 0; index < count; index++)
         {
-            if (!TryTakeTag(out var tag, out var size)) return;
+            if (!TryTakeTag(out int tag, out int size)) return;
 
             // The field sees its own bytes only. EndTag has seen to it that a known one fills them; an unknown one is skipped.
-            var outerEnd = _end;
+            int outerEnd = _end;
             _end = _position + size;
             _currentTag = tag;
             message.DescribeTags(ref this, version);
@@ -236,35 +236,35 @@ public ref struct MessageReader : IMessageCodec
 
     private short TakeInt16()
     {
-        var value = BinaryPrimitives.ReadInt16BigEndian(_bytes[_position..]);
+        short value = BinaryPrimitives.ReadInt16BigEndian(_bytes[_position..]);
         _position += sizeof(short);
         return value;
     }
 
     private int TakeInt32()
     {
-        var value = BinaryPrimitives.ReadInt32BigEndian(_bytes[_position..]);
+        int value = BinaryPrimitives.ReadInt32BigEndian(_bytes[_position..]);
         _position += sizeof(int);
         return value;
     }
 
     private long TakeInt64()
     {
-        var value = BinaryPrimitives.ReadInt64BigEndian(_bytes[_position..]);
+        long value = BinaryPrimitives.ReadInt64BigEndian(_bytes[_position..]);
         _position += sizeof(long);
         return value;
     }
 
     private string TakeString(int byteCount)
     {
-        var value = Encoding.UTF8.GetString(_bytes.Slice(_position, byteCount));
+        string value = Encoding.UTF8.GetString(_bytes.Slice(_position, byteCount));
         _position += byteCount;
         return value;
     }
 
     private ReadOnlyMemory<byte> TakeMemory(int byteCount)
     {
-        var value = _memory.Slice(_position, byteCount);
+        ReadOnlyMemory<byte> value = _memory.Slice(_position, byteCount);
         _position += byteCount;
         return value;
     }
@@ -273,7 +273,7 @@ public ref struct MessageReader : IMessageCodec
     {
         value = 0;
         if (HasFailed) return false;
-        var byteCount = UnsignedVarint.Read(_bytes[_position.._end], out value);
+        int byteCount = UnsignedVarint.Read(_bytes[_position.._end], out value);
         if (byteCount <= 0)
         {
             Fail(name, byteCount == 0 ? "the bytes end inside of a variable-length number" : "a variable-length number has more than 32 bits");
@@ -298,7 +298,7 @@ public ref struct MessageReader : IMessageCodec
         count = -1;
         if (_isFlexible)
         {
-            if (!TryTakeVarint(name, out var countPlusOne)) return false;
+            if (!TryTakeVarint(name, out uint countPlusOne)) return false;
             return IsPossible((long)countPlusOne - 1, name, isNullable, itemByteCount) && (count = (int)(countPlusOne - 1)) >= -1;
         }
 
@@ -343,7 +343,7 @@ public ref struct MessageReader : IMessageCodec
     private bool TryTakeTag(out int tag, out int size)
     {
         (tag, size) = (0, 0);
-        if (!TryTakeVarint("tag", out var rawTag) || !TryTakeVarint("size of a tagged field", out var rawSize)) return false;
+        if (!TryTakeVarint("tag", out uint rawTag) || !TryTakeVarint("size of a tagged field", out uint rawSize)) return false;
         if (rawSize > (uint)Remaining || rawTag > int.MaxValue)
         {
             Fail($"tag {rawTag}", $"claims {rawSize} bytes, {Remaining} remain");
@@ -358,7 +358,7 @@ public ref struct MessageReader : IMessageCodec
         where T : class, IMessage, new()
     {
         Prepare(items, count);
-        for (var index = 0; index < count; index++)
+        for (int index = 0; index < count; index++)
         {
             var item = new T();
             item.Describe(ref this, version);

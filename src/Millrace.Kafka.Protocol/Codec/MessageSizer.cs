@@ -51,7 +51,7 @@ public ref struct MessageSizer : IMessageCodec
     {
         AddCount(items?.Count ?? 0);
         if (items is null) return;
-        foreach (var item in items) AddString(item ?? "", name);
+        foreach (string item in items) AddString(item ?? "", name);
     }
 
     public void Array<T>(ref List<T> items, short version, string name = "")
@@ -77,7 +77,7 @@ public ref struct MessageSizer : IMessageCodec
         where T : class, ITaggedMessage
     {
         if (!_isFlexible) return;
-        var outerTagCount = _tagCount;
+        uint outerTagCount = _tagCount;
         _tagCount = 0;
         message.DescribeTags(ref this, version);
         _byteCount += UnsignedVarint.ByteCount(_tagCount);
@@ -98,7 +98,7 @@ public ref struct MessageSizer : IMessageCodec
 
     private void AddString(string? value, string name)
     {
-        var byteCount = value is null ? 0 : Encoding.UTF8.GetByteCount(value);
+        int byteCount = value is null ? 0 : Encoding.UTF8.GetByteCount(value);
         if (_isFlexible)
         {
             _byteCount += UnsignedVarint.ByteCount(value is null ? 0 : (uint)byteCount + 1) + byteCount;
@@ -132,6 +132,6 @@ public ref struct MessageSizer : IMessageCodec
         where T : class, IMessage, new()
     {
         if (items is null) return;
-        foreach (var item in items) item.Describe(ref this, version);
+        foreach (T item in items) item.Describe(ref this, version);
     }
 }

@@ -58,19 +58,19 @@ public ref struct MessageWriter : IMessageCodec
     public void Int32Array(ref List<int> items, string name = "")
     {
         WriteCount(items?.Count ?? 0);
-        foreach (var item in CollectionsMarshal.AsSpan(items)) WriteInt32(item);
+        foreach (int item in CollectionsMarshal.AsSpan(items)) WriteInt32(item);
     }
 
     public void Int64Array(ref List<long> items, string name = "")
     {
         WriteCount(items?.Count ?? 0);
-        foreach (var item in CollectionsMarshal.AsSpan(items)) WriteInt64(item);
+        foreach (long item in CollectionsMarshal.AsSpan(items)) WriteInt64(item);
     }
 
     public void StringArray(ref List<string> items, string name = "")
     {
         WriteCount(items?.Count ?? 0);
-        foreach (var item in CollectionsMarshal.AsSpan(items)) WriteString(item ?? "");
+        foreach (string? item in CollectionsMarshal.AsSpan(items)) WriteString(item ?? "");
     }
 
     public void Array<T>(ref List<T> items, short version, string name = "")
@@ -123,8 +123,8 @@ public ref struct MessageWriter : IMessageCodec
     /// <summary>One byte was kept for the size. A longer size moves the field to the right; such fields are rare.</summary>
     public void EndTag(int mark)
     {
-        var size = _position - mark - 1;
-        var sizeByteCount = UnsignedVarint.ByteCount((uint)size);
+        int size = _position - mark - 1;
+        int sizeByteCount = UnsignedVarint.ByteCount((uint)size);
         if (sizeByteCount > 1) _target.Slice(mark + 1, size).CopyTo(_target[(mark + sizeByteCount)..]);
         UnsignedVarint.Write(_target[mark..], (uint)size);
         _position = mark + sizeByteCount + size;
@@ -165,7 +165,7 @@ public ref struct MessageWriter : IMessageCodec
             return;
         }
 
-        var byteCount = Encoding.UTF8.GetBytes(value, _target[(_position + sizeof(short))..]);
+        int byteCount = Encoding.UTF8.GetBytes(value, _target[(_position + sizeof(short))..]);
         WriteInt16(checked((short)byteCount));
         _position += byteCount;
     }
@@ -186,6 +186,6 @@ public ref struct MessageWriter : IMessageCodec
     private void WriteItems<T>(List<T>? items, short version)
         where T : class, IMessage, new()
     {
-        foreach (var item in CollectionsMarshal.AsSpan(items)) item.Describe(ref this, version);
+        foreach (T item in CollectionsMarshal.AsSpan(items)) item.Describe(ref this, version);
     }
 }

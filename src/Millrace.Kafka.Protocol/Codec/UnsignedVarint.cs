@@ -11,7 +11,7 @@ internal static class UnsignedVarint
 
     public static int Write(Span<byte> target, uint value)
     {
-        var position = 0;
+        int position = 0;
         while (value >= 0x80)
         {
             target[position++] = (byte)(value | 0x80);
@@ -26,9 +26,9 @@ internal static class UnsignedVarint
     public static int Read(ReadOnlySpan<byte> source, out uint value)
     {
         value = 0;
-        for (var position = 0; position < source.Length; position++)
+        for (int position = 0; position < source.Length; position++)
         {
-            var current = source[position];
+            byte current = source[position];
             if (position == MaximumByteCount - 1 && current > 0x0F) return -1;
             value |= (uint)(current & 0x7F) << (7 * position);
             if (current < 0x80) return position + 1;

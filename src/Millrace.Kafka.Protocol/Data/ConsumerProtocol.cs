@@ -29,7 +29,7 @@ public sealed class ConsumerProtocolSubscription : IVersionedData
         ReadOnlyMemory<byte> bytes, [NotNullWhen(true)] out ConsumerProtocolSubscription? subscription, [NotNullWhen(false)] out string? error)
     {
         if (MessageCodec.TryReadData(bytes, acceptNewer: true, out subscription, out error)) return true;
-        if (!MessageCodec.TryReadDataVersion(bytes, out var version) || version < 1) return false;
+        if (!MessageCodec.TryReadDataVersion(bytes, out short version) || version < 1) return false;
         var candidate = new ConsumerProtocolSubscription();
         var reader = new MessageReader(bytes[sizeof(short)..], isFlexible: false);
         candidate.Describe(ref reader, version: 0);

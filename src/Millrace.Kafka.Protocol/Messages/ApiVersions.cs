@@ -43,25 +43,25 @@ public sealed class ApiVersionsResponse : ITaggedMessage
     public void DescribeTags<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        if (codec.BeginTag(0, SupportedFeatures.Count > 0, out var mark0))
+        if (codec.BeginTag(0, SupportedFeatures.Count > 0, out int mark0))
         {
             codec.Array(ref SupportedFeatures, version);
             codec.EndTag(mark0);
         }
 
-        if (codec.BeginTag(1, FinalizedFeaturesEpoch != -1, out var mark1))
+        if (codec.BeginTag(1, FinalizedFeaturesEpoch != -1, out int mark1))
         {
             codec.Int64(ref FinalizedFeaturesEpoch);
             codec.EndTag(mark1);
         }
 
-        if (codec.BeginTag(2, FinalizedFeatures.Count > 0, out var mark2))
+        if (codec.BeginTag(2, FinalizedFeatures.Count > 0, out int mark2))
         {
             codec.Array(ref FinalizedFeatures, version);
             codec.EndTag(mark2);
         }
 
-        if (codec.BeginTag(3, ZooKeeperMigrationReady, out var mark3))
+        if (codec.BeginTag(3, ZooKeeperMigrationReady, out int mark3))
         {
             codec.Boolean(ref ZooKeeperMigrationReady);
             codec.EndTag(mark3);

@@ -119,7 +119,7 @@ public sealed class CreatableTopicResult : ITaggedMessage
     public void DescribeTags<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        if (codec.BeginTag(0, TopicConfigErrorCode != ErrorCode.None, out var mark0))
+        if (codec.BeginTag(0, TopicConfigErrorCode != ErrorCode.None, out int mark0))
         {
             codec.Error(ref TopicConfigErrorCode);
             codec.EndTag(mark0);

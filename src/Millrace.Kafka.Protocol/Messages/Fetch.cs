@@ -47,7 +47,7 @@ public sealed class FetchRequest : IRequest<FetchResponse>, ITaggedMessage
     public void DescribeTags<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        if (codec.BeginTag(0, ClusterId is not null, out var mark0))
+        if (codec.BeginTag(0, ClusterId is not null, out int mark0))
         {
             codec.NullableString(ref ClusterId);
             codec.EndTag(mark0);
@@ -182,19 +182,19 @@ public sealed class FetchPartitionResponse : ITaggedMessage
     public void DescribeTags<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        if (codec.BeginTag(0, DivergingEpoch is not null, out var mark0))
+        if (codec.BeginTag(0, DivergingEpoch is not null, out int mark0))
         {
             (DivergingEpoch ??= new EpochEndOffset()).Describe(ref codec, version);
             codec.EndTag(mark0);
         }
 
-        if (codec.BeginTag(1, CurrentLeader is not null, out var mark1))
+        if (codec.BeginTag(1, CurrentLeader is not null, out int mark1))
         {
             (CurrentLeader ??= new LeaderIdAndEpoch()).Describe(ref codec, version);
             codec.EndTag(mark1);
         }
 
-        if (codec.BeginTag(2, SnapshotId is not null, out var mark2))
+        if (codec.BeginTag(2, SnapshotId is not null, out int mark2))
         {
             (SnapshotId ??= new SnapshotId()).Describe(ref codec, version);
             codec.EndTag(mark2);

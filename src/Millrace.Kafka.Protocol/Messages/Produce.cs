@@ -71,7 +71,7 @@ public sealed class ProduceResponse : ITaggedMessage
     public void DescribeTags<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        if (version >= 10 && codec.BeginTag(0, NodeEndpoints.Count > 0, out var mark0))
+        if (version >= 10 && codec.BeginTag(0, NodeEndpoints.Count > 0, out int mark0))
         {
             codec.Array(ref NodeEndpoints, version);
             codec.EndTag(mark0);
@@ -129,7 +129,7 @@ public sealed class ProducePartitionResponse : ITaggedMessage
     public void DescribeTags<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        if (version >= 10 && codec.BeginTag(0, CurrentLeader is not null, out var mark0))
+        if (version >= 10 && codec.BeginTag(0, CurrentLeader is not null, out int mark0))
         {
             (CurrentLeader ??= new LeaderIdAndEpoch()).Describe(ref codec, version);
             codec.EndTag(mark0);

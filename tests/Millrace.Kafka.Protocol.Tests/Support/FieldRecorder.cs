@@ -100,8 +100,8 @@ public struct FieldRecorder : IMessageCodec
         where T : class, IMessage, new()
     {
         Add(name, items.Count);
-        var outer = _path;
-        for (var index = 0; index < items.Count; index++)
+        string outer = _path;
+        for (int index = 0; index < items.Count; index++)
         {
             _path = $"{outer}{name}[{index}].";
             items[index].Describe(ref this, version);

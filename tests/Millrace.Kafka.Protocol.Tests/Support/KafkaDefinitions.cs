@@ -64,13 +64,13 @@ public static class KafkaDefinitions
     /// <summary>Every field of a message with Kafka's path of it and its value; lists give their elements.</summary>
     public static IEnumerable<(string Path, FieldInfo Field, object? Value)> Flatten(object message, string path = "")
     {
-        foreach (var field in message.GetType().GetFields(BindingFlags.Public | BindingFlags.Instance))
+        foreach (FieldInfo field in message.GetType().GetFields(BindingFlags.Public | BindingFlags.Instance))
         {
-            var fieldPath = path + KafkaName(field);
-            var value = field.GetValue(message);
+            string fieldPath = path + KafkaName(field);
+            object? value = field.GetValue(message);
             if (value is IMessage part)
             {
-                foreach (var inner in Flatten(part, fieldPath + ".")) yield return inner;
+                foreach ((string Path, FieldInfo Field, object? Value) inner in Flatten(part, fieldPath + ".")) yield return inner;
                 continue;
             }
 
@@ -80,7 +80,7 @@ public static class KafkaDefinitions
                 continue;
             }
 
-            for (var index = 0; index < items.Count; index++)
+            for (int index = 0; index < items.Count; index++)
             {
                 if (items[index] is not IMessage element)
                 {
@@ -88,7 +88,7 @@ public static class KafkaDefinitions
                     continue;
                 }
 
-                foreach (var inner in Flatten(element, $"{fieldPath}.{index}.")) yield return inner;
+                foreach ((string Path, FieldInfo Field, object? Value) inner in Flatten(element, $"{fieldPath}.{index}.")) yield return inner;
             }
         }
     }
@@ -96,8 +96,8 @@ public static class KafkaDefinitions
     /// <summary>The value that generate.py gives to the field of a path, or null for a type that it does not give one to.</summary>
     public static object? ExpectedValue(string path, object? actual)
     {
-        var seed = Fnv(path);
-        var content = new byte[sizeof(uint)];
+        uint seed = Fnv(path);
+        byte[] content = new byte[sizeof(uint)];
         BinaryPrimitives.WriteUInt32BigEndian(content, seed);
         return actual switch
         {
@@ -118,22 +118,22 @@ public static class KafkaDefinitions
 
     public static string KafkaName(FieldInfo field)
     {
-        if (Names.TryGetValue($"{field.DeclaringType!.Name}.{field.Name}", out var name)) return name;
+        if (Names.TryGetValue($"{field.DeclaringType!.Name}.{field.Name}", out string? name)) return name;
         if (string.Equals(field.Name, "ThrottleMilliseconds", StringComparison.Ordinal)) return "ThrottleTimeMs";
         return field.Name.EndsWith(MillisecondsSuffix, StringComparison.Ordinal) ? field.Name[..^MillisecondsSuffix.Length] + "Ms" : field.Name;
     }
 
     private static byte[] UuidBytes(uint seed)
     {
-        var bytes = new byte[16];
+        byte[] bytes = new byte[16];
         BinaryPrimitives.WriteUInt128BigEndian(bytes, (UInt128)seed << 90 | (UInt128)seed << 30);
         return bytes;
     }
 
     private static uint Fnv(string path)
     {
-        var value = 0x811C9DC5;
-        foreach (var current in Encoding.UTF8.GetBytes(path)) value = (value ^ current) * 0x01000193;
+        uint value = 0x811C9DC5;
+        foreach (byte current in Encoding.UTF8.GetBytes(path)) value = (value ^ current) * 0x01000193;
         return value;
     }
 

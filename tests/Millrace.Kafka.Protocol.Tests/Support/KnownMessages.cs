@@ -11,7 +11,7 @@ public sealed record KnownMessage(string Name, short MinVersion, short MaxVersio
     {
         var sizer = new MessageSizer(IsFlexible(version));
         message.Describe(ref sizer, version);
-        var bytes = new byte[sizer.ByteCount];
+        byte[] bytes = new byte[sizer.ByteCount];
         var writer = new MessageWriter(bytes, IsFlexible(version));
         message.Describe(ref writer, version);
         return writer.Position == bytes.Length
@@ -21,7 +21,7 @@ public sealed record KnownMessage(string Name, short MinVersion, short MaxVersio
 
     public IMessage? TryRead(ReadOnlyMemory<byte> bytes, short version, out string? error)
     {
-        var message = Create();
+        IMessage message = Create();
         var reader = new MessageReader(bytes, IsFlexible(version));
         message.Describe(ref reader, version);
         reader.ExpectEnd();
@@ -30,7 +30,7 @@ public sealed record KnownMessage(string Name, short MinVersion, short MaxVersio
     }
 
     public IMessage Read(ReadOnlyMemory<byte> bytes, short version) =>
-        TryRead(bytes, version, out var error) ?? throw new InvalidOperationException($"{Name} version {version}: {error}");
+        TryRead(bytes, version, out string? error) ?? throw new InvalidOperationException($"{Name} version {version}: {error}");
 
     public override string ToString() => Name;
 }
@@ -68,7 +68,7 @@ public static class KnownMessages
         where TRequest : IRequest<TResponse>, new()
         where TResponse : class, IMessage, new()
     {
-        var api = TRequest.Api;
+        ApiDefinition api = TRequest.Api;
         return
         [
             new(typeof(TRequest).Name, api.MinVersion, api.MaxVersion, api.FirstFlexibleVersion, static () => new TRequest()),

@@ -10,7 +10,7 @@ public static class RandomMessage
 
     public static IMessage Fill(IMessage message, Random random)
     {
-        foreach (var field in message.GetType().GetFields(BindingFlags.Public | BindingFlags.Instance))
+        foreach (FieldInfo field in message.GetType().GetFields(BindingFlags.Public | BindingFlags.Instance))
         {
             field.SetValue(message, Value(field.FieldType, IsNullable(field), random));
         }
@@ -46,8 +46,8 @@ public static class RandomMessage
     private static IList Items(Type type, Random random)
     {
         var items = (IList)Activator.CreateInstance(type)!;
-        var count = random.Next(4);
-        for (var index = 0; index < count; index++) items.Add(Value(type.GetGenericArguments()[0], isNullable: false, random));
+        int count = random.Next(4);
+        for (int index = 0; index < count; index++) items.Add(Value(type.GetGenericArguments()[0], isNullable: false, random));
         return items;
     }
 
@@ -58,12 +58,12 @@ public static class RandomMessage
         string.Create(Length(random), random, static (characters, source) =>
         {
             const string alphabet = "abcXYZ019.-_éß漢字";
-            foreach (ref var character in characters) character = alphabet[source.Next(alphabet.Length)];
+            foreach (ref char character in characters) character = alphabet[source.Next(alphabet.Length)];
         });
 
     private static byte[] Bytes(Random random, int count)
     {
-        var bytes = new byte[count];
+        byte[] bytes = new byte[count];
         random.NextBytes(bytes);
         return bytes;
     }
