@@ -65,7 +65,7 @@ internal static partial class LogMessages
     [LoggerMessage(3305, LogLevel.Warning, "Group {GroupId}: member {MemberId} announces a subscription that cannot be read, and gets no partitions: {Reason}")]
     public static partial void SubscriptionUnreadable(ILogger logger, string groupId, string memberId, string reason);
 
-    [LoggerMessage(3306, LogLevel.Error, "Group {GroupId}: the member cannot go on.")]
+    [LoggerMessage(3306, LogLevel.Error, "Group {GroupId}: the member's loop failed.")]
     public static partial void GroupFailed(ILogger logger, string groupId, Exception exception);
 
     [LoggerMessage(3307, LogLevel.Information, "{Partition}: the position {Offset} is outside of the log; it is reset to {Reset}.")]

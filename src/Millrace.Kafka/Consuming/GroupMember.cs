@@ -8,7 +8,8 @@ namespace Millrace.Kafka;
 internal sealed record RebalanceCallbacks(
     Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask> AssignedAsync,
     Func<CancellationToken, ValueTask> RevokedAsync,
-    Func<ValueTask> LostAsync);
+    Func<ValueTask> LostAsync,
+    Action<Exception> Refused);
 
 /// <summary>
 /// A consumer's life in its group, by the classic protocol: join, sync, heartbeats until something changes, revoke, join again. Runs in
@@ -49,8 +50,10 @@ internal sealed class GroupMember(
         }
     }
 
-    /// <summary>Joins and lives until <paramref name="stop"/>, then revokes and leaves.</summary>
-    /// <exception cref="KafkaException">The coordinator refuses the member for good.</exception>
+    /// <summary>
+    /// Joins and lives until <paramref name="stop"/>, then revokes and leaves. A coordinator that refuses the member does not end it: the
+    /// reason may go away without this member's doing, as when the others of a group leave that knew none of its assignors.
+    /// </summary>
     public async Task RunAsync(CancellationToken stop)
     {
         try
@@ -62,7 +65,7 @@ internal sealed class GroupMember(
                 stop.ThrowIfCancellationRequested();
             }
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (Exception) when (stop.IsCancellationRequested)
         {
             await LeaveAsync();
         }
@@ -126,11 +129,6 @@ internal sealed class GroupMember(
             SetMembership(-1, "");
             lost.Dispose();
         }
-
-        if (heartbeats.IsFaulted)
-        {
-            await heartbeats;
-        }
     }
 
     /// <summary>
@@ -143,64 +141,63 @@ internal sealed class GroupMember(
         CancellationTokenSource lost,
         CancellationToken stop)
     {
-        long lastAnswer = context.Time.GetTimestamp();
-        TimeSpan pause = settings.HeartbeatInterval;
         string reason;
         try
         {
-            while (true)
-            {
-                await Task.Delay(pause, context.Time, stop);
-                pause = settings.HeartbeatInterval;
-                ErrorCode? answer = await TryHeartbeatAsync(assignment, stop);
-                if (answer is ErrorCode.None or ErrorCode.RebalanceInProgress)
-                {
-                    lastAnswer = context.Time.GetTimestamp();
-                    if (answer == ErrorCode.RebalanceInProgress)
-                    {
-                        rejoin.TrySetResult("the group rebalances");
-                    }
-                }
-                else if (answer is ErrorCode.UnknownMemberId or ErrorCode.IllegalGeneration or ErrorCode.FencedInstanceId)
-                {
-                    // A generation that is over leaves the member known: it keeps its id.
-                    _memberId = answer == ErrorCode.IllegalGeneration ? _memberId : "";
-                    reason = KafkaErrors.Describe(answer.Value);
-                    break;
-                }
-                else if (answer is { } error && !KafkaErrors.IsRetriable(error))
-                {
-                    throw new KafkaBrokerException($"The coordinator of group '{_groupId}' refused a heartbeat. {KafkaErrors.Describe(error)}", error);
-                }
-                else
-                {
-                    pause = context.RetryBackoff.After(1);
-                }
-
-                if (context.Time.GetElapsedTime(lastAnswer) > settings.SessionTimeout)
-                {
-                    reason = $"No heartbeat was answered for {settings.SessionTimeout} ({nameof(ConsumerOptions.SessionTimeout)}).";
-                    break;
-                }
-
-                if (assignment.LeaderTopics is { IsComplete: false })
-                {
-                    metadata.RequestRefresh();
-                }
-            }
+            reason = await HeartbeatUntilLostAsync(assignment, rejoin, stop);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
             return null;
         }
-        catch (KafkaException)
+        catch (Exception failure)
         {
-            await lost.CancelAsync();
-            throw;
+            // Whatever it is: who sends no heartbeats is no member for long, and would read on beside the next owner of its partitions.
+            reason = failure.Message;
         }
 
         await lost.CancelAsync();
         return reason;
+    }
+
+    private async Task<string> HeartbeatUntilLostAsync(GroupAssignment assignment, TaskCompletionSource<string> rejoin, CancellationToken stop)
+    {
+        long lastAnswer = context.Time.GetTimestamp();
+        TimeSpan pause = settings.HeartbeatInterval;
+        while (true)
+        {
+            await Task.Delay(pause, context.Time, stop);
+            pause = settings.HeartbeatInterval;
+            ErrorCode? answer = await TryHeartbeatAsync(assignment, stop);
+            if (answer is ErrorCode.None or ErrorCode.RebalanceInProgress)
+            {
+                lastAnswer = context.Time.GetTimestamp();
+                if (answer == ErrorCode.RebalanceInProgress)
+                {
+                    rejoin.TrySetResult("the group rebalances");
+                }
+            }
+            else if (answer is { } error && !KafkaErrors.IsRetriable(error))
+            {
+                // A generation that is over leaves the member known: it keeps its id.
+                _memberId = error is ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId ? "" : _memberId;
+                return KafkaErrors.Describe(error);
+            }
+            else
+            {
+                pause = context.RetryBackoff.After(1);
+            }
+
+            if (context.Time.GetElapsedTime(lastAnswer) > settings.SessionTimeout)
+            {
+                return $"No heartbeat was answered for {settings.SessionTimeout} ({nameof(ConsumerOptions.SessionTimeout)}).";
+            }
+
+            if (assignment.LeaderTopics is { IsComplete: false })
+            {
+                metadata.RequestRefresh();
+            }
+        }
     }
 
     /// <summary>One heartbeat; null if it did not get through.</summary>
@@ -225,7 +222,7 @@ internal sealed class GroupMember(
 
             return response.ErrorCode;
         }
-        catch (KafkaException failure) when (failure.IsTransient)
+        catch (Exception failure) when (failure is not KafkaClosedException && !cancellationToken.IsCancellationRequested)
         {
             if (coordinator is { } address)
             {
@@ -237,7 +234,7 @@ internal sealed class GroupMember(
         }
     }
 
-    /// <summary>Joins until it succeeds.</summary>
+    /// <summary>Joins until it succeeds, and tells at each attempt what a retry alone does not mend.</summary>
     private async Task<GroupAssignment> JoinAsync(CancellationToken stop)
     {
         for (int failureCount = 0; ;)
@@ -253,17 +250,16 @@ internal sealed class GroupMember(
             }
 
             BrokerAddress? coordinator = null;
-            ErrorCode error;
             string step = "the search for the coordinator";
-            string reason;
+            Exception failure;
             try
             {
                 coordinator = await locator.GetAsync(stop);
                 BrokerConnection connection = await pool.GetAsync(coordinator.Value, ConnectionPurpose.Group, stop);
                 step = "JoinGroup";
                 JoinGroupResponse joined = await SendJoinAsync(connection, stop);
-                error = joined.ErrorCode;
-                if (error == ErrorCode.MemberIdRequired)
+                ErrorCode error = joined.ErrorCode;
+                if (error == ErrorCode.MemberIdRequired && _memberId.Length == 0)
                 {
                     _memberId = joined.MemberId;
                     continue;
@@ -283,39 +279,39 @@ internal sealed class GroupMember(
                     }
                 }
 
-                reason = KafkaErrors.Describe(error);
+                failure = new KafkaBrokerException($"Group '{_groupId}' refused the member at {step}: {KafkaErrors.Describe(error)}", error);
             }
-            catch (KafkaException failure) when (failure.IsTransient)
+            catch (Exception caught) when (!stop.IsCancellationRequested)
             {
-                error = failure.ErrorCode == ErrorCode.None ? ErrorCode.CoordinatorNotAvailable : failure.ErrorCode;
-                reason = failure.Message;
+                failure = caught;
             }
 
             TimeSpan pause = context.RetryBackoff.After(++failureCount);
-            ActOnJoinError(error, step, coordinator, reason);
-            LogMessages.GroupStepRetried(_logger, _groupId, step, pause, reason);
+            LogMessages.GroupStepRetried(_logger, _groupId, step, pause, failure.Message);
+            ActOnJoinFailure(failure, coordinator);
             await Task.Delay(pause, context.Time, stop);
         }
     }
 
-    private void ActOnJoinError(ErrorCode error, string step, BrokerAddress? coordinator, string reason)
+    private void ActOnJoinFailure(Exception failure, BrokerAddress? coordinator)
     {
-        switch (error)
+        switch (failure)
         {
-            case ErrorCode.UnknownMemberId:
+            case KafkaBrokerException { ErrorCode: ErrorCode.UnknownMemberId }:
                 _memberId = "";
                 break;
-            case ErrorCode.IllegalGeneration or ErrorCode.RebalanceInProgress:
+            case KafkaBrokerException { ErrorCode: ErrorCode.IllegalGeneration or ErrorCode.RebalanceInProgress }:
                 break;
-            case ErrorCode.NotCoordinator or ErrorCode.CoordinatorNotAvailable when coordinator is { } address:
-                locator.Forget(address);
-                break;
-            default:
-                if (!KafkaErrors.IsRetriable(error))
+            case KafkaException { IsTransient: true } transient:
+                bool isElsewhere = transient.ErrorCode is ErrorCode.None or ErrorCode.NotCoordinator or ErrorCode.CoordinatorNotAvailable;
+                if (isElsewhere && coordinator is { } address)
                 {
-                    throw new KafkaBrokerException($"Group '{_groupId}' refused the member at {step}: {reason}", error);
+                    locator.Forget(address);
                 }
 
+                break;
+            default:
+                callbacks.Refused(failure);
                 break;
         }
     }
@@ -471,7 +467,7 @@ internal sealed class GroupMember(
                 context.Settings.RequestTimeout,
                 timeout.Token);
         }
-        catch (Exception failure) when (failure is KafkaException or OperationCanceledException)
+        catch (Exception failure)
         {
             LogMessages.GroupStepRetried(_logger, _groupId, "leaving", TimeSpan.Zero, failure.Message);
         }

@@ -31,6 +31,7 @@ public sealed class KafkaConsumer : IAsyncDisposable
     private GroupMember? _member;
     private Task _memberLoop = Task.CompletedTask;
     private Exception? _failure;
+    private Exception? _refusal;
     private Exception? _callbackFailure;
     private Task? _closing;
 
@@ -78,7 +79,11 @@ public sealed class KafkaConsumer : IAsyncDisposable
     /// <param name="listener">Hears of partitions that come and go; null if nobody does.</param>
     /// <param name="cancellationToken">Ends the wait only; the consumer goes on joining.</param>
     /// <exception cref="InvalidOperationException">No group id, or partitions were assigned by hand.</exception>
-    /// <exception cref="KafkaException">The coordinator refuses the member for good.</exception>
+    /// <exception cref="KafkaException">
+    /// The group refuses the member: the members have no assignor in common (<see cref="Protocol.ErrorCode.InconsistentGroupProtocol"/>), the
+    /// client may not use the group, and the like. Ends the wait only, as at <see cref="PollAsync"/>.
+    /// </exception>
+    /// <exception cref="KafkaClosedException">The consumer was closed meanwhile.</exception>
     public Task SubscribeAsync(
         IReadOnlyCollection<string> topics,
         IRebalanceListener? listener = null,
@@ -105,11 +110,13 @@ public sealed class KafkaConsumer : IAsyncDisposable
             }
 
             _listener = listener;
-            _assigned = NewSignal();
+
+            // Who still waits for an earlier call goes on waiting, together with this one.
+            _assigned = _assigned.Task.IsCompleted ? NewSignal() : _assigned;
             assigned = _assigned.Task;
             bool isFirst = _member is null;
             _member ??= new GroupMember(
-                _context, _settings, _metadata, _pool, _locator, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync));
+                _context, _settings, _metadata, _pool, _locator, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync, OnRefused));
             _member.Subscribe([.. topics.Distinct()]);
             if (isFirst)
             {
@@ -154,7 +161,11 @@ public sealed class KafkaConsumer : IAsyncDisposable
     /// <exception cref="OperationCanceledException">Cancelled before a record came.</exception>
     /// <exception cref="KafkaOffsetOutOfRangeException">A partition has no usable position and may not be reset. Other partitions go on with the next call.</exception>
     /// <exception cref="KafkaCorruptBatchException">A batch cannot be read. Other partitions go on with the next call.</exception>
-    /// <exception cref="KafkaException">The consumer cannot go on: not authorised, or refused by the coordinator for good.</exception>
+    /// <exception cref="KafkaException">
+    /// The group or a partition's leader refuses the consumer: no assignor in common with the other members, not authorised, and the like.
+    /// <see cref="KafkaException.IsTransient"/> is false, since nothing here will change it; the consumer goes on trying all the same, with
+    /// <see cref="KafkaClientOptions.RetryBackoff"/>. Poll again to go on once the cause is gone; until then each failed attempt is told.
+    /// </exception>
     public ValueTask<IReadOnlyList<ConsumerRecord>> PollAsync(int maxRecords = 500, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxRecords, 1);
@@ -352,10 +363,9 @@ public sealed class KafkaConsumer : IAsyncDisposable
             // Taken before the state is looked at, so that what arrives from here on is noticed.
             arrived = _arrived.Task;
             ThrowIfUnusable();
-            if (_callbackFailure is { } callbackFailure)
+            if (TakeFailure() is { } failure)
             {
-                _callbackFailure = null;
-                throw callbackFailure;
+                throw failure;
             }
 
             records = _state.Take(maxRecords);
@@ -379,6 +389,20 @@ public sealed class KafkaConsumer : IAsyncDisposable
         _fetcher.Wake();
         Diagnostics.ConsumedMessages.Add(records.Count, Diagnostics.Tags(records[0].TopicPartition.Topic));
         return records;
+    }
+
+    /// <summary>What went wrong in the background, and is told once.</summary>
+    private Exception? TakeFailure()
+    {
+        if (_callbackFailure is { } callbackFailure)
+        {
+            _callbackFailure = null;
+            return callbackFailure;
+        }
+
+        Exception? refusal = _refusal;
+        _refusal = null;
+        return refusal;
     }
 
     private async Task RunFetcherAsync()
@@ -413,21 +437,43 @@ public sealed class KafkaConsumer : IAsyncDisposable
         }
     }
 
+    /// <summary>A defect ended a loop: every call from now on fails.</summary>
     private void Fail(Exception failure)
+    {
+        lock (_gate)
+        {
+            _failure ??= failure;
+        }
+
+        EndWaitForAssignment(failure);
+        Pulse();
+    }
+
+    /// <summary>The member was refused, and goes on trying.</summary>
+    private void OnRefused(Exception failure)
+    {
+        lock (_gate)
+        {
+            _refusal = failure;
+        }
+
+        EndWaitForAssignment(failure);
+        Pulse();
+    }
+
+    private void EndWaitForAssignment(Exception failure)
     {
         TaskCompletionSource assigned;
         lock (_gate)
         {
-            _failure ??= failure;
             assigned = _assigned;
         }
 
         if (assigned.TrySetException(failure))
         {
+            // Observed here: a caller that stopped waiting does not come back for it.
             _ = assigned.Task.Exception;
         }
-
-        Pulse();
     }
 
     private async ValueTask OnAssignedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
@@ -438,6 +484,7 @@ public sealed class KafkaConsumer : IAsyncDisposable
         {
             listener = _listener;
             assigned = _assigned;
+            _refusal = null;
             _state.Assign(partitions.Select(partition => new TopicPartitionOffset(partition, new Offset(-1))), isHeld: true);
         }
 
@@ -529,6 +576,7 @@ public sealed class KafkaConsumer : IAsyncDisposable
         await _fetchLoop;
         await _pool.DisposeAsync();
         _fetcher.Dispose();
+        EndWaitForAssignment(new KafkaClosedException("The consumer was closed before it got its first assignment."));
         Pulse();
         _closed(this);
     }

@@ -1,3 +1,4 @@
+using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka.Tests;
@@ -141,6 +142,95 @@ public sealed class ConsumerGroupTests
         await consumer.SubscribeAsync(["orders"], listener, Until.Timeout());
         Assert.All(await ProduceAndConsumeTests.ReadAsync(consumer, 4), record => Assert.Equal(9, record.Offset.Value));
     }
+
+    [Fact]
+    public async Task A_member_that_the_group_refuses_hears_of_each_attempt_and_joins_when_the_reason_is_gone()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await ProduceAsync(client, 4);
+        KafkaConsumer old = client.CreateConsumer(OptionsWith(PartitionAssignor.Range));
+        await old.SubscribeAsync(["orders"], null, Until.Timeout());
+        KafkaConsumer fresh = client.CreateConsumer(OptionsWith(PartitionAssignor.RoundRobin));
+        KafkaBrokerException refusal = await Assert.ThrowsAsync<KafkaBrokerException>(() => fresh.SubscribeAsync(["orders"], null, Until.Timeout()));
+        Assert.Equal(ErrorCode.InconsistentGroupProtocol, refusal.ErrorCode);
+        Assert.False(refusal.IsTransient);
+        for (int i = 0; i < 3; i++)
+        {
+            KafkaBrokerException next = await Assert.ThrowsAsync<KafkaBrokerException>(async () => await fresh.PollAsync(1, Until.Timeout()));
+            Assert.Equal(ErrorCode.InconsistentGroupProtocol, next.ErrorCode);
+            Assert.True(i == 0 || next != refusal, "Each poll hears of an attempt of its own.");
+            refusal = next;
+        }
+
+        await old.DisposeAsync();
+        var read = new List<ConsumerRecord>();
+        CancellationToken timeout = Until.Timeout();
+        while (read.Count < 4)
+        {
+            try
+            {
+                read.AddRange(await fresh.PollAsync(4, timeout));
+            }
+            catch (KafkaBrokerException failure) when (failure.ErrorCode == ErrorCode.InconsistentGroupProtocol)
+            {
+                // An attempt from before the old member left.
+            }
+        }
+
+        Assert.Equal(4, fresh.Assignment.Count);
+    }
+
+    [Fact]
+    public async Task Heartbeats_that_fail_with_anything_at_all_end_the_membership_and_the_member_joins_again()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient quiet = broker.CreateClient();
+        await ProduceAsync(quiet, 1);
+        var network = new CuttableConnector(broker);
+        var loggers = new FailingLoggers("a heartbeat failed");
+        await using var client = new KafkaClient(
+            new KafkaClientOptions { BootstrapServers = "embedded:9092", Connector = network }, TimeProvider.System, loggers);
+        var listener = new RecordingListener();
+        KafkaConsumer consumer = client.CreateConsumer(Options);
+        await consumer.SubscribeAsync(["orders"], listener, Until.Timeout());
+
+        // The heartbeat that fails is logged, and the logger fails: an exception that no one foresaw.
+        network.Cut();
+        await Until.TrueAsync(() => loggers.FailureCount > 0, "the failure");
+        network.Mend();
+        await Until.TrueAsync(() => listener.Calls.Count == 3, "the loss and the next assignment");
+        Assert.Equal(["assigned 0,1,2,3", "lost 0,1,2,3", "assigned 0,1,2,3"], listener.Calls);
+    }
+
+    [Fact]
+    public async Task Who_waits_for_an_assignment_is_told_when_the_consumer_closes_and_served_when_the_topics_change()
+    {
+        await using TestBroker broker = await StartAsync();
+        var network = new CuttableConnector(broker);
+        await using KafkaClient client = broker.CreateClient(options => options.Connector = network);
+        network.Cut();
+        KafkaConsumer closing = client.CreateConsumer(Options);
+        Task waiting = closing.SubscribeAsync(["orders"], null, CancellationToken.None);
+        await closing.DisposeAsync();
+        await Assert.ThrowsAsync<KafkaClosedException>(() => waiting.WaitAsync(Until.Limit));
+
+        KafkaConsumer changing = client.CreateConsumer(Options);
+        Task first = changing.SubscribeAsync(["orders"], null, CancellationToken.None);
+        Task second = changing.SubscribeAsync(["payments"], null, CancellationToken.None);
+        network.Mend();
+        await Task.WhenAll(first, second).WaitAsync(Until.Limit);
+    }
+
+    private static ConsumerOptions OptionsWith(PartitionAssignor assignor) => new()
+    {
+        GroupId = Options.GroupId,
+        AutoOffsetReset = Options.AutoOffsetReset,
+        SessionTimeout = Options.SessionTimeout,
+        HeartbeatInterval = Options.HeartbeatInterval,
+        FetchMaxWait = Options.FetchMaxWait,
+        Assignors = [assignor],
+    };
 
     private static Task<TestBroker> StartAsync() => TestBroker.StartAsync(configure: options =>
     {
