@@ -58,8 +58,8 @@ public sealed class KafkaClientOptions
     public int MaxResponseByteCount { get; set; } = 100 * 1024 * 1024;
 
     /// <summary>
-    /// How many requests may be outstanding on one connection before further ones wait. Producers have their own, lower limit
-    /// (<see cref="ProducerOptions.MaxInFlightRequests"/>). Default 64.
+    /// How many requests may be outstanding on one connection before further ones wait. Connections that a producer sends records over have
+    /// its own limit instead (<see cref="ProducerOptions.MaxInFlightRequests"/>). Default 64.
     /// </summary>
     public int MaxInFlightRequests { get; set; } = 64;
 

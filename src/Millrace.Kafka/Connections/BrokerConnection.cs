@@ -31,18 +31,18 @@ internal sealed class BrokerConnection : IAsyncDisposable
         BrokerAddress address,
         ClientContext context,
         IKafkaTransport transport,
-        FrozenDictionary<ApiKey, (short Min, short Max)> brokerVersions)
+        FrozenDictionary<ApiKey, (short Min, short Max)> brokerVersions,
+        int maxInFlight)
     {
         Address = address;
         _context = context;
         _logger = context.Loggers.CreateLogger<BrokerConnection>();
         _transport = transport;
         _brokerVersions = brokerVersions;
-        int maxInFlight = context.Settings.MaxInFlightRequests;
         _inFlight = new SemaphoreSlim(maxInFlight);
 
         // Never full: a frame is written only by who holds one of as many permits.
-        _outgoing = Channel.CreateBounded<OutgoingFrame>(new BoundedChannelOptions(maxInFlight) { SingleReader = true });
+        _outgoing = Channel.CreateBounded<OutgoingFrame>(new BoundedChannelOptions(maxInFlight));
     }
 
     public BrokerAddress Address { get; }
@@ -50,8 +50,13 @@ internal sealed class BrokerConnection : IAsyncDisposable
     public bool IsOpen => Volatile.Read(ref _failure) is null;
 
     /// <summary>Connects, and learns which versions the broker speaks.</summary>
+    /// <param name="address">The broker.</param>
+    /// <param name="context">What the client shares.</param>
+    /// <param name="maxInFlight">How many requests may be outstanding; further ones wait.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="KafkaException">No connection, or no understanding.</exception>
-    public static async Task<BrokerConnection> OpenAsync(BrokerAddress address, ClientContext context, CancellationToken cancellationToken)
+    public static async Task<BrokerConnection> OpenAsync(
+        BrokerAddress address, ClientContext context, int maxInFlight, CancellationToken cancellationToken)
     {
         using var timeout = new CancellationTokenSource(context.Settings.ConnectTimeout, context.Time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
@@ -70,7 +75,7 @@ internal sealed class BrokerConnection : IAsyncDisposable
 
             FrozenDictionary<ApiKey, (short Min, short Max)> versions = result.Versions
                 ?? throw new KafkaConnectionException($"{address} closed the connection when it was asked for its API versions.", result.Failure);
-            var connection = new BrokerConnection(address, context, transport, versions);
+            var connection = new BrokerConnection(address, context, transport, versions, maxInFlight);
             transport = null;
             connection._loops = Task.WhenAll(connection.SendLoopAsync(), connection.ReceiveLoopAsync());
             return connection;
@@ -145,14 +150,27 @@ internal sealed class BrokerConnection : IAsyncDisposable
         }
     }
 
-    /// <summary>Sends a request that is not answered, and completes when the transport has taken it.</summary>
-    public async Task SendWithoutResponseAsync<TRequest>(TRequest request, short version, CancellationToken cancellationToken)
+    /// <summary>
+    /// Sends a request that is not answered, and completes when the transport has taken it. A transport that does not within
+    /// <paramref name="timeout"/> has a peer that reads no more: the connection is closed.
+    /// </summary>
+    public async Task SendWithoutResponseAsync<TRequest>(TRequest request, short version, TimeSpan timeout, CancellationToken cancellationToken)
         where TRequest : class, IRequest
     {
         await _inFlight.WaitAsync(cancellationToken);
         var sent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Enqueue(WriteFrame(request, version, Interlocked.Increment(ref _lastCorrelationId)), pending: null, sent);
-        await sent.Task.WaitAsync(cancellationToken);
+        try
+        {
+            await sent.Task.WaitAsync(timeout, _context.Time, cancellationToken);
+        }
+        catch (TimeoutException)
+        {
+            var failure = new KafkaTimeoutException(
+                $"{Address} did not take {TRequest.Api.Key} within {timeout}. The connection is closed; the request may have been carried out.");
+            Break(failure);
+            throw failure;
+        }
     }
 
     public async ValueTask DisposeAsync()
@@ -233,12 +251,13 @@ internal sealed class BrokerConnection : IAsyncDisposable
     private async Task ReceiveLoopAsync()
     {
         await Task.Yield();
+        PendingRequest? pending = null;
         try
         {
             while (true)
             {
+                pending = null;
                 FrameBuffer frame = await _transport.ReceiveAsync(_stop.Token);
-                PendingRequest? pending;
                 lock (_gate)
                 {
                     _outstanding.TryDequeue(out pending);
@@ -248,30 +267,30 @@ internal sealed class BrokerConnection : IAsyncDisposable
                 if (!isExpected)
                 {
                     frame.Release();
-                    var failure = new KafkaProtocolException(
+                    throw new KafkaProtocolException(
                         $"{Address} answered with correlation id {correlationId} where {pending?.CorrelationId.ToString() ?? "none"} was due. The connection is closed.");
-                    pending?.Fail(failure);
-                    throw failure;
                 }
 
+                // The permit before the answer: who has the answer may send at once, and finds its place in the order free. The other way
+                // round it could wait for the permit, and two that wait do not go on in their order.
+                _inFlight.Release();
                 string? error = pending!.Complete(frame);
                 if (error is not null)
                 {
-                    var failure = new KafkaProtocolException($"{Address} answered {pending.Api.Key} with bytes that cannot be read: {error}");
-                    pending.Fail(failure);
-                    throw failure;
+                    throw new KafkaProtocolException($"{Address} answered {pending.Api.Key} with bytes that cannot be read: {error}");
                 }
-
-                _inFlight.Release();
             }
         }
         catch (Exception failure)
         {
-            Break(failure);
+            // The break before the answer: who learns of the failure no longer finds the connection open.
+            KafkaException cause = Break(failure);
+            pending?.Fail(failure as KafkaException ?? Lost(cause));
         }
     }
 
-    private void Break(Exception cause)
+    /// <summary>Ends the connection, once. Returns what the failure is called from now on.</summary>
+    private KafkaException Break(Exception cause)
     {
         KafkaException failure = cause as KafkaException ?? new KafkaConnectionException($"The connection to {Address} broke: {cause.Message}", cause);
         PendingRequest[] lost;
@@ -279,7 +298,7 @@ internal sealed class BrokerConnection : IAsyncDisposable
         {
             if (_failure is not null)
             {
-                return;
+                return _failure;
             }
 
             _failure = failure;
@@ -312,6 +331,7 @@ internal sealed class BrokerConnection : IAsyncDisposable
         // One permit is enough: who gets it finds the failure and hands the permit on.
         _inFlight.Release(lost.Length + 1);
         _ = DisposeTransportAsync();
+        return failure;
     }
 
     private async Task DisposeTransportAsync()

@@ -18,7 +18,9 @@ internal enum ConnectionPurpose
 }
 
 /// <summary>The connections of one producer, consumer or client: at most one for each broker and purpose.</summary>
-internal sealed class ConnectionPool(ClientContext context) : IAsyncDisposable
+/// <param name="context">What the client shares.</param>
+/// <param name="produceMaxInFlight">The bound on outstanding requests of produce connections; others have the client's.</param>
+internal sealed class ConnectionPool(ClientContext context, int? produceMaxInFlight = null) : IAsyncDisposable
 {
     private readonly Dictionary<(BrokerAddress Address, ConnectionPurpose Purpose), BrokerLink> _links = [];
     private readonly CancellationTokenSource _stop = new();
@@ -70,7 +72,8 @@ internal sealed class ConnectionPool(ClientContext context) : IAsyncDisposable
 
             if (!_links.TryGetValue((address, purpose), out BrokerLink? link))
             {
-                link = new BrokerLink(address, purpose, context, _stop.Token);
+                int maxInFlight = (purpose == ConnectionPurpose.Produce ? produceMaxInFlight : null) ?? context.Settings.MaxInFlightRequests;
+                link = new BrokerLink(address, purpose, context, maxInFlight, _stop.Token);
                 _links.Add((address, purpose), link);
             }
 
@@ -79,8 +82,8 @@ internal sealed class ConnectionPool(ClientContext context) : IAsyncDisposable
     }
 
     /// <summary>The succession of connections to one broker.</summary>
-    private sealed class BrokerLink(BrokerAddress address, ConnectionPurpose purpose, ClientContext context, CancellationToken stop)
-        : IAsyncDisposable
+    private sealed class BrokerLink(
+        BrokerAddress address, ConnectionPurpose purpose, ClientContext context, int maxInFlight, CancellationToken stop) : IAsyncDisposable
     {
         private readonly ILogger _logger = context.Loggers.CreateLogger<ConnectionPool>();
         private readonly Lock _gate = new();
@@ -142,14 +145,16 @@ internal sealed class ConnectionPool(ClientContext context) : IAsyncDisposable
         private async Task<BrokerConnection> AttemptAsync()
         {
             await Task.Yield();
-            BrokerConnection? old = _connection;
-            if (old is not null)
-            {
-                await old.DisposeAsync();
-            }
-
             try
             {
+                // A caller that found the pool open may come here after its end: what it opened would never be closed.
+                stop.ThrowIfCancellationRequested();
+                BrokerConnection? old = _connection;
+                if (old is not null)
+                {
+                    await old.DisposeAsync();
+                }
+
                 if (_failureCount > 0)
                 {
                     TimeSpan rest = _pause - context.Time.GetElapsedTime(_failedAt);
@@ -159,7 +164,7 @@ internal sealed class ConnectionPool(ClientContext context) : IAsyncDisposable
                     }
                 }
 
-                BrokerConnection connection = await BrokerConnection.OpenAsync(address, context, stop);
+                BrokerConnection connection = await BrokerConnection.OpenAsync(address, context, maxInFlight, stop);
                 _failureCount = 0;
                 Volatile.Write(ref _connection, connection);
                 LogMessages.Connected(_logger, address, purpose);

@@ -29,7 +29,7 @@ public sealed class KafkaProducer : IAsyncDisposable
         _settings = settings;
         _metadata = metadata;
         _logger = context.Loggers.CreateLogger<KafkaProducer>();
-        _pool = new ConnectionPool(context);
+        _pool = new ConnectionPool(context, settings.MaxInFlightRequests);
         _accumulator = new RecordAccumulator(settings, context.RetryBackoff, context.Chance);
         _sender = new ProducerSender(context, settings, metadata, _pool, _accumulator, _gate);
         _loop = RunAsync();

@@ -280,7 +280,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         short version = connection.VersionOf(ProduceRequest.Api, FirstProduceVersion);
         if (_settings.Acks == Acks.None)
         {
-            await connection.SendWithoutResponseAsync(request, version, cancellationToken);
+            await connection.SendWithoutResponseAsync(request, version, _context.Settings.RequestTimeout, cancellationToken);
             return sent.Keys.ToDictionary(partition => partition, _ => new ProduceAnswer(ProduceVerdict.Written));
         }
 

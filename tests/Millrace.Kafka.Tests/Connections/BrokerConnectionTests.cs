@@ -101,6 +101,18 @@ public sealed class BrokerConnectionTests
     }
 
     [Fact]
+    public async Task A_request_that_is_not_answered_times_out_when_the_peer_takes_no_more()
+    {
+        await using BrokerConnection connection = await OpenAsync();
+        ScriptedBroker.Connection peer = await PeerAsync();
+        peer.IsFull = true;
+        Task sent = connection.SendWithoutResponseAsync(new HeartbeatRequest { GroupId = "g" }, 0, TimeSpan.FromSeconds(3), CancellationToken.None);
+        _time.Advance(TimeSpan.FromSeconds(3));
+        await Assert.ThrowsAsync<KafkaTimeoutException>(() => sent.WaitAsync(Until.Limit));
+        Assert.False(connection.IsOpen);
+    }
+
+    [Fact]
     public async Task A_broker_that_refuses_version_3_of_ApiVersions_is_asked_in_version_0()
     {
         Func<short, ApiVersionsResponse?> answer = _broker.OnApiVersions;
@@ -151,7 +163,7 @@ public sealed class BrokerConnectionTests
         var options = new KafkaClientOptions();
         configure?.Invoke(options);
         var context = new ClientContext(ClientSettings.From(options), _broker, _time, NullLoggerFactory.Instance, new Chance(new Random(1)));
-        return BrokerConnection.OpenAsync(Address, context, CancellationToken.None);
+        return BrokerConnection.OpenAsync(Address, context, context.Settings.MaxInFlightRequests, CancellationToken.None);
     }
 
     private async Task<ScriptedBroker.Connection> PeerAsync() => await _broker.Connections.Reader.ReadAsync(Until.Timeout());

@@ -32,8 +32,16 @@ internal sealed class ScriptedBroker : IKafkaConnector
 
         public bool IsDisposed { get; private set; }
 
+        /// <summary>Takes no more frames, as a socket whose peer does not read.</summary>
+        public bool IsFull { get; set; }
+
         public ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
         {
+            if (IsFull)
+            {
+                return new ValueTask(Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken));
+            }
+
             Assert.True(MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error), error);
             if (header.Key != ApiKey.ApiVersions)
             {
