@@ -12,6 +12,16 @@ public enum AppendDurability
     Disk,
 }
 
+/// <summary>Who appends, and so what is checked.</summary>
+public enum AppendOrigin
+{
+    /// <summary>A producer, over the wire: epochs and sequences are checked.</summary>
+    Client,
+
+    /// <summary>A coordinator of this broker: it may write on behalf of a producer, whose epoch is checked; there is no sequence.</summary>
+    Coordinator,
+}
+
 /// <summary>Why an append was refused; each has one error code of Kafka's.</summary>
 public enum AppendRejection
 {
@@ -29,6 +39,15 @@ public enum AppendRejection
 
     /// <summary>A newer epoch of that producer has written here.</summary>
     InvalidProducerEpoch,
+
+    /// <summary>A newer coordinator has ended a transaction of that producer here.</summary>
+    CoordinatorFenced,
+
+    /// <summary>The batch does not fit the transaction that its producer has open here, or has none open.</summary>
+    InvalidTransactionState,
+
+    /// <summary>As many producers as are remembered have transactions open here; the same batch may succeed later.</summary>
+    TooManyProducers,
 
     /// <summary>The batch is whole, but says what no producer may: no records, a control batch, an unknown codec.</summary>
     InvalidRecord,

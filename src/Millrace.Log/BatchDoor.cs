@@ -8,7 +8,8 @@ internal static class BatchDoor
     private const int LastKnownCodec = (int)CompressionCodec.Zstd;
 
     /// <summary>The headers of all batches, or the reason why none may come in.</summary>
-    public static AppendResult.Rejected? Check(ReadOnlySpan<byte> batches, int maximumBatchByteCount, List<RecordBatchHeader> headers)
+    public static AppendResult.Rejected? Check(
+        ReadOnlySpan<byte> batches, int maximumBatchByteCount, AppendOrigin origin, List<RecordBatchHeader> headers)
     {
         if (batches.IsEmpty)
         {
@@ -34,7 +35,7 @@ internal static class BatchDoor
                 return Refuse(AppendRejection.MessageTooLarge, detail);
             }
 
-            if ((FindFault(header) ?? FindFaultInRecords(header, batches)) is { } fault)
+            if ((FindFault(header, origin) ?? FindFaultInRecords(header, batches)) is { } fault)
             {
                 return Refuse(AppendRejection.InvalidRecord, fault);
             }
@@ -46,17 +47,17 @@ internal static class BatchDoor
         return null;
     }
 
-    private static string? FindFault(in RecordBatchHeader header) => header switch
+    private static string? FindFault(in RecordBatchHeader header, AppendOrigin origin) => header switch
     {
         { RecordCount: 0 } => "The batch has no records.",
         _ when header.RecordCount != header.LastOffsetDelta + 1 =>
             $"The batch has {header.RecordCount} records and {header.LastOffsetDelta + 1L} offsets.",
         { CodecBits: > LastKnownCodec } => $"Compression codec {header.CodecBits} is unknown.",
         { IsControl: true } => "A control batch is written by brokers only.",
-        { IsTransactional: true } => "Transactions are not served.",
+        { IsTransactional: true, Producer.IsNone: true } => "A transaction has a producer with an id.",
         { IsLogAppendTime: true } => "A producer does not set the timestamp type to LogAppendTime.",
         { Producer: { IsNone: false, Epoch: < 0 } } => "A producer with an id has an epoch.",
-        { Producer.IsNone: false, BaseSequence: < 0 } => "A producer with an id numbers its batches.",
+        { Producer.IsNone: false, BaseSequence: < 0 } when origin == AppendOrigin.Client => "A producer with an id numbers its batches.",
         _ => null,
     };
 

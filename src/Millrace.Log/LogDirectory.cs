@@ -30,11 +30,13 @@ public sealed partial class LogDirectory : IDisposable
         LogSettings settings,
         TopicSettingsStore topicSettings,
         OpenFiles files,
+        TimeProvider time,
         ILogger logger,
         IDisposable directoryLock,
         MetaProperties properties,
         bool wasCleanStop)
     {
+        Time = time;
         _settings = settings;
         _topicSettings = topicSettings;
         _files = files;
@@ -54,6 +56,8 @@ public sealed partial class LogDirectory : IDisposable
     public Guid DirectoryId { get; }
 
     public RecoveryReport Recovery { get; }
+
+    internal TimeProvider Time { get; }
 
     public IReadOnlyCollection<PartitionLog> Partitions => (IReadOnlyCollection<PartitionLog>)_partitions.Values;
 

@@ -63,8 +63,7 @@ public sealed partial class PartitionLog
             else
             {
                 work.MarkSynced();
-                effects = _commit.SyncSucceeded();
-                Publish();
+                effects = _commit.SyncSucceeded() | Publish();
             }
         }
 

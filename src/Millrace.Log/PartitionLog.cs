@@ -28,6 +28,7 @@ public sealed partial class PartitionLog
     private long _logEndOffset;
     private long _syncedOffset;
     private long _highWatermark;
+    private long _lastStableOffset;
     private string? _offlineReason;
     private int _isOfflineReported;
 
@@ -69,6 +70,12 @@ public sealed partial class PartitionLog
     /// <summary>Everything below may be read: it never passes the first batch of <see cref="AppendDurability.Disk"/> that is not synced.</summary>
     public Offset HighWatermark => new(Volatile.Read(ref _highWatermark));
 
+    /// <summary>
+    /// Everything below may be read by who wants committed records only: it is below the high watermark, and of each transaction in it is
+    /// known how it ended. Never falls.
+    /// </summary>
+    public Offset LastStableOffset => new(Volatile.Read(ref _lastStableOffset));
+
     /// <summary>Rises at every start that no clean stop preceded.</summary>
     public int LeaderEpoch => _leaderEpochs.Current;
 
@@ -80,7 +87,7 @@ public sealed partial class PartitionLog
     public string? OfflineReason => Volatile.Read(ref _offlineReason);
 
     /// <summary>
-    /// Raised after the high watermark or the synced offset moved, or the partition went offline; on the thread that did it, outside of
+    /// Raised after the high watermark, the last stable or the synced offset moved, or the partition went offline; on the thread that did it, outside of
     /// every lock. Handlers read the new values here and return at once.
     /// </summary>
     public event Action<PartitionLog>? Progressed;
@@ -91,11 +98,20 @@ public sealed partial class PartitionLog
     /// </summary>
     /// <param name="batches">One or more whole batches, changed in place: base offset and leader epoch.</param>
     /// <param name="maximumBatchByteCount">The limit of the topic (max.message.bytes).</param>
-    public AppendResult Append(Span<byte> batches, AppendDurability durability, int maximumBatchByteCount = DefaultMaximumBatchByteCount)
+    /// <param name="verifiedAt">
+    /// For a transactional batch: <see cref="LogEndOffset"/> as it was before the coordinator said that its transaction is open. A batch
+    /// that a marker has overtaken since is refused: it would open a transaction that nobody ends. Null: the coordinator was not asked.
+    /// </param>
+    public AppendResult Append(
+        Span<byte> batches,
+        AppendDurability durability,
+        int maximumBatchByteCount = DefaultMaximumBatchByteCount,
+        AppendOrigin origin = AppendOrigin.Client,
+        Offset? verifiedAt = null)
     {
         var headers = new List<RecordBatchHeader>(1);
         int limit = Math.Min(maximumBatchByteCount, _settings.MaximumBatchByteCount);
-        if (BatchDoor.Check(batches, limit, headers) is { } refused)
+        if (BatchDoor.Check(batches, limit, origin, headers) is { } refused)
         {
             return refused;
         }
@@ -105,7 +121,7 @@ public sealed partial class PartitionLog
         lock (_writerLock)
         {
             result = CheckState(batches.Length)
-                ?? CheckSequences(headers, durability, ref effects)
+                ?? CheckProducers(headers, origin, verifiedAt, durability, ref effects)
                 ?? Write(batches, headers, durability, ref effects);
         }
 
@@ -140,7 +156,8 @@ public sealed partial class PartitionLog
         return null;
     }
 
-    private AppendResult? CheckSequences(List<RecordBatchHeader> headers, AppendDurability durability, ref CommitEffects effects)
+    private AppendResult? CheckProducers(
+        List<RecordBatchHeader> headers, AppendOrigin origin, Offset? verifiedAt, AppendDurability durability, ref CommitEffects effects)
     {
         SequencedBatch? firstOriginal = null;
         SequencedBatch lastOriginal = default;
@@ -153,23 +170,17 @@ public sealed partial class PartitionLog
                 continue;
             }
 
-            SequenceVerdict verdict = _producers.Check(header, EarlierInThisAppend(headers, index), out SequencedBatch original);
-            if (verdict == SequenceVerdict.Fenced)
-            {
-                string detail = $"Producer {header.Producer.Id} has written with a newer epoch than {header.Producer.Epoch}.";
-                return new AppendResult.Rejected(AppendRejection.InvalidProducerEpoch, detail);
-            }
-
-            if (verdict == SequenceVerdict.OutOfOrder)
-            {
-                return OutOfOrder(header);
-            }
-
-            if (verdict == SequenceVerdict.Duplicate)
+            RecordBatchHeader? earlier = EarlierInThisAppend(headers, index);
+            ProducerVerdict verdict = _producers.Check(header, origin, earlier, verifiedAt, out SequencedBatch original);
+            if (verdict == ProducerVerdict.Duplicate)
             {
                 duplicateCount++;
                 firstOriginal ??= original;
                 lastOriginal = original;
+            }
+            else if (verdict != ProducerVerdict.Accept)
+            {
+                return Refuse(verdict, header.Producer, header.BaseSequence);
             }
         }
 
@@ -180,7 +191,7 @@ public sealed partial class PartitionLog
 
         if (duplicateCount < headers.Count)
         {
-            return OutOfOrder(headers[0]);
+            return Refuse(ProducerVerdict.OutOfOrder, headers[0].Producer, headers[0].BaseSequence);
         }
 
         if (durability == AppendDurability.Disk && _commit.SyncedOffset <= lastOriginal.LastOffset)
@@ -191,19 +202,36 @@ public sealed partial class PartitionLog
         return new AppendResult.Duplicate(first.BaseOffset, lastOriginal.LastOffset);
     }
 
-    private static AppendResult.Rejected OutOfOrder(in RecordBatchHeader header)
+    private static AppendResult.Rejected Refuse(ProducerVerdict verdict, ProducerIdentity producer, int sequence)
     {
-        string detail = $"Sequence {header.BaseSequence} of producer {header.Producer.Id} does not follow its last batch.";
-        return new AppendResult.Rejected(AppendRejection.OutOfOrderSequence, detail);
+        (AppendRejection rejection, string detail) = verdict switch
+        {
+            ProducerVerdict.OutOfOrder =>
+                (AppendRejection.OutOfOrderSequence, $"Sequence {sequence} of producer {producer.Id} does not follow its last batch."),
+            ProducerVerdict.Fenced =>
+                (AppendRejection.InvalidProducerEpoch, $"Producer {producer.Id} has written with a newer epoch than {producer.Epoch}."),
+            ProducerVerdict.CoordinatorFenced =>
+                (AppendRejection.CoordinatorFenced, $"A newer coordinator has ended a transaction of producer {producer.Id}."),
+            ProducerVerdict.OutsideOfTransaction =>
+                (AppendRejection.InvalidTransactionState, $"Producer {producer.Id} has a transaction open, and this batch is not part of it."),
+            ProducerVerdict.OlderTransactionOpen =>
+                (AppendRejection.InvalidTransactionState, $"A transaction of an older epoch of producer {producer.Id} is not ended yet."),
+            ProducerVerdict.TransactionEnded =>
+                (AppendRejection.InvalidTransactionState, $"The transaction of producer {producer.Id} has ended meanwhile."),
+            ProducerVerdict.TooManyProducers =>
+                (AppendRejection.TooManyProducers, $"Too many transactions are open to remember producer {producer.Id} as well."),
+            _ => throw new ArgumentOutOfRangeException(nameof(verdict), verdict, message: null),
+        };
+        return new AppendResult.Rejected(rejection, detail);
     }
 
-    private static SequencedBatch? EarlierInThisAppend(List<RecordBatchHeader> headers, int index)
+    private static RecordBatchHeader? EarlierInThisAppend(List<RecordBatchHeader> headers, int index)
     {
         for (int earlier = index - 1; earlier >= 0; earlier--)
         {
             if (headers[earlier].Producer.Id == headers[index].Producer.Id)
             {
-                return SequencedBatch.Of(headers[earlier]);
+                return headers[earlier];
             }
         }
 
@@ -236,8 +264,7 @@ public sealed partial class PartitionLog
             return new AppendResult.Rejected(AppendRejection.Offline, OfflineReason!);
         }
 
-        effects |= _commit.Appended(baseOffset, nextOffset, durability);
-        Publish();
+        effects |= _commit.Appended(baseOffset, nextOffset, durability) | Publish();
         return new AppendResult.Appended(baseOffset, nextOffset + -1);
     }
 
@@ -271,11 +298,19 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>Shows the offsets to everybody: first how far the log goes, then how much of it may be seen.</summary>
-    private void Publish()
+    private CommitEffects Publish()
     {
         Volatile.Write(ref _logEndOffset, _commit.LogEndOffset.Value);
         Volatile.Write(ref _syncedOffset, _commit.SyncedOffset.Value);
         Volatile.Write(ref _highWatermark, _commit.HighWatermark.Value);
+
+        // A transaction begins at the end of the log, never below the high watermark: so this does not fall. Where records were deleted
+        // from under an open transaction, the log's start is stable.
+        Offset stable = Offset.Min(_producers.FirstOpenTransactionOffset ?? _commit.HighWatermark, _commit.HighWatermark);
+        stable = Offset.Max(stable, LogStartOffset);
+        bool hasMoved = stable != LastStableOffset;
+        Volatile.Write(ref _lastStableOffset, stable.Value);
+        return hasMoved ? CommitEffects.Progressed : CommitEffects.None;
     }
 
     /// <summary>The writer lock is held; the effects are run after it is released.</summary>

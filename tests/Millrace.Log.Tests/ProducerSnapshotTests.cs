@@ -35,11 +35,11 @@ public class ProducerSnapshotTests
         Assert.Equal(GoldenStates().ActiveProducers, states.ActiveProducers);
         Assert.Equal(new Offset(20), states.FirstOpenTransactionOffset);
         Assert.Equal([new OpenTransaction(new ProducerIdentity(9, 0), new Offset(20), 2001)], states.OpenTransactions);
-        Assert.Equal(SequenceVerdict.Duplicate, Judge(states, producerId: 7, epoch: 2, sequence: 0, recordCount: 2));
-        Assert.Equal(SequenceVerdict.Duplicate, Judge(states, producerId: 7, epoch: 2, sequence: 2));
-        Assert.Equal(SequenceVerdict.Accept, Judge(states, producerId: 7, epoch: 2, sequence: 3));
-        Assert.Equal(SequenceVerdict.OutOfOrder, Judge(states, producerId: 8, epoch: 4, sequence: 1));
-        Assert.Equal(SequenceVerdict.Accept, Judge(states, producerId: 8, epoch: 4, sequence: 0));
+        Assert.Equal(ProducerVerdict.Duplicate, Judge(states, producerId: 7, epoch: 2, sequence: 0, recordCount: 2));
+        Assert.Equal(ProducerVerdict.Duplicate, Judge(states, producerId: 7, epoch: 2, sequence: 2));
+        Assert.Equal(ProducerVerdict.Accept, Judge(states, producerId: 7, epoch: 2, sequence: 3));
+        Assert.Equal(ProducerVerdict.OutOfOrder, Judge(states, producerId: 8, epoch: 4, sequence: 1));
+        Assert.Equal(ProducerVerdict.Accept, Judge(states, producerId: 8, epoch: 4, sequence: 0));
     }
 
     [Fact]
@@ -47,8 +47,8 @@ public class ProducerSnapshotTests
     {
         Assert.True(ProducerStates.TryReadSnapshot(GoldenOfKafka, MaximumProducerCount, out ProducerStates? states));
         Assert.Equal(GoldenStates().ActiveProducers, states.ActiveProducers);
-        Assert.Equal(SequenceVerdict.OutOfOrder, Judge(states, producerId: 7, epoch: 2, sequence: 0, recordCount: 2));
-        Assert.Equal(SequenceVerdict.Duplicate, Judge(states, producerId: 7, epoch: 2, sequence: 2));
+        Assert.Equal(ProducerVerdict.OutOfOrder, Judge(states, producerId: 7, epoch: 2, sequence: 0, recordCount: 2));
+        Assert.Equal(ProducerVerdict.Duplicate, Judge(states, producerId: 7, epoch: 2, sequence: 2));
     }
 
     [Fact]
@@ -136,8 +136,8 @@ public class ProducerSnapshotTests
         states.Observe(RecordBatchHeader.Read(batch), batch);
     }
 
-    private static SequenceVerdict Judge(ProducerStates states, long producerId, short epoch, int sequence, int recordCount = 1) =>
-        states.Check(RecordBatchHeader.Read(LogHarness.Batch(recordCount, producerId, epoch, sequence)), earlier: null, out _);
+    private static ProducerVerdict Judge(ProducerStates states, long producerId, short epoch, int sequence, int recordCount = 1) =>
+        states.Check(RecordBatchHeader.Read(LogHarness.Batch(recordCount, producerId, epoch, sequence)), AppendOrigin.Client, earlier: null, verifiedAt: null, out _);
 
     private static void AssertUnreadable(Action<byte[]> edit)
     {

@@ -13,6 +13,22 @@ public class ProducerStatesTests
         Clean,
     }
 
+    internal static void Do(LogHarness harness, Restart restart)
+    {
+        if (restart == Restart.None)
+        {
+            return;
+        }
+
+        if (restart == Restart.Clean)
+        {
+            harness.LogDirectory.Close();
+        }
+
+        harness.KillAndOpen();
+        Assert.Equal(restart == Restart.Clean, harness.LogDirectory.Recovery.WasCleanStop);
+    }
+
     [Theory]
     [InlineData(Restart.None)]
     [InlineData(Restart.Kill)]
@@ -180,21 +196,7 @@ public class ProducerStatesTests
     private AppendResult Send(int sequence, int recordCount = 1, short epoch = 0, long producerId = 7) =>
         _harness.Append(LogHarness.Batch(recordCount, producerId, epoch, sequence));
 
-    private void Do(Restart restart)
-    {
-        if (restart == Restart.None)
-        {
-            return;
-        }
-
-        if (restart == Restart.Clean)
-        {
-            _harness.LogDirectory.Close();
-        }
-
-        _harness.KillAndOpen();
-        Assert.Equal(restart == Restart.Clean, _harness.LogDirectory.Recovery.WasCleanStop);
-    }
+    private void Do(Restart restart) => Do(_harness, restart);
 
     private static void AssertRejected(AppendRejection expected, AppendResult result) =>
         Assert.Equal(expected, Assert.IsType<AppendResult.Rejected>(result).Rejection);

@@ -47,6 +47,9 @@ internal sealed class ProducerState
 
     public Offset? TransactionFirstOffset { get; set; }
 
+    /// <summary>Of the last marker that this process has seen; no request outlives a process.</summary>
+    public Offset? LastMarkerOffset { get; set; }
+
     /// <summary>Batches remembered, all of <see cref="Epoch"/>.</summary>
     public int BatchCount { get; private set; }
 

@@ -3,14 +3,6 @@ using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
 
-internal enum SequenceVerdict
-{
-    Accept,
-    Duplicate,
-    OutOfOrder,
-    Fenced,
-}
-
 /// <summary>
 /// What the partition remembers of idempotent and transactional producers, by Kafka's rules (KIP-98, KIP-890): epochs, the last five
 /// batches of each, open transactions. Follows from the batches of the log alone, so a scan rebuilds it; a snapshot saves the scan.
@@ -48,35 +40,71 @@ internal sealed class ProducerStates
             producer.CoordinatorEpoch,
             producer.TransactionFirstOffset))];
 
+    private bool HasRoom => _producers.Count < _maximumProducerCount || _idle.Count > 0;
+
     /// <summary>The idle ones from the longest silent on, then those in a transaction.</summary>
     private IEnumerable<ProducerState> All => _idle.Concat(_inTransaction);
 
-    /// <summary>
-    /// Judges a batch that is not yet written. <paramref name="earlier"/> is the batch of the same producer that precedes it in the same
-    /// append. A duplicate's earlier self is in <paramref name="original"/>.
-    /// </summary>
-    public SequenceVerdict Check(in RecordBatchHeader header, SequencedBatch? earlier, out SequencedBatch original)
+    /// <summary>Judges a batch that is not yet written.</summary>
+    /// <param name="earlier">The batch of the same producer that precedes it in the same append.</param>
+    /// <param name="verifiedAt">The end of the log before the coordinator was asked whether the transaction is open; null if it was not asked.</param>
+    /// <param name="original">A duplicate's earlier self.</param>
+    public ProducerVerdict Check(
+        in RecordBatchHeader header, AppendOrigin origin, RecordBatchHeader? earlier, Offset? verifiedAt, out SequencedBatch original)
     {
         original = default;
         if (!_producers.TryGetValue(header.Producer.Id, out ProducerState? producer) && earlier is null)
         {
             // Nothing is known of it, perhaps because all that it wrote is gone: any sequence is a beginning.
-            return SequenceVerdict.Accept;
+            return HasRoom ? ProducerVerdict.Accept : ProducerVerdict.TooManyProducers;
         }
 
-        if (producer is not null && producer.TryFind(header, out original))
+        if (origin == AppendOrigin.Client && producer is not null && producer.TryFind(header, out original))
         {
-            return SequenceVerdict.Duplicate;
+            return ProducerVerdict.Duplicate;
         }
 
-        (short epoch, int lastSequence) = earlier is { } batch ? (batch.Epoch, batch.LastSequence) : (producer!.Epoch, producer.LastSequence);
+        (short epoch, int lastSequence) = earlier is { } batch
+            ? (batch.Producer.Epoch, batch.LastSequence)
+            : (producer!.Epoch, producer.LastSequence);
         if (header.Producer.Epoch < epoch)
         {
-            return SequenceVerdict.Fenced;
+            return ProducerVerdict.Fenced;
         }
 
         int expected = header.Producer.Epoch > epoch ? 0 : Sequence.Add(lastSequence, 1);
-        return header.BaseSequence == expected ? SequenceVerdict.Accept : SequenceVerdict.OutOfOrder;
+        if (origin == AppendOrigin.Client && header.BaseSequence != expected)
+        {
+            return ProducerVerdict.OutOfOrder;
+        }
+
+        bool isOpen = producer?.TransactionFirstOffset is not null || earlier is { IsTransactional: true };
+        if (isOpen)
+        {
+            return !header.IsTransactional ? ProducerVerdict.OutsideOfTransaction
+                : header.Producer.Epoch > epoch ? ProducerVerdict.OlderTransactionOpen
+                : ProducerVerdict.Accept;
+        }
+
+        // A marker between the coordinator's answer and this append may have ended the very transaction that the answer was about.
+        bool mayHaveEnded = header.IsTransactional && producer?.LastMarkerOffset >= verifiedAt;
+        return mayHaveEnded ? ProducerVerdict.TransactionEnded : ProducerVerdict.Accept;
+    }
+
+    /// <summary>
+    /// Judges a marker that is not yet written. It may have a newer epoch than the records: so the coordinator shuts out whoever still
+    /// writes with theirs (KIP-890).
+    /// </summary>
+    public ProducerVerdict CheckMarker(ProducerIdentity identity, int coordinatorEpoch)
+    {
+        if (!_producers.TryGetValue(identity.Id, out ProducerState? producer))
+        {
+            return HasRoom ? ProducerVerdict.Accept : ProducerVerdict.TooManyProducers;
+        }
+
+        return identity.Epoch < producer.Epoch ? ProducerVerdict.Fenced
+            : coordinatorEpoch < producer.CoordinatorEpoch ? ProducerVerdict.CoordinatorFenced
+            : ProducerVerdict.Accept;
     }
 
     /// <summary>Takes note of a batch that is in the log. Returns the transaction that it ends.</summary>
@@ -159,6 +187,7 @@ internal sealed class ProducerStates
         producer.SetEpoch(header.Producer.Epoch);
         producer.CoordinatorEpoch = marker.CoordinatorEpoch;
         producer.LastTimestamp = header.MaxTimestamp;
+        producer.LastMarkerOffset = header.LastOffset;
         Offset? firstOffset = producer.TransactionFirstOffset;
         producer.TransactionFirstOffset = null;
         HeardOf(producer);

@@ -111,7 +111,7 @@ internal sealed class DirectoryOpening
         var topicSettings = TopicSettingsStore.Open(_storage, _settings.Path, _settings.TopicDefaults);
         bool wasCleanStop = TakeCleanMarker();
         var files = new OpenFiles(_storage, _settings.MaximumOpenFileCount);
-        var directory = new LogDirectory(_settings, topicSettings, files, _logger, directoryLock, properties, wasCleanStop);
+        var directory = new LogDirectory(_settings, topicSettings, files, _time, _logger, directoryLock, properties, wasCleanStop);
         try
         {
             Recover(directory, files, entries);

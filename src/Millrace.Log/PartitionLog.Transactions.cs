@@ -1,0 +1,59 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <content>Producers and their transactions.</content>
+public sealed partial class PartitionLog
+{
+    /// <summary>The transactions that no marker has ended yet, in the order in which they began.</summary>
+    public IReadOnlyList<OpenTransaction> OpenTransactions
+    {
+        get
+        {
+            lock (_writerLock)
+            {
+                return _producers.OpenTransactions;
+            }
+        }
+    }
+
+    /// <summary>The producers that the partition remembers.</summary>
+    public IReadOnlyList<ActiveProducer> ActiveProducers()
+    {
+        lock (_writerLock)
+        {
+            return _producers.ActiveProducers;
+        }
+    }
+
+    /// <summary>
+    /// Writes the marker that ends the transaction of a producer here, into the page cache: it can be written again from what the
+    /// coordinator decided, which is on the disk by now. It is written whether there is a transaction to end or not, since its epoch shuts
+    /// out the producer's older selves.
+    /// </summary>
+    /// <param name="producer">Its epoch is that of the transaction or a newer one.</param>
+    /// <param name="coordinatorEpoch">Not older than any that came here before.</param>
+    public AppendResult AppendMarker(ProducerIdentity producer, bool isCommit, int coordinatorEpoch)
+    {
+        long now = _owner.Time.GetUtcNow().ToUnixTimeMilliseconds();
+        Memory<byte> batch = new EndTransactionMarker(isCommit, coordinatorEpoch).ToBatch(producer, now);
+        RecordBatchHeader header = RecordBatchHeader.Read(batch.Span);
+        AppendResult result;
+        CommitEffects effects = CommitEffects.None;
+        lock (_writerLock)
+        {
+            result = CheckState(batch.Length)
+                ?? CheckMarker(producer, coordinatorEpoch)
+                ?? Write(batch.Span, [header], AppendDurability.PageCache, ref effects);
+        }
+
+        Run(effects);
+        return result;
+    }
+
+    private AppendResult.Rejected? CheckMarker(ProducerIdentity producer, int coordinatorEpoch)
+    {
+        ProducerVerdict verdict = _producers.CheckMarker(producer, coordinatorEpoch);
+        return verdict == ProducerVerdict.Accept ? null : Refuse(verdict, producer, ProducerState.NoSequence);
+    }
+}
