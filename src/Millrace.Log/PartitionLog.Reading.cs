@@ -49,7 +49,10 @@ public sealed partial class PartitionLog
         }
     }
 
-    private static LogSegment FindSegment(LogSegment[] segments, Offset offset)
+    private static LogSegment FindSegment(LogSegment[] segments, Offset offset) => segments[FindSegmentNumber(segments, offset)];
+
+    /// <summary>The last segment that does not begin beyond the offset, or the first one.</summary>
+    private static int FindSegmentNumber(LogSegment[] segments, Offset offset)
     {
         int low = 0;
         int high = segments.Length - 1;
@@ -66,13 +69,13 @@ public sealed partial class PartitionLog
             }
         }
 
-        return segments[low];
+        return low;
     }
 
     private ReadResult ReadSegment(LogSegment segment, Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo)
     {
         int length = segment.ByteCount;
-        using BatchWalker walker = WalkHeaders(segment, from, length);
+        using BatchWalker walker = WalkHeaders(segment, segment.PositionBefore(from), length);
 
         // Where the bytes fail that the index points to, all that is known of their offset is that it is in this segment.
         Offset next = segment.BaseOffset;
@@ -144,11 +147,8 @@ public sealed partial class PartitionLog
         return new ReadResult.Data(bytes.AsMemory(0, checkedByteCount));
     }
 
-    private BatchWalker WalkHeaders(LogSegment segment, Offset from, int length)
-    {
-        int position = segment.Index.FindPosition(from - segment.BaseOffset);
-        return new BatchWalker(segment.File, position, length, _settings.MaximumBatchByteCount, verifiesChecksums: false, HeaderBufferByteCount);
-    }
+    private BatchWalker WalkHeaders(LogSegment segment, int position, int length) =>
+        new(segment.File, position, length, _settings.MaximumBatchByteCount, verifiesChecksums: false, HeaderBufferByteCount);
 
     private ReadResult.Offline Damaged(LogSegment segment, long position, Offset offset, BatchVerdict verdict) =>
         Offline($"{Place(segment, position)} {Sentences.Describe(verdict)}. {Sentences.AfterDamage(TopicPartition, offset)}");

@@ -6,85 +6,169 @@ namespace Millrace.Log;
 public readonly record struct TimestampedOffset(Offset Offset, long Timestamp);
 
 /// <content>
-/// Lookup by time: there is no time index, so that these look at the header of every batch until they have found one. They cost a read
-/// of the whole log in the worst case.
+/// Lookup by time. The time indexes say in which segment to look and from where on; what is read of the log is at most two of their
+/// intervals, unless times go back in it.
 /// </content>
 public sealed partial class PartitionLog
 {
-    /// <summary>The first record at or after a time, in milliseconds since 1970, below <paramref name="upTo"/>; null if there is none, or the partition is offline.</summary>
-    public TimestampedOffset? OffsetAtTimestamp(long timestamp, Offset upTo)
-    {
-        TimestampedOffset? found = null;
-        VisitBatches(upTo, (segment, header, position) =>
-        {
-            found = header.MaxTimestamp < timestamp ? null : FirstRecordAt(segment, header, position, record => record.Timestamp >= timestamp);
-            return found is null;
-        });
-        return found;
-    }
+    /// <summary>
+    /// The first record at or after a time, in milliseconds since 1970, below <paramref name="upTo"/>; null if there is none, or the
+    /// partition is offline.
+    /// </summary>
+    public TimestampedOffset? OffsetAtTimestamp(long timestamp, Offset upTo) =>
+        Search(upTo, (segments, start, end) => FindFirstAt(segments, timestamp, start, end));
 
-    /// <summary>The record with the latest time below <paramref name="upTo"/>, the first one if several have it; null if there is none.</summary>
-    public TimestampedOffset? OffsetOfMaximumTimestamp(Offset upTo)
-    {
-        LogSegment? latestSegment = null;
-        RecordBatchHeader latest = default;
-        long latestPosition = 0;
-        VisitBatches(upTo, (segment, header, position) =>
-        {
-            if (latestSegment is null || header.MaxTimestamp > latest.MaxTimestamp)
-            {
-                (latestSegment, latest, latestPosition) = (segment, header, position);
-            }
+    /// <summary>
+    /// The record with the latest time below <paramref name="upTo"/>, the first one if several have it; null if there is none, or the
+    /// partition is offline.
+    /// </summary>
+    public TimestampedOffset? OffsetOfMaximumTimestamp(Offset upTo) => Search(upTo, FindLatest);
 
-            return true;
-        });
-        return latestSegment is null
-            ? null
-            : FirstRecordAt(latestSegment, latest, latestPosition, record => record.Timestamp >= latest.MaxTimestamp);
-    }
-
-    /// <summary>Shows every batch that ends at or before <paramref name="upTo"/>, until the visitor has enough and says false.</summary>
-    private void VisitBatches(Offset upTo, Func<LogSegment, RecordBatchHeader, long, bool> visit)
+    private TimestampedOffset? Search(Offset upTo, Func<LogSegment[], Offset, Offset, TimestampedOffset?> search)
     {
         if (!IsOnline)
         {
-            return;
+            return null;
         }
 
-        upTo = Offset.Min(upTo, LogEndOffset);
+        Offset end = Offset.Min(upTo, LogEndOffset);
         try
         {
-            foreach (LogSegment segment in Volatile.Read(ref _segments))
-            {
-                using BatchWalker walker = WalkHeaders(segment, segment.BaseOffset, segment.ByteCount);
-                Offset next = segment.BaseOffset;
-                while (walker.MoveNext())
-                {
-                    next = walker.Header.NextOffset;
-                    if (walker.Header.NextOffset > upTo || !visit(segment, walker.Header, walker.Position))
-                    {
-                        return;
-                    }
-                }
-
-                if (walker.Verdict != BatchVerdict.Valid)
-                {
-                    Damaged(segment, walker.Position, next, walker.Verdict);
-                    return;
-                }
-            }
+            return search(Volatile.Read(ref _segments), LogStartOffset, end);
         }
         catch (IOException exception)
         {
             Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+            return null;
         }
         catch (ObjectDisposedException)
         {
             // Closed meanwhile: there is nothing to find.
+            return null;
         }
     }
 
-    private static TimestampedOffset? FirstRecordAt(LogSegment segment, in RecordBatchHeader header, long position, Predicate<Record> predicate)
+    private TimestampedOffset? FindFirstAt(LogSegment[] segments, long timestamp, Offset start, Offset end)
+    {
+        for (int number = FindSegmentNumber(segments, start); number < segments.Length && segments[number].BaseOffset < end; number++)
+        {
+            LogSegment segment = segments[number];
+            bool isComplete = number < segments.Length - 1;
+            if (isComplete && !(segment.TimeIndex.Last?.Timestamp >= timestamp))
+            {
+                continue;
+            }
+
+            int position = Math.Max(segment.PositionBefore(timestamp), segment.PositionBefore(start));
+            TimestampedOffset? found = null;
+            VisitBatches(segment, position, start, end, (header, batchPosition) =>
+            {
+                found = header.MaxTimestamp < timestamp
+                    ? null
+                    : FirstRecord(segment, header, batchPosition, record => record.Timestamp >= timestamp && record.Offset >= start);
+                return found is null;
+            });
+            if (found is not null)
+            {
+                return found;
+            }
+        }
+
+        return null;
+    }
+
+    private TimestampedOffset? FindLatest(LogSegment[] segments, Offset start, Offset end)
+    {
+        LogSegment? segment = null;
+        IndexedTimestamp latest = default;
+        for (int number = FindSegmentNumber(segments, start); number < segments.Length && segments[number].BaseOffset < end; number++)
+        {
+            LogSegment candidate = segments[number];
+            bool isWhole = number < segments.Length - 1 && candidate.BaseOffset >= start && segments[number + 1].BaseOffset <= end;
+            IndexedTimestamp? latestOfIt = isWhole ? candidate.TimeIndex.Last : FindLatest(candidate, start, end);
+            if (latestOfIt is { } found && (segment is null || found.Timestamp > latest.Timestamp))
+            {
+                (segment, latest) = (candidate, found);
+            }
+        }
+
+        return segment is null ? null : RecordOf(segment, latest, start);
+    }
+
+    /// <summary>The latest time between two offsets of a segment.</summary>
+    private IndexedTimestamp? FindLatest(LogSegment segment, Offset start, Offset end)
+    {
+        // What the indexes know of the time up to the last indexed batch, unless it is from before the start; the rest is looked at.
+        IndexedPosition? indexed = segment.Index.FindAtOrBefore(end + -1);
+        IndexedTimestamp? latest = indexed is { } entry ? segment.TimeIndex.FindAtOrBefore(entry.LastOffset) : null;
+        int position = indexed?.Position ?? 0;
+        if (start > segment.BaseOffset && (latest is null || RecordOf(segment, latest.Value, start) is null))
+        {
+            latest = null;
+            position = segment.PositionBefore(start);
+        }
+
+        VisitBatches(segment, position, start, end, (header, batchPosition) =>
+        {
+            long? timestamp = header.BaseOffset < start ? LatestRecordTime(segment, header, batchPosition, start) : header.MaxTimestamp;
+            if (latest is null || timestamp > latest.Value.Timestamp)
+            {
+                latest = timestamp is null ? latest : new IndexedTimestamp(timestamp.Value, header.LastOffset);
+            }
+
+            return true;
+        });
+        return latest;
+    }
+
+    /// <summary>The latest time of a batch that begins below <paramref name="start"/>.</summary>
+    private static long? LatestRecordTime(LogSegment segment, in RecordBatchHeader header, int position, Offset start)
+    {
+        long? latest = null;
+        FirstRecord(segment, header, position, record =>
+        {
+            latest = record.Offset >= start && !(record.Timestamp <= latest) ? record.Timestamp : latest;
+            return false;
+        });
+        return latest;
+    }
+
+    private TimestampedOffset? RecordOf(LogSegment segment, IndexedTimestamp latest, Offset start)
+    {
+        TimestampedOffset? found = null;
+        VisitBatches(segment, segment.PositionBefore(latest.LastOffset), start, latest.LastOffset + 1, (header, position) =>
+        {
+            if (header.LastOffset == latest.LastOffset)
+            {
+                found = FirstRecord(segment, header, position, record => record.Timestamp >= latest.Timestamp && record.Offset >= start);
+            }
+
+            return header.LastOffset < latest.LastOffset;
+        });
+        return found;
+    }
+
+    /// <summary>Shows the batches from a position on that reach beyond <paramref name="start"/> and end at or before <paramref name="end"/>, until the visitor has enough and says false.</summary>
+    private void VisitBatches(LogSegment segment, int position, Offset start, Offset end, Func<RecordBatchHeader, int, bool> visit)
+    {
+        using BatchWalker walker = WalkHeaders(segment, position, segment.ByteCount);
+        Offset next = segment.BaseOffset;
+        while (walker.MoveNext())
+        {
+            next = walker.Header.NextOffset;
+            if (next > end || (next > start && !visit(walker.Header, (int)walker.Position)))
+            {
+                return;
+            }
+        }
+
+        if (walker.Verdict != BatchVerdict.Valid)
+        {
+            Damaged(segment, walker.Position, next, walker.Verdict);
+        }
+    }
+
+    private static TimestampedOffset? FirstRecord(LogSegment segment, in RecordBatchHeader header, int position, Predicate<Record> predicate)
     {
         byte[] batch = new byte[header.TotalByteCount];
         segment.File.Read(batch, position);

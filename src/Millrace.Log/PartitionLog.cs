@@ -276,7 +276,7 @@ public sealed partial class PartitionLog
             Span<byte> batch = batches[..header.TotalByteCount];
             RecordBatch.Assign(batch, offset, LeaderEpoch);
             RecordBatchHeader assigned = header with { BaseOffset = offset, LeaderEpoch = LeaderEpoch };
-            segment.Write(batch, assigned.LastOffset, position);
+            segment.Write(batch, assigned, position);
             _producers.Observe(assigned, batch);
             position += batch.Length;
             offset = assigned.NextOffset;
@@ -290,6 +290,7 @@ public sealed partial class PartitionLog
     {
         // The old segment is complete: have it synced soon, so that the recovery point moves beyond it.
         effects |= _commit.SyncWanted();
+        _segments[^1].Complete();
         LogSegment next = LogSegment.Create(_files, _directory, baseOffset, _settings);
 
         // Readers see the segment before any offset in it: one that saw the end first would look for it in the old segment.

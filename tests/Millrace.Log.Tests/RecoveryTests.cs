@@ -245,29 +245,36 @@ public class RecoveryTests
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void An_index_that_is_missing_or_stale_is_made_anew(bool isMissing)
+    [InlineData("index", false)]
+    [InlineData("index", true)]
+    [InlineData("timeindex", false)]
+    [InlineData("timeindex", true)]
+    public void An_index_that_is_missing_or_stale_is_made_anew(string suffix, bool isMissing)
     {
         LogHarness harness = LogHarness.WithPartition(static options => options.IndexIntervalByteCount = 100);
-        harness.AppendMany(20);
+        for (int number = 0; number < 20; number++)
+        {
+            harness.Append(LogHarness.Batch(timestamp: 1000 + number));
+        }
+
         harness.LogDirectory.Close();
-        byte[] index = harness.ReadFile(LogHarness.FirstIndex);
+        string path = $"{LogHarness.Directory}/00000000000000000000.{suffix}";
+        byte[] index = harness.ReadFile(path);
         Assert.NotEmpty(index);
         harness.Kill();
         if (isMissing)
         {
-            harness.Storage.DeleteFile(LogHarness.FirstIndex);
+            harness.Storage.DeleteFile(path);
         }
         else
         {
-            harness.Edit(LogHarness.FirstIndex, static bytes => With(bytes, 12, [0, 0, 1, 1]));
+            harness.Edit(path, static bytes => With(bytes, 12, [0, 0, 1, 1]));
         }
 
         harness.Open();
         RecoveryCondition condition = isMissing ? RecoveryCondition.IndexMissing : RecoveryCondition.IndexStale;
         Assert.Equal(RecoveryAction.Rebuild, harness.Finding(condition).Action);
-        Assert.Equal(index, harness.ReadFile(LogHarness.FirstIndex));
+        Assert.Equal(index, harness.ReadFile(path));
         Assert.Equal(new Offset(13), harness.ReadHeaders(13, 1)[0].BaseOffset);
     }
 

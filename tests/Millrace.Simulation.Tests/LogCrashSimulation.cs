@@ -146,6 +146,18 @@ internal sealed class LogCrashSimulation
         Mix((ulong)log.LogEndOffset.Value);
         CheckProducers(model, log);
         CheckRead(model, log);
+        CheckTimes(model, log);
+    }
+
+    private void CheckTimes(PartitionModel model, PartitionLog log)
+    {
+        long timestamp = model.PickTimestamp(_random);
+        TimestampedOffset? found = log.OffsetAtTimestamp(timestamp, log.HighWatermark);
+        TimestampedOffset? expected = model.FirstAt(timestamp, log.HighWatermark);
+        Require(found == expected, $"the first record of {model.TopicPartition} at or after {timestamp} is {expected}, not {found}");
+        found = log.OffsetOfMaximumTimestamp(log.HighWatermark);
+        expected = model.Latest(log.HighWatermark);
+        Require(found == expected, $"the latest record of {model.TopicPartition} is {expected}, not {found}");
     }
 
     private void CheckProducers(PartitionModel model, PartitionLog log)
@@ -221,8 +233,11 @@ internal sealed class LogCrashSimulation
             case < 17:
                 _directory.WriteRecoveryPoints();
                 break;
-            case < 19:
+            case < 18:
                 CheckRead(model, log);
+                break;
+            case < 19:
+                CheckTimes(model, log);
                 break;
             default:
                 CheckProducers(model, log);

@@ -1,5 +1,6 @@
 using Millrace.Kafka.Records;
 using Millrace.Log;
+using Record = Millrace.Kafka.Records.Record;
 
 namespace Millrace.Simulation.Tests;
 
@@ -15,6 +16,7 @@ internal sealed record ModelBatch(byte[] Unassigned, byte[] Bytes, Offset BaseOf
 internal sealed class PartitionModel
 {
     private const int ProducerCount = 2;
+    private const long FirstTimestamp = 1_700_000_000_000;
 
     private readonly List<ModelBatch> _batches = [];
     private readonly Random _random;
@@ -149,6 +151,41 @@ internal sealed class PartitionModel
         }
     }
 
+    /// <summary>A time near those that the records have.</summary>
+    public long PickTimestamp(Random random) => FirstTimestamp + random.Next(_batches.Count + 12);
+
+    /// <summary>The first record at or after a time below an offset, found by looking at all.</summary>
+    public TimestampedOffset? FirstAt(long timestamp, Offset upTo)
+    {
+        foreach (Record record in RecordsBelow(upTo))
+        {
+            if (record.Timestamp >= timestamp)
+            {
+                return new TimestampedOffset(record.Offset, record.Timestamp);
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The first record with the latest time below an offset, found by looking at all.</summary>
+    public TimestampedOffset? Latest(Offset upTo)
+    {
+        TimestampedOffset? latest = null;
+        foreach (Record record in RecordsBelow(upTo))
+        {
+            if (latest is null || record.Timestamp > latest.Value.Timestamp)
+            {
+                latest = new TimestampedOffset(record.Offset, record.Timestamp);
+            }
+        }
+
+        return latest;
+    }
+
+    private IEnumerable<Record> RecordsBelow(Offset upTo) =>
+        _batches.Where(batch => batch.LastOffset < upTo).SelectMany(static batch => RecordBatchReader.Read(batch.Bytes));
+
     private byte[] BuildNext(Random random, long producerId, int skipped)
     {
         RecordBatchHeader? last = _batches.LastOrDefault(batch => batch.Header.Producer.Id == producerId)?.Header;
@@ -168,10 +205,11 @@ internal sealed class PartitionModel
         var builder = new RecordBatchBuilder();
         int recordCount = 1 + random.Next(4);
         byte[] value = new byte[random.Next(120)];
+        long timestamp = FirstTimestamp + _batches.Count + random.Next(8);
         for (int record = 0; record < recordCount; record++)
         {
             _random.NextBytes(value);
-            builder.Append(1_700_000_000_000 + _batches.Count, [], keyIsNull: true, value, valueIsNull: false, headers: null);
+            builder.Append(timestamp + record, [], keyIsNull: true, value, valueIsNull: false, headers: null);
         }
 
         return builder.Build(producer, sequence).ToArray();

@@ -45,8 +45,8 @@ internal sealed class SyncWork
 
             if (part.IsComplete)
             {
-                // The index of the active segment is not synced: recovery makes it anew from the recovery point's segment on.
-                part.Segment.Index.SyncData();
+                // The indexes of the active segment are not synced: recovery makes them anew from the recovery point's segment on.
+                part.Segment.SyncIndexes();
             }
         }
 

@@ -36,7 +36,7 @@ internal sealed class LogScan
 
     public int HighestEpoch => _epochStarts.Count == 0 ? -1 : _epochStarts[^1].Epoch;
 
-    /// <summary>What the index of each segment has to be.</summary>
+    /// <summary>What the indexes of each segment have to be.</summary>
     public IReadOnlyList<IndexContent> Indexes => _indexes;
 
     /// <summary>Where in each segment the first batch lies that is not below the recovery point; its end, if none is.</summary>
@@ -60,9 +60,9 @@ internal sealed class LogScan
         }
     }
 
-    public void AddEmptySegment()
+    public void AddEmptySegment(Offset baseOffset)
     {
-        _indexes.Add(new IndexContent());
+        _indexes.Add(new IndexContent(baseOffset, _settings));
         _tailPositions.Add(0);
     }
 
@@ -73,7 +73,7 @@ internal sealed class LogScan
             throw new IOException($"{segment.File.Path} has {segment.Length} bytes; a segment has at most {int.MaxValue}.");
         }
 
-        var index = new IndexContent();
+        var index = new IndexContent(segment.BaseOffset, _settings);
         _indexes.Add(index);
         long tailPosition = -1;
         using var walker = new BatchWalker(segment.File, 0, segment.Length, _settings.MaximumBatchByteCount, verifiesChecksums);
@@ -91,7 +91,7 @@ internal sealed class LogScan
                 tailPosition = walker.Position;
             }
 
-            index.Observe(header, segment.BaseOffset, (int)walker.Position, _settings);
+            index.Observe(header, (int)walker.Position);
             Observe(header, walker.Batch.Span);
         }
 
@@ -151,41 +151,4 @@ internal sealed class LogScan
         BatchVerdict.BadCounts => RecoveryCondition.BatchCountsContradict,
         _ => throw new ArgumentOutOfRangeException(nameof(verdict), verdict, message: null),
     };
-}
-
-/// <summary>The index that belongs to the batches of a segment.</summary>
-internal sealed class IndexContent
-{
-    private readonly List<byte> _bytes = [];
-
-    public int LastIndexedPosition { get; private set; }
-
-    public int EntryCount => _bytes.Count / OffsetIndex.EntryByteCount;
-
-    public byte[] Bytes => [.. _bytes];
-
-    public void Observe(in RecordBatchHeader header, Offset segmentBaseOffset, int position, LogSettings settings)
-    {
-        bool isFull = EntryCount >= settings.MaximumIndexByteCount / OffsetIndex.EntryByteCount;
-        if (isFull || !LogSegment.IsIndexEntryDue(position, LastIndexedPosition, settings.IndexIntervalByteCount))
-        {
-            return;
-        }
-
-        Span<byte> entry = stackalloc byte[OffsetIndex.EntryByteCount];
-        OffsetIndex.WriteEntry(entry, (int)(header.LastOffset - segmentBaseOffset), position);
-        _bytes.AddRange(entry);
-        LastIndexedPosition = position;
-    }
-
-    public bool Matches(IStorageFile file)
-    {
-        if (file.Length != _bytes.Count)
-        {
-            return false;
-        }
-
-        byte[] found = new byte[_bytes.Count];
-        return file.Read(found, 0) == found.Length && found.AsSpan().SequenceEqual(Bytes);
-    }
 }

@@ -178,14 +178,27 @@ internal sealed class PartitionRecovery
     {
         foreach (StorageEntry entry in entries)
         {
-            if (FileNames.TryParseSegment(entry.Name, FileNames.IndexSuffix, out Offset baseOffset)
-                && !_segments.Exists(segment => segment.BaseOffset == baseOffset))
+            if (IsIndex(entry.Name, out Offset baseOffset) && !_segments.Exists(segment => segment.BaseOffset == baseOffset))
             {
                 Report(RecoveryCondition.IndexWithoutSegment, $"'{entry.Name}' has no segment and is deleted.");
                 _storage.DeleteFile($"{_directory}/{entry.Name}");
                 _hasChangedDirectory = true;
             }
         }
+    }
+
+    private static bool IsIndex(string name, out Offset baseOffset)
+    {
+        foreach (string suffix in FileNames.IndexSuffixes)
+        {
+            if (FileNames.TryParseSegment(name, suffix, out baseOffset))
+            {
+                return true;
+            }
+        }
+
+        baseOffset = default;
+        return false;
     }
 
     private RecoveredPartition? NoSegments()
@@ -276,26 +289,50 @@ internal sealed class PartitionRecovery
         {
             LazyFile file = _files.Create(_directory, FileNames.Segment(Offset.Zero, FileNames.LogSuffix));
             _segments.Add(new SegmentFile(Offset.Zero, file, 0));
-            _scan.AddEmptySegment();
+            _scan.AddEmptySegment(Offset.Zero);
             _hasChangedDirectory = true;
         }
 
-        foreach ((SegmentFile segment, IndexContent content) in _segments.Zip(_scan.Indexes))
+        for (int number = 0; number < _segments.Count; number++)
         {
-            string name = FileNames.Segment(segment.BaseOffset, FileNames.IndexSuffix);
-            bool exists = _storage.FileExists($"{_directory}/{name}");
-            segment.Index = exists ? _files.Existing(_directory, name) : _files.Create(_directory, name);
-            if (exists && content.Matches(segment.Index))
+            SegmentFile segment = _segments[number];
+            IndexContent content = _scan.Indexes[number];
+            if (number < _segments.Count - 1)
             {
-                continue;
+                content.Complete();
             }
 
-            Report(exists ? RecoveryCondition.IndexStale : RecoveryCondition.IndexMissing, $"'{name}' is made anew.");
-            segment.Index.SetLength(0);
-            segment.Index.Write(content.Bytes, 0);
-            segment.Index.SyncData();
-            _hasChangedDirectory |= !exists;
+            segment.Index = RebuildIndex(FileNames.Segment(segment.BaseOffset, FileNames.IndexSuffix), content.Offsets);
+            segment.TimeIndex = RebuildIndex(FileNames.Segment(segment.BaseOffset, FileNames.TimeIndexSuffix), content.Times);
         }
+    }
+
+    private LazyFile RebuildIndex(string name, byte[] content)
+    {
+        bool exists = _storage.FileExists($"{_directory}/{name}");
+        LazyFile file = exists ? _files.Existing(_directory, name) : _files.Create(_directory, name);
+        if (exists && HasContent(file, content))
+        {
+            return file;
+        }
+
+        Report(exists ? RecoveryCondition.IndexStale : RecoveryCondition.IndexMissing, $"'{name}' is made anew.");
+        file.SetLength(0);
+        file.Write(content, 0);
+        file.SyncData();
+        _hasChangedDirectory |= !exists;
+        return file;
+    }
+
+    private static bool HasContent(LazyFile file, byte[] content)
+    {
+        if (file.Length != content.Length)
+        {
+            return false;
+        }
+
+        byte[] found = new byte[content.Length];
+        return file.Read(found, 0) == found.Length && found.AsSpan().SequenceEqual(content);
     }
 
     /// <summary>
@@ -316,6 +353,7 @@ internal sealed class PartitionRecovery
             TailCutter.Copy(segment.File, tailPosition, segment.Length, segment.File, tailPosition);
             segment.File.SyncData();
             segment.Index!.SyncData();
+            segment.TimeIndex!.SyncData();
             _hasChangedDirectory = true;
         }
 
@@ -369,9 +407,10 @@ internal sealed class PartitionRecovery
     private LogSegment ToSegment(SegmentFile segment, int number)
     {
         IndexContent content = _scan.Indexes[number];
-        var index = new OffsetIndex(segment.Index!, content.EntryCount, _settings.MaximumIndexByteCount);
+        OffsetIndex index = content.OpenOffsetIndex(segment.Index!);
+        TimeIndex timeIndex = content.OpenTimeIndex(segment.TimeIndex!);
         int length = checked((int)segment.Length);
-        return new LogSegment(segment.BaseOffset, segment.File, index, length, content.LastIndexedPosition, _settings.IndexIntervalByteCount)
+        return new LogSegment(segment.BaseOffset, segment.File, index, timeIndex, length, content.Progress)
         {
             SyncedByteCount = length,
             IsEntrySynced = true,
@@ -385,6 +424,7 @@ internal sealed class PartitionRecovery
         {
             segment.File.Dispose();
             segment.Index?.Dispose();
+            segment.TimeIndex?.Dispose();
         }
 
         return new RecoveredPartition(_topicPartition, _topicId)
@@ -405,4 +445,6 @@ internal sealed class PartitionRecovery
 internal sealed record SegmentFile(Offset BaseOffset, LazyFile File, long Length)
 {
     public LazyFile? Index { get; set; }
+
+    public LazyFile? TimeIndex { get; set; }
 }

@@ -27,7 +27,7 @@ internal sealed class TailCutter
 
     public long CutByteCount { get; private set; }
 
-    /// <summary>Removes a segment and its index. Its file, if it is to be kept, is renamed.</summary>
+    /// <summary>Removes a segment and its indexes. Its file, if it is to be kept, is renamed.</summary>
     public void RemoveSegment(SegmentFile segment)
     {
         string name = FileNames.Segment(segment.BaseOffset, FileNames.LogSuffix);
@@ -44,7 +44,11 @@ internal sealed class TailCutter
             _storage.DeleteFile($"{_directory}/{name}");
         }
 
-        _storage.DeleteFile($"{_directory}/{FileNames.Segment(segment.BaseOffset, FileNames.IndexSuffix)}");
+        foreach (string suffix in FileNames.IndexSuffixes)
+        {
+            _storage.DeleteFile($"{_directory}/{FileNames.Segment(segment.BaseOffset, suffix)}");
+        }
+
         _storage.SyncDirectory(_directory);
         CutByteCount += segment.Length;
     }

@@ -3,23 +3,22 @@ using Millrace.Kafka.Records;
 namespace Millrace.Log;
 
 /// <summary>
-/// One log file and its index. One writer, under the partition's lock. Readers need no lock: bytes below <see cref="ByteCount"/>
+/// One log file and its indexes. One writer, under the partition's lock. Readers need no lock: bytes below <see cref="ByteCount"/>
 /// never change.
 /// </summary>
 internal sealed class LogSegment : IDisposable
 {
-    private readonly int _indexIntervalByteCount;
+    private readonly IndexProgress _progress;
     private int _byteCount;
-    private int _lastIndexedPosition;
 
-    public LogSegment(Offset baseOffset, LazyFile file, OffsetIndex index, int byteCount, int lastIndexedPosition, int indexIntervalByteCount)
+    public LogSegment(Offset baseOffset, LazyFile file, OffsetIndex index, TimeIndex timeIndex, int byteCount, IndexProgress progress)
     {
         BaseOffset = baseOffset;
         File = file;
         Index = index;
+        TimeIndex = timeIndex;
         _byteCount = byteCount;
-        _lastIndexedPosition = lastIndexedPosition;
-        _indexIntervalByteCount = indexIntervalByteCount;
+        _progress = progress;
     }
 
     public Offset BaseOffset { get; }
@@ -28,59 +27,93 @@ internal sealed class LogSegment : IDisposable
 
     public OffsetIndex Index { get; }
 
+    public TimeIndex TimeIndex { get; }
+
     /// <summary>Bytes that hold whole batches. The file may be longer where an append failed.</summary>
     public int ByteCount => Volatile.Read(ref _byteCount);
 
     /// <summary>Bytes that survive the power. Guarded by the partition's lock.</summary>
     public int SyncedByteCount { get; set; }
 
-    /// <summary>Whether the directory's entries of both files survive the power. Guarded by the partition's lock.</summary>
+    /// <summary>Whether the directory's entries of its files survive the power. Guarded by the partition's lock.</summary>
     public bool IsEntrySynced { get; set; }
 
-    /// <summary>Whether it gets no more appends and all of it, the index included, survives the power. Guarded by the partition's lock.</summary>
+    /// <summary>Whether it gets no more appends and all of it, the indexes included, survives the power. Guarded by the partition's lock.</summary>
     public bool IsCompleteAndSynced { get; set; }
 
     public static LogSegment Create(OpenFiles files, string directory, Offset baseOffset, LogSettings settings)
     {
         LazyFile file = files.Create(directory, FileNames.Segment(baseOffset, FileNames.LogSuffix));
+        LazyFile? indexFile = null;
         try
         {
-            LazyFile indexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.IndexSuffix));
-            var index = new OffsetIndex(indexFile, 0, settings.MaximumIndexByteCount);
-            return new LogSegment(baseOffset, file, index, 0, 0, settings.IndexIntervalByteCount);
+            indexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.IndexSuffix));
+            LazyFile timeIndexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix));
+            var index = new OffsetIndex(indexFile, baseOffset, 0);
+            var timeIndex = new TimeIndex(timeIndexFile, baseOffset, 0);
+            return new LogSegment(baseOffset, file, index, timeIndex, 0, new IndexProgress(baseOffset, settings));
         }
         catch
         {
             file.Dispose();
+            indexFile?.Dispose();
             throw;
         }
     }
 
-    /// <summary>Whether an entry is due before the batch at <paramref name="position"/>. Recovery asks the same question and so makes the same index.</summary>
-    public static bool IsIndexEntryDue(int position, int lastIndexedPosition, int intervalByteCount) =>
-        position - lastIndexedPosition > intervalByteCount;
-
     public bool HasRoomFor(int byteCount, Offset lastOffset, int segmentByteCount) =>
         ByteCount == 0
-        || (ByteCount <= segmentByteCount - byteCount && lastOffset - BaseOffset <= int.MaxValue && !Index.IsFull);
+        || (ByteCount <= segmentByteCount - byteCount && lastOffset - BaseOffset <= int.MaxValue && !_progress.IsFull);
 
     /// <summary>Writes one batch at the end without showing it to readers.</summary>
-    public void Write(ReadOnlySpan<byte> batch, Offset lastOffset, int position)
+    public void Write(ReadOnlySpan<byte> batch, in RecordBatchHeader header, int position)
     {
         File.Write(batch, position);
-        if (IsIndexEntryDue(position, _lastIndexedPosition, _indexIntervalByteCount) && !Index.IsFull)
+        if (_progress.Observe(header, position, out int relativeOffset))
         {
-            Index.Append((int)(lastOffset - BaseOffset), position);
-            _lastIndexedPosition = position;
+            // The time first: a search that sees the offset's entry relies on the time's.
+            WriteTimeEntry();
+            Index.Append(relativeOffset, position);
+            _progress.Indexed(position);
         }
     }
 
+    /// <summary>There will be no more appends: the time index gets its last entry, the latest time of the segment.</summary>
+    public void Complete() => WriteTimeEntry();
+
     /// <summary>Shows readers everything written below <paramref name="byteCount"/>.</summary>
     public void Publish(int byteCount) => Volatile.Write(ref _byteCount, byteCount);
+
+    /// <summary>A position at or before the batch that holds the offset.</summary>
+    public int PositionBefore(Offset offset) => Index.FindAtOrBefore(offset)?.Position ?? 0;
+
+    /// <summary>A position at or before the first batch with this time or a later one; at most one interval of the index before it.</summary>
+    public int PositionBefore(long timestamp)
+    {
+        // The offset before the time: what the last indexed batch and those before it have is in the time index.
+        IndexedPosition? last = Index.Last;
+        return TimeIndex.FindAtOrAfter(timestamp) is { } entry ? PositionBefore(entry.LastOffset + -1) : last?.Position ?? 0;
+    }
+
+    public void SyncIndexes()
+    {
+        Index.SyncData();
+        TimeIndex.SyncData();
+    }
 
     public void Dispose()
     {
         File.Dispose();
         Index.Dispose();
+        TimeIndex.Dispose();
+    }
+
+    private void WriteTimeEntry()
+    {
+        if (_progress.IsTimeEntryDue)
+        {
+            TimeIndex.Append(_progress.LatestTimestamp, _progress.LatestRelativeOffset);
+            _progress.TimeIndexed();
+        }
     }
 }

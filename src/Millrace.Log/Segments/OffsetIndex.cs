@@ -3,10 +3,10 @@ using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
 
-/// <summary>
-/// Where to start looking for an offset. One writer; readers need no lock, since entries never change and the count is published
-/// after the entry is written.
-/// </summary>
+/// <summary>A batch that the index knows: its last offset, and where it begins.</summary>
+internal readonly record struct IndexedPosition(Offset LastOffset, int Position);
+
+/// <summary>Where to start looking for an offset: Kafka's <c>.index</c>.</summary>
 /// <remarks>
 /// <code>
 /// offset size field           big-endian, one entry every index.interval.bytes of log
@@ -18,23 +18,16 @@ internal sealed class OffsetIndex : IDisposable
 {
     public const int EntryByteCount = 8;
 
-    /// <summary>The last steps of a search look at one block of entries that is read at once.</summary>
-    private const int BlockEntryCount = 64;
+    private readonly Offset _baseOffset;
+    private readonly IndexFile _file;
 
-    private readonly LazyFile _file;
-    private readonly int _maximumEntryCount;
-    private int _entryCount;
-
-    public OffsetIndex(LazyFile file, int entryCount, int maximumByteCount)
+    public OffsetIndex(LazyFile file, Offset baseOffset, int entryCount)
     {
-        _file = file;
-        _entryCount = entryCount;
-        _maximumEntryCount = maximumByteCount / EntryByteCount;
+        _baseOffset = baseOffset;
+        _file = new IndexFile(file, EntryByteCount, entryCount);
     }
 
-    public bool IsFull => _entryCount >= _maximumEntryCount;
-
-    public int EntryCount => Volatile.Read(ref _entryCount);
+    public int EntryCount => _file.EntryCount;
 
     public static void WriteEntry(Span<byte> bytes, int relativeOffset, int position)
     {
@@ -44,58 +37,27 @@ internal sealed class OffsetIndex : IDisposable
 
     public void Append(int relativeOffset, int position)
     {
-        Invariant.Holds(!IsFull, "an index that is full is never appended to");
         Span<byte> entry = stackalloc byte[EntryByteCount];
         WriteEntry(entry, relativeOffset, position);
-        _file.Write(entry, (long)_entryCount * EntryByteCount);
-        Volatile.Write(ref _entryCount, _entryCount + 1);
+        _file.Append(entry);
     }
 
-    /// <summary>A position at or before the batch that holds the offset: that of the last entry not beyond it, or zero.</summary>
-    public int FindPosition(long relativeOffset)
-    {
-        Span<byte> block = stackalloc byte[BlockEntryCount * EntryByteCount];
+    /// <summary>The last batch in the index that does not go beyond the offset; null if there is none, and the search starts at the segment's first byte.</summary>
+    public IndexedPosition? FindAtOrBefore(Offset offset) =>
+        Read(_file.FindFirstNotBefore(offset - _baseOffset, static (entry, target) => BinaryPrimitives.ReadInt32BigEndian(entry) <= target) - 1);
 
-        // Entries before 'low' are not beyond the target; entries from 'high' on are.
-        int low = 0;
-        int high = EntryCount;
-        while (high - low > BlockEntryCount)
-        {
-            int middle = low + (high - low) / 2;
-            if (ReadEntries(block[..EntryByteCount], middle) != 1)
-            {
-                return 0;
-            }
-
-            if (BinaryPrimitives.ReadInt32BigEndian(block) <= relativeOffset)
-            {
-                low = middle;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        int count = ReadEntries(block[..((high - low) * EntryByteCount)], low);
-        int position = 0;
-        for (int entry = 0; entry < count; entry++)
-        {
-            ReadOnlySpan<byte> bytes = block[(entry * EntryByteCount)..];
-            if (BinaryPrimitives.ReadInt32BigEndian(bytes) > relativeOffset)
-            {
-                break;
-            }
-
-            position = BinaryPrimitives.ReadInt32BigEndian(bytes[4..]);
-        }
-
-        return position;
-    }
+    /// <summary>The last batch in the index.</summary>
+    public IndexedPosition? Last => Read(_file.EntryCount - 1);
 
     public void SyncData() => _file.SyncData();
 
     public void Dispose() => _file.Dispose();
 
-    private int ReadEntries(Span<byte> bytes, int first) => _file.Read(bytes, (long)first * EntryByteCount) / EntryByteCount;
+    private IndexedPosition? Read(int number)
+    {
+        Span<byte> entry = stackalloc byte[EntryByteCount];
+        return _file.TryRead(number, entry)
+            ? new IndexedPosition(_baseOffset + BinaryPrimitives.ReadInt32BigEndian(entry), BinaryPrimitives.ReadInt32BigEndian(entry[4..]))
+            : null;
+    }
 }

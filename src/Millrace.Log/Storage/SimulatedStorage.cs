@@ -76,6 +76,9 @@ public sealed class SimulatedStorage : IStorage
     /// <summary>Operations so far that change or sync something; each is a place where <see cref="CrashAfter"/> may strike.</summary>
     public long OperationCount { get; private set; }
 
+    /// <summary>Bytes read from files so far.</summary>
+    public long ReadByteCount { get; private set; }
+
     /// <summary>A running hash over every operation and its result.</summary>
     public ulong Hash
     {
@@ -423,6 +426,7 @@ public sealed class SimulatedStorage : IStorage
                 storage.Begin(SimulatedOperation.Read, path);
                 int count = file.Read(buffer, position);
                 storage.Mix(Hash64(buffer[..count]));
+                storage.ReadByteCount += count;
                 return count;
             }
         }
