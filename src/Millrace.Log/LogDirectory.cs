@@ -247,7 +247,7 @@ public sealed partial class LogDirectory : IDisposable
             throw;
         }
 
-        segment.IsEntrySynced = true;
+        segment.HasNewFile = false;
         return new RecoveredPartition(topicPartition, topicId)
         {
             Segments = [segment],

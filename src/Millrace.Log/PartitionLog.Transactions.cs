@@ -27,6 +27,44 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>
+    /// The aborted transactions that have records at or after <paramref name="from"/> and before <paramref name="upTo"/>, in the order of
+    /// their markers. <paramref name="upTo"/> is not beyond <see cref="LastStableOffset"/>: how a transaction beyond it ends is not known
+    /// yet. Null if the partition is offline or closed: nothing may be served as committed then.
+    /// </summary>
+    public IReadOnlyList<AbortedTransaction>? AbortedTransactions(Offset from, Offset upTo)
+    {
+        if (!IsOnline)
+        {
+            return null;
+        }
+
+        LogSegment[] segments = Volatile.Read(ref _segments);
+        var found = new List<AbortedTransaction>();
+        try
+        {
+            // A transaction is in the index of the segment that holds its marker, the same as its first record or a later one.
+            for (int number = FindSegmentNumber(segments, from); number < segments.Length; number++)
+            {
+                if (segments[number].TransactionIndex?.Collect(from, upTo, found) == true)
+                {
+                    break;
+                }
+            }
+
+            return found;
+        }
+        catch (IOException exception)
+        {
+            Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+            return null;
+        }
+        catch (ObjectDisposedException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>
     /// Writes the marker that ends the transaction of a producer here, into the page cache: it can be written again from what the
     /// coordinator decided, which is on the disk by now. It is written whether there is a transaction to end or not, since its epoch shuts
     /// out the producer's older selves.

@@ -277,7 +277,11 @@ public sealed partial class PartitionLog
             RecordBatch.Assign(batch, offset, LeaderEpoch);
             RecordBatchHeader assigned = header with { BaseOffset = offset, LeaderEpoch = LeaderEpoch };
             segment.Write(batch, assigned, position);
-            _producers.Observe(assigned, batch);
+            if (_producers.Observe(assigned, batch) is { IsCommitted: false } ended)
+            {
+                segment.WriteAborted(ended.ToAborted());
+            }
+
             position += batch.Length;
             offset = assigned.NextOffset;
             batches = batches[batch.Length..];

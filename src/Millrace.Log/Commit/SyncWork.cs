@@ -27,7 +27,10 @@ internal sealed class SyncWork
             }
 
             _parts.Insert(0, new Part(segment, segment.ByteCount, isComplete));
-            _syncsDirectory |= !segment.IsEntrySynced;
+
+            // Taken now: a file that is made while this runs is for the next sync. If this one fails, the partition goes offline.
+            _syncsDirectory |= segment.HasNewFile;
+            segment.HasNewFile = false;
         }
     }
 
@@ -76,7 +79,6 @@ internal sealed class SyncWork
         foreach (Part part in _parts)
         {
             part.Segment.SyncedByteCount = part.ByteCount;
-            part.Segment.IsEntrySynced = true;
             part.Segment.IsCompleteAndSynced = part.IsComplete;
         }
     }

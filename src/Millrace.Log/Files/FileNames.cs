@@ -19,12 +19,13 @@ internal static class FileNames
     public const string LogSuffix = ".log";
     public const string IndexSuffix = ".index";
     public const string TimeIndexSuffix = ".timeindex";
+    public const string TransactionIndexSuffix = ".txnindex";
 
     /// <summary>Bytes that recovery cut off. Kafka ignores files with this ending.</summary>
     public const string CutSuffix = ".cut";
 
     /// <summary>What lies beside the log file of a segment and is made from it.</summary>
-    public static readonly string[] IndexSuffixes = [IndexSuffix, TimeIndexSuffix];
+    public static readonly string[] IndexSuffixes = [IndexSuffix, TimeIndexSuffix, TransactionIndexSuffix];
 
     private const int OffsetDigitCount = 20;
     private const int MaximumTopicLength = 249;

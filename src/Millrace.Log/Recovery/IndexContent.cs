@@ -7,6 +7,7 @@ internal sealed class IndexContent
 {
     private readonly List<byte> _offsets = [];
     private readonly List<byte> _times = [];
+    private readonly List<byte> _transactions = [];
     private readonly Offset _baseOffset;
 
     public IndexContent(Offset baseOffset, LogSettings settings)
@@ -22,9 +23,13 @@ internal sealed class IndexContent
 
     public int TimeEntryCount => _times.Count / TimeIndex.EntryByteCount;
 
+    public int TransactionEntryCount => _transactions.Count / TransactionIndex.EntryByteCount;
+
     public byte[] Offsets => [.. _offsets];
 
     public byte[] Times => [.. _times];
+
+    public byte[] Transactions => [.. _transactions];
 
     public void Observe(in RecordBatchHeader header, int position)
     {
@@ -40,12 +45,21 @@ internal sealed class IndexContent
         Progress.Indexed(position);
     }
 
+    public void Observe(in AbortedTransaction transaction)
+    {
+        Span<byte> entry = stackalloc byte[TransactionIndex.EntryByteCount];
+        TransactionIndex.WriteEntry(entry, transaction);
+        _transactions.AddRange(entry);
+    }
+
     /// <summary>The segment has a successor.</summary>
     public void Complete() => AddTimeEntry();
 
     public OffsetIndex OpenOffsetIndex(LazyFile file) => new(file, _baseOffset, OffsetEntryCount);
 
     public TimeIndex OpenTimeIndex(LazyFile file) => new(file, _baseOffset, TimeEntryCount);
+
+    public TransactionIndex? OpenTransactionIndex(LazyFile? file) => file is null ? null : new TransactionIndex(file, TransactionEntryCount);
 
     private void AddTimeEntry()
     {

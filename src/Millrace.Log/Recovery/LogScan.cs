@@ -92,7 +92,10 @@ internal sealed class LogScan
             }
 
             index.Observe(header, (int)walker.Position);
-            Observe(header, walker.Batch.Span);
+            if (Observe(header, walker.Batch.Span) is { IsCommitted: false } ended)
+            {
+                index.Observe(ended.ToAborted());
+            }
         }
 
         if (Fault is null && walker.Verdict != BatchVerdict.Valid)
@@ -113,15 +116,16 @@ internal sealed class LogScan
         return header.LeaderEpoch < HighestEpoch ? RecoveryCondition.BatchEpochWentBack : null;
     }
 
-    private void Observe(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    private CompletedTransaction? Observe(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
     {
-        Producers.Observe(header, batch);
+        CompletedTransaction? ended = Producers.Observe(header, batch);
         if (header.LeaderEpoch > HighestEpoch)
         {
             _epochStarts.Add(new LeaderEpochStart(header.LeaderEpoch, header.BaseOffset));
         }
 
         EndOffset = header.NextOffset;
+        return ended;
     }
 
     private ScanFault MisplacedSegment(int number, Offset baseOffset)

@@ -304,6 +304,11 @@ internal sealed class PartitionRecovery
 
             segment.Index = RebuildIndex(FileNames.Segment(segment.BaseOffset, FileNames.IndexSuffix), content.Offsets);
             segment.TimeIndex = RebuildIndex(FileNames.Segment(segment.BaseOffset, FileNames.TimeIndexSuffix), content.Times);
+            string transactions = FileNames.Segment(segment.BaseOffset, FileNames.TransactionIndexSuffix);
+            if (content.TransactionEntryCount > 0 || _storage.FileExists($"{_directory}/{transactions}"))
+            {
+                segment.TransactionIndex = RebuildIndex(transactions, content.Transactions);
+            }
         }
     }
 
@@ -354,6 +359,7 @@ internal sealed class PartitionRecovery
             segment.File.SyncData();
             segment.Index!.SyncData();
             segment.TimeIndex!.SyncData();
+            segment.TransactionIndex?.SyncData();
             _hasChangedDirectory = true;
         }
 
@@ -409,11 +415,11 @@ internal sealed class PartitionRecovery
         IndexContent content = _scan.Indexes[number];
         OffsetIndex index = content.OpenOffsetIndex(segment.Index!);
         TimeIndex timeIndex = content.OpenTimeIndex(segment.TimeIndex!);
+        TransactionIndex? transactionIndex = content.OpenTransactionIndex(segment.TransactionIndex);
         int length = checked((int)segment.Length);
-        return new LogSegment(segment.BaseOffset, segment.File, index, timeIndex, length, content.Progress)
+        return new LogSegment(segment.BaseOffset, segment.File, index, timeIndex, transactionIndex, length, content.Progress)
         {
             SyncedByteCount = length,
-            IsEntrySynced = true,
             IsCompleteAndSynced = number < _segments.Count - 1,
         };
     }
@@ -425,6 +431,7 @@ internal sealed class PartitionRecovery
             segment.File.Dispose();
             segment.Index?.Dispose();
             segment.TimeIndex?.Dispose();
+            segment.TransactionIndex?.Dispose();
         }
 
         return new RecoveredPartition(_topicPartition, _topicId)
@@ -447,4 +454,7 @@ internal sealed record SegmentFile(Offset BaseOffset, LazyFile File, long Length
     public LazyFile? Index { get; set; }
 
     public LazyFile? TimeIndex { get; set; }
+
+    /// <summary>Null where no transaction was aborted.</summary>
+    public LazyFile? TransactionIndex { get; set; }
 }

@@ -23,6 +23,8 @@ internal sealed class IndexFile : IDisposable
         _entryCount = entryCount;
     }
 
+    public string Path => _file.Path;
+
     public int EntryCount => Volatile.Read(ref _entryCount);
 
     public void Append(ReadOnlySpan<byte> entry)

@@ -9,14 +9,23 @@ namespace Millrace.Log;
 internal sealed class LogSegment : IDisposable
 {
     private readonly IndexProgress _progress;
+    private TransactionIndex? _transactionIndex;
     private int _byteCount;
 
-    public LogSegment(Offset baseOffset, LazyFile file, OffsetIndex index, TimeIndex timeIndex, int byteCount, IndexProgress progress)
+    public LogSegment(
+        Offset baseOffset,
+        LazyFile file,
+        OffsetIndex index,
+        TimeIndex timeIndex,
+        TransactionIndex? transactionIndex,
+        int byteCount,
+        IndexProgress progress)
     {
         BaseOffset = baseOffset;
         File = file;
         Index = index;
         TimeIndex = timeIndex;
+        _transactionIndex = transactionIndex;
         _byteCount = byteCount;
         _progress = progress;
     }
@@ -29,14 +38,17 @@ internal sealed class LogSegment : IDisposable
 
     public TimeIndex TimeIndex { get; }
 
+    /// <summary>Null where no marker in the segment has aborted a transaction.</summary>
+    public TransactionIndex? TransactionIndex => Volatile.Read(ref _transactionIndex);
+
     /// <summary>Bytes that hold whole batches. The file may be longer where an append failed.</summary>
     public int ByteCount => Volatile.Read(ref _byteCount);
 
     /// <summary>Bytes that survive the power. Guarded by the partition's lock.</summary>
     public int SyncedByteCount { get; set; }
 
-    /// <summary>Whether the directory's entries of its files survive the power. Guarded by the partition's lock.</summary>
-    public bool IsEntrySynced { get; set; }
+    /// <summary>Whether it has a file whose name no sync of the directory covers that ran or is running. Guarded by the partition's lock.</summary>
+    public bool HasNewFile { get; set; }
 
     /// <summary>Whether it gets no more appends and all of it, the indexes included, survives the power. Guarded by the partition's lock.</summary>
     public bool IsCompleteAndSynced { get; set; }
@@ -51,7 +63,7 @@ internal sealed class LogSegment : IDisposable
             LazyFile timeIndexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix));
             var index = new OffsetIndex(indexFile, baseOffset, 0);
             var timeIndex = new TimeIndex(timeIndexFile, baseOffset, 0);
-            return new LogSegment(baseOffset, file, index, timeIndex, 0, new IndexProgress(baseOffset, settings));
+            return new LogSegment(baseOffset, file, index, timeIndex, null, 0, new IndexProgress(baseOffset, settings)) { HasNewFile = true };
         }
         catch
         {
@@ -78,6 +90,20 @@ internal sealed class LogSegment : IDisposable
         }
     }
 
+    /// <summary>Takes note of a transaction that a marker in the segment has aborted, before that marker is shown to readers.</summary>
+    public void WriteAborted(in AbortedTransaction transaction)
+    {
+        if (_transactionIndex is not { } index)
+        {
+            LazyFile file = File.CreateBeside(FileNames.Segment(BaseOffset, FileNames.TransactionIndexSuffix));
+            index = new TransactionIndex(file, entryCount: 0);
+            HasNewFile = true;
+            Volatile.Write(ref _transactionIndex, index);
+        }
+
+        index.Append(transaction);
+    }
+
     /// <summary>There will be no more appends: the time index gets its last entry, the latest time of the segment.</summary>
     public void Complete() => WriteTimeEntry();
 
@@ -99,6 +125,7 @@ internal sealed class LogSegment : IDisposable
     {
         Index.SyncData();
         TimeIndex.SyncData();
+        TransactionIndex?.SyncData();
     }
 
     public void Dispose()
@@ -106,6 +133,7 @@ internal sealed class LogSegment : IDisposable
         File.Dispose();
         Index.Dispose();
         TimeIndex.Dispose();
+        TransactionIndex?.Dispose();
     }
 
     private void WriteTimeEntry()

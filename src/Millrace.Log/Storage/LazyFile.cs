@@ -107,6 +107,9 @@ internal sealed class LazyFile : IStorageFile
         }
     }
 
+    /// <summary>Makes another file in its directory.</summary>
+    public LazyFile CreateBeside(string name) => _owner.Create(_directory, name);
+
     /// <summary>Renames the file within its directory; who opens it later opens it under the new name.</summary>
     public void Rename(string name)
     {

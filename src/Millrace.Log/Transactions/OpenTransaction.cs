@@ -12,4 +12,7 @@ public readonly record struct OpenTransaction(ProducerIdentity Producer, Offset 
 /// <param name="LastOffset">Of the marker.</param>
 /// <param name="LastStableOffset">Where the next open transaction began when this one ended; the offset after the marker, if none was open.</param>
 internal readonly record struct CompletedTransaction(
-    long ProducerId, Offset FirstOffset, Offset LastOffset, Offset LastStableOffset, bool IsCommitted);
+    long ProducerId, Offset FirstOffset, Offset LastOffset, Offset LastStableOffset, bool IsCommitted)
+{
+    public AbortedTransaction ToAborted() => new(ProducerId, FirstOffset, LastOffset, LastStableOffset);
+}

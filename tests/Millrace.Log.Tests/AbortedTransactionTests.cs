@@ -1,0 +1,182 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log.Tests;
+
+public class AbortedTransactionTests
+{
+    private const string FirstTransactionIndex = LogHarness.Directory + "/00000000000000000000.txnindex";
+    private static readonly ProducerIdentity Seven = new(7, 0);
+    private static readonly ProducerIdentity Eight = new(8, 0);
+    private static readonly int BatchByteCount = LogHarness.Batch().Length;
+
+    private readonly LogHarness _harness = LogHarness.WithPartition();
+
+    private PartitionLog Log => _harness.Log;
+
+    [Theory]
+    [InlineData(ProducerStatesTests.Restart.None)]
+    [InlineData(ProducerStatesTests.Restart.Kill)]
+    [InlineData(ProducerStatesTests.Restart.Clean)]
+    public void Those_that_have_records_in_the_range_are_found(ProducerStatesTests.Restart restart)
+    {
+        // Offsets: seven 0 and 2, its marker 4; eight 1 and 5, its marker 6; seven again 7, committed 8; eight again 9, its marker 10.
+        Send(Seven, 0);
+        Send(Eight, 0);
+        Send(Seven, 1);
+        _harness.AppendMany(1);
+        End(Seven, isCommit: false);
+        Send(Eight, 1);
+        End(Eight, isCommit: false);
+        Send(Seven, 2);
+        End(Seven, isCommit: true);
+        Send(Eight, 2);
+        End(Eight, isCommit: false);
+        ProducerStatesTests.Do(_harness, restart);
+
+        AbortedTransaction first = Aborted(7, 0, 4, stable: 1);
+        AbortedTransaction second = Aborted(8, 1, 6, stable: 7);
+        AbortedTransaction third = Aborted(8, 9, 10, stable: 11);
+        AssertFound(0, 11, first, second, third);
+        AssertFound(4, 11, first, second, third);
+        AssertFound(5, 11, second, third);
+        AssertFound(7, 11, third);
+        AssertFound(0, 9, first, second);
+        AssertFound(0, 1, first);
+        AssertFound(7, 9);
+        AssertFound(11, 11);
+    }
+
+    [Theory]
+    [InlineData(ProducerStatesTests.Restart.None)]
+    [InlineData(ProducerStatesTests.Restart.Kill)]
+    [InlineData(ProducerStatesTests.Restart.Clean)]
+    public void One_that_ends_in_a_later_segment_is_found_from_its_first_record_on(ProducerStatesTests.Restart restart)
+    {
+        LogHarness harness = LogHarness.WithPartition(static options => options.SegmentByteCount = 2 * BatchByteCount);
+        harness.Append(Batch(Seven, 0));
+        harness.AppendMany(6);
+        harness.Log.AppendMarker(Seven, isCommit: false, coordinatorEpoch: 0);
+        harness.AppendMany(4);
+        harness.Append(Batch(Seven, 1));
+        harness.Log.AppendMarker(Seven, isCommit: false, coordinatorEpoch: 0);
+        ProducerStatesTests.Do(harness, restart);
+
+        AbortedTransaction first = Aborted(7, 0, 7, stable: 8);
+        Assert.Equal([first], harness.Log.AbortedTransactions(Offset.Zero, new Offset(1)));
+        Assert.Equal([first], harness.Log.AbortedTransactions(new Offset(3), new Offset(8)));
+        Assert.Equal([first, Aborted(7, 12, 13, stable: 14)], harness.Log.AbortedTransactions(Offset.Zero, new Offset(14)));
+        Assert.Equal(2, harness.Files().Count(static file => file.EndsWith(".txnindex", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void The_file_has_Kafkas_layout_and_is_there_only_where_it_has_entries()
+    {
+        Send(Seven, 0);
+        End(Seven, isCommit: true);
+        Assert.DoesNotContain(_harness.Files(), static file => file.EndsWith(".txnindex", StringComparison.Ordinal));
+        Send(new ProducerIdentity(0x0102030405060708, 0), 0);
+        End(new ProducerIdentity(0x0102030405060708, 0), isCommit: false);
+        Assert.Equal(
+            "0000" + "0102030405060708" + "0000000000000002" + "0000000000000003" + "0000000000000004",
+            Convert.ToHexString(_harness.ReadFile(FirstTransactionIndex)));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void An_index_that_is_missing_or_stale_is_made_anew(bool isMissing)
+    {
+        Send(Seven, 0);
+        End(Seven, isCommit: false);
+        byte[] index = _harness.ReadFile(FirstTransactionIndex);
+        _harness.Kill();
+        if (isMissing)
+        {
+            _harness.Storage.DeleteFile(FirstTransactionIndex);
+        }
+        else
+        {
+            _harness.Edit(FirstTransactionIndex, static bytes => [.. bytes, 1]);
+        }
+
+        _harness.Open();
+        RecoveryCondition condition = isMissing ? RecoveryCondition.IndexMissing : RecoveryCondition.IndexStale;
+        Assert.Equal(RecoveryAction.Rebuild, _harness.Finding(condition).Action);
+        Assert.Equal(index, _harness.ReadFile(FirstTransactionIndex));
+        AssertFound(0, 2, Aborted(7, 0, 1, stable: 2));
+    }
+
+    [Fact]
+    public void A_marker_that_is_cut_off_leaves_the_index_too()
+    {
+        Send(Seven, 0);
+        End(Seven, isCommit: false);
+        _harness.Kill();
+        _harness.Edit(LogHarness.FirstSegment, static log => log[..^1]);
+        _harness.Open();
+        Assert.Equal(Offset.Zero, Log.LastStableOffset);
+        Assert.Empty(_harness.ReadFile(FirstTransactionIndex));
+        End(Seven, isCommit: false);
+        AssertFound(0, 2, Aborted(7, 0, 1, stable: 2));
+    }
+
+    [Fact]
+    public void More_than_a_block_of_entries_is_searched()
+    {
+        for (int number = 0; number < 100; number++)
+        {
+            Send(Seven, number);
+            End(Seven, isCommit: false);
+        }
+
+        for (int number = 0; number < 100; number++)
+        {
+            AssertFound(2 * number, 2 * number + 2, Aborted(7, 2 * number, 2 * number + 1, stable: 2 * number + 2));
+        }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_list_that_cannot_be_read_is_none_and_takes_the_partition_offline(bool isShort)
+    {
+        Send(Seven, 0);
+        End(Seven, isCommit: false);
+        if (isShort)
+        {
+            _harness.Edit(FirstTransactionIndex, static bytes => bytes[..^1]);
+        }
+        else
+        {
+            _harness.Storage.FailNext(SimulatedOperation.Read, ".txnindex");
+            _harness.Storage.FailNext(SimulatedOperation.Read, ".txnindex");
+        }
+
+        Assert.Null(Log.AbortedTransactions(Offset.Zero, new Offset(2)));
+        Assert.False(Log.IsOnline);
+        Assert.Null(Log.AbortedTransactions(Offset.Zero, new Offset(2)));
+    }
+
+    [Fact]
+    public void A_transaction_index_that_cannot_be_written_takes_the_partition_offline_before_its_marker_is_seen()
+    {
+        Send(Seven, 0);
+        _harness.Storage.FailNext(SimulatedOperation.Create, ".txnindex");
+        Assert.Equal(AppendRejection.Offline, Assert.IsType<AppendResult.Rejected>(End(Seven, isCommit: false)).Rejection);
+        Assert.Equal(new Offset(1), Log.LogEndOffset);
+        Assert.Equal(Offset.Zero, Log.LastStableOffset);
+    }
+
+    private static byte[] Batch(ProducerIdentity producer, int sequence) =>
+        LogHarness.Batch(1, producer.Id, producer.Epoch, sequence, isTransactional: true);
+
+    private static AbortedTransaction Aborted(long producerId, long first, long last, long stable) =>
+        new(producerId, new Offset(first), new Offset(last), new Offset(stable));
+
+    private AppendResult Send(ProducerIdentity producer, int sequence) => _harness.Append(Batch(producer, sequence));
+
+    private AppendResult End(ProducerIdentity producer, bool isCommit) => Log.AppendMarker(producer, isCommit, coordinatorEpoch: 0);
+
+    private void AssertFound(long from, long upTo, params AbortedTransaction[] expected) =>
+        Assert.Equal(expected, Log.AbortedTransactions(new Offset(from), new Offset(upTo)));
+}
