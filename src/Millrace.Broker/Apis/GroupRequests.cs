@@ -6,13 +6,13 @@ namespace Millrace.Broker;
 /// <summary>What the requests of group members have in common.</summary>
 internal static class GroupRequests
 {
-    /// <summary>
-    /// Why a member's request is not even brought to its group, or null. Static members are not built: taking <c>group.instance.id</c> and
-    /// treating its owner as any member would lose what the client relies on, so it is refused, as Kafka did before it had them.
-    /// </summary>
+    /// <summary>Kafka's clients take no longer name for a static member; its member id begins with it and has to fit into a record.</summary>
+    private const int MaxInstanceIdLength = 249;
+
+    /// <summary>Why a member's request is not even brought to its group, or null.</summary>
     public static ErrorCode? Refusal(string groupId, string? groupInstanceId) =>
-        groupInstanceId is not null ? ErrorCode.UnsupportedVersion
-        : groupId.Length == 0 || !FitsRecord(groupId) ? ErrorCode.InvalidGroupId
+        groupId.Length == 0 || !FitsRecord(groupId) ? ErrorCode.InvalidGroupId
+        : groupInstanceId is { Length: 0 or > MaxInstanceIdLength } ? ErrorCode.InvalidRequest
         : null;
 
     /// <summary>

@@ -8,7 +8,7 @@ internal sealed class HeartbeatApi(GroupCoordinator groups) : Api<HeartbeatReque
     protected override ValueTask<HeartbeatResponse?> HandleAsync(HeartbeatRequest request, RequestContext context)
     {
         ErrorCode error = GroupRequests.Refusal(request.GroupId, request.GroupInstanceId)
-            ?? groups.Heartbeat(request.GroupId, request.MemberId, request.GenerationId);
+            ?? groups.Heartbeat(request.GroupId, new MemberName(request.MemberId, request.GroupInstanceId), request.GenerationId);
         return new(new HeartbeatResponse { ErrorCode = error });
     }
 }

@@ -8,6 +8,9 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
     /// <summary>KIP-394: from here on a client comes back with the id that it is given.</summary>
     private const int KnownMemberIdVersion = 4;
 
+    /// <summary>KIP-814: from here on a leader can be told to leave the assignment as it is.</summary>
+    private const int SkipAssignmentVersion = 9;
+
     /// <summary>A member's id begins with its client id, and has to fit into records and old responses.</summary>
     private const int MaxClientIdLength = 255;
 
@@ -27,6 +30,7 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
         JoinInput input = new()
         {
             MemberId = request.MemberId,
+            InstanceId = request.GroupInstanceId,
             ClientId = Shorten(context.ClientId ?? ""),
             ClientHost = context.Connection.ClientHost,
             SessionTimeout = session,
@@ -34,6 +38,7 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
             ProtocolType = request.ProtocolType,
             Protocols = [.. request.Protocols.Select(protocol => new GroupProtocol(protocol.Name, protocol.Metadata))],
             RequiresKnownMemberId = context.Version >= KnownMemberIdVersion,
+            CanSkipAssignment = context.Version >= SkipAssignmentVersion,
         };
         return AwaitAsync(groups.JoinAsync(request.GroupId, input), context.Aborted);
 
@@ -50,10 +55,14 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
         ProtocolType = answer.ProtocolType,
         ProtocolName = answer.ProtocolName,
         Leader = answer.Leader,
-
-        // Kafka sets it for a static leader that comes back, and for nobody else.
-        SkipAssignment = false,
+        SkipAssignment = answer.SkipAssignment,
         MemberId = answer.MemberId,
-        Members = [.. answer.Members.Select(member => new JoinGroupMember { MemberId = member.MemberId, Metadata = member.Metadata })],
+        Members =
+        [
+            .. answer.Members.Select(member => new JoinGroupMember
+            {
+                MemberId = member.MemberId, GroupInstanceId = member.InstanceId, Metadata = member.Metadata,
+            }),
+        ],
     };
 }

@@ -2,7 +2,7 @@ using Millrace.Kafka.Protocol;
 
 namespace Millrace.Broker;
 
-/// <summary>LeaveGroup (13), versions 0-5: one member up to version 2, several from version 3.</summary>
+/// <summary>LeaveGroup (13), versions 0-5: one member up to version 2, several from version 3, which also lets an operator take static members out by their instance ids.</summary>
 internal sealed class LeaveGroupApi(GroupCoordinator groups) : Api<LeaveGroupRequest, LeaveGroupResponse>
 {
     private const int BatchedVersion = 3;
@@ -16,26 +16,24 @@ internal sealed class LeaveGroupApi(GroupCoordinator groups) : Api<LeaveGroupReq
 
         if (context.Version < BatchedVersion)
         {
-            return new(new LeaveGroupResponse { ErrorCode = groups.Leave(request.GroupId, [request.MemberId])[0] });
+            return new(new LeaveGroupResponse { ErrorCode = groups.Leave(request.GroupId, [new MemberName(request.MemberId)])[0] });
         }
 
-        // A member that is named by its group.instance.id cannot be here.
-        string[] memberIds = [.. request.Members.Where(member => member.GroupInstanceId is null).Select(member => member.MemberId)];
-        ErrorCode[] answers = groups.Leave(request.GroupId, memberIds);
+        ErrorCode[] answers = groups.Leave(
+            request.GroupId, [.. request.Members.Select(member => new MemberName(member.MemberId, member.GroupInstanceId))]);
         if (answers.Length > 0 && Array.TrueForAll(answers, answer => answer == ErrorCode.CoordinatorNotAvailable))
         {
             return new(new LeaveGroupResponse { ErrorCode = ErrorCode.CoordinatorNotAvailable });
         }
 
         LeaveGroupResponse response = new();
-        int index = 0;
-        foreach (LeavingMember member in request.Members)
+        foreach ((LeavingMember member, ErrorCode answer) in request.Members.Zip(answers))
         {
             response.Members.Add(new LeavingMemberResponse
             {
                 MemberId = member.MemberId,
                 GroupInstanceId = member.GroupInstanceId,
-                ErrorCode = member.GroupInstanceId is null ? answers[index++] : ErrorCode.UnsupportedVersion,
+                ErrorCode = answer,
             });
         }
 

@@ -33,11 +33,10 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
             }
         }
 
-        // No group is asked about an instance id; an empty group id is allowed here, for consumers that assign partitions themselves.
-        Task<ErrorCode> outcome =
-            request.GroupInstanceId is not null ? Task.FromResult(ErrorCode.UnsupportedVersion)
-            : !GroupRequests.FitsRecord(request.GroupId) ? Task.FromResult(ErrorCode.InvalidGroupId)
-            : groups.CommitAsync(request.GroupId, request.MemberId, request.GenerationId, offsets);
+        // An empty group id is allowed here, for consumers that assign partitions themselves.
+        Task<ErrorCode> outcome = !GroupRequests.FitsRecord(request.GroupId)
+            ? Task.FromResult(ErrorCode.InvalidGroupId)
+            : groups.CommitAsync(request.GroupId, new MemberName(request.MemberId, request.GroupInstanceId), request.GenerationId, offsets);
         return AwaitAsync(outcome, response, committing, context.Version);
     }
 

@@ -15,6 +15,7 @@ internal sealed class SyncGroupApi(GroupCoordinator groups) : Api<SyncGroupReque
         SyncInput input = new()
         {
             MemberId = request.MemberId,
+            InstanceId = request.GroupInstanceId,
             Generation = request.GenerationId,
             ProtocolType = request.ProtocolType,
             ProtocolName = request.ProtocolName,

@@ -16,7 +16,7 @@ internal sealed partial class ClassicGroup
         {
             Refuse(request, ErrorCode.InvalidSessionTimeout, request.MemberId, effects);
         }
-        else if (!HasRoomFor(request.MemberId))
+        else if (!HasRoomFor(MemberIdOf(request)))
         {
             TurnAway(request, now, effects);
         }
@@ -28,17 +28,17 @@ internal sealed partial class ClassicGroup
         {
             JoinWithoutId(request, now, effects);
         }
-        else if (_pendingMembers.Remove(request.MemberId))
+        else if (request.InstanceId is null && _pendingMembers.Remove(request.MemberId))
         {
             Add(request, request.MemberId, now, effects);
         }
-        else if (_members.TryGetValue(request.MemberId, out GroupMember? member))
+        else if (Find(new MemberName(request.MemberId, request.InstanceId), out GroupMember? member) is var fault and not ErrorCode.None)
         {
-            Rejoin(request, member, now, effects);
+            Refuse(request, fault, request.MemberId, effects);
         }
         else
         {
-            Refuse(request, ErrorCode.UnknownMemberId, request.MemberId, effects);
+            Rejoin(request, member!, now, effects);
         }
     }
 
@@ -62,8 +62,9 @@ internal sealed partial class ClassicGroup
     private void TurnAway(JoinInput request, TimeSpan now, List<GroupEffect> effects)
     {
         Refuse(request, ErrorCode.GroupMaxSizeReached, memberId: "", effects);
-        bool leaves = _pendingMembers.Remove(request.MemberId);
-        if (_members.TryGetValue(request.MemberId, out GroupMember? member))
+        string memberId = MemberIdOf(request);
+        bool leaves = _pendingMembers.Remove(memberId);
+        if (_members.TryGetValue(memberId, out GroupMember? member))
         {
             Remove(member, effects);
             leaves = true;
@@ -114,6 +115,12 @@ internal sealed partial class ClassicGroup
 
     private void JoinWithoutId(JoinInput request, TimeSpan now, List<GroupEffect> effects)
     {
+        if (request.InstanceId is string instanceId)
+        {
+            JoinByInstance(request, instanceId, now, effects);
+            return;
+        }
+
         if (!request.RequiresKnownMemberId)
         {
             Add(request, NewMemberId(request.ClientId), now, effects);
@@ -133,7 +140,7 @@ internal sealed partial class ClassicGroup
         Refuse(request, ErrorCode.MemberIdRequired, memberId, effects);
     }
 
-    private string NewMemberId(string clientId) => $"{clientId}-{_nextMemberSuffix()}";
+    private string NewMemberId(string name) => $"{name}-{_nextMemberSuffix()}";
 
     private void Add(JoinInput request, string memberId, TimeSpan now, List<GroupEffect> effects)
     {
@@ -142,7 +149,7 @@ internal sealed partial class ClassicGroup
             _protocolType = request.ProtocolType;
         }
 
-        GroupMember member = new(memberId, request.ClientId, request.ClientHost)
+        GroupMember member = new(memberId, request.ClientId, request.ClientHost, request.InstanceId)
         {
             SessionTimeout = request.SessionTimeout,
             RebalanceTimeout = request.RebalanceTimeout,
@@ -152,6 +159,11 @@ internal sealed partial class ClassicGroup
             Deadline = Arm(now + GroupSettings.NewMemberJoinTimeout),
         };
         _members.Add(memberId, member);
+        if (request.InstanceId is string instanceId)
+        {
+            _staticMembers.Add(instanceId, memberId);
+        }
+
         _leader ??= memberId;
         _memberJoinedDuringDelay |= _isInitialRebalance;
         RebalanceOrCompleteJoin(now, effects);
@@ -183,12 +195,17 @@ internal sealed partial class ClassicGroup
 
         // The member has sent its request again, over another connection: the first one answers to nobody.
         Release(member, ErrorCode.RebalanceInProgress, effects);
+        Park(request, member, now);
+        RebalanceOrCompleteJoin(now, effects);
+    }
+
+    private void Park(JoinInput request, GroupMember member, TimeSpan now)
+    {
         member.SessionTimeout = request.SessionTimeout;
         member.RebalanceTimeout = request.RebalanceTimeout;
         member.Protocols = request.Protocols;
         member.ParkedJoin = request.RequestId;
         member.Deadline = member.IsNew ? Arm(now + GroupSettings.NewMemberJoinTimeout) : null;
-        RebalanceOrCompleteJoin(now, effects);
     }
 
     private void RebalanceOrCompleteJoin(TimeSpan now, List<GroupEffect> effects)
@@ -239,6 +256,9 @@ internal sealed partial class ClassicGroup
         foreach (GroupMember member in _members.Values)
         {
             member.OwesSync = false;
+
+            // Whoever has taken a static member's place meanwhile is part of the next generation, and learns its own id with it.
+            member.Replacement = null;
             if (member.ParkedSync is long sync)
             {
                 member.ParkedSync = null;
@@ -288,14 +308,20 @@ internal sealed partial class ClassicGroup
         _joinDeadline = null;
         _isInitialRebalance = false;
         RemoveMembersThatDidNotRejoin(effects);
-        Generation++;
+        if (_members.Count > 0 && !ElectJoinedLeader())
+        {
+            // Only static members are left, and none of them has come: nobody could assign. Their sessions end, or one of them comes.
+            _joinDeadline = Arm(now + LongerOf(RebalanceTimeout(), GroupSettings.ShortestJoinPhase));
+            return;
+        }
 
+        Generation++;
         if (_members.Count == 0)
         {
             State = GroupState.Empty;
             _protocolName = null;
             Note(GroupNote.BecameEmpty, effects);
-            effects.Add(new SnapshotTaken(TakeSnapshot(assignment: null)));
+            Write(TakeSnapshot(static _ => []), effects);
             return;
         }
 
@@ -305,11 +331,16 @@ internal sealed partial class ClassicGroup
         _syncDeadline = Arm(now + RebalanceTimeout());
         foreach (GroupMember member in _members.Values)
         {
-            long request = member.ParkedJoin!.Value;
+            member.Assignment = [];
+            if (member.ParkedJoin is not long request)
+            {
+                // A static member that is away keeps its place, for as long as its session lasts.
+                continue;
+            }
+
             member.ParkedJoin = null;
             member.IsNew = false;
             member.OwesSync = true;
-            member.Assignment = [];
             ExpectSignOfLife(member, now);
             effects.Add(new JoinAnswered(request, CurrentGenerationFor(member)));
         }
@@ -320,7 +351,7 @@ internal sealed partial class ClassicGroup
         for (int index = _members.Count - 1; index >= 0; index--)
         {
             GroupMember member = _members.GetAt(index).Value;
-            if (member.ParkedJoin is null)
+            if (member.ParkedJoin is null && member.InstanceId is null)
             {
                 _members.RemoveAt(index);
                 Note(GroupNote.MemberDidNotRejoin, effects, member.MemberId);
@@ -332,6 +363,28 @@ internal sealed partial class ClassicGroup
             _leader = _members.Count == 0 ? null : _members.GetAt(0).Key;
         }
     }
+
+    /// <summary>A leader that has not rejoined is replaced by the member longest in the group that has. False if none has.</summary>
+    private bool ElectJoinedLeader()
+    {
+        if (_members[_leader!].ParkedJoin is not null)
+        {
+            return true;
+        }
+
+        foreach (GroupMember member in _members.Values)
+        {
+            if (member.ParkedJoin is not null)
+            {
+                _leader = member.MemberId;
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static TimeSpan LongerOf(TimeSpan left, TimeSpan right) => left > right ? left : right;
 
     /// <summary>
     /// Every member votes for the first of its protocols that all members have. The most votes win; of equals, the one that the member
@@ -361,17 +414,17 @@ internal sealed partial class ClassicGroup
         return winner.Key;
     }
 
-    private JoinAnswer CurrentGenerationFor(GroupMember member)
+    private JoinAnswer CurrentGenerationFor(GroupMember member) => new(
+        ErrorCode.None, member.MemberId, Generation, _protocolType, _protocolName, _leader!, _leader == member.MemberId ? DescribeMembers() : []);
+
+    private List<JoinedMember> DescribeMembers()
     {
-        List<JoinedMember> members = [];
-        if (_leader == member.MemberId)
+        List<JoinedMember> members = new(_members.Count);
+        foreach (GroupMember joined in _members.Values)
         {
-            foreach (GroupMember joined in _members.Values)
-            {
-                members.Add(new JoinedMember(joined.MemberId, joined.MetadataFor(_protocolName)));
-            }
+            members.Add(new JoinedMember(joined.MemberId, joined.InstanceId, joined.MetadataFor(_protocolName)));
         }
 
-        return new JoinAnswer(ErrorCode.None, member.MemberId, Generation, _protocolType, _protocolName, _leader!, members);
+        return members;
     }
 }

@@ -34,12 +34,13 @@ internal sealed partial class ClassicGroup
         }
     }
 
-    /// <summary>The snapshot of <paramref name="generation"/> is on disk, or could not be written.</summary>
-    public void Persisted(int generation, ErrorCode error, TimeSpan now, List<GroupEffect> effects)
+    /// <summary>The snapshot of this number is on disk, or could not be written.</summary>
+    public void Persisted(long number, ErrorCode error, TimeSpan now, List<GroupEffect> effects)
     {
         // While the write was under way a member may have joined or left: then the assignment is of the past, and those who waited for it know.
-        if (State != GroupState.CompletingRebalance || generation != Generation || _assignmentInFlight is null)
+        if (_assignmentInFlight is null || number != _assignmentWrite)
         {
+            ReplacementPersisted(number, error, now, effects);
             return;
         }
 
@@ -70,16 +71,11 @@ internal sealed partial class ClassicGroup
     }
 
     /// <summary>Notes that the member lives, and tells it whether it must join again.</summary>
-    public ErrorCode Heartbeat(string memberId, int generation, TimeSpan now)
+    public ErrorCode Heartbeat(MemberName name, int generation, TimeSpan now)
     {
-        if (State == GroupState.Dead)
+        if (Find(name, out GroupMember? member) is var fault and not ErrorCode.None)
         {
-            return ErrorCode.CoordinatorNotAvailable;
-        }
-
-        if (!_members.TryGetValue(memberId, out GroupMember? member))
-        {
-            return ErrorCode.UnknownMemberId;
+            return fault;
         }
 
         if (generation != Generation)
@@ -87,7 +83,7 @@ internal sealed partial class ClassicGroup
             return ErrorCode.IllegalGeneration;
         }
 
-        if (!member.IsParked)
+        if (!member!.IsParked)
         {
             ExpectSignOfLife(member, now);
         }
@@ -95,14 +91,17 @@ internal sealed partial class ClassicGroup
         return State == GroupState.PreparingRebalance ? ErrorCode.RebalanceInProgress : ErrorCode.None;
     }
 
-    /// <summary>Takes members out at their own request. The answers are in the order of <paramref name="memberIds"/>.</summary>
-    public ErrorCode[] Leave(IReadOnlyList<string> memberIds, TimeSpan now, List<GroupEffect> effects)
+    /// <summary>
+    /// Takes members out at their own request, or at that of an operator, who names static ones by their instance id alone. The answers are in the order
+    /// of <paramref name="names"/>.
+    /// </summary>
+    public ErrorCode[] Leave(IReadOnlyList<MemberName> names, TimeSpan now, List<GroupEffect> effects)
     {
         int memberCount = _members.Count;
-        ErrorCode[] answers = new ErrorCode[memberIds.Count];
-        for (int index = 0; index < memberIds.Count; index++)
+        ErrorCode[] answers = new ErrorCode[names.Count];
+        for (int index = 0; index < names.Count; index++)
         {
-            answers[index] = LeaveOne(memberIds[index], effects);
+            answers[index] = LeaveOne(names[index], effects);
         }
 
         if (_members.Count < memberCount && State is (GroupState.Stable or GroupState.CompletingRebalance))
@@ -119,7 +118,7 @@ internal sealed partial class ClassicGroup
     }
 
     /// <summary>Whether a commit of this member in this generation counts; a commit of a live member also shows that it lives.</summary>
-    public ErrorCode CheckCommit(string memberId, int generation, TimeSpan now)
+    public ErrorCode CheckCommit(MemberName name, int generation, TimeSpan now)
     {
         if (State == GroupState.Dead)
         {
@@ -132,9 +131,9 @@ internal sealed partial class ClassicGroup
             return ErrorCode.None;
         }
 
-        if (!_members.TryGetValue(memberId, out GroupMember? member))
+        if (Find(name, out GroupMember? member) is var fault and not ErrorCode.None)
         {
-            return ErrorCode.UnknownMemberId;
+            return fault;
         }
 
         if (generation != Generation)
@@ -148,7 +147,7 @@ internal sealed partial class ClassicGroup
             return ErrorCode.RebalanceInProgress;
         }
 
-        if (!member.IsParked)
+        if (!member!.IsParked)
         {
             ExpectSignOfLife(member, now);
         }
@@ -158,14 +157,9 @@ internal sealed partial class ClassicGroup
 
     private ErrorCode CheckSync(SyncInput request)
     {
-        if (State == GroupState.Dead)
+        if (Find(new MemberName(request.MemberId, request.InstanceId), out _) is var fault and not ErrorCode.None)
         {
-            return ErrorCode.CoordinatorNotAvailable;
-        }
-
-        if (!_members.ContainsKey(request.MemberId))
-        {
-            return ErrorCode.UnknownMemberId;
+            return fault;
         }
 
         if (request.Generation != Generation)
@@ -208,7 +202,7 @@ internal sealed partial class ClassicGroup
         }
 
         _assignmentInFlight = assignment;
-        effects.Add(new SnapshotTaken(TakeSnapshot(assignment)));
+        _assignmentWrite = Write(TakeSnapshot(member => assignment.GetValueOrDefault(member.MemberId) ?? []), effects);
     }
 
     private SyncAnswer AssignmentOf(GroupMember member) => new(ErrorCode.None, _protocolType, _protocolName, member.Assignment);
@@ -237,28 +231,31 @@ internal sealed partial class ClassicGroup
         }
     }
 
-    private ErrorCode LeaveOne(string memberId, List<GroupEffect> effects)
+    private ErrorCode LeaveOne(MemberName name, List<GroupEffect> effects)
     {
-        if (State == GroupState.Dead)
-        {
-            return ErrorCode.CoordinatorNotAvailable;
-        }
-
-        if (_pendingMembers.Remove(memberId))
+        if (_pendingMembers.Remove(name.MemberId))
         {
             return ErrorCode.None;
         }
 
-        if (!_members.TryGetValue(memberId, out GroupMember? member))
+        bool isNamedByInstance = name.MemberId.Length == 0 && name.InstanceId is not null;
+        MemberName full = isNamedByInstance ? name with { MemberId = _staticMembers.GetValueOrDefault(name.InstanceId!, "") } : name;
+        ErrorCode fault = Find(full, out GroupMember? member);
+        if (fault == ErrorCode.None)
         {
-            return ErrorCode.UnknownMemberId;
+            Remove(member!, effects);
         }
 
-        Remove(member, effects);
-        return ErrorCode.None;
+        return fault;
     }
 
-    private GroupSnapshot TakeSnapshot(Dictionary<string, byte[]>? assignment)
+    private long Write(GroupSnapshot snapshot, List<GroupEffect> effects)
+    {
+        effects.Add(new SnapshotTaken(++_lastSnapshotNumber, snapshot));
+        return _lastSnapshotNumber;
+    }
+
+    private GroupSnapshot TakeSnapshot(Func<GroupMember, byte[]> assignmentOf)
     {
         List<MemberSnapshot> members = new(_members.Count);
         foreach (GroupMember member in _members.Values)
@@ -270,7 +267,8 @@ internal sealed partial class ClassicGroup
                 member.RebalanceTimeout,
                 member.SessionTimeout,
                 member.MetadataFor(_protocolName),
-                assignment?.GetValueOrDefault(member.MemberId) ?? []));
+                assignmentOf(member),
+                member.InstanceId));
         }
 
         return new GroupSnapshot(_protocolType, Generation, _protocolName, _leader, members);

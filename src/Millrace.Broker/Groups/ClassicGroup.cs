@@ -19,6 +19,9 @@ internal sealed partial class ClassicGroup
 {
     private readonly OrderedDictionary<string, GroupMember> _members = new(StringComparer.Ordinal);
     private readonly Dictionary<string, TimeSpan> _pendingMembers = new(StringComparer.Ordinal);
+
+    /// <summary>The member ids of static members, by instance id.</summary>
+    private readonly Dictionary<string, string> _staticMembers = new(StringComparer.Ordinal);
     private readonly GroupSettings _settings;
     private readonly Func<string> _nextMemberSuffix;
 
@@ -39,6 +42,8 @@ internal sealed partial class ClassicGroup
 
     /// <summary>The leader's assignment while it is on its way to the disk.</summary>
     private Dictionary<string, byte[]>? _assignmentInFlight;
+    private long _assignmentWrite;
+    private long _lastSnapshotNumber;
 
     private TimeSpan? _wakeAt;
 
@@ -70,7 +75,7 @@ internal sealed partial class ClassicGroup
     /// <summary>Holds nothing that a new object would not: nobody in it, nothing written about it.</summary>
     public bool IsForgettable => State == GroupState.Empty && Generation == 0 && _pendingMembers.Count == 0;
 
-    /// <summary>The group as a restart finds it. A group with members resumes as stable, and gives each of them a whole session to be heard of; those inside the broker's own process expire at once.</summary>
+    /// <summary>The group as a restart finds it. A group with members resumes as stable, and gives each of them a whole session to be heard of; those inside the broker's own process expire at once, unless they are static: then they come back by their name.</summary>
     public static ClassicGroup Restore(
         string groupId, GroupSettings settings, Func<string> nextMemberSuffix, GroupSnapshot snapshot, TimeSpan now)
     {
@@ -85,7 +90,7 @@ internal sealed partial class ClassicGroup
 
         foreach (MemberSnapshot saved in snapshot.Members)
         {
-            GroupMember member = new(saved.MemberId, saved.ClientId, saved.ClientHost)
+            GroupMember member = new(saved.MemberId, saved.ClientId, saved.ClientHost, saved.InstanceId)
             {
                 SessionTimeout = saved.SessionTimeout,
                 RebalanceTimeout = saved.RebalanceTimeout,
@@ -93,8 +98,13 @@ internal sealed partial class ClassicGroup
                 Assignment = saved.Assignment,
             };
             group._members[saved.MemberId] = member;
+            if (saved.InstanceId is string instanceId)
+            {
+                group._staticMembers[instanceId] = saved.MemberId;
+            }
+
             // A client inside the broker's process ended with it: waiting for its session would only hold up who comes next.
-            if (saved.ClientHost == ConnectionIdentity.InMemoryHost)
+            if (saved.ClientHost == ConnectionIdentity.InMemoryHost && saved.InstanceId is null)
             {
                 member.Deadline = group.Arm(now);
             }
@@ -121,6 +131,7 @@ internal sealed partial class ClassicGroup
         }
 
         _members.Clear();
+        _staticMembers.Clear();
         _pendingMembers.Clear();
         _leader = null;
         _assignmentInFlight = null;
@@ -232,6 +243,11 @@ internal sealed partial class ClassicGroup
     {
         Release(member, ErrorCode.UnknownMemberId, effects);
         _members.Remove(member.MemberId);
+        if (member.InstanceId is string instanceId)
+        {
+            _staticMembers.Remove(instanceId);
+        }
+
         if (_leader == member.MemberId)
         {
             _leader = _members.Count == 0 ? null : _members.GetAt(0).Key;
@@ -256,6 +272,7 @@ internal sealed partial class ClassicGroup
         if (member.ParkedJoin is long join)
         {
             member.ParkedJoin = null;
+            member.Replacement = null;
             string memberId = error == ErrorCode.UnknownMemberId ? "" : member.MemberId;
             effects.Add(new JoinAnswered(join, JoinAnswer.Refused(error, memberId)));
         }

@@ -94,19 +94,19 @@ internal sealed class GroupCoordinator : IDisposable
         return isKnown ? completion.Task : Task.FromResult(SyncAnswer.Refused(OfUnknown(groupId)));
     }
 
-    public ErrorCode Heartbeat(string groupId, string memberId, int generation)
+    public ErrorCode Heartbeat(string groupId, MemberName name, int generation)
     {
         ErrorCode answer = ErrorCode.None;
-        bool isKnown = TryUse(groupId, (_, group, now, _) => answer = group.Heartbeat(memberId, generation, now));
+        bool isKnown = TryUse(groupId, (_, group, now, _) => answer = group.Heartbeat(name, generation, now));
         return isKnown ? answer : OfUnknown(groupId);
     }
 
-    public ErrorCode[] Leave(string groupId, IReadOnlyList<string> memberIds)
+    public ErrorCode[] Leave(string groupId, IReadOnlyList<MemberName> names)
     {
         ErrorCode[] answers = [];
-        if (!TryUse(groupId, (_, group, now, effects) => answers = group.Leave(memberIds, now, effects)))
+        if (!TryUse(groupId, (_, group, now, effects) => answers = group.Leave(names, now, effects)))
         {
-            answers = new ErrorCode[memberIds.Count];
+            answers = new ErrorCode[names.Count];
             Array.Fill(answers, OfUnknown(groupId));
         }
 
@@ -118,7 +118,7 @@ internal sealed class GroupCoordinator : IDisposable
     /// <see cref="ErrorCode.GroupIdNotFound"/> where a generation is named and the group does not exist.
     /// </summary>
     public Task<ErrorCode> CommitAsync(
-        string groupId, string memberId, int generation, IReadOnlyList<KeyValuePair<TopicPartition, CommittedOffset>> offsets)
+        string groupId, MemberName name, int generation, IReadOnlyList<KeyValuePair<TopicPartition, CommittedOffset>> offsets)
     {
         if (!CanCoordinate(groupId))
         {
@@ -129,7 +129,7 @@ internal sealed class GroupCoordinator : IDisposable
         bool isKnown = TryUse(groupId, (_, group, now, _) =>
         {
             // Under the group's lock: a commit that was checked against this generation stands in the log before the record of the next one.
-            ErrorCode error = group.CheckCommit(memberId, generation, now);
+            ErrorCode error = group.CheckCommit(name, generation, now);
             committed = error == ErrorCode.None ? AppendAsync(groupId, offsets) : Task.FromResult(error);
         });
         if (isKnown)
@@ -266,7 +266,7 @@ internal sealed class GroupCoordinator : IDisposable
                     seat.Answer(answered);
                     break;
                 case SnapshotTaken taken:
-                    Persist(seat, taken.Snapshot);
+                    Persist(seat, taken);
                     break;
                 case GroupNoted noted:
                     Note(seat.Group.GroupId, noted);
@@ -289,31 +289,31 @@ internal sealed class GroupCoordinator : IDisposable
         }
     }
 
-    private void Persist(Seat seat, GroupSnapshot snapshot)
+    private void Persist(Seat seat, SnapshotTaken taken)
     {
         string groupId = seat.Group.GroupId;
         RecordBatchBuilder batch = new();
-        OffsetsRecord.AppendGroup(batch, groupId, snapshot, _time.GetUtcNow().ToUnixTimeMilliseconds());
+        OffsetsRecord.AppendGroup(batch, groupId, taken.Snapshot, _time.GetUtcNow().ToUnixTimeMilliseconds());
         ErrorCode refusal = _offsetsTopic.Append(
             groupId,
             batch,
-            decided: error => seat.Use(this, (group, now, effects) => Persisted(group, snapshot.Generation, error, now, effects)));
+            decided: error => seat.Use(this, (group, now, effects) => Persisted(group, taken, error, now, effects)));
         if (refusal != ErrorCode.None)
         {
             ErrorCode error = refusal == ErrorCode.MessageTooLarge ? ErrorCode.UnknownServerError : refusal;
-            Persisted(seat.Group, snapshot.Generation, error, _wakeUps.Now, seat.Effects);
+            Persisted(seat.Group, taken, error, _wakeUps.Now, seat.Effects);
         }
     }
 
-    private void Persisted(ClassicGroup group, int generation, ErrorCode error, TimeSpan now, List<GroupEffect> effects)
+    private void Persisted(ClassicGroup group, SnapshotTaken taken, ErrorCode error, TimeSpan now, List<GroupEffect> effects)
     {
         if (error != ErrorCode.None)
         {
             // For a generation without members nothing else follows: at worst a restart finds the one before, and expires its members again.
-            LogMessages.GroupNotWritten(_logger, group.GroupId, generation, error);
+            LogMessages.GroupNotWritten(_logger, group.GroupId, taken.Snapshot.Generation, error);
         }
 
-        group.Persisted(generation, error, now, effects);
+        group.Persisted(taken.Number, error, now, effects);
     }
 
     private void Note(string groupId, GroupNoted noted)

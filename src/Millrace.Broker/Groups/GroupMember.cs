@@ -4,11 +4,14 @@ namespace Millrace.Broker;
 internal readonly record struct GroupProtocol(string Name, byte[] Metadata);
 
 /// <summary>A member of a <see cref="ClassicGroup"/>. Only the group changes it.</summary>
-internal sealed class GroupMember(string memberId, string clientId, string clientHost)
+internal sealed class GroupMember(string memberId, string clientId, string clientHost, string? instanceId = null)
 {
     public string MemberId { get; } = memberId;
     public string ClientId { get; } = clientId;
     public string ClientHost { get; } = clientHost;
+
+    /// <summary>The name of a static member (KIP-345), which comes back under it after a restart; null for all others.</summary>
+    public string? InstanceId { get; } = instanceId;
 
     public TimeSpan SessionTimeout { get; set; }
     public TimeSpan RebalanceTimeout { get; set; }
@@ -34,6 +37,9 @@ internal sealed class GroupMember(string memberId, string clientId, string clien
     public TimeSpan? Deadline { get; set; }
 
     public bool IsParked => ParkedJoin is not null || ParkedSync is not null;
+
+    /// <summary>Set while it is being written that this member has taken the place of another one; its JoinGroup waits for that.</summary>
+    public MemberReplacement? Replacement { get; set; }
 
     public bool Supports(string protocol)
     {

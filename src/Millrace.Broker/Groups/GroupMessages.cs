@@ -11,6 +11,9 @@ internal sealed record JoinInput
     /// <summary>Empty for a member that has no id yet.</summary>
     public required string MemberId { get; init; }
 
+    /// <summary>The name of a static member (KIP-345), or null.</summary>
+    public string? InstanceId { get; init; }
+
     public required string ClientId { get; init; }
     public string ClientHost { get; init; } = "";
     public required TimeSpan SessionTimeout { get; init; }
@@ -20,6 +23,9 @@ internal sealed record JoinInput
 
     /// <summary>The client can come back with the id that it is given (JoinGroup 4 and up, KIP-394).</summary>
     public bool RequiresKnownMemberId { get; init; }
+
+    /// <summary>A leader that comes back can be told to leave the assignment as it is (JoinGroup 9 and up, KIP-814).</summary>
+    public bool CanSkipAssignment { get; init; }
 }
 
 /// <summary>A SyncGroup as the group sees it.</summary>
@@ -29,6 +35,10 @@ internal sealed record SyncInput
     public long RequestId { get; init; }
 
     public required string MemberId { get; init; }
+
+    /// <inheritdoc cref="JoinInput.InstanceId"/>
+    public string? InstanceId { get; init; }
+
     public required int Generation { get; init; }
 
     /// <summary>Null where the request's version does not carry it; then it is not checked.</summary>
@@ -42,7 +52,10 @@ internal sealed record SyncInput
 }
 
 /// <summary>A member as its leader sees it.</summary>
-internal readonly record struct JoinedMember(string MemberId, byte[] Metadata);
+internal readonly record struct JoinedMember(string MemberId, string? InstanceId, byte[] Metadata);
+
+/// <summary>How a request names a member: by its id, by its instance id where its id is empty, or by both, which then must belong together.</summary>
+internal readonly record struct MemberName(string MemberId, string? InstanceId = null);
 
 /// <summary>The answer to a JoinGroup. <see cref="Members"/> is empty for everyone but the leader.</summary>
 internal sealed record JoinAnswer(
@@ -55,6 +68,9 @@ internal sealed record JoinAnswer(
     IReadOnlyList<JoinedMember> Members)
 {
     public const int NoGeneration = -1;
+
+    /// <summary>The member leads, and the assignment stands: it is not to make another one (KIP-814).</summary>
+    public bool SkipAssignment { get; init; }
 
     public static JoinAnswer Refused(ErrorCode error, string memberId) =>
         new(error, memberId, NoGeneration, ProtocolType: null, ProtocolName: null, Leader: "", Members: []);
@@ -76,9 +92,9 @@ internal sealed record JoinAnswered(long RequestId, JoinAnswer Answer) : GroupEf
 internal sealed record SyncAnswered(long RequestId, SyncAnswer Answer) : GroupEffect;
 
 /// <summary>
-/// Write the snapshot to the offsets topic, and call <see cref="ClassicGroup.Persisted"/> with its generation once it is on disk or has failed.
+/// Write the snapshot to the offsets topic, and call <see cref="ClassicGroup.Persisted"/> with its number once it is on disk or has failed.
 /// </summary>
-internal sealed record SnapshotTaken(GroupSnapshot Snapshot) : GroupEffect;
+internal sealed record SnapshotTaken(long Number, GroupSnapshot Snapshot) : GroupEffect;
 
 /// <summary>A change that an operator wants to read of.</summary>
 internal sealed record GroupNoted(GroupNote Note, int Generation, int MemberCount, string Subject) : GroupEffect;
@@ -92,6 +108,7 @@ internal enum GroupNote
     MemberExpired,
     MemberDidNotRejoin,
     MemberDidNotSync,
+    StaticMemberReplaced,
 }
 
 /// <summary>What survives a restart of a group: the value of its record in the offsets topic.</summary>
@@ -106,4 +123,5 @@ internal sealed record MemberSnapshot(
     TimeSpan RebalanceTimeout,
     TimeSpan SessionTimeout,
     byte[] Subscription,
-    byte[] Assignment);
+    byte[] Assignment,
+    string? InstanceId = null);

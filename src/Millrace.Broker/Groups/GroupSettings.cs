@@ -6,6 +6,9 @@ internal sealed record GroupSettings
     /// <summary>Kafka's bound on how long a JoinGroup of a new member may wait before the member is taken for gone.</summary>
     public static readonly TimeSpan NewMemberJoinTimeout = TimeSpan.FromMinutes(5);
 
+    /// <summary>A join phase that nobody has joined is looked at again no sooner, even where members ask for no time at all.</summary>
+    public static readonly TimeSpan ShortestJoinPhase = TimeSpan.FromSeconds(1);
+
     /// <summary>Members that were given an id and have not joined with it. Kafka has no bound here; without one, a client that never keeps its id fills the memory.</summary>
     public const int MaxPendingMembers = 10_000;
 

@@ -60,6 +60,7 @@ internal abstract record OffsetsRecord
                 .. snapshot.Members.Select(member => new GroupMetadataMember
                 {
                     MemberId = member.MemberId,
+                    GroupInstanceId = member.InstanceId,
                     ClientId = member.ClientId,
                     ClientHost = member.ClientHost,
                     RebalanceTimeoutMilliseconds = (int)member.RebalanceTimeout.TotalMilliseconds,
@@ -137,7 +138,7 @@ internal abstract record OffsetsRecord
             // Version 0 has no rebalance timeout; there the session timeout was both.
             TimeSpan rebalance = member.RebalanceTimeoutMilliseconds < 0 ? session : TimeSpan.FromMilliseconds(member.RebalanceTimeoutMilliseconds);
             members.Add(new MemberSnapshot(
-                member.MemberId, member.ClientId, member.ClientHost, rebalance, session, member.Subscription, member.Assignment));
+                member.MemberId, member.ClientId, member.ClientHost, rebalance, session, member.Subscription, member.Assignment, member.GroupInstanceId));
         }
 
         return new Group(key.Group, new GroupSnapshot(value.ProtocolType, value.Generation, value.Protocol, value.Leader, members));

@@ -80,7 +80,7 @@ public sealed class GroupApiTests
 
     [Theory]
     [InlineData("", null, ErrorCode.InvalidGroupId)]
-    [InlineData("g", "static", ErrorCode.UnsupportedVersion)]
+    [InlineData("g", "", ErrorCode.InvalidRequest)]
     public async Task Requests_that_no_group_can_take_are_refused_alike(string group, string? instanceId, ErrorCode expected)
     {
         await using TestBroker broker = await TestBroker.StartAsync();
@@ -91,7 +91,40 @@ public sealed class GroupApiTests
             new HeartbeatRequest { GroupId = group, GroupInstanceId = instanceId }, 4)).ErrorCode);
         LeaveGroupResponse left = await client.SendAsync<LeaveGroupRequest, LeaveGroupResponse>(
             new LeaveGroupRequest { GroupId = group, Members = [new LeavingMember { GroupInstanceId = instanceId }] }, 5);
-        Assert.Equal(expected, left.ErrorCode == ErrorCode.None ? left.Members[0].ErrorCode : left.ErrorCode);
+        Assert.Equal(group.Length == 0 ? expected : ErrorCode.UnknownMemberId, left.ErrorCode == ErrorCode.None ? left.Members[0].ErrorCode : left.ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_static_member_keeps_its_assignment_over_restarts_of_itself_and_of_the_broker()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient before = broker.Connect();
+        JoinGroupResponse joined = await before.JoinAsync(Join("g", instanceId: "east"));
+        Assert.Equal("east", joined.Members[0].GroupInstanceId);
+        SyncGroupRequest sync = Sync("g", joined, (joined.MemberId, "all"));
+        sync.GroupInstanceId = "east";
+        await before.SyncAsync(sync);
+
+        JoinGroupResponse back = await before.JoinAsync(Join("g", instanceId: "east"));
+        Assert.Equal((ErrorCode.None, 1, true), (back.ErrorCode, back.GenerationId, back.SkipAssignment));
+        Assert.NotEqual(joined.MemberId, back.MemberId);
+        Assert.Equal(ErrorCode.FencedInstanceId, (await before.SyncAsync(sync)).ErrorCode);
+        OffsetCommitRequest commit = Commit("g", "orders", 1, joined.MemberId, 1);
+        commit.GroupInstanceId = "east";
+        Assert.Equal(ErrorCode.FencedInstanceId, await before.CommitAsync(commit));
+        await broker.RestartAsync();
+
+        await using TestClient after = broker.Connect();
+        commit.MemberId = back.MemberId;
+        Assert.Equal(ErrorCode.None, await after.CommitAsync(commit));
+        JoinGroupResponse again = await after.JoinAsync(Join("g", instanceId: "east"), 5);
+        Assert.Equal((1, back.MemberId, 0), (again.GenerationId, again.Leader, again.Members.Count));
+        Assert.Equal("all", Encoding.UTF8.GetString((await after.SyncAsync(Sync("g", again))).Assignment));
+
+        LeaveGroupResponse left = await after.SendAsync<LeaveGroupRequest, LeaveGroupResponse>(
+            new LeaveGroupRequest { GroupId = "g", Members = [new LeavingMember { GroupInstanceId = "east" }, new LeavingMember { GroupInstanceId = "west" }] }, 3);
+        Assert.Equal([("east", ErrorCode.None), ("west", ErrorCode.UnknownMemberId)], left.Members.Select(member => (member.GroupInstanceId!, member.ErrorCode)));
     }
 
     [Theory]

@@ -22,6 +22,7 @@ internal sealed class GroupHarness
     public Dictionary<long, JoinAnswer> Joins { get; } = [];
     public Dictionary<long, SyncAnswer> Syncs { get; } = [];
     public List<GroupSnapshot> Snapshots { get; } = [];
+    public List<long> SnapshotNumbers { get; } = [];
     public List<GroupNoted> Notes { get; } = [];
 
     /// <summary>Whether a snapshot counts as on disk as soon as it is taken.</summary>
@@ -38,7 +39,9 @@ internal sealed class GroupHarness
         bool requiresId = false,
         string client = "m",
         string metadata = "",
-        string host = "")
+        string host = "",
+        string? instance = null,
+        bool canSkip = false)
     {
         long id = ++_lastRequestId;
         GroupProtocol[] offered = [.. (protocols ?? ["range"]).Select(name => new GroupProtocol(name, Encoding.UTF8.GetBytes(metadata)))];
@@ -54,6 +57,8 @@ internal sealed class GroupHarness
                 ProtocolType = type,
                 Protocols = offered,
                 RequiresKnownMemberId = requiresId,
+                InstanceId = instance,
+                CanSkipAssignment = canSkip,
             },
             Now,
             _effects);
@@ -62,7 +67,7 @@ internal sealed class GroupHarness
     }
 
     public long Sync(
-        string memberId, int generation, string? type = null, string? name = null, params (string MemberId, string Assignment)[] assignments)
+        string memberId, int generation, string? type = null, string? name = null, string? instance = null, params (string MemberId, string Assignment)[] assignments)
     {
         long id = ++_lastRequestId;
         Group.Sync(
@@ -70,6 +75,7 @@ internal sealed class GroupHarness
             {
                 RequestId = id,
                 MemberId = memberId,
+                InstanceId = instance,
                 Generation = generation,
                 ProtocolType = type,
                 ProtocolName = name,
@@ -82,20 +88,28 @@ internal sealed class GroupHarness
         return id;
     }
 
-    public ErrorCode Heartbeat(string memberId, int generation) => Group.Heartbeat(memberId, generation, Now);
+    public ErrorCode Heartbeat(string memberId, int generation, string? instance = null) => Group.Heartbeat(new MemberName(memberId, instance), generation, Now);
 
-    public ErrorCode Commit(string memberId, int generation) => Group.CheckCommit(memberId, generation, Now);
+    public ErrorCode Commit(string memberId, int generation, string? instance = null) => Group.CheckCommit(new MemberName(memberId, instance), generation, Now);
 
-    public ErrorCode[] Leave(params string[] memberIds)
+    public ErrorCode[] Leave(params string[] memberIds) => Leave([.. memberIds.Select(memberId => new MemberName(memberId))]);
+
+    public ErrorCode[] Leave(params MemberName[] names)
     {
-        ErrorCode[] answers = Group.Leave(memberIds, Now, _effects);
+        ErrorCode[] answers = Group.Leave(names, Now, _effects);
         CarryOut();
         return answers;
     }
 
-    public void Persisted(int generation, ErrorCode error = ErrorCode.None)
+    /// <summary>The first snapshot of this generation.</summary>
+    public void Persisted(int generation, ErrorCode error = ErrorCode.None) =>
+        PersistedNumber(SnapshotNumbers[Snapshots.FindIndex(snapshot => snapshot.Generation == generation)], error);
+
+    public void PersistedLast(ErrorCode error = ErrorCode.None) => PersistedNumber(SnapshotNumbers[^1], error);
+
+    private void PersistedNumber(long number, ErrorCode error)
     {
-        Group.Persisted(generation, error, Now, _effects);
+        Group.Persisted(number, error, Now, _effects);
         CarryOut();
     }
 
@@ -186,9 +200,10 @@ internal sealed class GroupHarness
                 break;
             case SnapshotTaken taken:
                 Snapshots.Add(taken.Snapshot);
+                SnapshotNumbers.Add(taken.Number);
                 if (PersistsAtOnce)
                 {
-                    Group.Persisted(taken.Snapshot.Generation, ErrorCode.None, Now, _effects);
+                    Group.Persisted(taken.Number, ErrorCode.None, Now, _effects);
                 }
 
                 break;

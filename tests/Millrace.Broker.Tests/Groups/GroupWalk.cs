@@ -31,8 +31,9 @@ internal sealed class GroupWalk
     private readonly Dictionary<long, (string MemberId, int Generation)> _syncs = [];
     private readonly Dictionary<string, int> _toldGeneration = [];
     private readonly Dictionary<int, string> _leaders = [];
-    private readonly Queue<int> _unwritten = [];
+    private readonly Queue<SnapshotTaken> _unwritten = [];
     private readonly HashSet<int> _written = [];
+    private readonly HashSet<string> _writtenIds = [];
     private TimeSpan _now;
     private long _lastRequestId;
     private int _lastSuffix;
@@ -54,6 +55,7 @@ internal sealed class GroupWalk
     public ulong Hash { get; private set; } = 14695981039346656037UL;
     public int StableCount { get; private set; }
     public int ExpiryCount { get; private set; }
+    public int KeptPlaceCount { get; private set; }
 
     public void Run()
     {
@@ -74,7 +76,7 @@ internal sealed class GroupWalk
         {
             if (_group.State == GroupState.PreparingRebalance)
             {
-                Join(waitedFor.MemberId);
+                Join(waitedFor.MemberId, _random.Next(3) == 0 ? null : waitedFor.InstanceId);
                 return;
             }
 
@@ -85,10 +87,19 @@ internal sealed class GroupWalk
             }
         }
 
+        if (_group.State == GroupState.Stable && _random.Next(8) == 0 && _group.Members.FirstOrDefault(member => member.InstanceId is not null) is GroupMember restarted)
+        {
+            Join("", restarted.InstanceId);
+            return;
+        }
+
         switch (_random.Next(20))
         {
-            case < 5:
+            case < 3:
                 Join(_knownIds.Count < ClientCount && _random.Next(3) == 0 ? "" : AnyId());
+                break;
+            case < 5:
+                Join(_random.Next(2) == 0 ? "" : AnyId(), AnyInstance());
                 break;
             case < 10:
                 string syncing = AnyId();
@@ -96,14 +107,14 @@ internal sealed class GroupWalk
                 break;
             case < 13:
                 string beating = AnyId();
-                _group.Heartbeat(beating, GenerationOf(beating), _now);
+                _group.Heartbeat(Name(beating), GenerationOf(beating), _now);
                 break;
             case 13:
                 string committing = AnyId();
-                _group.CheckCommit(committing, GenerationOf(committing), _now);
+                _group.CheckCommit(Name(committing), GenerationOf(committing), _now);
                 break;
             case 14:
-                _group.Leave(_random.Next(2) == 0 ? [AnyId()] : [AnyId(), AnyId()], _now, _effects);
+                _group.Leave(_random.Next(2) == 0 ? [Name(AnyId())] : [new MemberName("", AnyInstance()), Name(AnyId())], _now, _effects);
                 break;
             case < 18:
                 Write();
@@ -116,10 +127,17 @@ internal sealed class GroupWalk
 
     private string AnyId() => _knownIds.Count == 0 || _random.Next(40) == 0 ? "stranger" : _knownIds[_random.Next(_knownIds.Count)];
 
+    private string AnyInstance() => $"static{_random.Next(3)}";
+
+    private MemberName Name(string memberId) => new(memberId, _random.Next(3) == 0 ? AnyInstance() : null);
+
+    /// <summary>What stays of a member's id when a static member comes back and gets another one.</summary>
+    private static string Lasting(string memberId) => memberId.StartsWith("static", StringComparison.Ordinal) ? memberId[.."static0".Length] : memberId;
+
     private int GenerationOf(string memberId) =>
         _random.Next(20) == 0 ? _random.Next(10) : _toldGeneration.GetValueOrDefault(memberId, -1);
 
-    private void Join(string memberId)
+    private void Join(string memberId, string? instanceId = null)
     {
         long id = ++_lastRequestId;
         _waitingJoins.Add(id);
@@ -128,6 +146,7 @@ internal sealed class GroupWalk
             {
                 RequestId = id,
                 MemberId = memberId,
+                InstanceId = instanceId,
                 ClientId = "c",
                 SessionTimeout = TimeSpan.FromSeconds(6 + _random.Next(10)),
                 RebalanceTimeout = TimeSpan.FromSeconds(_random.Next(40)),
@@ -135,6 +154,7 @@ internal sealed class GroupWalk
                 Protocols = [.. s_protocols[_random.Next(s_protocols.Length)]
                     .Select(name => new GroupProtocol(name, new byte[] { (byte)_random.Next(2) }))],
                 RequiresKnownMemberId = _random.Next(2) == 0,
+                CanSkipAssignment = _random.Next(2) == 0,
             },
             _now,
             _effects);
@@ -153,19 +173,20 @@ internal sealed class GroupWalk
         _group.Sync(request, _now, _effects);
     }
 
-    private static byte[] Assignment(string memberId, int generation) => Encoding.UTF8.GetBytes($"{memberId} in {generation}");
+    private static byte[] Assignment(string memberId, int generation) => Encoding.UTF8.GetBytes($"{Lasting(memberId)} in {generation}");
 
     private void Write()
     {
-        if (_unwritten.TryDequeue(out int generation))
+        if (_unwritten.TryDequeue(out SnapshotTaken? taken))
         {
             ErrorCode error = _random.Next(10) == 0 ? ErrorCode.CoordinatorNotAvailable : ErrorCode.None;
             if (error == ErrorCode.None)
             {
-                _written.Add(generation);
+                _written.Add(taken.Snapshot.Generation);
+                _writtenIds.UnionWith(taken.Snapshot.Members.Select(member => member.MemberId));
             }
 
-            _group.Persisted(generation, error, _now, _effects);
+            _group.Persisted(taken.Number, error, _now, _effects);
         }
     }
 
@@ -239,10 +260,10 @@ internal sealed class GroupWalk
 
                 break;
             case SnapshotTaken taken:
-                _unwritten.Enqueue(taken.Snapshot.Generation);
+                _unwritten.Enqueue(taken);
                 if (_sabotage == WalkSabotage.AnswersBeforeTheDisk)
                 {
-                    _group.Persisted(taken.Snapshot.Generation, ErrorCode.None, _now, _effects);
+                    _group.Persisted(taken.Number, ErrorCode.None, _now, _effects);
                 }
 
                 break;
@@ -280,9 +301,12 @@ internal sealed class GroupWalk
         if (answer.Error == ErrorCode.None)
         {
             string leader = _sabotage == WalkSabotage.TellsTwoMembersThatTheyLead && answer.Members.Count == 0 ? answer.MemberId : answer.Leader;
-            Require(_leaders.TryAdd(answer.Generation, leader) || _leaders[answer.Generation] == leader,
+            Require(_leaders.TryAdd(answer.Generation, Lasting(leader)) || _leaders[answer.Generation] == Lasting(leader),
                 $"generation {answer.Generation} is led by {_leaders[answer.Generation]} and by {leader}");
             Require(answer.Members.Count > 0 == (answer.MemberId == leader), "who leads gets the members, and nobody else");
+            Require(!answer.SkipAssignment || answer.MemberId == leader, "who does not lead is told not to assign");
+            Require(_group.State != GroupState.Stable || _writtenIds.Contains(answer.MemberId), $"{answer.MemberId} was told its id before it was written");
+            KeptPlaceCount += _group.State == GroupState.Stable && !_toldGeneration.ContainsKey(answer.MemberId) ? 1 : 0;
             Require(answer.Generation >= _toldGeneration.GetValueOrDefault(answer.MemberId), $"{answer.MemberId} goes back in time");
             _toldGeneration[answer.MemberId] = answer.Generation;
         }
@@ -312,12 +336,13 @@ internal sealed class GroupWalk
         Require(_group.Members.Count == 0 ? _group.Leader is null : _group.Members.Any(member => member.MemberId == _group.Leader), "the leader is not a member");
         foreach (GroupMember member in _group.Members)
         {
-            Require(member.ParkedJoin is null || _group.State == GroupState.PreparingRebalance, $"a JoinGroup waits in {_group.State}");
+            Require(member.ParkedJoin is null || member.Replacement is not null || _group.State == GroupState.PreparingRebalance, $"a JoinGroup waits in {_group.State}");
             Require(member.ParkedSync is null || _group.State == GroupState.CompletingRebalance, $"a SyncGroup waits in {_group.State}");
             Require(member.IsParked || member.Deadline is not null, $"{member.MemberId} has nothing that ends it");
             Require(member.Deadline is null || _group.WakeAt <= member.Deadline, $"nobody wakes for the deadline of {member.MemberId}");
             bool isTold = _toldGeneration.GetValueOrDefault(member.MemberId) == _group.Generation;
-            Require(isTold || _group.State == GroupState.PreparingRebalance, $"{member.MemberId} is in a generation that it was not told");
+            bool mayBeAway = member.InstanceId is not null;
+            Require(isTold || mayBeAway || _group.State == GroupState.PreparingRebalance, $"{member.MemberId} is in a generation that it was not told");
         }
 
         if (parked.Length > 0 && _unwritten.Count == 0)

@@ -9,6 +9,7 @@ public sealed class GroupWalkTests
     {
         int stableCount = 0;
         int expiryCount = 0;
+        int keptPlaceCount = 0;
         for (int seed = 0; seed < SeedCount; seed++)
         {
             GroupWalk walk = new(seed);
@@ -23,11 +24,13 @@ public sealed class GroupWalkTests
 
             stableCount += walk.StableCount;
             expiryCount += walk.ExpiryCount;
+            keptPlaceCount += walk.KeptPlaceCount;
         }
 
         // A walk that never gets anywhere proves nothing.
         Assert.True(stableCount > 3 * SeedCount, $"only {stableCount} stable generations in {SeedCount} walks");
         Assert.True(expiryCount > 3 * SeedCount, $"only {expiryCount} expired members in {SeedCount} walks");
+        Assert.True(keptPlaceCount > SeedCount, $"only {keptPlaceCount} static members kept their place in {SeedCount} walks");
     }
 
     [Fact]
