@@ -38,8 +38,14 @@ public sealed class FrameBuffer
     public static FrameBuffer Rent(int byteCount)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(byteCount, SizePrefixByteCount);
+        return Rent(byteCount, detachedByteCount: 0);
+    }
+
+    /// <summary>As <see cref="Rent(int)"/>, of a frame whose prefix also counts bytes that are sent with it and are not in it.</summary>
+    internal static FrameBuffer Rent(int byteCount, int detachedByteCount)
+    {
         var frame = new FrameBuffer(ArrayPool<byte>.Shared.Rent(byteCount), byteCount);
-        frame.WriteSizePrefix();
+        BinaryPrimitives.WriteInt32BigEndian(frame.Array, checked(byteCount - SizePrefixByteCount + detachedByteCount));
         return frame;
     }
 

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
 
 namespace Millrace.Kafka.Protocol;
 
@@ -53,7 +54,13 @@ public static class MessageCodec
 
     /// <summary>A whole response frame; the caller owns it. What the version cannot carry is left out.</summary>
     /// <exception cref="ArgumentException">The version is not defined here, or a field is longer than the version can carry.</exception>
-    public static FrameBuffer WriteResponse(IMessage response, ApiDefinition api, short version, int correlationId)
+    public static FrameBuffer WriteResponse(IMessage response, ApiDefinition api, short version, int correlationId) =>
+        WriteResponse(response, api, version, correlationId, detached: null);
+
+    /// <summary>As the other, of a response whose records may lie elsewhere.</summary>
+    /// <param name="detached">Gets the places, in rising order, at which bytes go that are not in the frame. The size prefix counts them.</param>
+    public static FrameBuffer WriteResponse(
+        IMessage response, ApiDefinition api, short version, int correlationId, List<DetachedPart>? detached)
     {
         ArgumentNullException.ThrowIfNull(response);
         ArgumentNullException.ThrowIfNull(api);
@@ -64,7 +71,8 @@ public static class MessageCodec
         Span<byte> header = frame.Bytes.Span[FrameBuffer.SizePrefixByteCount..];
         BinaryPrimitives.WriteInt32BigEndian(header, correlationId);
         if (hasHeaderTags) header[headerByteCount - 1] = 0;
-        WriteBody(response, version, api.IsFlexible(version), header[headerByteCount..]);
+        WriteBody(response, version, api.IsFlexible(version), header[headerByteCount..], detached);
+        MoveToFrame(detached, FrameBuffer.SizePrefixByteCount + headerByteCount);
         return frame;
     }
 
@@ -178,7 +186,7 @@ public static class MessageCodec
         }
 
         bool isFlexible = version >= TData.FirstFlexibleVersion;
-        byte[] bytes = new byte[sizeof(short) + SizeOf(data, version, isFlexible)];
+        byte[] bytes = new byte[sizeof(short) + SizeOf(data, version, isFlexible).ByteCount];
         BinaryPrimitives.WriteInt16BigEndian(bytes, version);
         WriteBody(data, version, isFlexible, bytes.AsSpan(sizeof(short)));
         return bytes;
@@ -218,19 +226,29 @@ public static class MessageCodec
         return error is null;
     }
 
-    private static FrameBuffer RentFrame(IMessage message, short version, bool isFlexible, int headerByteCount) =>
-        FrameBuffer.Rent(checked(FrameBuffer.SizePrefixByteCount + headerByteCount + SizeOf(message, version, isFlexible)));
+    private static FrameBuffer RentFrame(IMessage message, short version, bool isFlexible, int headerByteCount)
+    {
+        MessageSizer size = SizeOf(message, version, isFlexible);
+        int byteCount = size.ByteCount - size.DetachedByteCount;
+        return FrameBuffer.Rent(checked(FrameBuffer.SizePrefixByteCount + headerByteCount + byteCount), size.DetachedByteCount);
+    }
 
-    private static int SizeOf(IMessage message, short version, bool isFlexible)
+    private static MessageSizer SizeOf(IMessage message, short version, bool isFlexible)
     {
         var sizer = new MessageSizer(isFlexible);
         message.Describe(ref sizer, version);
-        return sizer.ByteCount;
+        return sizer;
     }
 
-    private static void WriteBody(IMessage message, short version, bool isFlexible, Span<byte> target)
+    /// <summary>The body's writer counts from the body; the sender counts from the frame's first byte.</summary>
+    private static void MoveToFrame(List<DetachedPart>? detached, int bodyPosition)
     {
-        var writer = new MessageWriter(target, isFlexible);
+        foreach (ref DetachedPart part in CollectionsMarshal.AsSpan(detached)) part = part with { Position = part.Position + bodyPosition };
+    }
+
+    private static void WriteBody(IMessage message, short version, bool isFlexible, Span<byte> target, List<DetachedPart>? detached = null)
+    {
+        var writer = new MessageWriter(target, isFlexible, detached);
         message.Describe(ref writer, version);
         if (writer.Position != target.Length)
         {

@@ -14,7 +14,11 @@ public sealed partial class PartitionLog
     /// <param name="maximumByteCount">The batches are not longer than this together, but for the first.</param>
     /// <param name="atLeastOneBatch">Whether the first batch is returned even where it alone is longer.</param>
     /// <param name="upTo">Pass <see cref="HighWatermark"/> for consumers.</param>
-    public ReadResult Read(Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo)
+    /// <param name="minimumPieceByteCount">
+    /// From how many bytes on the batches are not copied: the result is <see cref="ReadResult.InFile"/>. Where the storage has no files of the
+    /// operating system they are always copied.
+    /// </param>
+    public ReadResult Read(Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo, int minimumPieceByteCount = int.MaxValue)
     {
         if (OfflineReason is { } reason)
         {
@@ -31,13 +35,13 @@ public sealed partial class PartitionLog
         upTo = Offset.Min(upTo, end);
         if (from >= upTo)
         {
-            return new ReadResult.Data(ReadOnlyMemory<byte>.Empty);
+            return Nothing(from);
         }
 
         try
         {
             LogSegment segment = FindSegment(Volatile.Read(ref _segments), from);
-            return ReadSegment(segment, from, maximumByteCount, atLeastOneBatch, upTo);
+            return ReadSegment(segment, from, maximumByteCount, atLeastOneBatch, upTo, minimumPieceByteCount);
         }
         catch (IOException exception)
         {
@@ -72,7 +76,10 @@ public sealed partial class PartitionLog
         return low;
     }
 
-    private ReadResult ReadSegment(LogSegment segment, Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo)
+    private static ReadResult.Data Nothing(Offset from) => new(ReadOnlyMemory<byte>.Empty, from);
+
+    private ReadResult ReadSegment(
+        LogSegment segment, Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo, int minimumPieceByteCount)
     {
         int length = segment.ByteCount;
         using BatchWalker walker = WalkHeaders(segment, segment.PositionBefore(from), length);
@@ -97,21 +104,76 @@ public sealed partial class PartitionLog
         {
             if (!atLeastOneBatch)
             {
-                return new ReadResult.Data(ReadOnlyMemory<byte>.Empty);
+                return Nothing(from);
             }
 
             wanted = first;
+        }
+
+        if (wanted >= minimumPieceByteCount && ReadPiece(segment, walker.Header, start, wanted, from, upTo) is { } piece)
+        {
+            return piece;
         }
 
         byte[] bytes = GC.AllocateUninitializedArray<byte>(wanted);
         int count = segment.File.Read(bytes, start);
         return count < wanted
             ? Damaged(segment, start + count, walker.Header.BaseOffset, BatchVerdict.Incomplete)
-            : CheckBatches(segment, bytes, start, length, walker.Header.BaseOffset, upTo);
+            : CheckBatches(segment, bytes, start, length, walker.Header.BaseOffset, from, upTo);
+    }
+
+    /// <summary>The batches from a position on that fit, without reading them; null where they cannot be sent from their file.</summary>
+    private ReadResult? ReadPiece(LogSegment segment, in RecordBatchHeader first, int start, int byteCount, Offset from, Offset upTo)
+    {
+        FileUse use = segment.File.Use();
+        try
+        {
+            if (use.File.Handle is null)
+            {
+                return null;
+            }
+
+            // The indexed batches that are known to fit are passed by; what follows them, an interval of the index, is looked at.
+            // Below the limit, since the index may have an entry already for the batch that comes next.
+            int limit = start + byteCount;
+            int end = Math.Min(segment.Index.FindAtOrBeforePosition(limit - 1)?.Position ?? 0, segment.PositionBefore(upTo + -1));
+            end = Math.Max(start, end);
+            Offset next = first.BaseOffset;
+            using BatchWalker walker = WalkHeaders(segment, end, segment.ByteCount);
+            while (walker.MoveNext())
+            {
+                next = walker.Header.BaseOffset;
+                if (walker.Position + walker.Header.TotalByteCount > limit || walker.Header.NextOffset > upTo)
+                {
+                    break;
+                }
+
+                end += walker.Header.TotalByteCount;
+                next = walker.Header.NextOffset;
+            }
+
+            if (walker.Verdict != BatchVerdict.Valid)
+            {
+                return Damaged(segment, walker.Position, next, walker.Verdict);
+            }
+
+            if (end == start)
+            {
+                return Nothing(from);
+            }
+
+            var piece = new LogPiece(use, start, end - start, next);
+            use = default;
+            return new ReadResult.InFile(piece);
+        }
+        finally
+        {
+            use.Owner?.Leave();
+        }
     }
 
     /// <summary>Keeps the whole batches below <paramref name="upTo"/> of what was read.</summary>
-    private ReadResult CheckBatches(LogSegment segment, byte[] bytes, int start, int segmentLength, Offset expected, Offset upTo)
+    private ReadResult CheckBatches(LogSegment segment, byte[] bytes, int start, int segmentLength, Offset expected, Offset from, Offset upTo)
     {
         int checkedByteCount = 0;
         while (checkedByteCount < bytes.Length)
@@ -144,7 +206,7 @@ public sealed partial class PartitionLog
             checkedByteCount += header.TotalByteCount;
         }
 
-        return new ReadResult.Data(bytes.AsMemory(0, checkedByteCount));
+        return checkedByteCount == 0 ? Nothing(from) : new ReadResult.Data(bytes.AsMemory(0, checkedByteCount), expected);
     }
 
     private BatchWalker WalkHeaders(LogSegment segment, int position, int length) =>

@@ -13,7 +13,14 @@ public abstract record ReadResult
     /// Whole, checked batches, or nothing. The first may begin below the offset asked for. The memory is plain and garbage-collected:
     /// it belongs to the caller, is never reused, and nothing has to be given back.
     /// </summary>
-    public sealed record Data(ReadOnlyMemory<byte> Batches) : ReadResult;
+    /// <param name="NextOffset">The offset that follows the last batch; the one asked for where there is none.</param>
+    public sealed record Data(ReadOnlyMemory<byte> Batches, Offset NextOffset) : ReadResult;
+
+    /// <summary>
+    /// Whole batches in a file, whose headers were looked at and whose checksums were not: the reader's are what tells him of damage. The piece
+    /// is the caller's, who disposes it.
+    /// </summary>
+    public sealed record InFile(LogPiece Piece) : ReadResult;
 
     /// <summary>The offset asked for is before the log's start or after its end.</summary>
     public sealed record OutOfRange(Offset LogStartOffset, Offset LogEndOffset) : ReadResult;

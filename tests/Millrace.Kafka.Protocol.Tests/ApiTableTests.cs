@@ -5,7 +5,7 @@ public class ApiTableTests
 {
     [Theory]
     [InlineData(ApiKey.Produce, 0, 11, 9)]
-    [InlineData(ApiKey.Fetch, 1, 12, 12)]
+    [InlineData(ApiKey.Fetch, 1, 17, 12)]
     [InlineData(ApiKey.ListOffsets, 2, 7, 6)]
     [InlineData(ApiKey.Metadata, 3, 12, 9)]
     [InlineData(ApiKey.OffsetCommit, 8, 9, 8)]

@@ -1,58 +1,87 @@
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 
 namespace Millrace.Broker;
 
-/// <summary>Fetch (key 1, versions 0-12): reads record batches, and waits for them where there are too few. Versions 0-3 carry older formats and are answered with an error per partition.</summary>
-/// <remarks>
-/// There are no fetch sessions (KIP-227): session id 0 in every response tells the client that each fetch is a full one.
-/// A connection works on one fetch at a time, so it holds at most one response of this size in memory, however slowly the client reads.
-/// </remarks>
-internal sealed class FetchApi(BrokerServices services) : Api<FetchRequest, FetchResponse>
+/// <summary>Fetch (key 1, versions 0-17): reads record batches, and waits for them where there are too few. Versions 0-3 carry older formats and are answered with an error per partition.</summary>
+/// <remarks>A connection works on one fetch at a time, so it holds at most one response of this size, however slowly the client reads.</remarks>
+internal sealed class FetchApi : Api<FetchRequest, FetchResponse>
 {
     /// <summary>The first version whose batches are of format 2.</summary>
     private const short FirstVersionOfBatches = 4;
 
-    private const int InitialEpoch = 0;
-    private const int FinalEpoch = -1;
+    /// <summary>The first version that names topics by id (KIP-516).</summary>
+    private const short FirstVersionOfTopicIds = 13;
 
-    private readonly ILogger _logger = services.Loggers.CreateLogger<FetchApi>();
+    private const sbyte ReadCommitted = 1;
+
+    /// <summary>
+    /// Records of at least so many bytes go from their file to the socket without a copy in between. A copy of fewer costs less than the system calls.
+    /// </summary>
+    private const int MinSendFileByteCount = 64 * 1024;
+
+    private readonly BrokerServices _services;
+    private readonly FetchSessions _sessions;
+    private readonly ILogger _logger;
+
+    public FetchApi(BrokerServices services)
+    {
+        _services = services;
+        _sessions = new FetchSessions(services.Time, new Random(RandomNumberGenerator.GetInt32(int.MaxValue)));
+        _logger = services.Loggers.CreateLogger<FetchApi>();
+    }
 
     public override bool IsPipelined => false;
 
     protected override ValueTask<FetchResponse?> HandleAsync(FetchRequest request, RequestContext context)
     {
-        // An epoch of 0 asks for a new session and -1 for none: both are full fetches. Any other continues a session, and there is none.
-        if (request.SessionEpoch is not (InitialEpoch or FinalEpoch))
-        {
-            return new ValueTask<FetchResponse?>(new FetchResponse { ErrorCode = ErrorCode.FetchSessionIdNotFound });
-        }
-
         if (context.Version < FirstVersionOfBatches)
         {
-            return new ValueTask<FetchResponse?>(Unsupported(request));
+            return Answer(Refuse(request, ErrorCode.UnsupportedVersion));
         }
 
-        var fetch = new FetchOperation(request, services.Topics, services.Configuration.MaxFetchByteCount, _logger);
-        fetch.ReadAvailable();
-        return fetch.IsEnough || request.MaxWaitMilliseconds <= 0
-            ? new ValueTask<FetchResponse?>(fetch.ToResponse())
-            : WaitAsync(fetch, TimeSpan.FromMilliseconds(request.MaxWaitMilliseconds), context);
+        if (request.ReplicaId >= 0 || request.ReplicaState?.ReplicaId >= 0)
+        {
+            // This node replicates to nobody. Consumers say -1, and debugging tools -2.
+            return Answer(Refuse(request, ErrorCode.NotLeaderOrFollower));
+        }
+
+        return _sessions.Begin(request, namesTopicsById: context.Version >= FirstVersionOfTopicIds) switch
+        {
+            FetchContext.Accepted accepted => FetchAsync(request, accepted, context),
+            FetchContext.Refused refused => Answer(new FetchResponse { ErrorCode = refused.Error }),
+            FetchContext other => throw new InvalidOperationException($"A fetch is no {other}."),
+        };
     }
 
-    private async ValueTask<FetchResponse?> WaitAsync(FetchOperation fetch, TimeSpan maxWait, RequestContext context)
+    private ValueTask<FetchResponse?> FetchAsync(FetchRequest request, FetchContext.Accepted accepted, RequestContext context)
     {
-        long begun = services.Time.GetTimestamp();
+        var limits = new FetchLimits(
+            request.MinBytes,
+            Math.Min(request.MaxBytes, _services.Configuration.MaxFetchByteCount),
+            IsReadCommitted: request.IsolationLevel == ReadCommitted,
+            context.Connection.SendsFiles ? MinSendFileByteCount : int.MaxValue);
+        var fetch = new FetchOperation(accepted.Targets, limits, _services.Topics, context, _logger);
+        fetch.ReadAvailable();
+        return fetch.IsEnough || request.MaxWaitMilliseconds <= 0
+            ? Answer(ToResponse(fetch, accepted))
+            : WaitAsync(fetch, TimeSpan.FromMilliseconds(request.MaxWaitMilliseconds), accepted, context);
+    }
+
+    private async ValueTask<FetchResponse?> WaitAsync(FetchOperation fetch, TimeSpan maxWait, FetchContext.Accepted accepted, RequestContext context)
+    {
+        long begun = _services.Time.GetTimestamp();
         WaitOutcome outcome = WaitOutcome.Satisfied;
         while (outcome == WaitOutcome.Satisfied && !fetch.IsEnough)
         {
-            TimeSpan left = maxWait - services.Time.GetElapsedTime(begun);
+            TimeSpan left = maxWait - _services.Time.GetElapsedTime(begun);
             if (left <= TimeSpan.Zero)
             {
                 break;
             }
 
-            outcome = await services.Waits.WaitAsync(new FetchWait(fetch), left, context.Aborted);
+            outcome = await _services.Waits.WaitAsync(new FetchWait(fetch), left, context.Aborted);
             if (outcome == WaitOutcome.Aborted)
             {
                 return null;
@@ -61,24 +90,53 @@ internal sealed class FetchApi(BrokerServices services) : Api<FetchRequest, Fetc
             fetch.ReadAvailable();
         }
 
-        return fetch.ToResponse();
+        return ToResponse(fetch, accepted);
     }
 
-    private static FetchResponse Unsupported(FetchRequest request) => new()
+    private static FetchResponse ToResponse(FetchOperation fetch, FetchContext.Accepted accepted)
+    {
+        Diagnostics.Fetched(fetch.ByteCount);
+        var response = new FetchResponse { SessionId = accepted.Session?.Id ?? 0 };
+        FetchKey? last = null;
+        foreach (FetchTarget target in accepted.Targets)
+        {
+            FetchPartitionResponse answer = fetch.ToResponse(target);
+            bool hasNews = accepted.Session?.TakeNote(target, answer) ?? true;
+            if (accepted.IsIncremental && !hasNews)
+            {
+                continue;
+            }
+
+            if (last?.IsOfSameTopic(target.Key) != true)
+            {
+                response.Topics.Add(new FetchTopicResponse { Name = target.Key.Topic, TopicId = target.Key.TopicId });
+            }
+
+            last = target.Key;
+            response.Topics[^1].Partitions.Add(answer);
+        }
+
+        return response;
+    }
+
+    private static FetchResponse Refuse(FetchRequest request, ErrorCode error) => new()
     {
         Topics =
         [
             .. request.Topics.Select(topic => new FetchTopicResponse
             {
                 Name = topic.Name,
+                TopicId = topic.TopicId,
                 Partitions =
                 [
                     .. topic.Partitions.Select(partition => new FetchPartitionResponse
                     {
-                        Index = partition.Index, ErrorCode = ErrorCode.UnsupportedVersion, HighWatermark = -1, Records = ReadOnlyMemory<byte>.Empty,
+                        Index = partition.Index, ErrorCode = error, HighWatermark = -1, Records = ReadOnlyMemory<byte>.Empty,
                     }),
                 ],
             }),
         ],
     };
+
+    private static ValueTask<FetchResponse?> Answer(FetchResponse response) => new(response);
 }

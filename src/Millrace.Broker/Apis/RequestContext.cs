@@ -5,6 +5,8 @@ namespace Millrace.Broker;
 /// <summary>What an API knows about the request besides its content: who asks, in which version, over which connection.</summary>
 internal sealed class RequestContext
 {
+    private List<IDisposable>? _kept;
+
     public required RequestHeader Header { get; init; }
     public required ConnectionIdentity Connection { get; init; }
 
@@ -22,4 +24,18 @@ internal sealed class RequestContext
 
     /// <summary>Closes the connection once the responses before this one are sent; the reason is logged with the client's address.</summary>
     public void CloseConnection(string reason) => CloseReason ??= reason;
+
+    /// <summary>Keeps what the response needs; it is disposed once the response is sent, or is never to be.</summary>
+    public void KeepUntilSent(IDisposable resource) => (_kept ??= []).Add(resource);
+
+    /// <summary>The response is sent, or never will be.</summary>
+    public void Release()
+    {
+        foreach (IDisposable resource in _kept ?? [])
+        {
+            resource.Dispose();
+        }
+
+        _kept = null;
+    }
 }

@@ -180,15 +180,17 @@ internal sealed class ClientConnection : IDisposable
         bool isOpen = true;
         await foreach (PendingResponse pending in _pending.Reader.ReadAllAsync())
         {
-            FrameBuffer? response = await EncodeAsync(pending);
-            if (response is not null && isOpen)
+            ResponseFrame? response = await EncodeAsync(pending);
+            if (response is { } frame && isOpen)
             {
-                isOpen = await _transport.SendAsync(response);
+                isOpen = await _transport.SendAsync(frame);
             }
             else
             {
                 response?.Release();
             }
+
+            pending.Context.Release();
 
             if (isOpen && pending.Context.CloseReason is { } reason)
             {
@@ -210,7 +212,7 @@ internal sealed class ClientConnection : IDisposable
     }
 
     /// <summary>Awaits a request's outcome and writes it as a frame. Null: nothing to send.</summary>
-    private async ValueTask<FrameBuffer?> EncodeAsync(PendingResponse pending)
+    private async ValueTask<ResponseFrame?> EncodeAsync(PendingResponse pending)
     {
         RequestContext context = pending.Context;
         try
@@ -224,7 +226,9 @@ internal sealed class ClientConnection : IDisposable
 
             // An ApiVersions request of a version that is not spoken here is answered in the one layout that everybody reads.
             short version = pending.Api.Definition.Supports(context.Version) ? context.Version : pending.Api.Definition.MinVersion;
-            return MessageCodec.WriteResponse(response, pending.Api.Definition, version, context.Header.CorrelationId);
+            List<DetachedPart> detached = [];
+            FrameBuffer frame = MessageCodec.WriteResponse(response, pending.Api.Definition, version, context.Header.CorrelationId, detached);
+            return new ResponseFrame(frame, detached);
         }
         catch (Exception late) when (late is OperationCanceledException or ObjectDisposedException && context.Aborted.IsCancellationRequested)
         {

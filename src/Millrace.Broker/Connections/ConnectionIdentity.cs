@@ -13,4 +13,7 @@ internal sealed record ConnectionIdentity(long Id, string Remote, string ClientH
     public const string InMemoryHost = "/in-memory";
 
     public bool IsInMemory => LocalEndPoint is null;
+
+    /// <summary>Whether responses may leave parts of themselves in files until they are sent.</summary>
+    public bool SendsFiles => !IsInMemory;
 }

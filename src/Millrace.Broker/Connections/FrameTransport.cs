@@ -16,8 +16,8 @@ internal abstract class FrameTransport(ConnectionIdentity identity) : IDisposabl
     /// <summary>The next frame. The end of the connection is a result, not an exception; <see cref="OperationCanceledException"/> only for <paramref name="cancellationToken"/>.</summary>
     public abstract ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken);
 
-    /// <summary>Sends a frame, of which it takes ownership; false once the client is gone.</summary>
-    public abstract ValueTask<bool> SendAsync(FrameBuffer frame);
+    /// <summary>Sends a response, of which it takes ownership; false once the client is gone, or where a file no longer has what was promised of it.</summary>
+    public abstract ValueTask<bool> SendAsync(ResponseFrame response);
 
     /// <summary>Cuts the connection at once: pending receives and sends end.</summary>
     public abstract void Abort();

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Threading.Channels;
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Broker;
 
@@ -31,8 +32,10 @@ internal sealed class InMemoryTransport(InMemoryConnection connection, Connectio
         return new ReceivedFrame(frame, null);
     }
 
-    public override async ValueTask<bool> SendAsync(FrameBuffer frame)
+    public override async ValueTask<bool> SendAsync(ResponseFrame response)
     {
+        Invariant.Holds(response.Detached.Count == 0, "a response inside the process is in memory as a whole");
+        FrameBuffer frame = response.Buffer;
         try
         {
             await connection.ServerWriter.WriteAsync(frame, connection.ClientClosed);

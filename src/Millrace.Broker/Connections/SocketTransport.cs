@@ -1,11 +1,16 @@
+using System.Buffers;
 using System.Net.Sockets;
 using Millrace.Kafka.Protocol;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
 /// <summary>The broker's end of a TCP connection.</summary>
 internal sealed class SocketTransport : FrameTransport
 {
+    /// <summary>Copied at a time where the kernel cannot go on by itself.</summary>
+    private const int CopyByteCount = 64 * 1024;
+
     private readonly Socket _socket;
     private readonly TimeProvider _time;
     private readonly FrameAssembler _assembler;
@@ -16,6 +21,9 @@ internal sealed class SocketTransport : FrameTransport
         : base(identity)
     {
         _socket = socket;
+
+        // The runtime does so at the first asynchronous call; sendfile has to find it so.
+        _socket.Blocking = false;
         _time = time;
         _assembler = new FrameAssembler(maxPayloadByteCount);
         _lastActivity = time.GetTimestamp();
@@ -61,19 +69,23 @@ internal sealed class SocketTransport : FrameTransport
         }
     }
 
-    public override async ValueTask<bool> SendAsync(FrameBuffer frame)
+    public override async ValueTask<bool> SendAsync(ResponseFrame response)
     {
         _isSending = true;
         try
         {
-            ReadOnlyMemory<byte> rest = frame.Bytes;
-            while (!rest.IsEmpty)
+            int sent = 0;
+            foreach (DetachedPart part in response.Detached)
             {
-                int byteCount = await _socket.SendAsync(rest, SocketFlags.None, CancellationToken.None);
-                rest = rest[byteCount..];
-                Touch();
+                await SendBytesAsync(response.Buffer.Bytes[sent..part.Position]);
+                sent = part.Position;
+                if (!await SendPiecesAsync((RecordPieces)part.Records))
+                {
+                    return false;
+                }
             }
 
+            await SendBytesAsync(response.Buffer.Bytes[sent..]);
             return true;
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
@@ -83,7 +95,7 @@ internal sealed class SocketTransport : FrameTransport
         finally
         {
             _isSending = false;
-            frame.Release();
+            response.Release();
         }
     }
 
@@ -116,6 +128,90 @@ internal sealed class SocketTransport : FrameTransport
 
         _socket.Dispose();
         _assembler.Dispose();
+    }
+
+    private async ValueTask SendBytesAsync(ReadOnlyMemory<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            int byteCount = await _socket.SendAsync(bytes, SocketFlags.None, CancellationToken.None);
+            bytes = bytes[byteCount..];
+            Touch();
+        }
+    }
+
+    private async ValueTask<bool> SendPiecesAsync(RecordPieces records)
+    {
+        foreach (RecordPiece piece in records.Pieces)
+        {
+            if (piece.File is { } file)
+            {
+                if (!await SendFileAsync(file))
+                {
+                    return false;
+                }
+            }
+            else
+            {
+                await SendBytesAsync(piece.Bytes);
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// From the file to the socket inside of the kernel, for as long as the socket takes it. When it is full, the next bytes are copied: that send waits
+    /// for room without a thread, and then the kernel goes on.
+    /// </summary>
+    private async ValueTask<bool> SendFileAsync(LogPiece file)
+    {
+        int sent = 0;
+        while (sent < file.ByteCount)
+        {
+            SendFileResult result = SendFile.Send(_socket, file.Handle, file.Position + sent, file.ByteCount - sent);
+            sent += result.ByteCount;
+            if (result.ByteCount > 0)
+            {
+                Touch();
+            }
+
+            if (sent == file.ByteCount || result.HasEnded)
+            {
+                break;
+            }
+
+            int copied = await CopyAsync(file, sent);
+            if (copied == 0)
+            {
+                break;
+            }
+
+            sent += copied;
+        }
+
+        // The client was promised these bytes: with fewer, all that follows on this connection would be misread.
+        return sent == file.ByteCount;
+    }
+
+    private async ValueTask<int> CopyAsync(LogPiece file, int from)
+    {
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(CopyByteCount);
+        try
+        {
+            int byteCount = file.Read(from, buffer.AsSpan(0, CopyByteCount));
+            await SendBytesAsync(buffer.AsMemory(0, byteCount));
+            return byteCount;
+        }
+        catch (IOException)
+        {
+            // The log learns of it from a read that is checked; here the connection ends.
+            return 0;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
     }
 
     private void Touch() => Volatile.Write(ref _lastActivity, _time.GetTimestamp());

@@ -52,6 +52,9 @@ public interface IMessageCodec
     /// <summary>Record batches: what is read is a slice of the frame, valid for as long as the frame is retained.</summary>
     void Records(ref ReadOnlyMemory<byte>? value, [CallerArgumentExpression(nameof(value))] string name = "");
 
+    /// <summary>Record batches that are not in memory. Only for messages that are written.</summary>
+    void Detached(DetachedRecords records);
+
     void Int32Array(ref List<int> items, [CallerArgumentExpression(nameof(items))] string name = "");
 
     void Int64Array(ref List<long> items, [CallerArgumentExpression(nameof(items))] string name = "");

@@ -126,6 +126,8 @@ public ref struct MessageReader : IMessageCodec
         value = byteCount < 0 ? (ReadOnlyMemory<byte>?)null : TakeMemory(byteCount);
     }
 
+    public void Detached(DetachedRecords records) => throw new InvalidOperationException("What is read is in memory.");
+
     public void Int32Array(ref List<int> items, string name = "")
     {
         if (!TryTakeItemCount(name, isNullable: false, sizeof(int), out int count)) return;

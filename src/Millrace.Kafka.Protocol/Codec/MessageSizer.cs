@@ -7,6 +7,7 @@ public ref struct MessageSizer : IMessageCodec
 {
     private readonly bool _isFlexible;
     private long _byteCount;
+    private long _detachedByteCount;
     private uint _tagCount;
 
     public MessageSizer(bool isFlexible) => _isFlexible = isFlexible;
@@ -16,6 +17,9 @@ public ref struct MessageSizer : IMessageCodec
     /// <summary>The bytes of everything that was described so far.</summary>
     /// <exception cref="OverflowException">More bytes than a frame can count.</exception>
     public readonly int ByteCount => checked((int)_byteCount);
+
+    /// <summary>Those of <see cref="ByteCount"/> that are not written into the frame.</summary>
+    public readonly int DetachedByteCount => checked((int)_detachedByteCount);
 
     public void Boolean(ref bool value, string name = "") => _byteCount += sizeof(byte);
 
@@ -42,6 +46,12 @@ public ref struct MessageSizer : IMessageCodec
     public void NullableBytes(ref byte[]? value, string name = "") => AddBytes(value?.Length);
 
     public void Records(ref ReadOnlyMemory<byte>? value, string name = "") => AddBytes(value?.Length);
+
+    public void Detached(DetachedRecords records)
+    {
+        AddBytes(records.ByteCount);
+        _detachedByteCount += records.ByteCount;
+    }
 
     public void Int32Array(ref List<int> items, string name = "") => AddFixedItems(items?.Count ?? 0, sizeof(int));
 

@@ -9,14 +9,17 @@ public ref struct MessageWriter : IMessageCodec
 {
     private readonly Span<byte> _target;
     private readonly bool _isFlexible;
+    private readonly List<DetachedPart>? _detached;
     private int _position;
     private bool _isCountingTags;
     private uint _tagCount;
 
-    public MessageWriter(Span<byte> target, bool isFlexible)
+    /// <param name="detached">Gets the places of records that are not written, by their position in <paramref name="target"/>.</param>
+    public MessageWriter(Span<byte> target, bool isFlexible, List<DetachedPart>? detached = null)
     {
         _target = target;
         _isFlexible = isFlexible;
+        _detached = detached;
     }
 
     public readonly bool IsFlexible => _isFlexible;
@@ -54,6 +57,13 @@ public ref struct MessageWriter : IMessageCodec
     public void NullableBytes(ref byte[]? value, string name = "") => WriteBytes(value, value?.Length);
 
     public void Records(ref ReadOnlyMemory<byte>? value, string name = "") => WriteBytes(value.GetValueOrDefault().Span, value?.Length);
+
+    public void Detached(DetachedRecords records)
+    {
+        if (_detached is null) throw new InvalidOperationException("Records that are not in memory go only into a response that is sent in parts.");
+        WriteCount(records.ByteCount);
+        _detached.Add(new DetachedPart(_position, records));
+    }
 
     public void Int32Array(ref List<int> items, string name = "")
     {

@@ -1,13 +1,18 @@
 namespace Millrace.Kafka.Protocol;
 
-/// <summary>Reads record batches. Version 4 brings record batch version 2 and the last stable offset; version 7 sessions (KIP-227); version 12 epochs (KIP-595).</summary>
+/// <summary>
+/// Reads record batches. Version 4 brings record batch version 2 and the last stable offset; version 7 sessions (KIP-227); version 12 epochs (KIP-595);
+/// version 13 names topics by id (KIP-516); version 15 moves what replicas say of themselves into a tagged field (KIP-903).
+/// </summary>
 public sealed class FetchRequest : IRequest<FetchResponse>, ITaggedMessage
 {
     /// <summary>Set by replicas of the metadata quorum only.</summary>
     public string? ClusterId;
 
-    /// <summary>-1 for a consumer.</summary>
+    /// <summary>-1 for a consumer. Up to version 14; then <see cref="ReplicaState"/>.</summary>
     public int ReplicaId = -1;
+
+    public ReplicaState? ReplicaState;
 
     public int MaxWaitMilliseconds;
     public int MinBytes;
@@ -22,12 +27,12 @@ public sealed class FetchRequest : IRequest<FetchResponse>, ITaggedMessage
     public List<ForgottenTopic> ForgottenTopics = [];
     public string RackId = "";
 
-    public static ApiDefinition Api { get; } = new(ApiKey.Fetch, 0, 12, FirstFlexibleVersion: 12);
+    public static ApiDefinition Api { get; } = new(ApiKey.Fetch, 0, 17, FirstFlexibleVersion: 12);
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.Int32(ref ReplicaId);
+        if (version <= 14) codec.Int32(ref ReplicaId);
         codec.Int32(ref MaxWaitMilliseconds);
         codec.Int32(ref MinBytes);
         if (version >= 3) codec.Int32(ref MaxBytes);
@@ -52,24 +57,49 @@ public sealed class FetchRequest : IRequest<FetchResponse>, ITaggedMessage
             codec.NullableString(ref ClusterId);
             codec.EndTag(mark0);
         }
+
+        if (version >= 15 && codec.BeginTag(1, ReplicaState is not null, out int mark1))
+        {
+            (ReplicaState ??= new ReplicaState()).Describe(ref codec, version);
+            codec.EndTag(mark1);
+        }
+    }
+}
+
+/// <summary>What a follower says of itself.</summary>
+public sealed class ReplicaState : IMessage
+{
+    public int ReplicaId = -1;
+    public long ReplicaEpoch = -1;
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int32(ref ReplicaId);
+        codec.Int64(ref ReplicaEpoch);
+        codec.Tags();
     }
 }
 
 public sealed class FetchTopic : IMessage
 {
+    /// <summary>Up to version 12.</summary>
     public string Name = "";
+
+    public Guid TopicId;
     public List<FetchPartition> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version <= 12) codec.String(ref Name);
+        else codec.Uuid(ref TopicId);
         codec.Array(ref Partitions, version);
         codec.Tags();
     }
 }
 
-public sealed class FetchPartition : IMessage
+public sealed class FetchPartition : ITaggedMessage
 {
     public int Index;
     public int CurrentLeaderEpoch = -1;
@@ -77,6 +107,9 @@ public sealed class FetchPartition : IMessage
     public int LastFetchedEpoch = -1;
     public long LogStartOffset = -1;
     public int MaxBytes;
+
+    /// <summary>Set by replicas only.</summary>
+    public Guid ReplicaDirectoryId;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -87,26 +120,40 @@ public sealed class FetchPartition : IMessage
         if (version >= 12) codec.Int32(ref LastFetchedEpoch);
         if (version >= 5) codec.Int64(ref LogStartOffset);
         codec.Int32(ref MaxBytes);
-        codec.Tags();
+        codec.Tags(this, version);
+    }
+
+    public void DescribeTags<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        if (version >= 17 && codec.BeginTag(0, ReplicaDirectoryId != Guid.Empty, out int mark0))
+        {
+            codec.Uuid(ref ReplicaDirectoryId);
+            codec.EndTag(mark0);
+        }
     }
 }
 
 /// <summary>Partitions that leave a fetch session.</summary>
 public sealed class ForgottenTopic : IMessage
 {
+    /// <summary>Up to version 12.</summary>
     public string Name = "";
+
+    public Guid TopicId;
     public List<int> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version <= 12) codec.String(ref Name);
+        else codec.Uuid(ref TopicId);
         codec.Int32Array(ref Partitions);
         codec.Tags();
     }
 }
 
-public sealed class FetchResponse : IMessage
+public sealed class FetchResponse : ITaggedMessage
 {
     public int ThrottleMilliseconds;
 
@@ -115,6 +162,9 @@ public sealed class FetchResponse : IMessage
 
     public int SessionId;
     public List<FetchTopicResponse> Topics = [];
+
+    /// <summary>Where the leaders that partitions name as current live (KIP-951). Version 16 and later.</summary>
+    public List<NodeEndpoint> NodeEndpoints = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -127,19 +177,33 @@ public sealed class FetchResponse : IMessage
         }
 
         codec.Array(ref Topics, version);
-        codec.Tags();
+        codec.Tags(this, version);
+    }
+
+    public void DescribeTags<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        if (version >= 16 && codec.BeginTag(0, NodeEndpoints.Count > 0, out int mark0))
+        {
+            codec.Array(ref NodeEndpoints, version);
+            codec.EndTag(mark0);
+        }
     }
 }
 
 public sealed class FetchTopicResponse : IMessage
 {
+    /// <summary>Up to version 12.</summary>
     public string Name = "";
+
+    public Guid TopicId;
     public List<FetchPartitionResponse> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version <= 12) codec.String(ref Name);
+        else codec.Uuid(ref TopicId);
         codec.Array(ref Partitions, version);
         codec.Tags();
     }
@@ -165,6 +229,9 @@ public sealed class FetchPartitionResponse : ITaggedMessage
     public int PreferredReadReplica = -1;
     public ReadOnlyMemory<byte>? Records;
 
+    /// <summary>In place of <see cref="Records"/> in a response that is written while its records are not in memory. Never set by reading.</summary>
+    public DetachedRecords? DetachedRecords { get; set; }
+
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
@@ -175,7 +242,8 @@ public sealed class FetchPartitionResponse : ITaggedMessage
         if (version >= 5) codec.Int64(ref LogStartOffset);
         if (version >= 4) codec.NullableArray(ref AbortedTransactions, version);
         if (version >= 11) codec.Int32(ref PreferredReadReplica);
-        codec.Records(ref Records);
+        if (DetachedRecords is null) codec.Records(ref Records);
+        else codec.Detached(DetachedRecords);
         codec.Tags(this, version);
     }
 

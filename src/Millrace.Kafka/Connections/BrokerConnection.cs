@@ -98,17 +98,18 @@ internal sealed class BrokerConnection : IAsyncDisposable
     /// <exception cref="KafkaVersionException">There is none.</exception>
     public short VersionOf(ApiDefinition api, short lowest = 0)
     {
+        short newest = ClientVersions.NewestOf(api);
         short ours = Math.Max(api.MinVersion, lowest);
         if (!_brokerVersions.TryGetValue(api.Key, out (short Min, short Max) theirs))
         {
-            throw new KafkaVersionException($"{Address} does not offer {api.Key}, which this client needs in versions {ours} to {api.MaxVersion}.");
+            throw new KafkaVersionException($"{Address} does not offer {api.Key}, which this client needs in versions {ours} to {newest}.");
         }
 
-        short version = Math.Min(api.MaxVersion, theirs.Max);
+        short version = Math.Min(newest, theirs.Max);
         if (version < theirs.Min || version < ours)
         {
             throw new KafkaVersionException(
-                $"{Address} offers {api.Key} in versions {theirs.Min} to {theirs.Max}, this client needs {ours} to {api.MaxVersion}. Upgrade the older of the two.");
+                $"{Address} offers {api.Key} in versions {theirs.Min} to {theirs.Max}, this client needs {ours} to {newest}. Upgrade the older of the two.");
         }
 
         return version;

@@ -46,6 +46,10 @@ internal sealed class OffsetIndex : IDisposable
     public IndexedPosition? FindAtOrBefore(Offset offset) =>
         Read(_file.FindFirstNotBefore(offset - _baseOffset, static (entry, target) => BinaryPrimitives.ReadInt32BigEndian(entry) <= target) - 1);
 
+    /// <summary>The last batch in the index that begins at or before a position.</summary>
+    public IndexedPosition? FindAtOrBeforePosition(int position) =>
+        Read(_file.FindFirstNotBefore(position, static (entry, target) => BinaryPrimitives.ReadInt32BigEndian(entry[4..]) <= target) - 1);
+
     /// <summary>The last batch in the index.</summary>
     public IndexedPosition? Last => Read(_file.EntryCount - 1);
 

@@ -88,6 +88,8 @@ public sealed class FileStorage : IStorage
 
         public string Path { get; }
 
+        public SafeFileHandle? Handle => _handle;
+
         public long Length => RandomAccess.GetLength(_handle);
 
         public int Read(Span<byte> buffer, long position)

@@ -1,3 +1,5 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace Millrace.Log;
 
 /// <summary>How a file is opened.</summary>
@@ -55,6 +57,9 @@ public interface IStorage
 public interface IStorageFile : IDisposable
 {
     string Path { get; }
+
+    /// <summary>The operating system's own, for calls that take one; null where there is none. Valid until the file is disposed.</summary>
+    SafeFileHandle? Handle => null;
 
     long Length { get; }
 

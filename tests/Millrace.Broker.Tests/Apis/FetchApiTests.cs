@@ -232,12 +232,11 @@ public sealed class FetchApiTests
     }
 
     [Theory]
-    [InlineData(0, 0, ErrorCode.None)]
     [InlineData(0, -1, ErrorCode.None)]
     [InlineData(77, -1, ErrorCode.None)]
     [InlineData(77, 1, ErrorCode.FetchSessionIdNotFound)]
     [InlineData(0, 5, ErrorCode.FetchSessionIdNotFound)]
-    public async Task There_are_no_sessions_and_every_answer_says_so(int sessionId, int epoch, ErrorCode expected)
+    public async Task A_fetch_without_a_session_is_a_full_one(int sessionId, int epoch, ErrorCode expected)
     {
         await using TestBroker broker = await StartAsync();
         await using TestClient client = broker.Connect();
@@ -248,6 +247,45 @@ public sealed class FetchApiTests
         FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
 
         Assert.Equal((expected, 0), (response.ErrorCode, response.SessionId));
+    }
+
+    [Fact]
+    public async Task Topics_are_named_by_id_from_version_13_on()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await client.ProduceAsync("orders", Batches.Of("a"));
+        FetchRequest request = TestClientRequests.Fetch("", 0);
+        request.Topics[0].TopicId = broker.Partition("orders").TopicId;
+        request.Topics.Add(new FetchTopic { TopicId = Guid.NewGuid(), Partitions = [new FetchPartition { MaxBytes = 1000 }] });
+
+        FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 17);
+
+        Assert.Equal(request.Topics.Select(topic => topic.TopicId), response.Topics.Select(topic => topic.TopicId));
+        Assert.Equal([(0, "a")], Batches.Read(response.Topics[0].Partitions[0].Records));
+        Assert.Equal(ErrorCode.UnknownTopicId, response.Topics[1].Partitions[0].ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_fetcher_whose_last_epoch_ended_earlier_is_told_where()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using (TestClient producer = broker.Connect())
+        {
+            await producer.ProduceAsync("orders", Batches.Of("a"));
+        }
+
+        await broker.CrashAndRestartAsync();
+        await using TestClient client = broker.Connect();
+        await client.ProduceAsync("orders", Batches.Of("b"));
+        FetchRequest request = TestClientRequests.Fetch("orders", 2, maxWaitMilliseconds: 60_000);
+        request.Topics[0].Partitions[0].LastFetchedEpoch = broker.Partition("orders").LeaderEpoch - 1;
+
+        FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
+
+        FetchPartitionResponse partition = response.Topics[0].Partitions[0];
+        Assert.Equal((ErrorCode.None, 1), (partition.ErrorCode, partition.DivergingEpoch?.EndOffset));
+        Assert.Empty(Batches.Read(partition.Records));
     }
 
     [Theory]

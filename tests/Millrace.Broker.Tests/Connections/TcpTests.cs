@@ -208,7 +208,15 @@ public sealed class TcpTests
             await client.SendRawAsync(MessageCodec.WriteRequest(TestClientRequests.Fetch("orders", 0), 12, request, "tcp").Bytes);
         }
 
-        await Conditions.BecomesTrueAsync(() => broker.Broker.IsAnyConnectionSending, "the socket is full");
+        // While there is room in the socket, a send ends between two looks.
+        int looks = 0;
+        await Conditions.BecomesTrueAsync(
+            () =>
+            {
+                looks = broker.Broker.IsAnyConnectionSending ? looks + 1 : 0;
+                return looks == 50;
+            },
+            "the socket is full");
         Task stop = broker.Broker.StopAsync();
         await Conditions.BecomesTrueAsync(
             () =>

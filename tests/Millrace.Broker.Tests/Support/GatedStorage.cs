@@ -1,3 +1,4 @@
+using Microsoft.Win32.SafeHandles;
 using Millrace.Log;
 
 namespace Millrace.Broker.Tests;
@@ -57,6 +58,8 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
     private sealed class GatedFile(GatedStorage owner, IStorageFile inner) : IStorageFile
     {
         public string Path => inner.Path;
+
+        public SafeFileHandle? Handle => inner.Handle;
 
         public long Length => inner.Length;
 

@@ -12,7 +12,7 @@ VERSION HEX", nothing set; "default MESSAGE PATH VALUE", what a field is where a
 import json, re, struct, subprocess, sys, uuid
 
 MESSAGES = [  # name, newest version, API key or None for data
-    ("Produce", 11), ("Fetch", 12), ("ListOffsets", 7), ("Metadata", 12), ("OffsetCommit", 9), ("OffsetFetch", 9), ("FindCoordinator", 4),
+    ("Produce", 11), ("Fetch", 17), ("ListOffsets", 7), ("Metadata", 12), ("OffsetCommit", 9), ("OffsetFetch", 9), ("FindCoordinator", 4),
     ("JoinGroup", 9), ("Heartbeat", 4), ("LeaveGroup", 5), ("SyncGroup", 5), ("ApiVersions", 4), ("CreateTopics", 7), ("InitProducerId", 4)]
 DATA = [("clients", "ConsumerProtocolSubscription", 3), ("clients", "ConsumerProtocolAssignment", 3),
         ("group-coordinator", "OffsetCommitKey", 1), ("group-coordinator", "OffsetCommitValue", 4),

@@ -53,6 +53,8 @@ public struct FieldRecorder : IMessageCodec
     public readonly void Records(ref ReadOnlyMemory<byte>? value, [CallerArgumentExpression(nameof(value))] string name = "") =>
         Add(name, value is { } known ? Convert.ToHexString(known.Span) : null);
 
+    public readonly void Detached(DetachedRecords records) => throw new InvalidOperationException("A message that is read holds no detached records.");
+
     public readonly void Int32Array(ref List<int> items, [CallerArgumentExpression(nameof(items))] string name = "") => Add(name, string.Join(',', items));
 
     public readonly void Int64Array(ref List<long> items, [CallerArgumentExpression(nameof(items))] string name = "") => Add(name, string.Join(',', items));

@@ -1,0 +1,206 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+using Millrace.Log;
+
+namespace Millrace.Broker;
+
+/// <summary>How much a fetch may read, and how.</summary>
+/// <param name="MaxByteCount">Of all partitions together; the first batch comes even above it.</param>
+/// <param name="MinPieceByteCount">From how many bytes on records stay in their file until they are sent.</param>
+internal readonly record struct FetchLimits(int MinByteCount, int MaxByteCount, bool IsReadCommitted, int MinPieceByteCount);
+
+/// <summary>
+/// One fetch from its request to its response. Synchronous: <see cref="ReadAvailable"/> takes what is there, and goes on where it was when it is called again,
+/// so that a fetch that waits for many bytes reads each of them once.
+/// </summary>
+internal sealed class FetchOperation
+{
+    private readonly IReadOnlyList<FetchTarget> _targets;
+    private readonly FetchLimits _limits;
+    private readonly RequestContext _context;
+    private readonly ILogger _logger;
+    private bool _hasError;
+
+    /// <param name="targets">In the order in which they are read and answered.</param>
+    public FetchOperation(IReadOnlyList<FetchTarget> targets, FetchLimits limits, TopicCatalog topics, RequestContext context, ILogger logger)
+    {
+        _targets = targets;
+        _limits = limits;
+        _context = context;
+        _logger = logger;
+        foreach (FetchTarget target in targets)
+        {
+            Resolve(target, topics);
+        }
+
+        Partitions = [.. targets.Where(target => target.Log is not null).Select(target => target.Log!.TopicPartition)];
+    }
+
+    /// <summary>The partitions that exist.</summary>
+    public IReadOnlyList<TopicPartition> Partitions { get; }
+
+    /// <summary>Of the records that were read.</summary>
+    public int ByteCount { get; private set; }
+
+    /// <summary>Whether to answer at once: enough bytes, an error that the client has to see, or nothing that more could be read from.</summary>
+    public bool IsEnough => _hasError || ByteCount >= _limits.MinByteCount || !_targets.Any(target => target.IsOpen);
+
+    /// <summary>Whether reading again would give more than there is. Reads published values only, on any thread.</summary>
+    public bool HasProgressed
+    {
+        get
+        {
+            foreach (FetchTarget target in _targets)
+            {
+                if (target.IsOpen && HasMore(target))
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    /// <summary>Reads what may be seen, in the order of the targets, until the limits are reached.</summary>
+    public void ReadAvailable()
+    {
+        foreach (FetchTarget target in _targets)
+        {
+            while (target.IsOpen && (!target.HasBeenRead || HasMore(target)))
+            {
+                Read(target, EndOf(target.Log!));
+            }
+        }
+    }
+
+    public FetchPartitionResponse ToResponse(FetchTarget target)
+    {
+        var response = new FetchPartitionResponse
+        {
+            Index = target.Key.Partition,
+            ErrorCode = target.Error,
+            HighWatermark = -1,
+            AbortedTransactions = null,
+            Records = ReadOnlyMemory<byte>.Empty,
+        };
+        if (target.Error != ErrorCode.None)
+        {
+            return response;
+        }
+
+        PartitionLog log = target.Log!;
+        response.HighWatermark = log.HighWatermark.Value;
+        response.LastStableOffset = log.LastStableOffset.Value;
+        response.LogStartOffset = log.LogStartOffset.Value;
+        response.DivergingEpoch = target.DivergingEpoch;
+        response.AbortedTransactions = _limits.IsReadCommitted ? AbortedTransactions(target, log) : null;
+        target.PutRecords(response);
+        return response;
+    }
+
+    /// <summary>The aborted transactions with records among those that are returned, so that the client can pass them over.</summary>
+    private static List<Kafka.Protocol.AbortedTransaction> AbortedTransactions(FetchTarget target, PartitionLog log)
+    {
+        if (target.ByteCount == 0)
+        {
+            return [];
+        }
+
+        return
+        [
+            .. Array.Empty<(long ProducerId, Offset FirstOffset)>().Select(aborted =>
+                new Kafka.Protocol.AbortedTransaction { ProducerId = aborted.ProducerId, FirstOffset = aborted.FirstOffset.Value }),
+        ];
+    }
+
+    /// <summary>What this fetch may see of a partition ends here.</summary>
+    private Offset EndOf(PartitionLog log) => _limits.IsReadCommitted ? log.LastStableOffset : log.HighWatermark;
+
+    /// <summary>Whether a read would find something: records, or that the partition has gone offline.</summary>
+    private bool HasMore(FetchTarget target) => EndOf(target.Log!) > target.NextOffset || !target.Log!.IsOnline;
+
+    private void Resolve(FetchTarget target, TopicCatalog topics)
+    {
+        bool isById = target.Key.TopicId != Guid.Empty;
+        Topic? topic = isById ? topics.Find(target.Key.TopicId) : topics.Find(target.Key.Topic);
+        target.Log = topic?.Find(target.Key.Partition);
+        if (target.Log is not { } log)
+        {
+            Fail(target, isById && topic is null ? ErrorCode.UnknownTopicId : ErrorCode.UnknownTopicOrPartition);
+            return;
+        }
+
+        Fail(target, LeaderEpochCheck.Judge(log, target.Asked.CurrentLeaderEpoch));
+        if (target.Error == ErrorCode.None)
+        {
+            CheckDivergence(target, log);
+        }
+    }
+
+    /// <summary>A fetcher whose last records are of an epoch that ended before where it wants to go on has records that are not here (KIP-595).</summary>
+    private void CheckDivergence(FetchTarget target, PartitionLog log)
+    {
+        int fetched = target.Asked.LastFetchedEpoch;
+        if (fetched < 0)
+        {
+            return;
+        }
+
+        if (log.EndOfLeaderEpoch(fetched) is not (int epoch, Offset end))
+        {
+            Fail(target, ErrorCode.OffsetOutOfRange);
+        }
+        else if (epoch < fetched || end.Value < target.Asked.FetchOffset)
+        {
+            target.DivergingEpoch = new EpochEndOffset { Epoch = epoch, EndOffset = end.Value };
+            _hasError = true;
+        }
+    }
+
+    private void Read(FetchTarget target, Offset end)
+    {
+        int budget = _limits.MaxByteCount - ByteCount;
+        bool isFirst = ByteCount == 0;
+        if (budget <= 0 && !isFirst)
+        {
+            target.IsFull = true;
+            return;
+        }
+
+        try
+        {
+            // The first batch of a response comes whole even above the limits; otherwise a batch larger than they are could never be read.
+            int limit = Math.Min(budget, target.Asked.MaxBytes - target.ByteCount);
+            switch (target.Log!.Read(target.NextOffset, limit, atLeastOneBatch: isFirst, end, _limits.MinPieceByteCount))
+            {
+                case ReadResult.Data data:
+                    ByteCount += target.Add(data, end);
+                    break;
+                case ReadResult.InFile file:
+                    _context.KeepUntilSent(file.Piece);
+                    ByteCount += target.Add(file.Piece);
+                    break;
+                case ReadResult.OutOfRange:
+                    Fail(target, ErrorCode.OffsetOutOfRange);
+                    break;
+                case ReadResult.Offline:
+                    Fail(target, ErrorCode.KafkaStorageError);
+                    break;
+            }
+        }
+        catch (Exception bug)
+        {
+            // The other partitions of the request have their own fate.
+            LogMessages.PartitionRequestFailed(_logger, bug, ApiKey.Fetch, target.Log!.TopicPartition);
+            Fail(target, ErrorCode.UnknownServerError);
+        }
+    }
+
+    private void Fail(FetchTarget target, ErrorCode error)
+    {
+        target.Error = error;
+        _hasError |= error != ErrorCode.None;
+    }
+}
