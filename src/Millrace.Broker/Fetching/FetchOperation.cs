@@ -77,41 +77,54 @@ internal sealed class FetchOperation
 
     public FetchPartitionResponse ToResponse(FetchTarget target)
     {
-        var response = new FetchPartitionResponse
-        {
-            Index = target.Key.Partition,
-            ErrorCode = target.Error,
-            HighWatermark = -1,
-            AbortedTransactions = null,
-            Records = ReadOnlyMemory<byte>.Empty,
-        };
+        List<Kafka.Protocol.AbortedTransaction>? aborted = _limits.IsReadCommitted ? AbortedTransactions(target) : null;
         if (target.Error != ErrorCode.None)
         {
-            return response;
+            return new FetchPartitionResponse
+            {
+                Index = target.Key.Partition,
+                ErrorCode = target.Error,
+                HighWatermark = -1,
+                AbortedTransactions = null,
+                Records = ReadOnlyMemory<byte>.Empty,
+            };
         }
 
         PartitionLog log = target.Log!;
-        response.HighWatermark = log.HighWatermark.Value;
-        response.LastStableOffset = log.LastStableOffset.Value;
-        response.LogStartOffset = log.LogStartOffset.Value;
-        response.DivergingEpoch = target.DivergingEpoch;
-        response.AbortedTransactions = _limits.IsReadCommitted ? AbortedTransactions(target, log) : null;
+        var response = new FetchPartitionResponse
+        {
+            Index = target.Key.Partition,
+            HighWatermark = log.HighWatermark.Value,
+            LastStableOffset = log.LastStableOffset.Value,
+            LogStartOffset = log.LogStartOffset.Value,
+            DivergingEpoch = target.DivergingEpoch,
+            AbortedTransactions = aborted,
+        };
         target.PutRecords(response);
         return response;
     }
 
-    /// <summary>The aborted transactions with records among those that are returned, so that the client can pass them over.</summary>
-    private static List<Kafka.Protocol.AbortedTransaction> AbortedTransactions(FetchTarget target, PartitionLog log)
+    /// <summary>
+    /// The aborted transactions with records among those that are returned, so that the client can pass them over. Where they cannot be read, the
+    /// partition fails: its records must not be taken for committed.
+    /// </summary>
+    private List<Kafka.Protocol.AbortedTransaction> AbortedTransactions(FetchTarget target)
     {
-        if (target.ByteCount == 0)
+        if (target.Error != ErrorCode.None || target.ByteCount == 0)
         {
+            return [];
+        }
+
+        if (target.Log!.AbortedTransactions(new Offset(target.Asked.FetchOffset), target.NextOffset) is not { } aborted)
+        {
+            Fail(target, ErrorCode.KafkaStorageError);
             return [];
         }
 
         return
         [
-            .. Array.Empty<(long ProducerId, Offset FirstOffset)>().Select(aborted =>
-                new Kafka.Protocol.AbortedTransaction { ProducerId = aborted.ProducerId, FirstOffset = aborted.FirstOffset.Value }),
+            .. aborted.Select(transaction =>
+                new Kafka.Protocol.AbortedTransaction { ProducerId = transaction.ProducerId, FirstOffset = transaction.FirstOffset.Value }),
         ];
     }
 

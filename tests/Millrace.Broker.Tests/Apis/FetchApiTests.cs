@@ -1,4 +1,7 @@
+using System.Text;
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+using Millrace.Log;
 
 namespace Millrace.Broker.Tests;
 
@@ -82,7 +85,15 @@ public sealed class FetchApiTests
 
         await PollAsync(broker, consumer, TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 500, minBytes: 1_000_000));
         await producer.ProduceAsync("orders", Batches.Of("a"));
-        broker.Time.Advance(TimeSpan.FromMilliseconds(500));
+
+        // The record has woken the fetch: its next wait may begin at any moment, with what is left of its time by then.
+        await Conditions.BecomesTrueAsync(
+            () =>
+            {
+                broker.Time.Advance(TimeSpan.FromMilliseconds(100));
+                return consumer.HasResponse;
+            },
+            "the time of the fetch is over");
 
         Assert.Equal([(0, "a")], await ReceiveAsync(consumer));
     }
@@ -267,6 +278,53 @@ public sealed class FetchApiTests
     }
 
     [Fact]
+    public async Task A_reader_of_committed_records_sees_what_is_decided_and_is_told_what_was_aborted()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        PartitionLog log = broker.Partition("orders");
+        ProducerIdentity aborting = new(7, 0);
+        ProducerIdentity committing = new(8, 0);
+        ProducerIdentity open = new(9, 0);
+        log.Append(Transactional(aborting, "0").Span, AppendDurability.PageCache);
+        log.Append(Transactional(committing, "1").Span, AppendDurability.PageCache);
+        log.AppendMarker(aborting, isCommit: false, coordinatorEpoch: 0);
+        log.AppendMarker(committing, isCommit: true, coordinatorEpoch: 0);
+        log.Append(Transactional(open, "4").Span, AppendDurability.PageCache);
+
+        FetchRequest request = TestClientRequests.Fetch("orders", 0);
+        request.IsolationLevel = 1;
+        FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
+        FetchPartitionResponse committed = response.Topics[0].Partitions[0];
+
+        Assert.Equal((5, 4), (committed.HighWatermark, committed.LastStableOffset));
+        Assert.Equal([(7, 0)], committed.AbortedTransactions!.Select(aborted => (aborted.ProducerId, aborted.FirstOffset)));
+        Assert.Equal(4, EndOf(committed));
+
+        FetchPartitionResponse uncommitted = await client.FetchAsync("orders", 0);
+        Assert.Null(uncommitted.AbortedTransactions);
+        Assert.Equal(5, EndOf(uncommitted));
+    }
+
+    [Fact]
+    public async Task The_end_of_a_transaction_wakes_who_waits_for_committed_records()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+        PartitionLog log = broker.Partition("orders");
+        ProducerIdentity producer = new(7, 0);
+        log.Append(Transactional(producer, "a").Span, AppendDurability.PageCache);
+        FetchRequest request = TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 60_000);
+        request.IsolationLevel = 1;
+        await PollAsync(broker, consumer, request);
+
+        log.AppendMarker(producer, isCommit: true, coordinatorEpoch: 0);
+
+        (_, FetchResponse response) = await consumer.ReceiveAsync<FetchRequest, FetchResponse>(12);
+        Assert.Equal(2, EndOf(response.Topics[0].Partitions[0]));
+    }
+
+    [Fact]
     public async Task A_fetcher_whose_last_epoch_ended_earlier_is_told_where()
     {
         await using TestBroker broker = await StartAsync();
@@ -310,6 +368,26 @@ public sealed class FetchApiTests
         FetchResponse response = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
 
         Assert.Equal(ErrorCode.NotLeaderOrFollower, response.Topics[0].Partitions[0].ErrorCode);
+    }
+
+    private static Memory<byte> Transactional(ProducerIdentity producer, string value)
+    {
+        var builder = new RecordBatchBuilder();
+        builder.Append(1_000, null, (ReadOnlyMemory<byte>?)Encoding.UTF8.GetBytes(value));
+        return builder.Build(producer, 0, isTransactional: true);
+    }
+
+    private static long EndOf(FetchPartitionResponse partition)
+    {
+        ReadOnlyMemory<byte> rest = partition.Records!.Value;
+        RecordBatchHeader header = RecordBatchHeader.Read(rest.Span);
+        while (header.TotalByteCount < rest.Length)
+        {
+            rest = rest[header.TotalByteCount..];
+            header = RecordBatchHeader.Read(rest.Span);
+        }
+
+        return header.NextOffset.Value;
     }
 
     private static async Task<TestBroker> StartAsync()
