@@ -18,8 +18,8 @@ public sealed partial class LogDirectory : IDisposable
     private readonly ConcurrentDictionary<TopicPartition, PartitionLog> _partitions = new();
     private readonly Lock _creationLock = new();
 
-    // Guards the file of recovery points and what was written to it last. Taken before a partition's lock, never inside one.
-    private readonly Lock _recoveryPointLock = new();
+    // Guards the checkpoint files and what was written to them last. Taken before a partition's lock, never inside one.
+    private readonly Lock _checkpointLock = new();
     private Dictionary<TopicPartition, Offset> _writtenRecoveryPoints = [];
     private bool _isReleased;
 
@@ -31,12 +31,14 @@ public sealed partial class LogDirectory : IDisposable
         TopicSettingsStore topicSettings,
         OpenFiles files,
         TimeProvider time,
+        Random random,
         ILogger logger,
         IDisposable directoryLock,
         MetaProperties properties,
         bool wasCleanStop)
     {
         Time = time;
+        _random = random;
         _settings = settings;
         _topicSettings = topicSettings;
         _files = files;
@@ -211,7 +213,7 @@ public sealed partial class LogDirectory : IDisposable
 
     internal void WriteRecoveryPointsOrThrow()
     {
-        lock (_recoveryPointLock)
+        lock (_checkpointLock)
         {
             if (_isReleased)
             {
@@ -270,7 +272,7 @@ public sealed partial class LogDirectory : IDisposable
         try
         {
             WriteRecoveryPointsOrThrow();
-            AtomicFile.Write(_storage, Path, FileNames.LogStartOffsets, Checkpoint(static log => log.LogStartOffset));
+            MoveLogStarts([]);
             AtomicFile.Write(_storage, Path, FileNames.HighWatermarks, Checkpoint(static log => log.HighWatermark));
             if (fault is null)
             {
@@ -292,7 +294,7 @@ public sealed partial class LogDirectory : IDisposable
     private void ReleaseFiles()
     {
         // Before the lock on the directory goes: a flusher that is still at work after a Dispose would otherwise write into the files of the next owner.
-        lock (_recoveryPointLock)
+        lock (_checkpointLock)
         {
             _isReleased = true;
         }

@@ -26,4 +26,10 @@ internal static partial class LogMessages
 
     [LoggerMessage(1006, LogLevel.Warning, "Closed {Path}; it counts as not cleanly closed: {Reason}")]
     public static partial void ClosedUncleanly(ILogger logger, string path, string reason);
+
+    [LoggerMessage(1007, LogLevel.Warning, "The files of segment {BaseOffset} of {Partition}, which has left the log, could not be renamed or deleted: {Reason} The next start deletes them.")]
+    public static partial void SegmentNotDeleted(ILogger logger, TopicPartition partition, Offset baseOffset, string reason);
+
+    [LoggerMessage(1008, LogLevel.Warning, "{Path} of a deleted partition could not be removed: {Reason} The next start removes it.")]
+    public static partial void DeletedPartitionNotRemoved(ILogger logger, string path, string reason);
 }

@@ -27,31 +27,40 @@ public sealed partial class PartitionLog
 
         // The end before the segments: whatever is below this end is in the segments that are read after it.
         Offset end = LogEndOffset;
-        if (from < LogStartOffset || from > end)
+        while (true)
         {
-            return new ReadResult.OutOfRange(LogStartOffset, end);
-        }
+            LogSegment[] segments = Volatile.Read(ref _segments);
+            if (from < LogStartOffset || from > end)
+            {
+                return new ReadResult.OutOfRange(LogStartOffset, end);
+            }
 
-        upTo = Offset.Min(upTo, end);
-        if (from >= upTo)
-        {
-            return Nothing(from);
-        }
+            upTo = Offset.Min(upTo, end);
+            if (from >= upTo)
+            {
+                return Nothing(from);
+            }
 
-        try
-        {
-            LogSegment segment = FindSegment(Volatile.Read(ref _segments), from);
-            return ReadSegment(segment, from, maximumByteCount, atLeastOneBatch, upTo, minimumPieceByteCount);
-        }
-        catch (IOException exception)
-        {
-            return Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
-        }
-        catch (ObjectDisposedException)
-        {
-            return new ReadResult.Offline($"The log of {TopicPartition} is closed.");
+            try
+            {
+                return ReadSegment(FindSegment(segments, from), from, maximumByteCount, atLeastOneBatch, upTo, minimumPieceByteCount);
+            }
+            catch (IOException exception)
+            {
+                return Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+            }
+            catch (ObjectDisposedException)
+            {
+                if (!HaveChangedSince(segments))
+                {
+                    return new ReadResult.Offline($"The log of {TopicPartition} is closed.");
+                }
+            }
         }
     }
+
+    /// <summary>A file that is closed under a reader belongs to a segment that has left the log, unless the log itself is closed.</summary>
+    private bool HaveChangedSince(LogSegment[] segments) => !ReferenceEquals(segments, Volatile.Read(ref _segments));
 
     private static LogSegment FindSegment(LogSegment[] segments, Offset offset) => segments[FindSegmentNumber(segments, offset)];
 

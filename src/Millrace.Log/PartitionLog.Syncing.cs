@@ -97,14 +97,14 @@ public sealed partial class PartitionLog
 
     internal void Dispose()
     {
-        lock (_writerLock)
+        lock (_segmentsLock)
         {
-            _isClosed = true;
-        }
+            lock (_writerLock)
+            {
+                _isClosed = true;
+            }
 
-        foreach (LogSegment segment in Volatile.Read(ref _segments))
-        {
-            segment.Dispose();
+            Release();
         }
     }
 

@@ -32,19 +32,26 @@ public sealed partial class PartitionLog
         }
 
         Offset end = Offset.Min(upTo, LogEndOffset);
-        try
+        while (true)
         {
-            return search(Volatile.Read(ref _segments), LogStartOffset, end);
-        }
-        catch (IOException exception)
-        {
-            Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
-            return null;
-        }
-        catch (ObjectDisposedException)
-        {
-            // Closed meanwhile: there is nothing to find.
-            return null;
+            LogSegment[] segments = Volatile.Read(ref _segments);
+            try
+            {
+                return search(segments, LogStartOffset, end);
+            }
+            catch (IOException exception)
+            {
+                Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+                return null;
+            }
+            catch (ObjectDisposedException)
+            {
+                if (!HaveChangedSince(segments))
+                {
+                    // Closed meanwhile: there is nothing to find.
+                    return null;
+                }
+            }
         }
     }
 

@@ -42,7 +42,8 @@ public sealed partial class PartitionLog
         _logger = logger;
         TopicPartition = recovered.TopicPartition;
         TopicId = recovered.TopicId;
-        LogStartOffset = recovered.LogStartOffset;
+        _logStartOffset = recovered.LogStartOffset.Value;
+        CheckpointedLogStart = recovered.CheckpointedLogStart ?? recovered.LogStartOffset;
         _segments = [.. recovered.Segments];
         _leaderEpochs = recovered.LeaderEpochs;
         _producers = recovered.Producers;
@@ -58,8 +59,6 @@ public sealed partial class PartitionLog
 
     /// <summary>The settings of its topic as they are now.</summary>
     public TopicLogSettings Settings => _topicSettings.Current;
-
-    public Offset LogStartOffset { get; }
 
     /// <summary>The offset that the next record gets.</summary>
     public Offset LogEndOffset => new(Volatile.Read(ref _logEndOffset));

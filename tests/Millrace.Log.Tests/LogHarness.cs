@@ -1,6 +1,7 @@
 using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Records;
+using Millrace.Tests;
 
 namespace Millrace.Log.Tests;
 
@@ -16,6 +17,8 @@ internal sealed class LogHarness
     public static readonly Guid OrdersId = new("00112233-4455-6677-8899-aabbccddeeff");
 
     public SimulatedStorage Storage { get; private set; } = new(1);
+
+    public ManualTime Time { get; } = new();
 
     public LogDirectoryOptions Options { get; } = new() { Path = Root };
 
@@ -54,7 +57,7 @@ internal sealed class LogHarness
     }
 
     public LogDirectory Open() =>
-        LogDirectory = LogDirectory.Open(Options, Storage, TimeProvider.System, new Random(1), NullLogger.Instance);
+        LogDirectory = LogDirectory.Open(Options, Storage, Time, new Random(1), NullLogger.Instance);
 
     public AppendResult Append(byte[] batch, AppendDurability durability = AppendDurability.PageCache) => Log.Append(batch, durability);
 
@@ -81,6 +84,9 @@ internal sealed class LogHarness
     }
 
     public void Kill() => Storage = Storage.Crash(SimulatedCrashKind.ProcessKill);
+
+    /// <summary>Loses what was not synced, or parts of it.</summary>
+    public void LosePower() => Storage = Storage.Crash(SimulatedCrashKind.PowerLoss);
 
     public void KillAndOpen()
     {

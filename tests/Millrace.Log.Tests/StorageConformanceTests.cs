@@ -68,6 +68,20 @@ public abstract class StorageConformanceTests
     }
 
     [Fact]
+    public void A_directory_is_renamed_with_all_that_is_in_it_and_never_replaces_another()
+    {
+        Storage.CreateDirectory($"{Root}/c");
+        Write($"{Root}/c/a", "x");
+        Storage.CreateDirectory($"{Root}/d");
+        Assert.ThrowsAny<IOException>(() => Storage.Rename($"{Root}/c", $"{Root}/d"));
+        using IStorageFile file = Storage.Open($"{Root}/c/a", StorageOpenMode.Existing);
+        Storage.Rename($"{Root}/c", $"{Root}/e");
+        file.Write("!"u8, 1);
+        Assert.Equal("x!", Read($"{Root}/e/a"));
+        Assert.False(Storage.DirectoryExists($"{Root}/c"));
+    }
+
+    [Fact]
     public void A_list_names_files_and_directories_in_order()
     {
         Write($"{Root}/b", "");

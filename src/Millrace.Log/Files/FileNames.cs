@@ -24,6 +24,13 @@ internal static class FileNames
     /// <summary>Bytes that recovery cut off. Kafka ignores files with this ending.</summary>
     public const string CutSuffix = ".cut";
 
+    /// <summary>A file of a segment that has left the log, and that nobody needs but readers who are still in it.</summary>
+    public const string DeletedSuffix = ".deleted";
+
+    private const string DeletedPartitionSuffix = "-delete";
+    private const int DeletionIdLength = 32;
+    private const int MaximumNameLength = 255;
+
     /// <summary>What lies beside the log file of a segment and is made from it.</summary>
     public static readonly string[] IndexSuffixes = [IndexSuffix, TimeIndexSuffix, TransactionIndexSuffix];
 
@@ -65,6 +72,29 @@ internal static class FileNames
 
         // orders-03 is not the name of a partition.
         return partition.ToString() == directoryName;
+    }
+
+    /// <summary>The directory of a partition that is deleted: <c>orders-3.&lt;32 hex digits&gt;-delete</c>. A name that is too long loses its end.</summary>
+    public static string DeletedPartition(TopicPartition partition, Guid deletionId)
+    {
+        string suffix = $".{deletionId:N}{DeletedPartitionSuffix}";
+        string name = partition.ToString();
+        return name[..Math.Min(name.Length, MaximumNameLength - suffix.Length)] + suffix;
+    }
+
+    /// <param name="partition">None, if the name has lost its end.</param>
+    public static bool TryParseDeletedPartition(string directoryName, out TopicPartition partition)
+    {
+        partition = default;
+        int dot = directoryName.Length - DeletionIdLength - DeletedPartitionSuffix.Length - 1;
+        if (dot <= 0 || directoryName[dot] != '.' || !directoryName.EndsWith(DeletedPartitionSuffix, StringComparison.Ordinal)
+            || !Guid.TryParseExact(directoryName.AsSpan(dot + 1, DeletionIdLength), "N", out _))
+        {
+            return false;
+        }
+
+        _ = TryParsePartition(directoryName[..dot], out partition);
+        return true;
     }
 
     public static bool IsTopicName(ReadOnlySpan<char> name)

@@ -111,7 +111,7 @@ internal sealed class DirectoryOpening
         var topicSettings = TopicSettingsStore.Open(_storage, _settings.Path, _settings.TopicDefaults);
         bool wasCleanStop = TakeCleanMarker();
         var files = new OpenFiles(_storage, _settings.MaximumOpenFileCount);
-        var directory = new LogDirectory(_settings, topicSettings, files, _time, _logger, directoryLock, properties, wasCleanStop);
+        var directory = new LogDirectory(_settings, topicSettings, files, _time, _random, _logger, directoryLock, properties, wasCleanStop);
         try
         {
             Recover(directory, files, entries);
@@ -128,12 +128,20 @@ internal sealed class DirectoryOpening
 
     private void Recover(LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries)
     {
-        RecoveryPoints points = ReadRecoveryPoints(directory.Recovery);
-        RecoverPartitions(directory, files, entries, points);
+        Checkpoint points = ReadRecoveryPoints(directory.Recovery);
+        Checkpoint logStarts = ReadLogStarts(directory.Recovery);
+        RecoverPartitions(directory, files, entries, points, logStarts);
+        ReportMissing(directory, points, entries);
+        if (!logStarts.HasOnly(directory))
+        {
+            // Before a partition can be made that a line of an older one under its name would be taken for.
+            directory.MoveLogStarts([]);
+        }
 
         // After every start, before any append: it syncs the directory, so that a marker which an interrupted start had deleted cannot
         // come back and vouch for what is appended now.
         directory.WriteRecoveryPointsOrThrow();
+        RemoveDeletedPartitions(directory.Recovery, entries);
     }
 
     private MetaProperties ReadOrCreateProperties(IReadOnlyList<StorageEntry> entries)
@@ -178,41 +186,75 @@ internal sealed class DirectoryOpening
         return true;
     }
 
-    private RecoveryPoints ReadRecoveryPoints(RecoveryReport report)
+    private Checkpoint ReadRecoveryPoints(RecoveryReport report)
     {
         string? text = AtomicFile.TryRead(_storage, _settings.Path, FileNames.RecoveryPoints);
         if (text is null)
         {
             report.Add(null, RecoveryCondition.RecoveryPointsMissing, false,
                 $"{FileNames.RecoveryPoints} is missing: every log is read from its start and cut at the first batch that fails.");
-            return new RecoveryPoints([], AreKnown: true);
+            return new Checkpoint([], IsKnown: true);
         }
 
         if (OffsetCheckpoint.TryParse(text, out Dictionary<TopicPartition, Offset>? points))
         {
-            return new RecoveryPoints(points, AreKnown: true);
+            return new Checkpoint(points, IsKnown: true);
         }
 
         report.Add(null, RecoveryCondition.RecoveryPointsUnreadable, false,
             $"{FileNames.RecoveryPoints} is damaged: every log is read from its start and none is cut. A partition that fails stays "
             + "offline; delete the file and start again to have it cut at the first batch that fails.");
-        return new RecoveryPoints([], AreKnown: false);
+        return new Checkpoint([], IsKnown: false);
     }
 
-    private void RecoverPartitions(LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries, RecoveryPoints points)
+    private Checkpoint ReadLogStarts(RecoveryReport report)
+    {
+        string? text = AtomicFile.TryRead(_storage, _settings.Path, FileNames.LogStartOffsets);
+        if (text is null)
+        {
+            // It is written when a log's start moves for the first time.
+            return new Checkpoint([], IsKnown: true);
+        }
+
+        if (OffsetCheckpoint.TryParse(text, out Dictionary<TopicPartition, Offset>? starts))
+        {
+            return new Checkpoint(starts, IsKnown: true);
+        }
+
+        report.Add(null, RecoveryCondition.LogStartsUnreadable, false,
+            $"{FileNames.LogStartOffsets} is damaged: every log begins with its first segment, and deleted records that are still in that are there again.");
+        return new Checkpoint([], IsKnown: false);
+    }
+
+    /// <summary>Last, when no checkpoint has a line of them any more: until then they tell that nothing is missing.</summary>
+    private void RemoveDeletedPartitions(RecoveryReport report, IReadOnlyList<StorageEntry> entries)
+    {
+        foreach (StorageEntry entry in entries)
+        {
+            if (entry.IsDirectory && FileNames.TryParseDeletedPartition(entry.Name, out _))
+            {
+                report.Add(null, RecoveryCondition.DeletedPartition, false, $"'{entry.Name}' of a deleted partition is removed.");
+                LogDirectory.RemoveDirectory(_storage, $"{_settings.Path}/{entry.Name}");
+            }
+        }
+    }
+
+    private void RecoverPartitions(
+        LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries, Checkpoint points, Checkpoint logStarts)
     {
         foreach (StorageEntry entry in entries)
         {
             if (entry.IsDirectory && FileNames.TryParsePartition(entry.Name, out TopicPartition topicPartition))
             {
                 Offset? point = points.Of(topicPartition);
-                var recovery = new PartitionRecovery(_settings, files, directory.Recovery, topicPartition, point);
+                Offset? logStart = logStarts.Of(topicPartition);
+                var recovery = new PartitionRecovery(_settings, files, directory.Recovery, topicPartition, point, logStart);
                 if (recovery.Recover() is { } recovered)
                 {
                     directory.Add(recovered);
                 }
             }
-            else if (entry.IsDirectory && entry.Name != FileSystemDirectory)
+            else if (entry.IsDirectory && entry.Name != FileSystemDirectory && !FileNames.TryParseDeletedPartition(entry.Name, out _))
             {
                 directory.Recovery.Add(null, RecoveryCondition.UnknownEntry, false, $"'{entry.Name}' is no partition and is left alone.");
             }
@@ -221,10 +263,17 @@ internal sealed class DirectoryOpening
                 _storage.DeleteFile($"{_settings.Path}/{entry.Name}");
             }
         }
+    }
 
+    private static void ReportMissing(LogDirectory directory, Checkpoint points, IReadOnlyList<StorageEntry> entries)
+    {
+        HashSet<TopicPartition> deleted =
+        [
+            .. entries.Select(static entry => FileNames.TryParseDeletedPartition(entry.Name, out TopicPartition partition) ? partition : default),
+        ];
         foreach ((TopicPartition topicPartition, Offset offset) in points.Offsets)
         {
-            if (offset > Offset.Zero && !directory.TryGet(topicPartition, out _))
+            if (offset > Offset.Zero && !directory.TryGet(topicPartition, out _) && !deleted.Contains(topicPartition))
             {
                 directory.Recovery.Add(topicPartition, RecoveryCondition.PartitionMissing, true,
                     $"The directory is gone, and with it {offset} offsets that were on the disk. Restore it from a copy if nobody meant it.");
@@ -260,13 +309,17 @@ internal sealed class DirectoryOpening
         LogMessages.Opened(_logger, directory.Path, directory.Partitions.Count, stop, elapsed.TotalMilliseconds);
     }
 
-    private sealed record RecoveryPoints(Dictionary<TopicPartition, Offset> Offsets, bool AreKnown)
+    /// <summary>A checkpoint file as this start found it.</summary>
+    private sealed record Checkpoint(Dictionary<TopicPartition, Offset> Offsets, bool IsKnown)
     {
         /// <summary>Null where it is unknown. A partition without a line was made after the last write.</summary>
         public Offset? Of(TopicPartition topicPartition)
         {
-            Offset point = Offsets.GetValueOrDefault(topicPartition);
-            return AreKnown && point != OffsetCheckpoint.Unknown ? point : null;
+            Offset offset = Offsets.GetValueOrDefault(topicPartition);
+            return IsKnown && offset != OffsetCheckpoint.Unknown ? offset : null;
         }
+
+        /// <summary>Whether it can stay as it is: it is readable and has no line without a partition.</summary>
+        public bool HasOnly(LogDirectory directory) => IsKnown && Offsets.Keys.All(partition => directory.TryGet(partition, out _));
     }
 }

@@ -14,14 +14,18 @@ internal sealed class LogScan
 {
     private readonly LogSettings _settings;
     private readonly Offset? _recoveryPoint;
+    private readonly Offset? _logStart;
     private readonly List<IndexContent> _indexes = [];
     private readonly List<long> _tailPositions = [];
     private readonly List<LeaderEpochStart> _epochStarts = [];
 
-    public LogScan(LogSettings settings, Offset? recoveryPoint)
+    /// <param name="recoveryPoint">Everything below was on the disk; null where that is unknown.</param>
+    /// <param name="logStart">The first segment does not begin beyond; null where that is unknown.</param>
+    public LogScan(LogSettings settings, Offset? recoveryPoint, Offset? logStart)
     {
         _settings = settings;
         _recoveryPoint = recoveryPoint;
+        _logStart = logStart;
         Producers = new ProducerStates(settings.MaximumProducerCount);
     }
 
@@ -45,6 +49,8 @@ internal sealed class LogScan
     /// <param name="isTrusted">After a clean stop: headers are looked at, checksums are not.</param>
     public void Run(IReadOnlyList<SegmentFile> segments, bool isTrusted)
     {
+        bool beginsRightly = segments.Count > 0 && !(segments[0].BaseOffset > _logStart);
+        EndOffset = beginsRightly ? segments[0].BaseOffset : _logStart ?? Offset.Zero;
         for (int number = 0; number < segments.Count && Fault is null; number++)
         {
             SegmentFile segment = segments[number];

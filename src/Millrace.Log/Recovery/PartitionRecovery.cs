@@ -15,6 +15,7 @@ internal sealed class PartitionRecovery
     private readonly TopicPartition _topicPartition;
     private readonly string _directory;
     private readonly Offset? _recoveryPoint;
+    private readonly Offset? _logStart;
 
     private readonly List<SegmentFile> _segments = [];
     private Guid _topicId;
@@ -23,7 +24,9 @@ internal sealed class PartitionRecovery
     private bool _hasChangedDirectory;
 
     /// <param name="recoveryPoint">Everything below was on the disk; null where that is unknown.</param>
-    public PartitionRecovery(LogSettings settings, OpenFiles files, RecoveryReport report, TopicPartition topicPartition, Offset? recoveryPoint)
+    /// <param name="logStart">Everything below is deleted; null where that is unknown, and the first segment says it.</param>
+    public PartitionRecovery(
+        LogSettings settings, OpenFiles files, RecoveryReport report, TopicPartition topicPartition, Offset? recoveryPoint, Offset? logStart)
     {
         _settings = settings;
         _files = files;
@@ -32,6 +35,7 @@ internal sealed class PartitionRecovery
         _topicPartition = topicPartition;
         _directory = $"{settings.Path}/{topicPartition}";
         _recoveryPoint = recoveryPoint;
+        _logStart = logStart;
     }
 
     /// <summary>Null if the partition was never created.</summary>
@@ -59,6 +63,7 @@ internal sealed class PartitionRecovery
 
         ReadEpochs();
         OpenSegments(entries);
+        RemoveSegmentsBelowStart();
         DeleteIndexesWithoutSegment(entries);
         if (_segments.Count == 0 && NoSegments() is { } offline)
         {
@@ -80,6 +85,7 @@ internal sealed class PartitionRecovery
         }
 
         Cut();
+        BeginAtLogStart();
         RebuildIndexes();
         if (!isTrusted)
         {
@@ -97,8 +103,12 @@ internal sealed class PartitionRecovery
             if (entry.Name.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal))
             {
                 Report(RecoveryCondition.TemporaryFile, $"'{entry.Name}' of an interrupted write is deleted.");
-                _storage.DeleteFile($"{_directory}/{entry.Name}");
-                _hasChangedDirectory = true;
+                DeleteFile(entry.Name);
+            }
+            else if (entry.Name.EndsWith(FileNames.DeletedSuffix, StringComparison.Ordinal))
+            {
+                Report(RecoveryCondition.DeletedSegment, $"'{entry.Name}' had left the log and is deleted.");
+                DeleteFile(entry.Name);
             }
         }
 
@@ -140,14 +150,15 @@ internal sealed class PartitionRecovery
         return file.Length;
     }
 
+    private void DeleteFile(string name)
+    {
+        _storage.DeleteFile($"{_directory}/{name}");
+        _hasChangedDirectory = true;
+    }
+
     private void DeleteDirectory()
     {
-        foreach (StorageEntry entry in _storage.List(_directory))
-        {
-            _storage.DeleteFile($"{_directory}/{entry.Name}");
-        }
-
-        _storage.DeleteDirectory(_directory);
+        LogDirectory.RemoveDirectory(_storage, _directory);
         _storage.SyncDirectory(_settings.Path);
     }
 
@@ -174,6 +185,60 @@ internal sealed class PartitionRecovery
         }
     }
 
+    /// <summary>
+    /// Finishes an interrupted deletion. The power may have failed in it and kept any of the segments; the last one that does not begin
+    /// beyond the start is the first of the log.
+    /// </summary>
+    private void RemoveSegmentsBelowStart()
+    {
+        int first = _segments.FindLastIndex(segment => segment.BaseOffset <= _logStart);
+        for (int number = 0; number < first; number++)
+        {
+            Report(RecoveryCondition.SegmentBelowLogStart, $"The segment at {_segments[number].BaseOffset} lies below the log's start {_logStart} and is deleted.");
+            RemoveSegment(_segments[number]);
+        }
+
+        _segments.RemoveRange(0, Math.Max(first, 0));
+    }
+
+    private void RemoveSegment(SegmentFile segment)
+    {
+        segment.File.Dispose();
+        DeleteFile(FileNames.Segment(segment.BaseOffset, FileNames.LogSuffix));
+    }
+
+    /// <summary>
+    /// Records may be deleted before they are on the disk. Where a power loss took them, and what came after, the log goes on at its start:
+    /// no offset below is given out twice.
+    /// </summary>
+    private void BeginAtLogStart()
+    {
+        if (!(_scan.EndOffset < _logStart))
+        {
+            return;
+        }
+
+        Offset start = _logStart.Value;
+        Report(RecoveryCondition.LogEndsBelowStart, $"The log ends at {_scan.EndOffset}, below its start {start}, where it begins anew.");
+
+        // The new segment first, durably: a start that is interrupted after it takes the others for what lies below the log's start.
+        string name = FileNames.Segment(start, FileNames.LogSuffix);
+        var empty = new SegmentFile(start, _files.Create(_directory, name), 0);
+        _storage.SyncDirectory(_directory);
+        _segments.ForEach(RemoveSegment);
+        foreach (SegmentFile segment in _segments)
+        {
+            foreach (string suffix in FileNames.IndexSuffixes)
+            {
+                DeleteFile(FileNames.Segment(segment.BaseOffset, suffix));
+            }
+        }
+
+        _segments.Clear();
+        _segments.Add(empty);
+        _scan = Scan(isTrusted: false);
+    }
+
     private void DeleteIndexesWithoutSegment(IReadOnlyList<StorageEntry> entries)
     {
         foreach (StorageEntry entry in entries)
@@ -181,8 +246,7 @@ internal sealed class PartitionRecovery
             if (IsIndex(entry.Name, out Offset baseOffset) && !_segments.Exists(segment => segment.BaseOffset == baseOffset))
             {
                 Report(RecoveryCondition.IndexWithoutSegment, $"'{entry.Name}' has no segment and is deleted.");
-                _storage.DeleteFile($"{_directory}/{entry.Name}");
-                _hasChangedDirectory = true;
+                DeleteFile(entry.Name);
             }
         }
     }
@@ -218,7 +282,7 @@ internal sealed class PartitionRecovery
 
     private LogScan Scan(bool isTrusted)
     {
-        var scan = new LogScan(_settings, _recoveryPoint);
+        var scan = new LogScan(_settings, _recoveryPoint, _logStart);
         scan.Run(_segments, isTrusted);
         return scan;
     }
@@ -287,9 +351,10 @@ internal sealed class PartitionRecovery
     {
         if (_segments.Count == 0)
         {
-            LazyFile file = _files.Create(_directory, FileNames.Segment(Offset.Zero, FileNames.LogSuffix));
-            _segments.Add(new SegmentFile(Offset.Zero, file, 0));
-            _scan.AddEmptySegment(Offset.Zero);
+            Offset start = _logStart ?? Offset.Zero;
+            LazyFile file = _files.Create(_directory, FileNames.Segment(start, FileNames.LogSuffix));
+            _segments.Add(new SegmentFile(start, file, 0));
+            _scan.AddEmptySegment(start);
             _hasChangedDirectory = true;
         }
 
@@ -381,6 +446,7 @@ internal sealed class PartitionRecovery
 
         return new RecoveredPartition(_topicPartition, _topicId)
         {
+            LogStartOffset = Offset.Max(_logStart ?? Offset.Zero, _segments[0].BaseOffset),
             LogEndOffset = _scan.EndOffset,
             Segments = [.. _segments.Select(ToSegment)],
             LeaderEpochs = epochs,
@@ -436,7 +502,9 @@ internal sealed class PartitionRecovery
 
         return new RecoveredPartition(_topicPartition, _topicId)
         {
-            LogEndOffset = _recoveryPoint ?? Offset.Zero,
+            LogStartOffset = _logStart ?? Offset.Zero,
+            CheckpointedLogStart = _logStart ?? OffsetCheckpoint.Unknown,
+            LogEndOffset = Offset.Max(_recoveryPoint ?? Offset.Zero, _logStart ?? Offset.Zero),
             RecoveryPoint = _recoveryPoint,
             LeaderEpochs = _epochsOnDisk ?? LeaderEpochs.First,
             Producers = new ProducerStates(_settings.MaximumProducerCount),

@@ -7,6 +7,9 @@ internal sealed record RecoveredPartition(TopicPartition TopicPartition, Guid To
 {
     public Offset LogStartOffset { get; init; }
 
+    /// <summary>The log's start as it is to stay written down; null where that is <see cref="LogStartOffset"/>.</summary>
+    public Offset? CheckpointedLogStart { get; init; }
+
     public Offset LogEndOffset { get; init; }
 
     /// <summary>

@@ -14,12 +14,15 @@ internal enum RecoveryCondition
     SegmentAfterGap,
     SegmentOverlaps,
     LogEndsEarly,
+    LogEndsBelowStart,
     SegmentsMissing,
 
     // Files beside it.
     IndexMissing,
     IndexStale,
     IndexWithoutSegment,
+    SegmentBelowLogStart,
+    DeletedSegment,
     TemporaryFile,
     EpochsMissing,
     EpochsUnreadable,
@@ -29,7 +32,9 @@ internal enum RecoveryCondition
     DiskError,
 
     // The data directory.
+    DeletedPartition,
     PartitionMissing,
+    LogStartsUnreadable,
     RecoveryPointsMissing,
     RecoveryPointsUnreadable,
     UnknownEntry,
@@ -44,8 +49,14 @@ internal enum RecoveryAction
     /// <summary>Change nothing; the partition is offline and says why.</summary>
     StayOffline,
 
-    /// <summary>Begin the log at offset 0.</summary>
+    /// <summary>Begin the log at its start, which is offset 0 unless records were deleted.</summary>
     CreateFirstSegment,
+
+    /// <summary>Remove what is there, and begin the log at its start.</summary>
+    BeginAtLogStart,
+
+    /// <summary>Take the offset of the first segment for the log's start.</summary>
+    BeginAtFirstSegment,
 
     /// <summary>Make the file anew from the batches.</summary>
     Rebuild,
@@ -101,12 +112,17 @@ internal static class RecoveryTable
         (RecoveryCondition.SegmentOverlaps, true) => RecoveryAction.StayOffline,
 
         (RecoveryCondition.LogEndsEarly, _) => RecoveryAction.StayOffline,
+
+        // Records that were deleted before they were on the disk.
+        (RecoveryCondition.LogEndsBelowStart, _) => RecoveryAction.BeginAtLogStart,
         (RecoveryCondition.SegmentsMissing, false) => RecoveryAction.CreateFirstSegment,
         (RecoveryCondition.SegmentsMissing, true) => RecoveryAction.StayOffline,
 
         (RecoveryCondition.IndexMissing, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.IndexStale, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.IndexWithoutSegment, _) => RecoveryAction.Delete,
+        (RecoveryCondition.SegmentBelowLogStart, _) => RecoveryAction.Delete,
+        (RecoveryCondition.DeletedSegment, _) => RecoveryAction.Delete,
         (RecoveryCondition.TemporaryFile, _) => RecoveryAction.Delete,
         (RecoveryCondition.EpochsMissing, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.EpochsUnreadable, _) => RecoveryAction.Rebuild,
@@ -118,6 +134,7 @@ internal static class RecoveryTable
         (RecoveryCondition.MetadataMissingWithRecords, _) => RecoveryAction.StayOffline,
         (RecoveryCondition.DiskError, _) => RecoveryAction.StayOffline,
 
+        (RecoveryCondition.DeletedPartition, _) => RecoveryAction.Delete,
         (RecoveryCondition.PartitionMissing, _) => RecoveryAction.Report,
 
         // A directory is born with this file: somebody has taken it away, and may have meant it.
@@ -125,6 +142,9 @@ internal static class RecoveryTable
 
         // It is replaced as a whole: no crash leaves half of it, so it is damaged, and what it said is unknown.
         (RecoveryCondition.RecoveryPointsUnreadable, _) => RecoveryAction.CutNothing,
+
+        // Nothing is lost where the first segment is taken for the start: deleted records that are still in it come back.
+        (RecoveryCondition.LogStartsUnreadable, _) => RecoveryAction.BeginAtFirstSegment,
         (RecoveryCondition.UnknownEntry, _) => RecoveryAction.Report,
         _ => throw new ArgumentOutOfRangeException(nameof(condition), condition, message: null),
     };

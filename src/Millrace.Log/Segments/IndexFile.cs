@@ -23,7 +23,7 @@ internal sealed class IndexFile : IDisposable
         _entryCount = entryCount;
     }
 
-    public string Path => _file.Path;
+    public LazyFile File => _file;
 
     public int EntryCount => Volatile.Read(ref _entryCount);
 

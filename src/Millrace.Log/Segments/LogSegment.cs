@@ -121,6 +121,25 @@ internal sealed class LogSegment : IDisposable
         return TimeIndex.FindAtOrAfter(timestamp) is { } entry ? PositionBefore(entry.LastOffset + -1) : last?.Position ?? 0;
     }
 
+    /// <summary>Renames its files, since it has left the log: the next start deletes them, if nobody has until then.</summary>
+    public void MarkDeleted()
+    {
+        // The log first: a start takes indexes without a log for left over.
+        foreach (LazyFile file in Files)
+        {
+            file.Rename(file.Name + FileNames.DeletedSuffix);
+        }
+    }
+
+    /// <summary>Deletes its files. Who is reading in them reads on.</summary>
+    public void DeleteFiles()
+    {
+        foreach (LazyFile file in Files)
+        {
+            file.Delete();
+        }
+    }
+
     public void SyncIndexes()
     {
         Index.SyncData();
@@ -135,6 +154,9 @@ internal sealed class LogSegment : IDisposable
         TimeIndex.Dispose();
         TransactionIndex?.Dispose();
     }
+
+    private IEnumerable<LazyFile> Files =>
+        TransactionIndex is { } transactionIndex ? [File, Index.File, TimeIndex.File, transactionIndex.File] : [File, Index.File, TimeIndex.File];
 
     private void WriteTimeEntry()
     {

@@ -27,6 +27,8 @@ internal sealed class OffsetIndex : IDisposable
         _file = new IndexFile(file, EntryByteCount, entryCount);
     }
 
+    public LazyFile File => _file.File;
+
     public int EntryCount => _file.EntryCount;
 
     public static void WriteEntry(Span<byte> bytes, int relativeOffset, int position)

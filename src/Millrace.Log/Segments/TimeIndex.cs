@@ -29,6 +29,8 @@ internal sealed class TimeIndex : IDisposable
         _file = new IndexFile(file, EntryByteCount, entryCount);
     }
 
+    public LazyFile File => _file.File;
+
     public int EntryCount => _file.EntryCount;
 
     public static void WriteEntry(Span<byte> bytes, long timestamp, int relativeOffset)

@@ -28,6 +28,8 @@ internal sealed class TransactionIndex : IDisposable
 
     public TransactionIndex(LazyFile file, int entryCount) => _file = new IndexFile(file, EntryByteCount, entryCount);
 
+    public LazyFile File => _file.File;
+
     public int EntryCount => _file.EntryCount;
 
     public static void WriteEntry(Span<byte> bytes, in AbortedTransaction transaction)
@@ -67,7 +69,7 @@ internal sealed class TransactionIndex : IDisposable
         {
             if (!_file.TryRead(number, entry))
             {
-                throw new IOException($"{_file.Path} has lost its entry {number}.");
+                throw new IOException($"{_file.File.Path} has lost its entry {number}.");
             }
 
             AbortedTransaction transaction = ReadEntry(entry);

@@ -22,7 +22,17 @@ public sealed class FileStorage : IStorage
 
     public void DeleteDirectory(string path) => Directory.Delete(path, recursive: false);
 
-    public void Rename(string from, string to) => File.Move(from, to, overwrite: true);
+    public void Rename(string from, string to)
+    {
+        if (Directory.Exists(from))
+        {
+            Directory.Move(from, to);
+        }
+        else
+        {
+            File.Move(from, to, overwrite: true);
+        }
+    }
 
     public IReadOnlyList<StorageEntry> List(string path)
     {

@@ -40,7 +40,10 @@ public interface IStorage
     /// <summary>Deletes an empty directory.</summary>
     void DeleteDirectory(string path);
 
-    /// <summary>Renames a file within its directory, in one step; a file of that name is replaced.</summary>
+    /// <summary>
+    /// Renames a file or a directory within its parent, in one step. A file of that name is replaced by a file; a directory of that name may not be
+    /// there.
+    /// </summary>
     void Rename(string from, string to);
 
     /// <summary>What is in the directory, sorted by name.</summary>

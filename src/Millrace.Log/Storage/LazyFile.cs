@@ -39,6 +39,8 @@ internal sealed class LazyFile : IStorageFile
 
     public string Path => $"{_directory}/{_name}";
 
+    public string Name => _name;
+
     public bool IsOpen => Volatile.Read(ref _userCount) != Closed;
 
     public long Length
@@ -118,6 +120,14 @@ internal sealed class LazyFile : IStorageFile
             _owner.Storage.Rename(Path, $"{_directory}/{name}");
             _name = name;
         }
+    }
+
+    /// <summary>Deletes the file. Who uses it goes on; nobody opens it again.</summary>
+    public void Delete()
+    {
+        // Closed first: opened again under this name it could be another file by then.
+        Dispose();
+        _owner.Storage.DeleteFile(Path);
     }
 
     /// <summary>Ends all use: at once where there is none, else when the last user leaves.</summary>

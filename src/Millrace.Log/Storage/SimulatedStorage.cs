@@ -258,7 +258,13 @@ public sealed class SimulatedStorage : IStorage
                 throw new IOException($"'{from}' is not in the directory of '{to}'.");
             }
 
-            parent.Rename(name, newName, File(from));
+            SimulatedNode node = Find(from) ?? throw new FileNotFoundException($"Could not find file '{from}'.", from);
+            if (node is SimulatedDirectory && parent.Find(newName) is not null)
+            {
+                throw new IOException($"Cannot create '{to}' because a file or directory with the same name already exists.");
+            }
+
+            parent.Rename(name, newName, node);
             Mix(Hash64(Encoding.UTF8.GetBytes(newName)));
             End(survives);
         }

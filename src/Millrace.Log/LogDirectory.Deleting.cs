@@ -1,0 +1,94 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <content>Deleting partitions, and the file of log starts.</content>
+public sealed partial class LogDirectory
+{
+    // Guarded by the creation lock.
+    private readonly Random _random;
+
+    /// <summary>
+    /// Deletes a partition and all its records. On return it stays deleted, whatever happens to the machine; for everybody who still holds its
+    /// log, that is offline. False if it is not there. The settings of its topic stay.
+    /// </summary>
+    /// <exception cref="IOException">The disk refused. The partition is as it was; or it is gone, and the next start may find it again.</exception>
+    public bool Delete(TopicPartition topicPartition)
+    {
+        lock (_creationLock)
+        {
+            ObjectDisposedException.ThrowIf(_isClosed, this);
+            if (!_partitions.TryGetValue(topicPartition, out PartitionLog? log))
+            {
+                return false;
+            }
+
+            Span<byte> id = stackalloc byte[16];
+            _random.NextBytes(id);
+            string deleted = $"{Path}/{FileNames.DeletedPartition(topicPartition, new Guid(id))}";
+            log.Retire(() => _storage.Rename(PathOf(topicPartition), deleted));
+            _partitions.TryRemove(topicPartition, out _);
+            _storage.SyncDirectory(Path);
+
+            // Without the lines of the partition: one that is made under its name begins anew. The renamed directory tells a start until then
+            // that nothing is missing.
+            WriteRecoveryPointsOrThrow();
+            MoveLogStarts([]);
+            RemoveDeleted(deleted);
+            return true;
+        }
+    }
+
+    /// <summary>Writes down where logs start from now on, durably, before anything below is deleted; and where all others start.</summary>
+    /// <exception cref="IOException">The disk refused. What is written down is the old or the new.</exception>
+    internal void MoveLogStarts(IReadOnlyList<KeyValuePair<PartitionLog, Offset>> starts)
+    {
+        lock (_checkpointLock)
+        {
+            ObjectDisposedException.ThrowIf(_isReleased, this);
+            List<KeyValuePair<PartitionLog, Offset>> before = [.. starts.Select(static start => KeyValuePair.Create(start.Key, start.Key.CheckpointedLogStart))];
+            foreach ((PartitionLog log, Offset start) in starts)
+            {
+                log.CheckpointedLogStart = Offset.Max(start, log.CheckpointedLogStart);
+            }
+
+            try
+            {
+                AtomicFile.Write(_storage, Path, FileNames.LogStartOffsets, Checkpoint(static log => log.CheckpointedLogStart));
+            }
+            catch
+            {
+                foreach ((PartitionLog log, Offset start) in before)
+                {
+                    log.CheckpointedLogStart = start;
+                }
+
+                throw;
+            }
+        }
+    }
+
+    /// <summary>The directory is out of the way by its name; what is left of it after a failure goes with the next start.</summary>
+    private void RemoveDeleted(string path)
+    {
+        try
+        {
+            RemoveDirectory(_storage, path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.DeletedPartitionNotRemoved(_logger, path, exception.Message);
+        }
+    }
+
+    /// <summary>Removes a directory and the files in it.</summary>
+    internal static void RemoveDirectory(IStorage storage, string path)
+    {
+        foreach (StorageEntry entry in storage.List(path))
+        {
+            storage.DeleteFile($"{path}/{entry.Name}");
+        }
+
+        storage.DeleteDirectory(path);
+    }
+}

@@ -1,0 +1,189 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <content>The start of the log, and what goes when it moves: records, segments, the whole partition.</content>
+public sealed partial class PartitionLog
+{
+    // Held by who takes segments out of the log and touches their files, so that nobody does so when the partition is closed or deleted.
+    // Taken before the writer lock.
+    private readonly Lock _segmentsLock = new();
+
+    // Guarded by the lock above. Segments that have left the log, in the order in which their files may go.
+    private readonly Queue<DiscardedSegment> _discarded = new();
+    private bool _isReleased;
+    private long _logStartOffset;
+
+    /// <summary>The first offset that may be read. Only rises.</summary>
+    public Offset LogStartOffset => new(Volatile.Read(ref _logStartOffset));
+
+    /// <summary>The log's start as it is written down: never behind the real one. Guarded by the directory's lock for checkpoints.</summary>
+    internal Offset CheckpointedLogStart { get; set; }
+
+    /// <summary>
+    /// Deletes the records below an offset, or below the high watermark, if that is lower. On return the log's start is durable. Segments that
+    /// lie below it as a whole leave the log; their files go after <c>file.delete.delay.ms</c>.
+    /// </summary>
+    public DeleteRecordsResult DeleteRecords(Offset before)
+    {
+        if (OfflineReason is { } reason)
+        {
+            return new DeleteRecordsResult.Failed(reason);
+        }
+
+        Offset start = Offset.Min(before, HighWatermark);
+        if (start <= LogStartOffset)
+        {
+            return new DeleteRecordsResult.Deleted(LogStartOffset);
+        }
+
+        try
+        {
+            _owner.MoveLogStarts([KeyValuePair.Create(this, start)]);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return new DeleteRecordsResult.Failed($"The start of {TopicPartition} cannot be written down: {exception.Message} Mend the cause and try again.");
+        }
+        catch (ObjectDisposedException)
+        {
+            return new DeleteRecordsResult.Failed($"The log of {TopicPartition} is closed.");
+        }
+
+        ApplyLogStart(start);
+        return new DeleteRecordsResult.Deleted(LogStartOffset);
+    }
+
+    /// <summary>Takes what lies below a start that is written down out of the log.</summary>
+    internal void ApplyLogStart(Offset start)
+    {
+        CommitEffects effects = CommitEffects.None;
+        lock (_segmentsLock)
+        {
+            if (_isReleased)
+            {
+                return;
+            }
+
+            LogSegment[] removed;
+            lock (_writerLock)
+            {
+                Volatile.Write(ref _logStartOffset, Offset.Max(start, LogStartOffset).Value);
+                int count = CountRemovable(_segments, LogStartOffset);
+                removed = _segments[..count];
+                Volatile.Write(ref _segments, _segments[count..]);
+                effects = Publish();
+            }
+
+            Discard(removed);
+        }
+
+        Run(effects);
+    }
+
+    /// <summary>Deletes the files of segments that left the log long enough ago.</summary>
+    internal void DeleteDiscardedFiles()
+    {
+        lock (_segmentsLock)
+        {
+            while (!_isReleased && _discarded.TryPeek(out DiscardedSegment next) && next.IsDue(_owner.Time))
+            {
+                _discarded.Dequeue();
+                TryDelete(next.Segment);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Ends the log of a partition that is deleted: for everybody who still has it, it is offline. Throws what the renaming throws, and
+    /// then nothing has changed.
+    /// </summary>
+    internal void Retire(Action renameDirectory)
+    {
+        CommitEffects effects;
+        lock (_segmentsLock)
+        {
+            lock (_writerLock)
+            {
+                // Under the lock: a read that does not find its file any more waits for it, and then the reason is there.
+                renameDirectory();
+                Interlocked.Exchange(ref _isOfflineReported, 1);
+                effects = TakeOffline($"Partition {TopicPartition} was deleted.");
+            }
+
+            Release();
+        }
+
+        Run(effects);
+    }
+
+    /// <summary>Closes all files; nothing touches them from here on.</summary>
+    private void Release()
+    {
+        _isReleased = true;
+        foreach (LogSegment segment in Volatile.Read(ref _segments))
+        {
+            segment.Dispose();
+        }
+
+        foreach (DiscardedSegment discarded in _discarded)
+        {
+            discarded.Segment.Dispose();
+        }
+    }
+
+    /// <summary>
+    /// The segments that lie below the start. One that is not synced stays until it is: a sync that is running may have it.
+    /// </summary>
+    private static int CountRemovable(LogSegment[] segments, Offset start)
+    {
+        int count = 0;
+        while (count + 1 < segments.Length && segments[count + 1].BaseOffset <= start && segments[count].IsCompleteAndSynced)
+        {
+            count++;
+        }
+
+        return count;
+    }
+
+    private void Discard(IReadOnlyList<LogSegment> removed)
+    {
+        var delay = TimeSpan.FromMilliseconds(Math.Min(Settings.FileDeleteDelayMilliseconds, MaximumDeleteDelayMilliseconds));
+        foreach (LogSegment segment in removed)
+        {
+            try
+            {
+                segment.MarkDeleted();
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                // The log's start is written down, so that the next start takes it for what it is, whatever its name.
+                LogMessages.SegmentNotDeleted(_logger, TopicPartition, segment.BaseOffset, exception.Message);
+            }
+
+            _discarded.Enqueue(new DiscardedSegment(segment, _owner.Time.GetTimestamp(), delay));
+        }
+
+        DeleteDiscardedFiles();
+    }
+
+    private void TryDelete(LogSegment segment)
+    {
+        try
+        {
+            segment.DeleteFiles();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.SegmentNotDeleted(_logger, TopicPartition, segment.BaseOffset, exception.Message);
+        }
+    }
+
+    // What a TimeSpan can hold, and longer than any process lives.
+    private const long MaximumDeleteDelayMilliseconds = 1L << 48;
+
+    private readonly record struct DiscardedSegment(LogSegment Segment, long DiscardedAt, TimeSpan Delay)
+    {
+        public bool IsDue(TimeProvider time) => time.GetElapsedTime(DiscardedAt) >= Delay;
+    }
+}
