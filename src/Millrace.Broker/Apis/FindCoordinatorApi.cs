@@ -4,7 +4,7 @@ using Millrace.Kafka.Protocol;
 namespace Millrace.Broker;
 
 /// <summary>
-/// FindCoordinator (10), versions 0-4. Every group is coordinated here. There is no coordinator of transactions, and a client must not be left to look for one:
+/// FindCoordinator (10), versions 0-6. Every group is coordinated here. There is no coordinator of transactions, and a client must not be left to look for one:
 /// of all errors, TRANSACTIONAL_ID_AUTHORIZATION_FAILED is the one at which librdkafka and the Java client both give up at once.
 /// </summary>
 internal sealed class FindCoordinatorApi(BrokerServices services, GroupCoordinator groups, ILogger logger)

@@ -3,7 +3,7 @@ using Millrace.Log;
 
 namespace Millrace.Broker;
 
-/// <summary>Metadata (key 3, versions 0-12): the brokers, the topics, and who leads their partitions. A topic that is asked for and does not exist is created.</summary>
+/// <summary>Metadata (key 3, versions 0-13): the brokers, the topics, and who leads their partitions. A topic that is asked for and does not exist is created.</summary>
 internal sealed class MetadataApi(BrokerServices services) : Api<MetadataRequest, MetadataResponse>
 {
     // Bits of what a client without an authorizer in its way may do (KIP-430); the numbers are those of Kafka's AclOperation.

@@ -3,12 +3,14 @@ using Millrace.Kafka.Records;
 
 namespace Millrace.Broker;
 
-/// <summary>OffsetCommit (8), versions 0-9. Answers when the offsets are on the disk. A retention that the client names is not applied: offsets are kept.</summary>
+/// <summary>OffsetCommit (8), versions 0-10; the last names topics by their ids. Answers when the offsets are on the disk. A retention that the client names is not applied: offsets are kept.</summary>
 internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator groups, GroupSettings settings)
     : Api<OffsetCommitRequest, OffsetCommitResponse>
 {
     /// <summary>From here on clients know the error; before, Kafka says ILLEGAL_GENERATION for a group that does not exist.</summary>
     private const int GroupIdNotFoundVersion = 9;
+
+    private const int TopicIdVersion = 10;
 
     protected override ValueTask<OffsetCommitResponse?> HandleAsync(OffsetCommitRequest request, RequestContext context)
     {
@@ -18,12 +20,14 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
         long now = services.Time.GetUtcNow().ToUnixTimeMilliseconds();
         foreach (OffsetCommitTopic topic in request.Topics)
         {
-            OffsetCommitTopicResponse topicResponse = new() { Name = topic.Name };
+            string? name = context.Version >= TopicIdVersion ? services.Topics.Find(topic.TopicId)?.Name : topic.Name;
+            OffsetCommitTopicResponse topicResponse = new() { Name = topic.Name, TopicId = topic.TopicId };
             response.Topics.Add(topicResponse);
             foreach (OffsetCommitPartition partition in topic.Partitions)
             {
-                TopicPartition topicPartition = new(topic.Name, partition.Index);
-                OffsetCommitPartitionResponse answer = new() { Index = partition.Index, ErrorCode = Check(topicPartition, partition) };
+                TopicPartition topicPartition = new(name ?? "", partition.Index);
+                ErrorCode fault = name is null ? ErrorCode.UnknownTopicId : Check(topicPartition, partition);
+                OffsetCommitPartitionResponse answer = new() { Index = partition.Index, ErrorCode = fault };
                 topicResponse.Partitions.Add(answer);
                 if (answer.ErrorCode == ErrorCode.None)
                 {

@@ -4,13 +4,14 @@ using Millrace.Kafka.Records;
 namespace Millrace.Broker;
 
 /// <summary>
-/// OffsetFetch (9), versions 0-9: one group up to version 7, several from version 8. Without transactions no offset is ever unstable, so that
+/// OffsetFetch (9), versions 0-10: one group up to version 7, several from version 8, topics by their ids in version 10. Without transactions no offset is ever unstable, so that
 /// <c>require_stable</c> changes nothing.
 /// </summary>
-internal sealed class OffsetFetchApi(GroupCoordinator groups) : Api<OffsetFetchRequest, OffsetFetchResponse>
+internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator groups) : Api<OffsetFetchRequest, OffsetFetchResponse>
 {
     private const int BatchedVersion = 8;
     private const int TopLevelErrorVersion = 2;
+    private const int TopicIdVersion = 10;
     private const long NothingCommitted = -1;
 
     protected override async ValueTask<OffsetFetchResponse?> HandleAsync(OffsetFetchRequest request, RequestContext context)
@@ -24,11 +25,12 @@ internal sealed class OffsetFetchApi(GroupCoordinator groups) : Api<OffsetFetchR
             foreach (OffsetFetchGroup group in request.Groups)
             {
                 ErrorCode error = Check(group.GroupId);
+                bool isById = context.Version >= TopicIdVersion;
                 response.Groups.Add(new OffsetFetchGroupResponse
                 {
                     GroupId = group.GroupId,
                     ErrorCode = error,
-                    Topics = error == ErrorCode.None ? Find(group.GroupId, group.Topics) : [],
+                    Topics = error != ErrorCode.None ? [] : isById ? FindById(group.GroupId, group.Topics) : Find(group.GroupId, group.Topics),
                 });
             }
 
@@ -55,6 +57,33 @@ internal sealed class OffsetFetchApi(GroupCoordinator groups) : Api<OffsetFetchR
         topics is null
             ? All(groupId)
             : Answer(topics, partition => groups.Offsets.TryGet(groupId, partition, out CommittedOffset? offset) ? ToResponse(offset) : Nothing(ErrorCode.None));
+
+    private List<OffsetFetchTopicResponse> FindById(string groupId, List<OffsetFetchTopic>? topics)
+    {
+        if (topics is null)
+        {
+            List<OffsetFetchTopicResponse> all = All(groupId);
+            all.ForEach(topic => topic.TopicId = catalog.Find(topic.Name)?.Id ?? Guid.Empty);
+
+            // What was committed for a topic that is gone cannot be said by an id; it goes with its topic.
+            all.RemoveAll(topic => topic.TopicId == Guid.Empty);
+            return all;
+        }
+
+        List<OffsetFetchTopicResponse> responses = new(topics.Count);
+        foreach (OffsetFetchTopic topic in topics)
+        {
+            string? name = catalog.Find(topic.TopicId)?.Name;
+            OffsetFetchTopic named = new() { Name = name ?? "", Partitions = topic.Partitions };
+            OffsetFetchTopicResponse response = name is null
+                ? Answer([named], static _ => Nothing(ErrorCode.UnknownTopicId))[0]
+                : Find(groupId, [named])[0];
+            response.TopicId = topic.TopicId;
+            responses.Add(response);
+        }
+
+        return responses;
+    }
 
     private List<OffsetFetchTopicResponse> All(string groupId)
     {

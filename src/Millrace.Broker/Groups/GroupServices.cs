@@ -19,7 +19,7 @@ internal sealed class GroupServices : IAsyncDisposable
             new HeartbeatApi(coordinator),
             new LeaveGroupApi(coordinator),
             new OffsetCommitApi(services, coordinator, settings),
-            new OffsetFetchApi(coordinator),
+            new OffsetFetchApi(services.Topics, coordinator),
             new InitProducerIdApi(producerIds, logger),
         ];
 

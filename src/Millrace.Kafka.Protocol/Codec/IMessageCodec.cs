@@ -57,9 +57,13 @@ public interface IMessageCodec
 
     void Int32Array(ref List<int> items, [CallerArgumentExpression(nameof(items))] string name = "");
 
+    void NullableInt32Array(ref List<int>? items, [CallerArgumentExpression(nameof(items))] string name = "");
+
     void Int64Array(ref List<long> items, [CallerArgumentExpression(nameof(items))] string name = "");
 
     void StringArray(ref List<string> items, [CallerArgumentExpression(nameof(items))] string name = "");
+
+    void NullableStringArray(ref List<string>? items, [CallerArgumentExpression(nameof(items))] string name = "");
 
     /// <summary>An array that cannot be null in this version: null is written as the empty array, and reading null is an error.</summary>
     void Array<T>(ref List<T> items, short version, [CallerArgumentExpression(nameof(items))] string name = "")

@@ -130,9 +130,14 @@ public ref struct MessageReader : IMessageCodec
 
     public void Int32Array(ref List<int> items, string name = "")
     {
-        if (!TryTakeItemCount(name, isNullable: false, sizeof(int), out int count)) return;
-        CollectionsMarshal.SetCount(items, count);
-        foreach (ref int item in CollectionsMarshal.AsSpan(items)) item = TakeInt32();
+        if (TryTakeItemCount(name, isNullable: false, sizeof(int), out int count)) ReadInt32Items(items, count);
+    }
+
+    public void NullableInt32Array(ref List<int>? items, string name = "")
+    {
+        if (!TryTakeItemCount(name, isNullable: true, sizeof(int), out int count)) return;
+        if (count < 0) items = null;
+        else ReadInt32Items(items ??= [], count);
     }
 
     public void Int64Array(ref List<long> items, string name = "")
@@ -144,18 +149,14 @@ public ref struct MessageReader : IMessageCodec
 
     public void StringArray(ref List<string> items, string name = "")
     {
-        if (!TryTakeItemCount(name, isNullable: false, _isFlexible ? 1 : sizeof(short), out int count)) return;
-        Prepare(items, count);
-        for (int index = 0; index < count; index++)
-        {
-            if (!TryTakeStringLength(name, isNullable: false, out int byteCount))
-            {
-                _failurePath = $"{name}[{index}]";
-                return;
-            }
+        if (TryTakeItemCount(name, isNullable: false, _isFlexible ? 1 : sizeof(short), out int count)) ReadStringItems(items, count, name);
+    }
 
-            items.Add(TakeString(byteCount));
-        }
+    public void NullableStringArray(ref List<string>? items, string name = "")
+    {
+        if (!TryTakeItemCount(name, isNullable: true, _isFlexible ? 1 : sizeof(short), out int count)) return;
+        if (count < 0) items = null;
+        else ReadStringItems(items ??= [], count, name);
     }
 
     public void Array<T>(ref List<T> items, short version, string name = "")
@@ -354,6 +355,27 @@ public ref struct MessageReader : IMessageCodec
 
         (tag, size) = ((int)rawTag, (int)rawSize);
         return true;
+    }
+
+    private void ReadInt32Items(List<int> items, int count)
+    {
+        CollectionsMarshal.SetCount(items, count);
+        foreach (ref int item in CollectionsMarshal.AsSpan(items)) item = TakeInt32();
+    }
+
+    private void ReadStringItems(List<string> items, int count, string name)
+    {
+        Prepare(items, count);
+        for (int index = 0; index < count; index++)
+        {
+            if (!TryTakeStringLength(name, isNullable: false, out int byteCount))
+            {
+                _failurePath = $"{name}[{index}]";
+                return;
+            }
+
+            items.Add(TakeString(byteCount));
+        }
     }
 
     private void ReadItems<T>(List<T> items, int count, short version, string name)

@@ -55,6 +55,12 @@ public ref struct MessageSizer : IMessageCodec
 
     public void Int32Array(ref List<int> items, string name = "") => AddFixedItems(items?.Count ?? 0, sizeof(int));
 
+    public void NullableInt32Array(ref List<int>? items, string name = "")
+    {
+        if (items is null) AddCount(null);
+        else Int32Array(ref items, name);
+    }
+
     public void Int64Array(ref List<long> items, string name = "") => AddFixedItems(items?.Count ?? 0, sizeof(long));
 
     public void StringArray(ref List<string> items, string name = "")
@@ -62,6 +68,12 @@ public ref struct MessageSizer : IMessageCodec
         AddCount(items?.Count ?? 0);
         if (items is null) return;
         foreach (string item in items) AddString(item ?? "", name);
+    }
+
+    public void NullableStringArray(ref List<string>? items, string name = "")
+    {
+        if (items is null) AddCount(null);
+        else StringArray(ref items, name);
     }
 
     public void Array<T>(ref List<T> items, short version, string name = "")

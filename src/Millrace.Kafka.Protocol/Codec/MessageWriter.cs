@@ -71,6 +71,12 @@ public ref struct MessageWriter : IMessageCodec
         foreach (int item in CollectionsMarshal.AsSpan(items)) WriteInt32(item);
     }
 
+    public void NullableInt32Array(ref List<int>? items, string name = "")
+    {
+        if (items is null) WriteCount(null);
+        else Int32Array(ref items, name);
+    }
+
     public void Int64Array(ref List<long> items, string name = "")
     {
         WriteCount(items?.Count ?? 0);
@@ -81,6 +87,12 @@ public ref struct MessageWriter : IMessageCodec
     {
         WriteCount(items?.Count ?? 0);
         foreach (string? item in CollectionsMarshal.AsSpan(items)) WriteString(item ?? "");
+    }
+
+    public void NullableStringArray(ref List<string>? items, string name = "")
+    {
+        if (items is null) WriteCount(null);
+        else StringArray(ref items, name);
     }
 
     public void Array<T>(ref List<T> items, short version, string name = "")

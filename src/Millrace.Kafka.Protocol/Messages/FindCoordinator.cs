@@ -6,13 +6,13 @@ public sealed class FindCoordinatorRequest : IRequest<FindCoordinatorResponse>
     /// <summary>Up to version 3.</summary>
     public string Key = "";
 
-    /// <summary>0 group, 1 transactional id.</summary>
+    /// <summary>0 group, 1 transactional id, 2 share group (version 6).</summary>
     public sbyte KeyType;
 
-    /// <summary>Version 4.</summary>
+    /// <summary>Version 4 and later.</summary>
     public List<string> CoordinatorKeys = [];
 
-    public static ApiDefinition Api { get; } = new(ApiKey.FindCoordinator, 0, 4, FirstFlexibleVersion: 3);
+    public static ApiDefinition Api { get; } = new(ApiKey.FindCoordinator, 0, 6, FirstFlexibleVersion: 3);
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -33,7 +33,7 @@ public sealed class FindCoordinatorResponse : IMessage
     public string Host = "";
     public int Port;
 
-    /// <summary>Version 4; it takes the place of all other fields but the throttle time.</summary>
+    /// <summary>Version 4 and later; it takes the place of all other fields but the throttle time.</summary>
     public List<Coordinator> Coordinators = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)

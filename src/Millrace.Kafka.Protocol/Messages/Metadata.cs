@@ -10,7 +10,7 @@ public sealed class MetadataRequest : IRequest<MetadataResponse>
     public bool IncludeClusterAuthorizedOperations;
     public bool IncludeTopicAuthorizedOperations;
 
-    public static ApiDefinition Api { get; } = new(ApiKey.Metadata, 0, 12, FirstFlexibleVersion: 9);
+    public static ApiDefinition Api { get; } = new(ApiKey.Metadata, 0, 13, FirstFlexibleVersion: 9);
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -28,7 +28,7 @@ public sealed class MetadataRequestTopic : IMessage
 {
     public Guid TopicId;
 
-    /// <summary>Null when the topic is asked for by id (version 12).</summary>
+    /// <summary>Null when the topic is asked for by id (version 12 and later).</summary>
     public string? Name = "";
 
     public void Describe<TCodec>(ref TCodec codec, short version)
@@ -59,6 +59,9 @@ public sealed class MetadataResponse : IMessage
     /// <summary>Bits of operations, or <see cref="int.MinValue"/> when they were not asked for.</summary>
     public int ClusterAuthorizedOperations = int.MinValue;
 
+    /// <summary>Version 13: the client is to begin again from its bootstrap servers (KIP-1102).</summary>
+    public ErrorCode ErrorCode;
+
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
@@ -68,6 +71,7 @@ public sealed class MetadataResponse : IMessage
         if (version >= 1) codec.Int32(ref ControllerId);
         codec.Array(ref Topics, version);
         if (version is >= 8 and <= 10) codec.Int32(ref ClusterAuthorizedOperations);
+        if (version >= 13) codec.Error(ref ErrorCode);
         codec.Tags();
     }
 }
@@ -94,7 +98,7 @@ public sealed class MetadataTopic : IMessage
 {
     public ErrorCode ErrorCode;
 
-    /// <summary>Null for an unknown id (version 12).</summary>
+    /// <summary>Null for an unknown id (version 12 and later).</summary>
     public string? Name = "";
 
     public Guid TopicId;

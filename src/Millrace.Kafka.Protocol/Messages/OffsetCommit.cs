@@ -13,7 +13,7 @@ public sealed class OffsetCommitRequest : IRequest<OffsetCommitResponse>
     public long RetentionMilliseconds = -1;
     public List<OffsetCommitTopic> Topics = [];
 
-    public static ApiDefinition Api { get; } = new(ApiKey.OffsetCommit, 0, 9, FirstFlexibleVersion: 8);
+    public static ApiDefinition Api { get; } = new(ApiKey.OffsetCommit, 0, 10, FirstFlexibleVersion: 8);
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -34,13 +34,19 @@ public sealed class OffsetCommitRequest : IRequest<OffsetCommitResponse>
 
 public sealed class OffsetCommitTopic : IMessage
 {
+    /// <summary>Up to version 9.</summary>
     public string Name = "";
+
+    /// <summary>Version 10.</summary>
+    public Guid TopicId;
+
     public List<OffsetCommitPartition> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version >= 10) codec.Uuid(ref TopicId);
+        else codec.String(ref Name);
         codec.Array(ref Partitions, version);
         codec.Tags();
     }
@@ -85,13 +91,19 @@ public sealed class OffsetCommitResponse : IMessage
 
 public sealed class OffsetCommitTopicResponse : IMessage
 {
+    /// <summary>Up to version 9.</summary>
     public string Name = "";
+
+    /// <summary>Version 10.</summary>
+    public Guid TopicId;
+
     public List<OffsetCommitPartitionResponse> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version >= 10) codec.Uuid(ref TopicId);
+        else codec.String(ref Name);
         codec.Array(ref Partitions, version);
         codec.Tags();
     }

@@ -14,7 +14,7 @@ public sealed class OffsetFetchRequest : IRequest<OffsetFetchResponse>
 
     public bool RequireStable;
 
-    public static ApiDefinition Api { get; } = new(ApiKey.OffsetFetch, 0, 9, FirstFlexibleVersion: 6);
+    public static ApiDefinition Api { get; } = new(ApiKey.OffsetFetch, 0, 10, FirstFlexibleVersion: 6);
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -37,13 +37,19 @@ public sealed class OffsetFetchRequest : IRequest<OffsetFetchResponse>
 
 public sealed class OffsetFetchTopic : IMessage
 {
+    /// <summary>Up to version 9.</summary>
     public string Name = "";
+
+    /// <summary>Version 10.</summary>
+    public Guid TopicId;
+
     public List<int> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version >= 10) codec.Uuid(ref TopicId);
+        else codec.String(ref Name);
         codec.Int32Array(ref Partitions);
         codec.Tags();
     }
@@ -115,13 +121,19 @@ public sealed class OffsetFetchGroupResponse : IMessage
 
 public sealed class OffsetFetchTopicResponse : IMessage
 {
+    /// <summary>Up to version 9.</summary>
     public string Name = "";
+
+    /// <summary>Version 10.</summary>
+    public Guid TopicId;
+
     public List<OffsetFetchPartitionResponse> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version >= 10) codec.Uuid(ref TopicId);
+        else codec.String(ref Name);
         codec.Array(ref Partitions, version);
         codec.Tags();
     }

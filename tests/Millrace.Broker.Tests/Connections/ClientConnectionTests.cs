@@ -90,10 +90,10 @@ public sealed class ClientConnectionTests
         await using TestBroker broker = await TestBroker.StartAsync();
         await using TestClient client = broker.Connect();
 
-        await client.PostRawAsync(RawRequest(key: 60, version: 0));
+        await client.PostRawAsync(RawRequest(key: 59, version: 0));
 
         Assert.Equal(0, await client.CountResponsesUntilClosedAsync());
-        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2104 && line.Text.Contains("in-memory-") && line.Text.Contains("60"));
+        Assert.Contains(broker.Logs.Lines, line => line.EventId == 2104 && line.Text.Contains("in-memory-") && line.Text.Contains("59"));
     }
 
     [Fact]

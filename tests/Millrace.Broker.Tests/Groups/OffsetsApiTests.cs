@@ -41,6 +41,41 @@ public sealed class OffsetsApiTests
     }
 
     [Fact]
+    public async Task Topics_are_named_by_their_ids_in_version_10()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", 2);
+        Guid id = broker.Broker.Topics.Find("orders")!.Id;
+        var unknown = new Guid("00000000-0000-4000-8000-000000000001");
+        await using TestClient client = broker.Connect();
+        OffsetCommitRequest commit = Commit("g", "", 7);
+        commit.Topics[0].TopicId = id;
+        commit.Topics.Add(Commit("g", "", 8).Topics[0]);
+        commit.Topics[1].TopicId = unknown;
+        OffsetCommitResponse committed = await client.SendAsync<OffsetCommitRequest, OffsetCommitResponse>(commit, 10);
+        Assert.Equal([(id, ErrorCode.None), (unknown, ErrorCode.UnknownTopicId)], committed.Topics.Select(topic => (topic.TopicId, topic.Partitions[0].ErrorCode)));
+        Assert.Equal(7, (await client.FetchOffsetAsync("g", "orders")).CommittedOffset);
+
+        OffsetFetchResponse fetched = await client.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
+            new OffsetFetchRequest
+            {
+                Groups =
+                [
+                    new OffsetFetchGroup
+                    {
+                        GroupId = "g",
+                        Topics = [new OffsetFetchTopic { TopicId = id, Partitions = [0, 1] }, new OffsetFetchTopic { TopicId = unknown, Partitions = [3] }],
+                    },
+                    new OffsetFetchGroup { GroupId = "g", Topics = null },
+                ],
+            },
+            10);
+        Assert.Equal([(id, 7L), (unknown, -1L)], fetched.Groups[0].Topics.Select(topic => (topic.TopicId, topic.Partitions[0].CommittedOffset)));
+        Assert.Equal((3, ErrorCode.UnknownTopicId), (fetched.Groups[0].Topics[1].Partitions[0].Index, fetched.Groups[0].Topics[1].Partitions[0].ErrorCode));
+        Assert.Equal((id, 7L), (fetched.Groups[1].Topics[0].TopicId, fetched.Groups[1].Topics[0].Partitions[0].CommittedOffset));
+    }
+
+    [Fact]
     public async Task Each_partition_of_a_commit_is_judged_alone()
     {
         await using TestBroker broker = await TestBroker.StartAsync(options => options.MaxOffsetMetadataLength = 5);

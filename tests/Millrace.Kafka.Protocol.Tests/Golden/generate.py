@@ -12,17 +12,78 @@ VERSION HEX", nothing set; "default MESSAGE PATH VALUE", what a field is where a
 import json, re, struct, subprocess, sys, uuid
 
 MESSAGES = [  # name, newest version, API key or None for data
-    ("Produce", 11), ("Fetch", 17), ("ListOffsets", 7), ("Metadata", 12), ("OffsetCommit", 9), ("OffsetFetch", 9), ("FindCoordinator", 4),
-    ("JoinGroup", 9), ("Heartbeat", 4), ("LeaveGroup", 5), ("SyncGroup", 5), ("ApiVersions", 4), ("CreateTopics", 7), ("InitProducerId", 4)]
+    ("Produce", 11),
+    ("Fetch", 17),
+    ("ListOffsets", 7),
+    ("Metadata", 13),
+    ("OffsetCommit", 10),
+    ("OffsetFetch", 10),
+    ("FindCoordinator", 6),
+    ("JoinGroup", 9),
+    ("Heartbeat", 4),
+    ("LeaveGroup", 5),
+    ("SyncGroup", 5),
+    ("ApiVersions", 4),
+    ("CreateTopics", 7),
+    ("InitProducerId", 4),
+    ("DescribeGroups", 6),
+    ("ListGroups", 5),
+    ("DeleteTopics", 6),
+    ("DeleteRecords", 2),
+    ("OffsetForLeaderEpoch", 4),
+    ("DescribeConfigs", 4),
+    ("AlterConfigs", 2),
+    ("DescribeLogDirs", 4),
+    ("CreatePartitions", 3),
+    ("DeleteGroups", 2),
+    ("ElectLeaders", 2),
+    ("IncrementalAlterConfigs", 1),
+    ("ListPartitionReassignments", 0),
+    ("OffsetDelete", 0),
+    ("DescribeCluster", 2),
+    ("DescribeTopicPartitions", 0),
+]
 DATA = [("clients", "ConsumerProtocolSubscription", 3), ("clients", "ConsumerProtocolAssignment", 3),
         ("group-coordinator", "OffsetCommitKey", 1), ("group-coordinator", "OffsetCommitValue", 4),
         ("group-coordinator", "GroupMetadataKey", 2), ("group-coordinator", "GroupMetadataValue", 4)]
 
 
+# What versions that are newer than the checkout add, from their KIPs: message, path to the structure, field, the name of the field before it.
+TOPIC_ID = {"name": "TopicId", "type": "uuid", "versions": "10+"}
+NEWER = {
+    "MetadataResponse": [([], {"name": "ErrorCode", "type": "int16", "versions": "13+"}, "ClusterAuthorizedOperations")],  # KIP-1102
+    "DescribeGroupsResponse": [(["Groups"], {"name": "ErrorMessage", "type": "string", "versions": "6+", "nullableVersions": "6+",
+                                             "default": "null"}, "ErrorCode")],  # KIP-1043
+    "DescribeClusterRequest": [([], {"name": "IncludeFencedBrokers", "type": "bool", "versions": "2+"}, "EndpointType")],  # KIP-1073
+    "DescribeClusterResponse": [(["Brokers"], {"name": "IsFenced", "type": "bool", "versions": "2+"}, "Rack")],
+    "OffsetCommitRequest": [(["Topics"], TOPIC_ID, "Name")],  # topic ids, KIP-848
+    "OffsetCommitResponse": [(["Topics"], TOPIC_ID, "Name")],
+    "OffsetFetchRequest": [(["Groups", "Topics"], TOPIC_ID, "Name")],
+    "OffsetFetchResponse": [(["Groups", "Topics"], TOPIC_ID, "Name")]}
+NEWEST = {"Metadata": 13, "DescribeGroups": 6, "DescribeCluster": 2, "OffsetCommit": 10, "OffsetFetch": 10}
+
+
+def amend(name, definition):
+    for path, field, before in NEWER.get(name, []):
+        fields = definition["fields"]
+        for step in path:
+            fields = next(f for f in fields if f["name"] == step)["fields"]
+        if any(f["name"] == field["name"] for f in fields):
+            continue  # the checkout has it
+        place = next(index for index, f in enumerate(fields) if f["name"] == before)
+        fields.insert(place + 1, field)
+        if field is TOPIC_ID:
+            fields[place]["versions"] = fields[place]["versions"].replace("+", "-9")
+    api = re.sub("Request$|Response$", "", name)
+    if api in NEWEST:
+        definition["validVersions"] = f"{definition['validVersions'].split('-')[0]}-{NEWEST[api]}"
+    return definition
+
+
 def load(checkout, module, name):
     path = f"{module}/src/main/resources/common/message/{name}.json"
     text = subprocess.run(["git", "-C", checkout, "show", f"HEAD:{path}"], check=True, capture_output=True, text=True).stdout
-    return json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.M))
+    return amend(name, json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.M)))
 
 
 def inside(version, versions):
@@ -99,6 +160,8 @@ class Encoder:
             content = f"\u00e9{seed:x}".encode() if kind == "string" else struct.pack(">I", seed)
             return self.length(len(content), kind) + content
         fields = field.get("fields") or self.structs[kind]
+        if field.get("nullableVersions") and not kind.startswith("[]"):
+            return b"\xff" if self.nulls or not self.filled else b"\x01" + self.struct(fields, path + ".")
         return self.struct(fields, path + ".")
 
     def count(self, count):

@@ -57,9 +57,13 @@ public struct FieldRecorder : IMessageCodec
 
     public readonly void Int32Array(ref List<int> items, [CallerArgumentExpression(nameof(items))] string name = "") => Add(name, string.Join(',', items));
 
+    public readonly void NullableInt32Array(ref List<int>? items, [CallerArgumentExpression(nameof(items))] string name = "") => Add(name, items is null ? null : string.Join(',', items));
+
     public readonly void Int64Array(ref List<long> items, [CallerArgumentExpression(nameof(items))] string name = "") => Add(name, string.Join(',', items));
 
     public readonly void StringArray(ref List<string> items, [CallerArgumentExpression(nameof(items))] string name = "") => Add(name, string.Join(',', items));
+
+    public readonly void NullableStringArray(ref List<string>? items, [CallerArgumentExpression(nameof(items))] string name = "") => Add(name, items is null ? null : string.Join(',', items));
 
     public void Array<T>(ref List<T> items, short version, [CallerArgumentExpression(nameof(items))] string name = "")
         where T : class, IMessage, new()
