@@ -51,6 +51,8 @@ internal sealed record BrokerConfiguration
                 MaxSize = options.GroupMaxSize,
                 MaxOffsetMetadataLength = options.MaxOffsetMetadataLength,
                 OffsetsTopicPartitionCount = options.OffsetsTopicPartitionCount,
+                OffsetsRetention = options.OffsetsRetention,
+                OffsetsRetentionCheckInterval = options.OffsetsRetentionCheckInterval,
             },
             MaxRequestByteCount = options.MaxRequestByteCount,
             MaxMessageByteCount = options.MaxMessageByteCount,
@@ -125,6 +127,16 @@ internal sealed record BrokerConfiguration
         if (options.GroupInitialRebalanceDelay < TimeSpan.Zero || options.GroupInitialRebalanceDelay > TimeSpan.FromMinutes(5))
         {
             faults.Add($"GroupInitialRebalanceDelay is {options.GroupInitialRebalanceDelay}: give zero to five minutes.");
+        }
+
+        if (options.OffsetsRetention < TimeSpan.FromMinutes(1) || options.OffsetsRetention > TimeSpan.FromDays(36_500))
+        {
+            faults.Add($"OffsetsRetention is {options.OffsetsRetention}: give one minute to 100 years.");
+        }
+
+        if (options.OffsetsRetentionCheckInterval < TimeSpan.FromSeconds(1) || options.OffsetsRetentionCheckInterval > TimeSpan.FromDays(24))
+        {
+            faults.Add($"OffsetsRetentionCheckInterval is {options.OffsetsRetentionCheckInterval}: give one second to 24 days.");
         }
 
         if (options.GroupMinSessionTimeout <= TimeSpan.Zero || options.GroupMaxSessionTimeout > TimeSpan.FromDays(24) ||

@@ -47,6 +47,15 @@ public sealed class BrokerOptions
     /// <summary><c>group.max.size</c>: members of one group. Default: no limit.</summary>
     public int GroupMaxSize { get; set; } = int.MaxValue;
 
+    /// <summary>
+    /// <c>offsets.retention.minutes</c>: how long committed offsets are kept for nobody: from when the last member left the group, or, without members, from
+    /// the last commit. Default 7 days, as in Kafka.
+    /// </summary>
+    public TimeSpan OffsetsRetention { get; set; } = TimeSpan.FromDays(7);
+
+    /// <summary><c>offsets.retention.check.interval.ms</c>: how often it is looked for such offsets, and for empty groups that have none. Default 10 minutes.</summary>
+    public TimeSpan OffsetsRetentionCheckInterval { get; set; } = TimeSpan.FromMinutes(10);
+
     /// <summary><c>socket.request.max.bytes</c>: the largest request that is read. Default 100 MiB.</summary>
     public int MaxRequestByteCount { get; set; } = 100 * 1024 * 1024;
 

@@ -88,6 +88,12 @@ internal static partial class LogMessages
     [LoggerMessage(2304, LogLevel.Warning, "Group {GroupId}: generation {Generation} could not be written to __consumer_offsets ({Error}).")]
     public static partial void GroupNotWritten(ILogger logger, string groupId, int generation, ErrorCode error);
 
+    [LoggerMessage(2305, LogLevel.Information, "Group {GroupId} was deleted, with everything that it had committed.")]
+    public static partial void GroupDeleted(ILogger logger, string groupId);
+
+    [LoggerMessage(2306, LogLevel.Information, "Group {GroupId}: {OffsetCount} committed offsets have expired (offsets.retention.minutes).")]
+    public static partial void OffsetsExpired(ILogger logger, string groupId, int offsetCount);
+
     [LoggerMessage(2310, LogLevel.Information, "Read __consumer_offsets: {GroupCount} groups, {OffsetGroupCount} with committed offsets.")]
     public static partial void OffsetsReplayed(ILogger logger, int groupCount, int offsetGroupCount);
 

@@ -3,7 +3,7 @@ using Millrace.Kafka.Records;
 
 namespace Millrace.Broker;
 
-/// <summary>OffsetCommit (8), versions 0-10; the last names topics by their ids. Answers when the offsets are on the disk. A retention that the client names is not applied: offsets are kept.</summary>
+/// <summary>OffsetCommit (8), versions 0-10; the last names topics by their ids. Answers when the offsets are on the disk.</summary>
 internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator groups, GroupSettings settings)
     : Api<OffsetCommitRequest, OffsetCommitResponse>
 {
@@ -32,7 +32,7 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
                 if (answer.ErrorCode == ErrorCode.None)
                 {
                     committing.Add(answer);
-                    offsets.Add(new(topicPartition, ToOffset(partition, now)));
+                    offsets.Add(new(topicPartition, ToOffset(partition, now, request.RetentionMilliseconds)));
                 }
             }
         }
@@ -71,9 +71,12 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
         : services.Topics.Find(topicPartition) is null ? ErrorCode.UnknownTopicOrPartition
         : ErrorCode.None;
 
-    private static CommittedOffset ToOffset(OffsetCommitPartition partition, long now) => new(
+    private static CommittedOffset ToOffset(OffsetCommitPartition partition, long now, long retentionMilliseconds) => new(
         new Offset(partition.CommittedOffset),
         partition.CommittedLeaderEpoch,
         partition.CommittedMetadata ?? "",
-        partition.CommitTimestamp < 0 ? now : partition.CommitTimestamp);
+        partition.CommitTimestamp < 0 ? now : partition.CommitTimestamp)
+    {
+        ExpireTimestamp = retentionMilliseconds < 0 || retentionMilliseconds > long.MaxValue - now ? CommittedOffset.NoExpiry : now + retentionMilliseconds,
+    };
 }

@@ -13,7 +13,7 @@ namespace Millrace.Broker;
 /// Locks, always in this order: a group, its partition of the offsets topic, that partition's log; and a group, the wake-ups. What the log reports comes
 /// without any lock.
 /// </remarks>
-internal sealed class GroupCoordinator : IDisposable
+internal sealed partial class GroupCoordinator : IDisposable
 {
     private readonly ConcurrentDictionary<string, Seat> _seats = new(StringComparer.Ordinal);
     private readonly GroupSettings _settings;
@@ -22,6 +22,7 @@ internal sealed class GroupCoordinator : IDisposable
     private readonly ILogger _logger;
     private readonly OffsetsTopic _offsetsTopic;
     private readonly WakeUps<Seat> _wakeUps;
+    private readonly ITimer _expiry;
     private volatile bool _isStopped;
 
     private GroupCoordinator(GroupSettings settings, TopicCatalog topics, TimeProvider time, Func<string> nextMemberSuffix, ILogger logger)
@@ -39,6 +40,8 @@ internal sealed class GroupCoordinator : IDisposable
             Restore(groupId, snapshot);
         }
 
+        _expiry = time.CreateTimer(
+            static state => ((GroupCoordinator)state!).ExpireOffsets(), this, settings.OffsetsRetentionCheckInterval, settings.OffsetsRetentionCheckInterval);
         LogMessages.OffsetsReplayed(logger, snapshots.Count, Offsets.Groups.Count());
     }
 
@@ -165,6 +168,7 @@ internal sealed class GroupCoordinator : IDisposable
     public void Dispose()
     {
         Stop();
+        _expiry.Dispose();
         _wakeUps.Dispose();
     }
 
@@ -215,7 +219,7 @@ internal sealed class GroupCoordinator : IDisposable
         if (_offsetsTopic.Serves(groupId))
         {
             ClassicGroup group = ClassicGroup.Restore(groupId, _settings, _nextMemberSuffix, snapshot, _wakeUps.Now);
-            Seat seat = new(group);
+            Seat seat = new(group) { EmptySince = snapshot.StateTimestamp };
             _seats[groupId] = seat;
             seat.Use(this, static (_, _, _) => { });
         }
@@ -293,7 +297,8 @@ internal sealed class GroupCoordinator : IDisposable
     {
         string groupId = seat.Group.GroupId;
         RecordBatchBuilder batch = new();
-        OffsetsRecord.AppendGroup(batch, groupId, taken.Snapshot, _time.GetUtcNow().ToUnixTimeMilliseconds());
+        seat.EmptySince = UtcNow();
+        OffsetsRecord.AppendGroup(batch, groupId, taken.Snapshot, seat.EmptySince);
         ErrorCode refusal = _offsetsTopic.Append(
             groupId,
             batch,
@@ -352,6 +357,9 @@ internal sealed class GroupCoordinator : IDisposable
 
         public ClassicGroup Group { get; } = group;
         public List<GroupEffect> Effects { get; } = [];
+
+        /// <summary>When the group's last record was written, in milliseconds since 1970: of an empty group, when it became so.</summary>
+        public long EmptySince { get; set; } = GroupSnapshot.UnknownTimestamp;
 
         /// <summary>What the wake-ups were last told.</summary>
         public TimeSpan? WakesAt { get; set; }

@@ -113,7 +113,13 @@ internal enum GroupNote
 
 /// <summary>What survives a restart of a group: the value of its record in the offsets topic.</summary>
 internal sealed record GroupSnapshot(
-    string ProtocolType, int Generation, string? ProtocolName, string? Leader, IReadOnlyList<MemberSnapshot> Members);
+    string ProtocolType, int Generation, string? ProtocolName, string? Leader, IReadOnlyList<MemberSnapshot> Members)
+{
+    public const long UnknownTimestamp = -1;
+
+    /// <summary>When it was written, in milliseconds since 1970; known of a snapshot that was read.</summary>
+    public long StateTimestamp { get; init; } = UnknownTimestamp;
+}
 
 /// <summary>A member in a <see cref="GroupSnapshot"/>.</summary>
 internal sealed record MemberSnapshot(

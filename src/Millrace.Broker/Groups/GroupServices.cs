@@ -20,6 +20,10 @@ internal sealed class GroupServices : IAsyncDisposable
             new LeaveGroupApi(coordinator),
             new OffsetCommitApi(services, coordinator, settings),
             new OffsetFetchApi(services.Topics, coordinator),
+            new ListGroupsApi(coordinator),
+            new DescribeGroupsApi(coordinator),
+            new DeleteGroupsApi(coordinator),
+            new OffsetDeleteApi(services.Topics, coordinator),
             new InitProducerIdApi(producerIds, logger),
         ];
 

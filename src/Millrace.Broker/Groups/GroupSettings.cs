@@ -30,6 +30,12 @@ internal sealed record GroupSettings
     /// <summary>offset.metadata.max.bytes; as in Kafka, counted in characters.</summary>
     public int MaxOffsetMetadataLength { get; init; } = 4096;
 
+    /// <summary>offsets.retention.minutes</summary>
+    public TimeSpan OffsetsRetention { get; init; } = TimeSpan.FromDays(7);
+
+    /// <summary>offsets.retention.check.interval.ms</summary>
+    public TimeSpan OffsetsRetentionCheckInterval { get; init; } = TimeSpan.FromMinutes(10);
+
     /// <summary>offsets.topic.num.partitions, for when the topic is created.</summary>
     public int OffsetsTopicPartitionCount { get; init; } = 1;
 }

@@ -10,4 +10,8 @@ namespace Millrace.Broker;
 internal sealed record CommittedOffset(Offset Offset, int LeaderEpoch, string Metadata, long CommitTimestamp)
 {
     public const int UnknownLeaderEpoch = -1;
+    public const long NoExpiry = -1;
+
+    /// <summary>When it expires if the client has said so (OffsetCommit 2 to 4), in milliseconds since 1970, or <see cref="NoExpiry"/>.</summary>
+    public long ExpireTimestamp { get; init; } = NoExpiry;
 }

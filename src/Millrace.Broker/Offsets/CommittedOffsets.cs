@@ -25,11 +25,29 @@ internal sealed class CommittedOffsets
             if (offset is null)
             {
                 offsets.Remove(partition);
+                if (offsets.Count == 0)
+                {
+                    // Nobody else changes this group meanwhile, since its records come one after the other.
+                    _groups.TryRemove(groupId, out _);
+                }
             }
             else
             {
                 offsets[partition] = offset;
             }
+        }
+    }
+
+    public int CountOf(string groupId)
+    {
+        if (!_groups.TryGetValue(groupId, out Dictionary<TopicPartition, CommittedOffset>? offsets))
+        {
+            return 0;
+        }
+
+        lock (offsets)
+        {
+            return offsets.Count;
         }
     }
 

@@ -4,13 +4,14 @@ using Millrace.Kafka.Records;
 namespace Millrace.Broker;
 
 /// <summary>
-/// What a record of the offsets topic says: one of the nested records. Written in the versions that Kafka writes: an offset has key 1 and value 3,
+/// What a record of the offsets topic says: one of the nested records. Written in the versions that Kafka writes: an offset has key 1 and value 3 (1 where it has a time of expiry of its own),
 /// a group has key 2 and value 3.
 /// </summary>
 internal abstract record OffsetsRecord
 {
     private const short CommitKeyVersion = 1;
     private const short CommitValueVersion = 3;
+    private const short ExpiringCommitValueVersion = 1;
     private const short GroupKeyVersion = 2;
     private const short GroupValueVersion = 3;
 
@@ -39,12 +40,26 @@ internal abstract record OffsetsRecord
             LeaderEpoch = offset.LeaderEpoch,
             Metadata = offset.Metadata,
             CommitTimestamp = offset.CommitTimestamp,
+            ExpireTimestamp = offset.ExpireTimestamp,
         };
+
+        // As in Kafka: the version with a time of expiry is older than the one with a leader epoch.
+        short version = offset.ExpireTimestamp == CommittedOffset.NoExpiry ? CommitValueVersion : ExpiringCommitValueVersion;
         batch.Append(
             offset.CommitTimestamp,
             MessageCodec.WriteData(key, CommitKeyVersion).AsMemory(),
-            MessageCodec.WriteData(value, CommitValueVersion).AsMemory());
+            MessageCodec.WriteData(value, version).AsMemory());
     }
+
+    /// <summary>What stands in the place of a committed offset that was deleted, until compaction takes both.</summary>
+    public static void AppendCommitTombstone(RecordBatchBuilder batch, string groupId, TopicPartition partition, long timestamp)
+    {
+        OffsetCommitKey key = new() { Group = groupId, Topic = partition.Topic, Partition = partition.Partition };
+        batch.Append(timestamp, MessageCodec.WriteData(key, CommitKeyVersion).AsMemory(), value: null);
+    }
+
+    public static void AppendGroupTombstone(RecordBatchBuilder batch, string groupId, long timestamp) =>
+        batch.Append(timestamp, MessageCodec.WriteData(new GroupMetadataKey { Group = groupId }, GroupKeyVersion).AsMemory(), value: null);
 
     public static void AppendGroup(RecordBatchBuilder batch, string groupId, GroupSnapshot snapshot, long timestamp)
     {
@@ -109,7 +124,10 @@ internal abstract record OffsetsRecord
             return new Malformed(error);
         }
 
-        CommittedOffset offset = new(new Offset(value.Offset), value.LeaderEpoch, value.Metadata, value.CommitTimestamp);
+        CommittedOffset offset = new(new Offset(value.Offset), value.LeaderEpoch, value.Metadata, value.CommitTimestamp)
+        {
+            ExpireTimestamp = value.ExpireTimestamp,
+        };
         return new Commit(key.Group, partition, offset);
     }
 
@@ -141,6 +159,9 @@ internal abstract record OffsetsRecord
                 member.MemberId, member.ClientId, member.ClientHost, rebalance, session, member.Subscription, member.Assignment, member.GroupInstanceId));
         }
 
-        return new Group(key.Group, new GroupSnapshot(value.ProtocolType, value.Generation, value.Protocol, value.Leader, members));
+        return new Group(key.Group, new GroupSnapshot(value.ProtocolType, value.Generation, value.Protocol, value.Leader, members)
+        {
+            StateTimestamp = value.CurrentStateTimestamp,
+        });
     }
 }
