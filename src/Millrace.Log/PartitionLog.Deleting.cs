@@ -172,6 +172,7 @@ public sealed partial class PartitionLog
         try
         {
             segment.DeleteFiles();
+            DeleteSnapshot(segment.BaseOffset);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

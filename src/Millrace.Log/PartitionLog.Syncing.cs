@@ -77,6 +77,7 @@ public sealed partial class PartitionLog
     internal bool CloseCleanly()
     {
         SyncWork work;
+        Exception? error;
         lock (_writerLock)
         {
             if (!IsOnline)
@@ -88,9 +89,10 @@ public sealed partial class PartitionLog
             Invariant.Holds(!_commit.IsRunning, "the flushers are stopped before the log is closed");
             _isClosed = true;
             work = StartSync();
+            error = work.TryAddLast(WriteLastSnapshot);
         }
 
-        Exception? error = work.TryRun();
+        error ??= work.TryRun();
         EndSync(work, error);
         return IsOnline;
     }

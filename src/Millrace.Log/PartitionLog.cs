@@ -49,6 +49,8 @@ public sealed partial class PartitionLog
         _producers = recovered.Producers;
         _offlineReason = recovered.OfflineReason;
         _keptRecoveryPoint = recovered.OfflineReason is null ? null : recovered.RecoveryPoint ?? OffsetCheckpoint.Unknown;
+        _newestSnapshot = recovered.NewestSnapshot;
+        _straySnapshot = recovered.StraySnapshot;
         _commit = new GroupCommit(recovered.LogEndOffset);
         Publish();
     }
@@ -249,6 +251,7 @@ public sealed partial class PartitionLog
         try
         {
             LogSegment active = _segments[^1];
+            active.BeginAppends(baseOffset);
             if (!active.HasRoomFor(batches.Length, nextOffset + -1, _settings.SegmentByteCount))
             {
                 active = Roll(baseOffset, ref effects);
@@ -293,8 +296,21 @@ public sealed partial class PartitionLog
     {
         // The old segment is complete: have it synced soon, so that the recovery point moves beyond it.
         effects |= _commit.SyncWanted();
+        _segments[^1].BeginAppends(baseOffset);
         _segments[^1].Complete();
-        LogSegment next = LogSegment.Create(_files, _directory, baseOffset, _settings);
+        LazyFile? snapshot = WriteSnapshot(baseOffset);
+        LogSegment next;
+        try
+        {
+            next = LogSegment.Create(_files, _directory, baseOffset, _settings);
+        }
+        catch
+        {
+            snapshot?.Dispose();
+            throw;
+        }
+
+        next.NewSnapshot = snapshot;
 
         // Readers see the segment before any offset in it: one that saw the end first would look for it in the old segment.
         Volatile.Write(ref _segments, [.. _segments, next]);

@@ -173,6 +173,10 @@ public class RecoveryTests
     public void A_segment_behind_a_gap_below_the_recovery_point_takes_the_partition_offline()
     {
         (LogHarness harness, _) = WithGap(checkpoints: true);
+
+        // The recovery point lies in the first segment, and the first batch only is left of it.
+        string path = $"{LogHarness.Root}/recovery-point-offset-checkpoint";
+        harness.WriteText(path, harness.ReadText(path).Replace("orders 0 4", "orders 0 2", StringComparison.Ordinal));
         List<string> files = harness.Files();
         harness.Open();
         Assert.Equal(RecoveryAction.StayOffline, harness.Finding(RecoveryCondition.SegmentAfterGap).Action);
@@ -245,11 +249,15 @@ public class RecoveryTests
     }
 
     [Theory]
-    [InlineData("index", false)]
-    [InlineData("index", true)]
-    [InlineData("timeindex", false)]
-    [InlineData("timeindex", true)]
-    public void An_index_that_is_missing_or_stale_is_made_anew(string suffix, bool isMissing)
+    [InlineData("index", IndexFault.Missing, true)]
+    [InlineData("index", IndexFault.Missing, false)]
+    [InlineData("index", IndexFault.HalfAnEntry, true)]
+    [InlineData("index", IndexFault.HalfAnEntry, false)]
+    [InlineData("index", IndexFault.WrongEntry, false)]
+    [InlineData("timeindex", IndexFault.Missing, true)]
+    [InlineData("timeindex", IndexFault.HalfAnEntry, true)]
+    [InlineData("timeindex", IndexFault.WrongEntry, false)]
+    public void An_index_that_is_missing_or_stale_is_made_anew(string suffix, IndexFault fault, bool isCleanStop)
     {
         LogHarness harness = LogHarness.WithPartition(static options => options.IndexIntervalByteCount = 100);
         for (int number = 0; number < 20; number++)
@@ -257,25 +265,40 @@ public class RecoveryTests
             harness.Append(LogHarness.Batch(timestamp: 1000 + number));
         }
 
-        harness.LogDirectory.Close();
+        if (isCleanStop)
+        {
+            harness.LogDirectory.Close();
+        }
+
         string path = $"{LogHarness.Directory}/00000000000000000000.{suffix}";
         byte[] index = harness.ReadFile(path);
         Assert.NotEmpty(index);
         harness.Kill();
-        if (isMissing)
+        switch (fault)
         {
-            harness.Storage.DeleteFile(path);
-        }
-        else
-        {
-            harness.Edit(path, static bytes => With(bytes, 12, [0, 0, 1, 1]));
+            case IndexFault.Missing:
+                harness.Storage.DeleteFile(path);
+                break;
+            case IndexFault.HalfAnEntry:
+                harness.Edit(path, static bytes => bytes[..^3]);
+                break;
+            default:
+                harness.Edit(path, static bytes => With(bytes, 12, [0, 0, 1, 1]));
+                break;
         }
 
         harness.Open();
-        RecoveryCondition condition = isMissing ? RecoveryCondition.IndexMissing : RecoveryCondition.IndexStale;
+        RecoveryCondition condition = fault == IndexFault.Missing ? RecoveryCondition.IndexMissing : RecoveryCondition.IndexStale;
         Assert.Equal(RecoveryAction.Rebuild, harness.Finding(condition).Action);
         Assert.Equal(index, harness.ReadFile(path));
         Assert.Equal(new Offset(13), harness.ReadHeaders(13, 1)[0].BaseOffset);
+    }
+
+    public enum IndexFault
+    {
+        Missing,
+        HalfAnEntry,
+        WrongEntry,
     }
 
     [Fact]
@@ -498,6 +521,11 @@ public class RecoveryTests
         harness.Edit(LogHarness.FirstSegment, static log => [.. log, 1, 2, 3]);
         harness.Open();
         Assert.True(harness.LogDirectory.Recovery.WasCleanStop);
+
+        // The start reads nothing; the first append does.
+        Assert.Equal(AppendRejection.Offline, Assert.IsType<AppendResult.Rejected>(harness.Append(LogHarness.Batch())).Rejection);
+        Assert.Contains("does not end with offset 2", harness.Log.OfflineReason, StringComparison.Ordinal);
+        harness.KillAndOpen();
         Assert.Equal(RecoveryAction.CutAndKeep, harness.Finding(RecoveryCondition.BatchIncomplete).Action);
         Assert.Equal(1, harness.Log.LeaderEpoch);
     }
@@ -524,8 +552,8 @@ public class RecoveryTests
 
     private static (LogHarness Harness, byte[] SecondSegment) WithGap(bool checkpoints)
     {
-        LogHarness harness = LogHarness.WithPartition(options => options.SegmentByteCount = 2 * BatchByteCount);
-        harness.AppendMany(3);
+        LogHarness harness = LogHarness.WithPartition(options => options.SegmentByteCount = 3 * BatchByteCount);
+        harness.AppendMany(4);
         if (checkpoints)
         {
             harness.Checkpoint();
@@ -533,7 +561,7 @@ public class RecoveryTests
 
         harness.Kill();
         harness.Edit(LogHarness.FirstSegment, static log => log[..BatchByteCount]);
-        return (harness, harness.ReadFile($"{LogHarness.Directory}/00000000000000000002.log"));
+        return (harness, harness.ReadFile($"{LogHarness.Directory}/00000000000000000003.log"));
     }
 
     private static byte[] With(byte[] bytes, int position, ReadOnlySpan<byte> replacement)

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Records;
 using Millrace.Log;
+using Millrace.Tests;
 
 namespace Millrace.Simulation.Tests;
 
@@ -32,6 +33,7 @@ internal sealed class LogCrashSimulation
     private readonly LogCrashSabotage _sabotage;
     private readonly Random _random;
     private readonly LogDirectoryOptions _options;
+    private readonly ManualTime _time = new();
     private readonly Dictionary<TopicPartition, PartitionModel> _models = [];
     private readonly Dictionary<TopicPartition, SyncWork> _syncsInFlight = [];
     private SimulatedStorage _storage;
@@ -86,7 +88,7 @@ internal sealed class LogCrashSimulation
             try
             {
                 var random = new Random(_random.Next());
-                _directory = LogDirectory.Open(_options, _storage, TimeProvider.System, random, NullLogger.Instance);
+                _directory = LogDirectory.Open(_options, _storage, _time, random, NullLogger.Instance);
                 break;
             }
             catch (SimulatedCrashException)
@@ -147,6 +149,21 @@ internal sealed class LogCrashSimulation
         CheckProducers(model, log);
         CheckRead(model, log);
         CheckTimes(model, log);
+        CheckTransactions(model, log);
+    }
+
+    private void CheckTransactions(PartitionModel model, PartitionLog log)
+    {
+        Offset stable = model.LastStableOffset(log.HighWatermark);
+        Require(log.LastStableOffset == stable, $"the last stable offset of {model.TopicPartition} is {stable}, not {log.LastStableOffset}");
+        IEnumerable<(long, Offset)> open = log.OpenTransactions.Select(static open => (open.Producer.Id, open.FirstOffset));
+        Require(open.SequenceEqual(model.OpenTransactions), $"the open transactions of {model.TopicPartition} are known");
+
+        var from = new Offset(_random.NextInt64(stable.Value + 1));
+        var upTo = new Offset(_random.NextInt64(from.Value, stable.Value + 1));
+        IReadOnlyList<AbortedTransaction>? aborted = log.AbortedTransactions(from, upTo);
+        bool isRight = aborted is not null && aborted.SequenceEqual(model.AbortedTransactions(from, upTo));
+        Require(isRight, $"the aborted transactions of {model.TopicPartition} from {from} to {upTo} are known");
     }
 
     private void CheckTimes(PartitionModel model, PartitionLog log)
@@ -222,10 +239,17 @@ internal sealed class LogCrashSimulation
             return;
         }
 
-        switch (_random.Next(20))
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        switch (_random.Next(24))
         {
             case < 11:
                 Append(model, log);
+                break;
+            case > 21:
+                EndTransaction(model, log);
+                break;
+            case > 19:
+                CheckTransactions(model, log);
                 break;
             case < 16:
                 MoveSync(model, log);
@@ -277,6 +301,21 @@ internal sealed class LogCrashSimulation
         Require(bytes.AsSpan().SequenceEqual(batch.Bytes), "the batch is changed in its offset and epoch only");
         bool isSyncDue = log.IsSyncQueued || _syncsInFlight.ContainsKey(model.TopicPartition);
         Require(durability == AppendDurability.PageCache || isSyncDue, "a batch for the disk asks for a sync");
+        model.Appended();
+        Mix((ulong)batch.BaseOffset.Value);
+    }
+
+    private void EndTransaction(PartitionModel model, PartitionLog log)
+    {
+        (ProducerIdentity producer, bool isCommit, ModelBatch batch) = model.PrepareMarker(_random, _time.GetUtcNow().ToUnixTimeMilliseconds());
+        AppendResult result = log.AppendMarker(producer, isCommit, coordinatorEpoch: 0);
+        if (_hasFailedSync && result is AppendResult.Rejected { Rejection: AppendRejection.Offline })
+        {
+            return;
+        }
+
+        var expected = new AppendResult.Appended(batch.BaseOffset, batch.LastOffset);
+        Require(result == expected, $"a marker in {model.TopicPartition} gives {expected}, not {result}");
         model.Appended();
         Mix((ulong)batch.BaseOffset.Value);
     }

@@ -42,7 +42,7 @@ public class LogCrashSimulationTests
     {
         var findings = new Dictionary<RecoveryCondition, int>();
         int crashCount = 0;
-        for (int seed = 1; seed <= ControlSeedCount * 4; seed++)
+        for (int seed = 1; seed <= ControlSeedCount * 10; seed++)
         {
             var simulation = new LogCrashSimulation(seed, LogCrashSabotage.None);
             simulation.Run();
@@ -69,6 +69,9 @@ public class LogCrashSimulationTests
         RecoveryCondition.IndexMissing,
         RecoveryCondition.IndexStale,
         RecoveryCondition.IndexWithoutSegment,
+        RecoveryCondition.SnapshotMissing,
+        RecoveryCondition.SnapshotUnreadable,
+        RecoveryCondition.SnapshotStale,
         RecoveryCondition.TemporaryFile,
         RecoveryCondition.MetadataMissingWithoutRecords,
     ];

@@ -13,10 +13,14 @@ internal sealed record ModelBatch(byte[] Unassigned, byte[] Bytes, Offset BaseOf
 }
 
 /// <summary>What a partition has to hold, kept without the log's help.</summary>
-internal sealed class PartitionModel
+internal sealed partial class PartitionModel
 {
     private const int ProducerCount = 2;
-    private const long FirstTimestamp = 1_700_000_000_000;
+
+    // Where the simulation's clock begins.
+    private const long FirstTimestamp = 20_000 * 86_400_000L;
+
+    private const long FirstProducerId = 100;
 
     private readonly List<ModelBatch> _batches = [];
     private readonly Random _random;
@@ -66,10 +70,13 @@ internal sealed class PartitionModel
     /// <summary>Makes the next batch, with the offset and epoch that it has to get. It may be in the log after a crash, or not.</summary>
     public ModelBatch Prepare(Random random, AppendDurability durability)
     {
-        int kind = random.Next(3);
-        byte[] bytes = kind == ProducerCount
-            ? Build(random, ProducerIdentity.None, -1)
-            : BuildNext(random, producerId: 100 + kind, skipped: 0);
+        int kind = random.Next(ProducerCount + 1 + TransactionalProducerCount);
+        byte[] bytes = kind switch
+        {
+            ProducerCount => Build(random, ProducerIdentity.None, -1),
+            < ProducerCount => BuildNext(random, FirstProducerId + kind, skipped: 0),
+            _ => BuildNext(random, FirstTransactionalId + kind - ProducerCount - 1, skipped: 0),
+        };
         return _inFlight = Assign(bytes, durability);
     }
 
@@ -125,14 +132,14 @@ internal sealed class PartitionModel
     /// <summary>The last five batches of each producer, of its newest epoch.</summary>
     public IEnumerable<ModelBatch> RememberedBatches() =>
         from batch in _batches
-        where !batch.Header.Producer.IsNone
+        where batch.Header is { Producer.IsNone: false, IsControl: false }
         group batch by batch.Header.Producer.Id into producer
         from batch in producer.Where(batch => batch.Header.Producer == producer.Last().Header.Producer).TakeLast(5)
         select batch;
 
     public IEnumerable<byte[]> BatchesWithGap(Random random) =>
         [.. from batch in _batches
-            where !batch.Header.Producer.IsNone
+            where batch.Header is { Producer.IsNone: false, IsControl: false }
             group batch by batch.Header.Producer.Id into producer
             select BuildNext(random, producer.Key, skipped: 1)];
 
@@ -188,14 +195,15 @@ internal sealed class PartitionModel
 
     private byte[] BuildNext(Random random, long producerId, int skipped)
     {
-        RecordBatchHeader? last = _batches.LastOrDefault(batch => batch.Header.Producer.Id == producerId)?.Header;
+        RecordBatchHeader? last = _batches.LastOrDefault(batch => batch.Header.Producer.Id == producerId && !batch.Header.IsControl)?.Header;
         if (last is not { } header)
         {
-            // Near the end of the range, so that sequences wrap.
-            return Build(random, new ProducerIdentity(producerId, 0), int.MaxValue - random.Next(20));
+            // Near the end of the range, so that sequences wrap; at the beginning of it, where a marker has made the producer known.
+            bool isKnown = _batches.Exists(batch => batch.Header.Producer.Id == producerId);
+            return Build(random, new ProducerIdentity(producerId, 0), isKnown ? skipped : int.MaxValue - random.Next(20));
         }
 
-        bool hasNewEpoch = skipped == 0 && random.Next(10) == 0;
+        bool hasNewEpoch = skipped == 0 && random.Next(10) == 0 && !IsOpen(producerId);
         var identity = header.Producer with { Epoch = (short)(header.Producer.Epoch + (hasNewEpoch ? 1 : 0)) };
         return Build(random, identity, hasNewEpoch ? 0 : Sequence.Add(header.LastSequence, 1 + skipped));
     }
@@ -212,7 +220,7 @@ internal sealed class PartitionModel
             builder.Append(timestamp + record, [], keyIsNull: true, value, valueIsNull: false, headers: null);
         }
 
-        return builder.Build(producer, sequence).ToArray();
+        return builder.Build(producer, sequence, isTransactional: producer.Id >= FirstTransactionalId).ToArray();
     }
 
     private ModelBatch Assign(byte[] unassigned, AppendDurability durability)

@@ -9,7 +9,9 @@ internal sealed class SyncWork
     private readonly IStorage _storage;
     private readonly string _directory;
     private readonly List<Part> _parts = [];
-    private readonly bool _syncsDirectory;
+    private readonly List<LazyFile> _snapshots = [];
+    private bool _syncsDirectory;
+    private bool _isLast;
 
     public SyncWork(IStorage storage, string directory, LogSegment[] segments)
     {
@@ -31,11 +33,39 @@ internal sealed class SyncWork
             // Taken now: a file that is made while this runs is for the next sync. If this one fails, the partition goes offline.
             _syncsDirectory |= segment.HasNewFile;
             segment.HasNewFile = false;
+            if (segment.NewSnapshot is { } snapshot)
+            {
+                _snapshots.Add(snapshot);
+                segment.NewSnapshot = null;
+            }
         }
     }
 
     /// <summary>Whether a segment is among them that gets no more appends: the recovery point moves to a new segment.</summary>
     public bool CompletesSegment => _parts.Exists(static part => part.IsComplete);
+
+    /// <summary>
+    /// Makes this the last sync before a clean stop: the next start trusts the indexes of the last segment too, and begins with the
+    /// snapshot that is made here. Returns what the disk answered.
+    /// </summary>
+    public Exception? TryAddLast(Func<LazyFile?> makeSnapshot)
+    {
+        _isLast = true;
+        try
+        {
+            if (makeSnapshot() is { } snapshot)
+            {
+                _snapshots.Add(snapshot);
+                _syncsDirectory = true;
+            }
+
+            return null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return exception;
+        }
+    }
 
     public void Run()
     {
@@ -46,11 +76,17 @@ internal sealed class SyncWork
                 part.Segment.File.SyncData();
             }
 
-            if (part.IsComplete)
+            if (part.IsComplete || _isLast)
             {
                 // The indexes of the active segment are not synced: recovery makes them anew from the recovery point's segment on.
                 part.Segment.SyncIndexes();
             }
+        }
+
+        foreach (LazyFile snapshot in _snapshots)
+        {
+            snapshot.SyncData();
+            snapshot.Dispose();
         }
 
         if (_syncsDirectory)

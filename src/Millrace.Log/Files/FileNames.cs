@@ -20,6 +20,7 @@ internal static class FileNames
     public const string IndexSuffix = ".index";
     public const string TimeIndexSuffix = ".timeindex";
     public const string TransactionIndexSuffix = ".txnindex";
+    public const string SnapshotSuffix = ".snapshot";
 
     /// <summary>Bytes that recovery cut off. Kafka ignores files with this ending.</summary>
     public const string CutSuffix = ".cut";

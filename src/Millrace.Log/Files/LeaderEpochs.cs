@@ -24,6 +24,13 @@ internal sealed class LeaderEpochs
     /// <summary>The newest epoch; -1 where there is none.</summary>
     public int Current => _starts.Count == 0 ? -1 : _starts[^1].Epoch;
 
+    /// <summary>The epoch of the last batch before an offset, as far as the file says; -1 where it says nothing.</summary>
+    public int Before(Offset offset)
+    {
+        int found = _starts.FindLastIndex(start => start.StartOffset < offset);
+        return found < 0 ? -1 : _starts[found].Epoch;
+    }
+
     /// <summary>
     /// Begins <paramref name="epoch"/> at the end of the log. Epochs that began at or beyond it wrote nothing that is left.
     /// </summary>

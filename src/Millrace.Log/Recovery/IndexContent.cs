@@ -59,7 +59,7 @@ internal sealed class IndexContent
 
     public TimeIndex OpenTimeIndex(LazyFile file) => new(file, _baseOffset, TimeEntryCount);
 
-    public TransactionIndex? OpenTransactionIndex(LazyFile? file) => file is null ? null : new TransactionIndex(file, TransactionEntryCount);
+    public TransactionIndex OpenTransactionIndex(LazyFile file) => new(file, TransactionEntryCount);
 
     private void AddTimeEntry()
     {

@@ -6,27 +6,30 @@ namespace Millrace.Log;
 /// <param name="Segment">Number of the segment, from 0.</param>
 internal sealed record ScanFault(RecoveryCondition Condition, int Segment, long Position, bool IsBelowRecoveryPoint, string Description);
 
+/// <param name="Index">What its indexes have to be.</param>
+/// <param name="TailPosition">Where the first batch lies that is not below the recovery point; its end, if none is.</param>
+internal sealed record ScannedSegment(IndexContent Index, long TailPosition);
+
 /// <summary>
-/// Reads a log from its start to its end or to the first fault, and collects what follows from the batches: the indexes, the producers,
-/// the epochs. Changes nothing.
+/// Reads a log from where a <see cref="ScanPlan"/> begins to its end or to the first fault, and collects what follows from the batches: the
+/// indexes, the producers, the epochs. Changes nothing.
 /// </summary>
 internal sealed class LogScan
 {
     private readonly LogSettings _settings;
     private readonly Offset? _recoveryPoint;
-    private readonly Offset? _logStart;
-    private readonly List<IndexContent> _indexes = [];
-    private readonly List<long> _tailPositions = [];
+    private readonly ScanPlan _plan;
+    private readonly List<ScannedSegment> _scanned = [];
     private readonly List<LeaderEpochStart> _epochStarts = [];
 
     /// <param name="recoveryPoint">Everything below was on the disk; null where that is unknown.</param>
-    /// <param name="logStart">The first segment does not begin beyond; null where that is unknown.</param>
-    public LogScan(LogSettings settings, Offset? recoveryPoint, Offset? logStart)
+    public LogScan(LogSettings settings, Offset? recoveryPoint, ScanPlan plan)
     {
         _settings = settings;
         _recoveryPoint = recoveryPoint;
-        _logStart = logStart;
-        Producers = new ProducerStates(settings.MaximumProducerCount);
+        _plan = plan;
+        HighestEpoch = plan.Epoch;
+        EndOffset = plan.From;
     }
 
     public ScanFault? Fault { get; private set; }
@@ -34,24 +37,22 @@ internal sealed class LogScan
     /// <summary>The offset after the last batch that is right.</summary>
     public Offset EndOffset { get; private set; }
 
-    public ProducerStates Producers { get; }
+    public ProducerStates Producers => _plan.Producers;
 
+    /// <summary>The epochs that began in what was read.</summary>
     public IReadOnlyList<LeaderEpochStart> EpochStarts => _epochStarts;
 
-    public int HighestEpoch => _epochStarts.Count == 0 ? -1 : _epochStarts[^1].Epoch;
+    public int HighestEpoch { get; private set; }
 
-    /// <summary>What the indexes of each segment have to be.</summary>
-    public IReadOnlyList<IndexContent> Indexes => _indexes;
+    /// <summary>The producers before the first segment whose checksums were looked at, as a snapshot keeps them; null if the scan did not come there from before.</summary>
+    public byte[]? Snapshot { get; private set; }
 
-    /// <summary>Where in each segment the first batch lies that is not below the recovery point; its end, if none is.</summary>
-    public IReadOnlyList<long> TailPositions => _tailPositions;
+    /// <summary>What was found out of a segment; null if it was not read.</summary>
+    public ScannedSegment? this[int number] => number >= _plan.FirstSegment ? _scanned[number - _plan.FirstSegment] : null;
 
-    /// <param name="isTrusted">After a clean stop: headers are looked at, checksums are not.</param>
-    public void Run(IReadOnlyList<SegmentFile> segments, bool isTrusted)
+    public void Run(IReadOnlyList<SegmentFile> segments)
     {
-        bool beginsRightly = segments.Count > 0 && !(segments[0].BaseOffset > _logStart);
-        EndOffset = beginsRightly ? segments[0].BaseOffset : _logStart ?? Offset.Zero;
-        for (int number = 0; number < segments.Count && Fault is null; number++)
+        for (int number = _plan.FirstSegment; number < segments.Count && Fault is null; number++)
         {
             SegmentFile segment = segments[number];
             if (segment.BaseOffset != EndOffset)
@@ -60,17 +61,16 @@ internal sealed class LogScan
                 return;
             }
 
-            // A segment is read with its checksums where part of it may not have been on the disk.
-            bool endsBelow = number < segments.Count - 1 && segments[number + 1].BaseOffset <= _recoveryPoint;
-            ScanSegment(segment, number, verifiesChecksums: !isTrusted && !endsBelow);
+            if (number == _plan.FirstCheckedSegment && number > _plan.FirstSegment)
+            {
+                Snapshot = Producers.WriteSnapshot();
+            }
+
+            ScanSegment(segment, number, verifiesChecksums: number >= _plan.FirstCheckedSegment);
         }
     }
 
-    public void AddEmptySegment(Offset baseOffset)
-    {
-        _indexes.Add(new IndexContent(baseOffset, _settings));
-        _tailPositions.Add(0);
-    }
+    public void AddEmptySegment(Offset baseOffset) => _scanned.Add(new ScannedSegment(new IndexContent(baseOffset, _settings), TailPosition: 0));
 
     private void ScanSegment(SegmentFile segment, int number, bool verifiesChecksums)
     {
@@ -80,7 +80,6 @@ internal sealed class LogScan
         }
 
         var index = new IndexContent(segment.BaseOffset, _settings);
-        _indexes.Add(index);
         long tailPosition = -1;
         using var walker = new BatchWalker(segment.File, 0, segment.Length, _settings.MaximumBatchByteCount, verifiesChecksums);
         while (walker.MoveNext())
@@ -109,7 +108,7 @@ internal sealed class LogScan
             SetFault(ConditionOf(walker.Verdict), number, walker.Position, Sentences.Describe(walker.Verdict));
         }
 
-        _tailPositions.Add(tailPosition < 0 ? walker.Position : tailPosition);
+        _scanned.Add(new ScannedSegment(index, tailPosition < 0 ? walker.Position : tailPosition));
     }
 
     private RecoveryCondition? FindFault(in RecordBatchHeader header)
@@ -127,6 +126,7 @@ internal sealed class LogScan
         CompletedTransaction? ended = Producers.Observe(header, batch);
         if (header.LeaderEpoch > HighestEpoch)
         {
+            HighestEpoch = header.LeaderEpoch;
             _epochStarts.Add(new LeaderEpochStart(header.LeaderEpoch, header.BaseOffset));
         }
 

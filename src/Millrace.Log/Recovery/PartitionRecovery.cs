@@ -6,7 +6,7 @@ namespace Millrace.Log;
 /// The recovery of one partition: look at its files, ask <see cref="RecoveryTable"/>, act. May be interrupted at any operation and begun
 /// again: it cuts from the end, and makes durable what it kept before it cuts.
 /// </summary>
-internal sealed class PartitionRecovery
+internal sealed partial class PartitionRecovery
 {
     private readonly LogSettings _settings;
     private readonly OpenFiles _files;
@@ -20,7 +20,13 @@ internal sealed class PartitionRecovery
     private readonly List<SegmentFile> _segments = [];
     private Guid _topicId;
     private LeaderEpochs? _epochsOnDisk;
+    private PartitionListing _listing = null!;
+    private SnapshotRecovery _snapshots = null!;
+    private IndexRecovery _indexes = null!;
+    private ScanPlan _plan = null!;
     private LogScan _scan = null!;
+    private Offset _checkedFrom;
+    private int _highestEpochOnDisk;
     private bool _hasChangedDirectory;
 
     /// <param name="recoveryPoint">Everything below was on the disk; null where that is unknown.</param>
@@ -56,13 +62,16 @@ internal sealed class PartitionRecovery
     private RecoveredPartition? RecoverOrThrow()
     {
         IReadOnlyList<StorageEntry> entries = ListAndTidy();
+        _listing = new PartitionListing(entries);
+        _snapshots = new SnapshotRecovery(_storage, _directory, _settings.MaximumProducerCount, _listing, Report);
+        _indexes = new IndexRecovery(_files, _directory, _listing, Report);
         if (!TryReadMetadata(entries, out RecoveredPartition? outcome))
         {
             return outcome;
         }
 
         ReadEpochs();
-        OpenSegments(entries);
+        OpenSegments();
         RemoveSegmentsBelowStart();
         DeleteIndexesWithoutSegment(entries);
         if (_segments.Count == 0 && NoSegments() is { } offline)
@@ -70,13 +79,13 @@ internal sealed class PartitionRecovery
             return offline;
         }
 
-        bool isTrusted = _report.WasCleanStop && _recoveryPoint is not null;
-        _scan = Scan(isTrusted);
+        bool isTrusted = _report.WasCleanStop && EndsAtRecoveryPoint();
+        Scan(isTrusted);
         if (isTrusted && (_scan.Fault is { IsBelowRecoveryPoint: false } || _scan.EndOffset > _recoveryPoint))
         {
             // The marker vouches for what lies below the recovery points, and here is more.
             isTrusted = false;
-            _scan = Scan(isTrusted);
+            Scan(isTrusted);
         }
 
         if (FindDamage() is { } damage)
@@ -86,7 +95,7 @@ internal sealed class PartitionRecovery
 
         Cut();
         BeginAtLogStart();
-        RebuildIndexes();
+        RecoverIndexes();
         if (!isTrusted)
         {
             RewriteTail();
@@ -125,7 +134,7 @@ internal sealed class PartitionRecovery
         }
 
         string what = $"{FileNames.PartitionMetadata} is {(text is null ? "missing" : "damaged")}";
-        bool hasRecords = entries.Any(entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && LengthOf(entry.Name) > 0);
+        bool hasRecords = entries.Any(entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && entry.ByteCount > 0);
         bool wasUsed = _recoveryPoint is null || _recoveryPoint > Offset.Zero;
         RecoveryCondition condition = hasRecords
             ? RecoveryCondition.MetadataMissingWithRecords
@@ -142,12 +151,6 @@ internal sealed class PartitionRecovery
         _report.Add(_topicPartition, condition, wasUsed, reason);
         outcome = Offline(reason);
         return false;
-    }
-
-    private long LengthOf(string name)
-    {
-        using IStorageFile file = _storage.Open($"{_directory}/{name}", StorageOpenMode.Existing);
-        return file.Length;
     }
 
     private void DeleteFile(string name)
@@ -173,15 +176,16 @@ internal sealed class PartitionRecovery
         }
     }
 
-    private void OpenSegments(IReadOnlyList<StorageEntry> entries)
+    private void OpenSegments()
     {
-        foreach (StorageEntry entry in entries)
+        foreach ((Offset baseOffset, StorageEntry entry) in _listing.WithSuffix(FileNames.LogSuffix))
         {
-            if (FileNames.TryParseSegment(entry.Name, FileNames.LogSuffix, out Offset baseOffset))
+            if (entry.ByteCount > int.MaxValue)
             {
-                LazyFile file = _files.Existing(_directory, entry.Name);
-                _segments.Add(new SegmentFile(baseOffset, file, file.Length));
+                throw new IOException($"{_directory}/{entry.Name} has {entry.ByteCount} bytes; a segment has at most {int.MaxValue}.");
             }
+
+            _segments.Add(new SegmentFile(baseOffset, _files.Existing(_directory, entry.Name), entry.ByteCount));
         }
     }
 
@@ -236,7 +240,7 @@ internal sealed class PartitionRecovery
 
         _segments.Clear();
         _segments.Add(empty);
-        _scan = Scan(isTrusted: false);
+        Scan(isTrusted: false);
     }
 
     private void DeleteIndexesWithoutSegment(IReadOnlyList<StorageEntry> entries)
@@ -278,13 +282,6 @@ internal sealed class PartitionRecovery
             + Sentences.AfterDamage(_topicPartition, Offset.Zero);
         _report.Add(_topicPartition, RecoveryCondition.SegmentsMissing, wasUsed, reason);
         return Offline(reason);
-    }
-
-    private LogScan Scan(bool isTrusted)
-    {
-        var scan = new LogScan(_settings, _recoveryPoint, _logStart);
-        scan.Run(_segments, isTrusted);
-        return scan;
     }
 
     /// <summary>What keeps the partition offline, or null.</summary>
@@ -347,7 +344,7 @@ internal sealed class PartitionRecovery
             $"{where} {fault.Description}: the log is cut at offset {_scan.EndOffset}; {cutter.CutByteCount} bytes went, {kept}.");
     }
 
-    private void RebuildIndexes()
+    private void RecoverIndexes()
     {
         if (_segments.Count == 0)
         {
@@ -360,49 +357,21 @@ internal sealed class PartitionRecovery
 
         for (int number = 0; number < _segments.Count; number++)
         {
-            SegmentFile segment = _segments[number];
-            IndexContent content = _scan.Indexes[number];
+            if (_scan[number] is not { Index: { } content })
+            {
+                _indexes.Take(_segments[number]);
+                continue;
+            }
+
             if (number < _segments.Count - 1)
             {
                 content.Complete();
             }
 
-            segment.Index = RebuildIndex(FileNames.Segment(segment.BaseOffset, FileNames.IndexSuffix), content.Offsets);
-            segment.TimeIndex = RebuildIndex(FileNames.Segment(segment.BaseOffset, FileNames.TimeIndexSuffix), content.Times);
-            string transactions = FileNames.Segment(segment.BaseOffset, FileNames.TransactionIndexSuffix);
-            if (content.TransactionEntryCount > 0 || _storage.FileExists($"{_directory}/{transactions}"))
-            {
-                segment.TransactionIndex = RebuildIndex(transactions, content.Transactions);
-            }
-        }
-    }
-
-    private LazyFile RebuildIndex(string name, byte[] content)
-    {
-        bool exists = _storage.FileExists($"{_directory}/{name}");
-        LazyFile file = exists ? _files.Existing(_directory, name) : _files.Create(_directory, name);
-        if (exists && HasContent(file, content))
-        {
-            return file;
+            _indexes.Rebuild(_segments[number], content);
         }
 
-        Report(exists ? RecoveryCondition.IndexStale : RecoveryCondition.IndexMissing, $"'{name}' is made anew.");
-        file.SetLength(0);
-        file.Write(content, 0);
-        file.SyncData();
-        _hasChangedDirectory |= !exists;
-        return file;
-    }
-
-    private static bool HasContent(LazyFile file, byte[] content)
-    {
-        if (file.Length != content.Length)
-        {
-            return false;
-        }
-
-        byte[] found = new byte[content.Length];
-        return file.Read(found, 0) == found.Length && found.AsSpan().SequenceEqual(content);
+        _hasChangedDirectory |= _indexes.HasNewFile;
     }
 
     /// <summary>
@@ -412,27 +381,55 @@ internal sealed class PartitionRecovery
     private void RewriteTail()
     {
         Offset from = _recoveryPoint ?? Offset.Zero;
-        foreach ((SegmentFile segment, long tailPosition) in _segments.Zip(_scan.TailPositions))
+        for (int number = Math.Min(_plan.FirstCheckedSegment, _segments.Count - 1); number < _segments.Count; number++)
         {
-            bool endsBelow = segment != _segments[^1] && tailPosition == segment.Length;
-            if (endsBelow)
+            SegmentFile segment = _segments[number];
+            long tailPosition = _scan[number]!.TailPosition;
+            Rewrite(segment.File, tailPosition);
+
+            // The indexes from their start: those of a segment that is whole below the recovery point may not have been complete.
+            Rewrite(segment.Index!.File, 0);
+            Rewrite(segment.TimeIndex!.File, 0);
+            if (segment.TransactionIndex is { } transactionIndex)
             {
-                continue;
+                Rewrite(transactionIndex.File, 0);
             }
 
-            TailCutter.Copy(segment.File, tailPosition, segment.Length, segment.File, tailPosition);
-            segment.File.SyncData();
-            segment.Index!.SyncData();
-            segment.TimeIndex!.SyncData();
-            segment.TransactionIndex?.SyncData();
             _hasChangedDirectory = true;
         }
 
         Invariant.Holds(_scan.EndOffset >= from, "recovery never ends below the recovery point");
     }
 
+    private static void Rewrite(LazyFile file, long position)
+    {
+        TailCutter.Copy(file, position, file.Length, file, position);
+        file.SyncData();
+    }
+
+    /// <summary>Makes the snapshot anew that this start has missed, so that the next one need not go back as far.</summary>
+    private void RecoverSnapshots(bool isTrusted)
+    {
+        (Offset offset, byte[]? snapshot) = isTrusted
+            ? (_scan.EndOffset, _snapshots.IsMissing(_scan.EndOffset) ? _scan.Producers.WriteSnapshot() : null)
+            : (_checkedFrom, _scan.Snapshot);
+        if (snapshot is not null && _snapshots.IsMissing(offset) && offset <= _scan.EndOffset)
+        {
+            _snapshots.Write(offset, snapshot);
+            _hasChangedDirectory = true;
+        }
+
+        if (!isTrusted)
+        {
+            _snapshots.Rewrite(_checkedFrom);
+        }
+
+        _hasChangedDirectory |= _snapshots.Tidy(_segments, _scan.EndOffset);
+    }
+
     private RecoveredPartition Finish(bool isTrusted)
     {
+        RecoverSnapshots(isTrusted);
         if (_hasChangedDirectory)
         {
             _storage.SyncDirectory(_directory);
@@ -448,56 +445,30 @@ internal sealed class PartitionRecovery
         {
             LogStartOffset = Offset.Max(_logStart ?? Offset.Zero, _segments[0].BaseOffset),
             LogEndOffset = _scan.EndOffset,
-            Segments = [.. _segments.Select(ToSegment)],
+            Segments = [.. _segments.Select((segment, number) => segment.ToLogSegment(_settings, isComplete: number < _segments.Count - 1))],
             LeaderEpochs = epochs,
             Producers = _scan.Producers,
+            NewestSnapshot = _snapshots.Newest,
+            StraySnapshot = _snapshots.Stray,
         };
     }
 
-    private int HighestEpoch => Math.Max(_epochsOnDisk?.Current ?? 0, _scan.HighestEpoch);
+    private int HighestEpoch => Math.Max(_epochsOnDisk?.Current ?? _highestEpochOnDisk, _scan.HighestEpoch);
 
     private LeaderEpochs JudgeEpochs(bool isTrusted, out bool areNew)
     {
-        LeaderEpochs? epochs = _epochsOnDisk;
-        if (epochs is not null && epochs.Current < _scan.HighestEpoch)
-        {
-            Report(RecoveryCondition.EpochsBehindBatches, $"{FileNames.LeaderEpochs} lacks epochs of the batches and is made anew from them.");
-            epochs = null;
-        }
-
-        areNew = !isTrusted || epochs is null;
-        if (!areNew)
-        {
-            return epochs!;
-        }
+        areNew = !isTrusted || _epochsOnDisk is null;
 
         // Above every epoch that was ever given out, also those whose records are gone.
-        epochs ??= new LeaderEpochs(_scan.EpochStarts);
-        return epochs.Begin(HighestEpoch + 1, _scan.EndOffset);
-    }
-
-    private LogSegment ToSegment(SegmentFile segment, int number)
-    {
-        IndexContent content = _scan.Indexes[number];
-        OffsetIndex index = content.OpenOffsetIndex(segment.Index!);
-        TimeIndex timeIndex = content.OpenTimeIndex(segment.TimeIndex!);
-        TransactionIndex? transactionIndex = content.OpenTransactionIndex(segment.TransactionIndex);
-        int length = checked((int)segment.Length);
-        return new LogSegment(segment.BaseOffset, segment.File, index, timeIndex, transactionIndex, length, content.Progress)
-        {
-            SyncedByteCount = length,
-            IsCompleteAndSynced = number < _segments.Count - 1,
-        };
+        LeaderEpochs epochs = _epochsOnDisk ?? new LeaderEpochs(_scan.EpochStarts);
+        return areNew ? epochs.Begin(HighestEpoch + 1, _scan.EndOffset) : epochs;
     }
 
     private RecoveredPartition Offline(string reason)
     {
         foreach (SegmentFile segment in _segments)
         {
-            segment.File.Dispose();
-            segment.Index?.Dispose();
-            segment.TimeIndex?.Dispose();
-            segment.TransactionIndex?.Dispose();
+            segment.Dispose();
         }
 
         return new RecoveredPartition(_topicPartition, _topicId)
@@ -514,15 +485,4 @@ internal sealed class PartitionRecovery
 
     private void Report(RecoveryCondition condition, string description) =>
         _report.Add(_topicPartition, condition, isBelowRecoveryPoint: false, description);
-}
-
-/// <summary>A log file as recovery finds it.</summary>
-internal sealed record SegmentFile(Offset BaseOffset, LazyFile File, long Length)
-{
-    public LazyFile? Index { get; set; }
-
-    public LazyFile? TimeIndex { get; set; }
-
-    /// <summary>Null where no transaction was aborted.</summary>
-    public LazyFile? TransactionIndex { get; set; }
 }

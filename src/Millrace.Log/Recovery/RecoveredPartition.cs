@@ -24,5 +24,11 @@ internal sealed record RecoveredPartition(TopicPartition TopicPartition, Guid To
 
     public required ProducerStates Producers { get; init; }
 
+    /// <summary>Where the newest snapshot lies that is known to be right; null where none is.</summary>
+    public Offset? NewestSnapshot { get; init; }
+
+    /// <summary>The snapshot that lies at no segment's first offset, and goes when the next is written.</summary>
+    public Offset? StraySnapshot { get; init; }
+
     public string? OfflineReason { get; init; }
 }

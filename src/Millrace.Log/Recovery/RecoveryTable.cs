@@ -21,6 +21,9 @@ internal enum RecoveryCondition
     IndexMissing,
     IndexStale,
     IndexWithoutSegment,
+    SnapshotMissing,
+    SnapshotUnreadable,
+    SnapshotStale,
     SegmentBelowLogStart,
     DeletedSegment,
     TemporaryFile,
@@ -121,6 +124,13 @@ internal static class RecoveryTable
         (RecoveryCondition.IndexMissing, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.IndexStale, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.IndexWithoutSegment, _) => RecoveryAction.Delete,
+
+        // What a snapshot says follows from the batches before it: an older one and the batches behind that say the same.
+        (RecoveryCondition.SnapshotMissing, _) => RecoveryAction.Rebuild,
+        (RecoveryCondition.SnapshotUnreadable, _) => RecoveryAction.Delete,
+
+        // It lies beyond the end, where other batches may come, or a newer one has taken its place.
+        (RecoveryCondition.SnapshotStale, _) => RecoveryAction.Delete,
         (RecoveryCondition.SegmentBelowLogStart, _) => RecoveryAction.Delete,
         (RecoveryCondition.DeletedSegment, _) => RecoveryAction.Delete,
         (RecoveryCondition.TemporaryFile, _) => RecoveryAction.Delete,

@@ -74,8 +74,6 @@ internal sealed class IndexFile : IDisposable
         return low + found;
     }
 
-    public void SyncData() => _file.SyncData();
-
     public void Dispose() => _file.Dispose();
 
     private int ReadEntries(Span<byte> bytes, int first) => _file.Read(bytes, (long)first * _entryByteCount) / _entryByteCount;

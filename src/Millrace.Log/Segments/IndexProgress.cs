@@ -24,6 +24,24 @@ internal sealed class IndexProgress
         _maximumEntryCount = settings.MaximumIndexByteCount / OffsetIndex.EntryByteCount;
     }
 
+    /// <summary>Goes on behind what is in the indexes; the batches from the last indexed one on have to be observed again.</summary>
+    public static IndexProgress Resume(Offset baseOffset, LogSettings settings, OffsetIndex index, TimeIndex timeIndex)
+    {
+        var progress = new IndexProgress(baseOffset, settings)
+        {
+            _entryCount = index.EntryCount,
+            _lastIndexedPosition = index.Last?.Position ?? 0,
+        };
+        if (timeIndex.Last is { } last)
+        {
+            progress._lastIndexedTimestamp = last.Timestamp;
+            progress.LatestTimestamp = last.Timestamp;
+            progress.LatestRelativeOffset = (int)(last.LastOffset - baseOffset);
+        }
+
+        return progress;
+    }
+
     /// <summary>Whether the offset index takes no more entries. The time index has at most one more than it.</summary>
     public bool IsFull => _entryCount >= _maximumEntryCount;
 

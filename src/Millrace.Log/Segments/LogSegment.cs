@@ -8,7 +8,12 @@ namespace Millrace.Log;
 /// </summary>
 internal sealed class LogSegment : IDisposable
 {
-    private readonly IndexProgress _progress;
+    private const int HeaderBufferByteCount = 4096;
+
+    private readonly LogSettings _settings;
+
+    // Null until the first append after a start that had no reason to read the segment. Guarded by the partition's lock.
+    private IndexProgress? _progress;
     private TransactionIndex? _transactionIndex;
     private int _byteCount;
 
@@ -19,7 +24,8 @@ internal sealed class LogSegment : IDisposable
         TimeIndex timeIndex,
         TransactionIndex? transactionIndex,
         int byteCount,
-        IndexProgress progress)
+        LogSettings settings,
+        IndexProgress? progress)
     {
         BaseOffset = baseOffset;
         File = file;
@@ -27,6 +33,7 @@ internal sealed class LogSegment : IDisposable
         TimeIndex = timeIndex;
         _transactionIndex = transactionIndex;
         _byteCount = byteCount;
+        _settings = settings;
         _progress = progress;
     }
 
@@ -50,6 +57,9 @@ internal sealed class LogSegment : IDisposable
     /// <summary>Whether it has a file whose name no sync of the directory covers that ran or is running. Guarded by the partition's lock.</summary>
     public bool HasNewFile { get; set; }
 
+    /// <summary>The snapshot of the producers before its first batch, until a sync takes it. Guarded by the partition's lock.</summary>
+    public LazyFile? NewSnapshot { get; set; }
+
     /// <summary>Whether it gets no more appends and all of it, the indexes included, survives the power. Guarded by the partition's lock.</summary>
     public bool IsCompleteAndSynced { get; set; }
 
@@ -63,7 +73,7 @@ internal sealed class LogSegment : IDisposable
             LazyFile timeIndexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix));
             var index = new OffsetIndex(indexFile, baseOffset, 0);
             var timeIndex = new TimeIndex(timeIndexFile, baseOffset, 0);
-            return new LogSegment(baseOffset, file, index, timeIndex, null, 0, new IndexProgress(baseOffset, settings)) { HasNewFile = true };
+            return new LogSegment(baseOffset, file, index, timeIndex, null, 0, settings, new IndexProgress(baseOffset, settings)) { HasNewFile = true };
         }
         catch
         {
@@ -75,18 +85,50 @@ internal sealed class LogSegment : IDisposable
 
     public bool HasRoomFor(int byteCount, Offset lastOffset, int segmentByteCount) =>
         ByteCount == 0
-        || (ByteCount <= segmentByteCount - byteCount && lastOffset - BaseOffset <= int.MaxValue && !_progress.IsFull);
+        || (ByteCount <= segmentByteCount - byteCount && lastOffset - BaseOffset <= int.MaxValue && !Progress.IsFull);
+
+    /// <summary>
+    /// Looks at the batches behind the last indexed one before the first append, if the start did not: whether they end where the log
+    /// ends, and which times they have.
+    /// </summary>
+    /// <exception cref="IOException">They do not.</exception>
+    public void BeginAppends(Offset logEndOffset)
+    {
+        if (_progress is not null)
+        {
+            return;
+        }
+
+        var progress = IndexProgress.Resume(BaseOffset, _settings, Index, TimeIndex);
+        Offset next = BaseOffset;
+        int start = Index.Last?.Position ?? 0;
+        using (var walker = new BatchWalker(File, start, ByteCount, _settings.MaximumBatchByteCount, verifiesChecksums: false, HeaderBufferByteCount))
+        {
+            while (walker.MoveNext())
+            {
+                progress.Observe(walker.Header, (int)walker.Position, out _);
+                next = walker.Header.NextOffset;
+            }
+
+            if (walker.Verdict != BatchVerdict.Valid || next != logEndOffset || File.Length != ByteCount)
+            {
+                throw new IOException($"{File.Path} does not end with offset {logEndOffset}, as it did when it was closed.");
+            }
+        }
+
+        _progress = progress;
+    }
 
     /// <summary>Writes one batch at the end without showing it to readers.</summary>
     public void Write(ReadOnlySpan<byte> batch, in RecordBatchHeader header, int position)
     {
         File.Write(batch, position);
-        if (_progress.Observe(header, position, out int relativeOffset))
+        if (Progress.Observe(header, position, out int relativeOffset))
         {
             // The time first: a search that sees the offset's entry relies on the time's.
             WriteTimeEntry();
             Index.Append(relativeOffset, position);
-            _progress.Indexed(position);
+            Progress.Indexed(position);
         }
     }
 
@@ -142,9 +184,9 @@ internal sealed class LogSegment : IDisposable
 
     public void SyncIndexes()
     {
-        Index.SyncData();
-        TimeIndex.SyncData();
-        TransactionIndex?.SyncData();
+        Index.SyncIfDirty();
+        TimeIndex.SyncIfDirty();
+        TransactionIndex?.SyncIfDirty();
     }
 
     public void Dispose()
@@ -153,6 +195,7 @@ internal sealed class LogSegment : IDisposable
         Index.Dispose();
         TimeIndex.Dispose();
         TransactionIndex?.Dispose();
+        NewSnapshot?.Dispose();
     }
 
     private IEnumerable<LazyFile> Files =>
@@ -160,10 +203,12 @@ internal sealed class LogSegment : IDisposable
 
     private void WriteTimeEntry()
     {
-        if (_progress.IsTimeEntryDue)
+        if (Progress.IsTimeEntryDue)
         {
-            TimeIndex.Append(_progress.LatestTimestamp, _progress.LatestRelativeOffset);
-            _progress.TimeIndexed();
+            TimeIndex.Append(Progress.LatestTimestamp, Progress.LatestRelativeOffset);
+            Progress.TimeIndexed();
         }
     }
+
+    private IndexProgress Progress => _progress ?? throw new InvalidOperationException("Appends to a segment begin with BeginAppends.");
 }

@@ -55,7 +55,7 @@ internal sealed class OffsetIndex : IDisposable
     /// <summary>The last batch in the index.</summary>
     public IndexedPosition? Last => Read(_file.EntryCount - 1);
 
-    public void SyncData() => _file.SyncData();
+    public void SyncIfDirty() => _file.File.SyncIfDirty();
 
     public void Dispose() => _file.Dispose();
 

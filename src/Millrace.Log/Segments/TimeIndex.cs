@@ -56,7 +56,7 @@ internal sealed class TimeIndex : IDisposable
 
     public IndexedTimestamp? Last => Read(_file.EntryCount - 1);
 
-    public void SyncData() => _file.SyncData();
+    public void SyncIfDirty() => _file.File.SyncIfDirty();
 
     public void Dispose() => _file.Dispose();
 

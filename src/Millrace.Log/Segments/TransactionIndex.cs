@@ -87,7 +87,7 @@ internal sealed class TransactionIndex : IDisposable
         return false;
     }
 
-    public void SyncData() => _file.SyncData();
+    public void SyncIfDirty() => _file.File.SyncIfDirty();
 
     public void Dispose() => _file.Dispose();
 }

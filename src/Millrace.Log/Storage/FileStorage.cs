@@ -1,4 +1,5 @@
 #pragma warning disable RS0030 // the seam itself: the one place where files are touched
+using System.IO.Enumeration;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
@@ -10,6 +11,10 @@ namespace Millrace.Log;
 /// </summary>
 public sealed class FileStorage : IStorage
 {
+    private static readonly EnumerationOptions AllEntries = new() { AttributesToSkip = FileAttributes.None, ReturnSpecialDirectories = false };
+
+    public int UsefulThreadCount => Environment.ProcessorCount;
+
     public IStorageFile Open(string path, StorageOpenMode mode) => new RealFile(path, mode);
 
     public bool FileExists(string path) => File.Exists(path);
@@ -36,12 +41,13 @@ public sealed class FileStorage : IStorage
 
     public IReadOnlyList<StorageEntry> List(string path)
     {
-        var entries = new List<StorageEntry>();
-        foreach (FileSystemInfo entry in new DirectoryInfo(path).EnumerateFileSystemInfos())
-        {
-            entries.Add(new StorageEntry(entry.Name, entry is DirectoryInfo));
-        }
-
+        List<StorageEntry> entries =
+        [
+            .. new FileSystemEnumerable<StorageEntry>(
+                path,
+                static (ref entry) => new StorageEntry(entry.FileName.ToString(), entry.IsDirectory, entry.IsDirectory ? 0 : entry.Length),
+                AllEntries),
+        ];
         entries.Sort(static (left, right) => string.CompareOrdinal(left.Name, right.Name));
         return entries;
     }

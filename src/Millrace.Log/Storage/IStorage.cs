@@ -13,7 +13,8 @@ public enum StorageOpenMode
 }
 
 /// <summary>An entry of a directory.</summary>
-public readonly record struct StorageEntry(string Name, bool IsDirectory);
+/// <param name="ByteCount">The length of a file.</param>
+public readonly record struct StorageEntry(string Name, bool IsDirectory, long ByteCount = 0);
 
 /// <summary>
 /// The disk, as the log sees it. Names are paths with '/' between their parts. Every method throws <see cref="IOException"/> or
@@ -25,6 +26,9 @@ public readonly record struct StorageEntry(string Name, bool IsDirectory);
 /// </remarks>
 public interface IStorage
 {
+    /// <summary>How many threads it serves faster than one; 1 where the order of operations decides what they do.</summary>
+    int UsefulThreadCount { get; }
+
     IStorageFile Open(string path, StorageOpenMode mode);
 
     bool FileExists(string path);

@@ -93,6 +93,16 @@ internal sealed class LazyFile : IStorageFile
         }
     }
 
+    /// <summary>Syncs, unless everything that was written has been synced already.</summary>
+    public void SyncIfDirty()
+    {
+        ThrowIfFailed();
+        if (_isDirty)
+        {
+            SyncData();
+        }
+    }
+
     public void SyncData()
     {
         using FileUse use = Use();
@@ -141,6 +151,8 @@ internal sealed class LazyFile : IStorageFile
     {
         lock (_gate)
         {
+            // The bytes of an older file are gone for good with the next sync only.
+            _isDirty = _owner.Storage.FileExists(Path);
             Admit(_owner.Storage.Open(Path, StorageOpenMode.Create));
             Volatile.Write(ref _userCount, 0);
         }

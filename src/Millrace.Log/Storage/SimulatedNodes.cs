@@ -31,7 +31,7 @@ internal sealed class SimulatedDirectory : SimulatedNode
     public void Rename(string from, string to, SimulatedNode node) => Apply(new Change(from, to, node));
 
     public IReadOnlyList<StorageEntry> List() =>
-        [.. _seen.Select(static entry => new StorageEntry(entry.Key, entry.Value is SimulatedDirectory))];
+        [.. _seen.Select(static entry => new StorageEntry(entry.Key, entry.Value is SimulatedDirectory, (entry.Value as SimulatedFile)?.Length ?? 0))];
 
     public void Sync()
     {

@@ -91,6 +91,9 @@ public sealed class SimulatedStorage : IStorage
         }
     }
 
+    /// <summary>One: who opens many partitions does it in one order, so that a seed replays.</summary>
+    public int UsefulThreadCount => 1;
+
     public bool IsDown
     {
         get

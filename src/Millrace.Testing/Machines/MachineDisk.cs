@@ -13,6 +13,8 @@ internal sealed class MachineDisk(SimulatedStorage storage) : IStorage
     /// <summary>Completes when the machine is down.</summary>
     public Task WentDown => _wentDown.Task;
 
+    public int UsefulThreadCount => storage.UsefulThreadCount;
+
     public IStorageFile Open(string path, StorageOpenMode mode) => new DiskFile(this, Run(() => storage.Open(path, mode)));
 
     public bool FileExists(string path) => Run(() => storage.FileExists(path));

@@ -22,6 +22,8 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
 
     public void OpenGate() => _gate.Set();
 
+    public int UsefulThreadCount => inner.UsefulThreadCount;
+
     public IStorageFile Open(string path, StorageOpenMode mode) => new GatedFile(this, inner.Open(path, mode));
 
     public bool FileExists(string path) => inner.FileExists(path);

@@ -8,6 +8,8 @@ namespace Millrace.Broker.Tests;
 /// </summary>
 internal sealed class MortalStorage(SimulatedStorage inner) : IStorage
 {
+    public int UsefulThreadCount => inner.UsefulThreadCount;
+
     public IStorageFile Open(string path, StorageOpenMode mode) => Do(() => new MortalFile(inner.Open(path, mode)));
 
     public bool FileExists(string path) => Do(() => inner.FileExists(path));
