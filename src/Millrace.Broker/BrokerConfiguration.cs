@@ -1,4 +1,5 @@
 using System.Net;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
@@ -22,6 +23,7 @@ internal sealed record BrokerConfiguration
     public required int MaxConnectionsPerAddress { get; init; }
     public required TimeSpan MaxConnectionIdleTime { get; init; }
     public required int MaxInFlightRequests { get; init; }
+    public required LogCleanerOptions Cleaner { get; init; }
     public required int MaxPartitionCount { get; init; }
 
     /// <summary>Checks the settings, those that depend on each other included, and copies them.</summary>
@@ -61,6 +63,7 @@ internal sealed record BrokerConfiguration
             MaxConnectionsPerAddress = options.MaxConnectionsPerAddress,
             MaxConnectionIdleTime = options.MaxConnectionIdleTime,
             MaxInFlightRequests = options.MaxInFlightRequests,
+            Cleaner = options.Cleaner,
             MaxPartitionCount = options.MaxPartitionCount,
         };
     }
@@ -98,6 +101,7 @@ internal sealed record BrokerConfiguration
         }
 
         ValidateGroups(faults, options);
+        ValidateCleaner(faults, options.Cleaner);
 
         // A batch that no request could carry would be a promise that the first large producer finds broken.
         if (options.MaxMessageByteCount > options.MaxRequestByteCount)
@@ -145,6 +149,18 @@ internal sealed record BrokerConfiguration
             faults.Add(
                 $"GroupMinSessionTimeout is {options.GroupMinSessionTimeout} and GroupMaxSessionTimeout {options.GroupMaxSessionTimeout}: " +
                 "give the first above zero, the second at most 24 days and not below the first.");
+        }
+    }
+
+    private static void ValidateCleaner(List<string> faults, LogCleanerOptions cleaner)
+    {
+        try
+        {
+            cleaner.Validate();
+        }
+        catch (ArgumentOutOfRangeException fault)
+        {
+            faults.Add($"Cleaner: {fault.Message}");
         }
     }
 

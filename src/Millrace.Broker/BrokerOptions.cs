@@ -1,4 +1,5 @@
 using System.Net;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
@@ -76,6 +77,9 @@ public sealed class BrokerOptions
 
     /// <summary>Requests of one connection that are worked on at a time; the next one waits unread. Default 32.</summary>
     public int MaxInFlightRequests { get; set; } = 32;
+
+    /// <summary>Retention and compaction: <c>log.retention.check.interval.ms</c> and <c>log.cleaner.*</c>, with Kafka's defaults.</summary>
+    public LogCleanerOptions Cleaner { get; } = new();
 
     /// <summary>Partitions on this broker, internal topics included: each costs open files. Default 10,000.</summary>
     public int MaxPartitionCount { get; set; } = 10_000;

@@ -22,6 +22,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly LogDirectory _log;
     private readonly GroupCommitter _committer;
+    private readonly LogCleaner _cleaner;
     private readonly PartitionWaits _waits;
     private readonly GroupServices _groups;
     private readonly ApiTable _apis;
@@ -39,6 +40,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         _logger = services.Loggers.CreateLogger<KafkaBroker>();
         _log = services.Log;
         _committer = committer;
+        _cleaner = new LogCleaner(_log, _configuration.Cleaner, _time);
         _waits = services.Waits;
         _groups = groups;
         _listener = listener;
@@ -117,6 +119,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     {
         await EndConnectionsAsync(cancellationToken);
         await _groups.DisposeAsync();
+        await _cleaner.DisposeAsync();
         await _committer.DisposeAsync();
         try
         {
@@ -208,6 +211,7 @@ public sealed class KafkaBroker : IAsyncDisposable
             {
                 Path = configuration.DataDirectory,
                 MaximumBatchByteCount = configuration.MaxRequestByteCount,
+                TopicDefaults = TopicLogSettings.Default with { MaximumBatchByteCount = configuration.MaxMessageByteCount },
             };
             return LogDirectory.Open(options, storage, time, NewRandom(), logger);
         }
@@ -243,6 +247,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private async Task AbandonAsync()
     {
         await _groups.DisposeAsync();
+        await _cleaner.DisposeAsync();
         await _committer.DisposeAsync();
     }
 

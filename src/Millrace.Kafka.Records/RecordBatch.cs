@@ -99,6 +99,20 @@ public static class RecordBatch
         Seal(batch);
     }
 
+    /// <summary>
+    /// Makes the time of the append that of all records (message.timestamp.type=LogAppendTime), and sets the checksum anew. The base timestamp
+    /// stays, as in Kafka: readers take the greatest.
+    /// </summary>
+    /// <param name="batch">Exactly one batch.</param>
+    /// <param name="timestamp">Milliseconds since 1970.</param>
+    public static void AssignLogAppendTime(Span<byte> batch, long timestamp)
+    {
+        short attributes = BinaryPrimitives.ReadInt16BigEndian(batch[RecordBatchHeader.AttributesPosition..]);
+        BinaryPrimitives.WriteInt16BigEndian(batch[RecordBatchHeader.AttributesPosition..], (short)(attributes | RecordBatchHeader.LogAppendTimeFlag));
+        BinaryPrimitives.WriteInt64BigEndian(batch[RecordBatchHeader.MaxTimestampPosition..], timestamp);
+        Seal(batch);
+    }
+
     /// <summary>Recomputes the checksum of exactly one batch after a field under it was changed.</summary>
     internal static void Seal(Span<byte> batch)
     {

@@ -50,7 +50,7 @@ public readonly record struct RecordBatchHeader
     internal const int RecordCountPosition = 57;
 
     private const int CodecMask = 0x07;
-    private const int LogAppendTimeFlag = 0x08;
+    internal const int LogAppendTimeFlag = 0x08;
     private const int TransactionalFlag = 0x10;
     private const int ControlFlag = 0x20;
 

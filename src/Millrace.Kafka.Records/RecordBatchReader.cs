@@ -49,9 +49,11 @@ public static class RecordBatchReader
     /// </summary>
     /// <exception cref="InvalidRecordBatchException">It would not.</exception>
     /// <exception cref="CodecUnavailableException">It is compressed with zstd, and the system has no libzstd.</exception>
+    /// <param name="requiresKeys">Whether a record without key is a fault, as it is where old records are replaced by key.</param>
     public static void Validate(
         ReadOnlySpan<byte> batch,
-        int maximumDecompressedByteCount = Compression.DefaultMaximumDecompressedByteCount)
+        int maximumDecompressedByteCount = Compression.DefaultMaximumDecompressedByteCount,
+        bool requiresKeys = false)
     {
         RecordBatchHeader header = ReadHeader(batch);
         ReadOnlySpan<byte> payload = batch[RecordBatchHeader.ByteCount..header.TotalByteCount];
@@ -65,6 +67,12 @@ public static class RecordBatchReader
         {
             for (int i = 0; i < layout.HeaderCount && reader.TryReadHeader(out _, out _); i++)
             {
+            }
+
+            if (requiresKeys && layout.Key.IsNull)
+            {
+                throw new InvalidRecordBatchException(
+                    $"The record at offset delta {layout.OffsetDelta} has no key. The topic is compacted: each record needs one.");
             }
         }
 

@@ -49,6 +49,9 @@ public enum AppendRejection
     /// <summary>As many producers as are remembered have transactions open here; the same batch may succeed later.</summary>
     TooManyProducers,
 
+    /// <summary>A record's time is farther from the broker's than the topic allows.</summary>
+    InvalidTimestamp,
+
     /// <summary>The batch is whole, but says what no producer may: no records, a control batch, an unknown codec.</summary>
     InvalidRecord,
 
@@ -67,7 +70,7 @@ public abstract record AppendResult
     /// The batches are in the log at these offsets. With <see cref="AppendDurability.Disk"/> acknowledge once
     /// <see cref="PartitionLog.SyncedOffset"/> is beyond <paramref name="LastOffset"/>.
     /// </summary>
-    /// <param name="LogAppendTime">-1: timestamps are the producer's own.</param>
+    /// <param name="LogAppendTime">The time that all records have got (message.timestamp.type); -1: they have their producer's.</param>
     public sealed record Appended(Offset BaseOffset, Offset LastOffset, long LogAppendTime = -1) : AppendResult;
 
     /// <summary>

@@ -2,14 +2,21 @@ using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
 
+/// <summary>By what batches are judged at the door.</summary>
+/// <param name="Now">By the broker's clock, in milliseconds since 1970.</param>
+internal readonly record struct DoorRules(int MaximumBatchByteCount, AppendOrigin Origin, TopicLogSettings Topic, long Now)
+{
+    /// <summary>The broker keeps its own time; a topic with the time of the append has no other.</summary>
+    public bool JudgesTimestamps => Origin == AppendOrigin.Client && Topic.TimestampType == MessageTimestampType.CreateTime;
+}
+
 /// <summary>What may come into the log. Everything that is appended is checked here once, and never again before it is read.</summary>
 internal static class BatchDoor
 {
     private const int LastKnownCodec = (int)CompressionCodec.Zstd;
 
     /// <summary>The headers of all batches, or the reason why none may come in.</summary>
-    public static AppendResult.Rejected? Check(
-        ReadOnlySpan<byte> batches, int maximumBatchByteCount, AppendOrigin origin, List<RecordBatchHeader> headers)
+    public static AppendResult.Rejected? Check(ReadOnlySpan<byte> batches, in DoorRules rules, List<RecordBatchHeader> headers)
     {
         if (batches.IsEmpty)
         {
@@ -29,15 +36,20 @@ internal static class BatchDoor
                 return Refuse(AppendRejection.CorruptMessage, $"The batch is damaged: {verdict}.");
             }
 
-            if (header.TotalByteCount > maximumBatchByteCount)
+            if (header.TotalByteCount > rules.MaximumBatchByteCount)
             {
-                string detail = $"The batch has {header.TotalByteCount} bytes; the limit is {maximumBatchByteCount}.";
+                string detail = $"The batch has {header.TotalByteCount} bytes; the limit is {rules.MaximumBatchByteCount}.";
                 return Refuse(AppendRejection.MessageTooLarge, detail);
             }
 
-            if ((FindFault(header, origin) ?? FindFaultInRecords(header, batches)) is { } fault)
+            if ((FindFault(header, rules.Origin) ?? FindFaultInRecords(header, batches, rules.Topic.IsCompacted)) is { } fault)
             {
                 return Refuse(AppendRejection.InvalidRecord, fault);
+            }
+
+            if (rules.JudgesTimestamps && FindFaultInTimes(header, batches, rules) is { } timeFault)
+            {
+                return Refuse(AppendRejection.InvalidTimestamp, timeFault);
             }
 
             headers.Add(header);
@@ -62,23 +74,61 @@ internal static class BatchDoor
     };
 
     /// <summary>
-    /// A batch with a right checksum over nonsense would stop every consumer that comes to it. Compressed records pass untouched.
+    /// A batch with a right checksum over nonsense would stop every consumer that comes to it. Compressed records pass untouched, unless each
+    /// must have a key: without one, compaction would not know what it replaces.
     /// </summary>
-    private static string? FindFaultInRecords(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    private static string? FindFaultInRecords(in RecordBatchHeader header, ReadOnlySpan<byte> batch, bool requiresKeys)
     {
-        if (header.Codec != CompressionCodec.None)
+        if (header.Codec != CompressionCodec.None && !requiresKeys)
         {
             return null;
         }
 
         try
         {
-            RecordBatchReader.Validate(batch);
+            RecordBatchReader.Validate(batch, requiresKeys: requiresKeys);
             return null;
         }
         catch (InvalidRecordBatchException exception)
         {
             return exception.Message;
+        }
+        catch (CodecUnavailableException exception)
+        {
+            return $"The records of a compacted topic need keys, and these cannot be looked at. {exception.Message}";
+        }
+    }
+
+    private static string? FindFaultInTimes(in RecordBatchHeader header, ReadOnlySpan<byte> batch, in DoorRules rules)
+    {
+        long maximumAfter = rules.Topic.MaximumTimestampAfterMilliseconds;
+        if (header.MaxTimestamp > rules.Now && header.MaxTimestamp - rules.Now > maximumAfter)
+        {
+            return $"A record has the time {header.MaxTimestamp}, and the broker {rules.Now}: more than message.timestamp.after.max.ms ({maximumAfter}) later.";
+        }
+
+        long maximumBefore = rules.Topic.MaximumTimestampBeforeMilliseconds;
+        if (maximumBefore == long.MaxValue)
+        {
+            return null;
+        }
+
+        long earliest = EarliestTime(header, batch);
+        return earliest >= 0 && rules.Now - earliest > maximumBefore
+            ? $"A record has the time {earliest}, and the broker {rules.Now}: more than message.timestamp.before.max.ms ({maximumBefore}) earlier."
+            : null;
+    }
+
+    private static long EarliestTime(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    {
+        try
+        {
+            return RecordBatchReader.Read(batch[..header.TotalByteCount].ToArray()).Min(static record => record.Timestamp);
+        }
+        catch (Exception exception) when (exception is InvalidRecordBatchException or CodecUnavailableException)
+        {
+            // Records that cannot be looked at: the first one's time stands for all.
+            return header.BaseTimestamp;
         }
     }
 

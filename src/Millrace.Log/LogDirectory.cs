@@ -61,6 +61,9 @@ public sealed partial class LogDirectory : IDisposable
 
     internal TimeProvider Time { get; }
 
+    /// <summary>The broker's clock, in milliseconds since 1970, as records have it.</summary>
+    internal long Now => Time.GetUtcNow().ToUnixTimeMilliseconds();
+
     public IReadOnlyCollection<PartitionLog> Partitions => (IReadOnlyCollection<PartitionLog>)_partitions.Values;
 
     /// <summary>Whether a recovery point is written that is behind what is synced.</summary>
@@ -236,7 +239,7 @@ public sealed partial class LogDirectory : IDisposable
         string path = PathOf(topicPartition);
         _storage.CreateDirectory(path);
         AtomicFile.Write(_storage, path, FileNames.LeaderEpochs, LeaderEpochs.First.Format());
-        LogSegment segment = LogSegment.Create(_files, path, Offset.Zero, _settings);
+        LogSegment segment = LogSegment.Create(_files, path, Offset.Zero, _settings.For(SettingsOf(topicPartition.Topic)), Now);
         try
         {
             // Last, and with it the names of the others are synced: a directory without it was never finished.

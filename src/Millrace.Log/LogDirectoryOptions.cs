@@ -72,4 +72,13 @@ internal sealed record LogSettings(
     int MaximumProducerCount,
     int MaximumKeptCutCount,
     int MaximumOpenFileCount,
-    TopicLogSettings TopicDefaults);
+    TopicLogSettings TopicDefaults)
+{
+    /// <summary>The settings for the segments of a topic.</summary>
+    public LogSettings For(TopicLogSettings topic) => this with
+    {
+        SegmentByteCount = topic.SegmentByteCount,
+        IndexIntervalByteCount = topic.IndexIntervalByteCount,
+        MaximumIndexByteCount = topic.SegmentIndexByteCount,
+    };
+}

@@ -32,4 +32,10 @@ internal static partial class LogMessages
 
     [LoggerMessage(1008, LogLevel.Warning, "{Path} of a deleted partition could not be removed: {Reason} The next start removes it.")]
     public static partial void DeletedPartitionNotRemoved(ILogger logger, string path, string reason);
+
+    [LoggerMessage(1100, LogLevel.Information, "Retention: {Partition} starts at offset {NewStart} now, no longer at {OldStart}.")]
+    public static partial void RetentionMovedStart(ILogger logger, TopicPartition partition, Offset oldStart, Offset newStart);
+
+    [LoggerMessage(1101, LogLevel.Warning, "Retention could not be applied to {Place}: {Reason} It is tried again at the next check.")]
+    public static partial void RetentionFailed(ILogger logger, string place, string reason);
 }

@@ -69,10 +69,10 @@ public sealed partial class PartitionLog
             lock (_writerLock)
             {
                 Volatile.Write(ref _logStartOffset, Offset.Max(start, LogStartOffset).Value);
-                int count = CountRemovable(_segments, LogStartOffset);
-                removed = _segments[..count];
-                Volatile.Write(ref _segments, _segments[count..]);
-                effects = Publish();
+                RollIfNothingStays(ref effects);
+                removed = _segments[..CountRemovable()];
+                Volatile.Write(ref _segments, _segments[removed.Length..]);
+                effects |= Publish();
             }
 
             Discard(removed);
@@ -132,13 +132,31 @@ public sealed partial class PartitionLog
         }
     }
 
-    /// <summary>
-    /// The segments that lie below the start. One that is not synced stays until it is: a sync that is running may have it.
-    /// </summary>
-    private static int CountRemovable(LogSegment[] segments, Offset start)
+    /// <summary>Where all records are deleted, the active segment goes as well.</summary>
+    private void RollIfNothingStays(ref CommitEffects effects)
+    {
+        if (LogStartOffset < _commit.LogEndOffset || _segments[^1].ByteCount == 0 || !IsOnline || _isClosed)
+        {
+            return;
+        }
+
+        try
+        {
+            Roll(_commit.LogEndOffset, ref effects);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // Nothing was lost by it: the segment stays until the next time.
+            LogMessages.SegmentNotDeleted(_logger, TopicPartition, _segments[^1].BaseOffset, exception.Message);
+        }
+    }
+
+    /// <summary>The segments that lie below the start, but for those that a running sync may have.</summary>
+    private int CountRemovable()
     {
         int count = 0;
-        while (count + 1 < segments.Length && segments[count + 1].BaseOffset <= start && segments[count].IsCompleteAndSynced)
+        while (count + 1 < _segments.Length && _segments[count + 1].BaseOffset <= LogStartOffset
+            && (_segments[count].IsCompleteAndSynced || !_commit.IsRunning))
         {
             count++;
         }
@@ -148,6 +166,11 @@ public sealed partial class PartitionLog
 
     private void Discard(IReadOnlyList<LogSegment> removed)
     {
+        if (removed.Count > 0 && !TrySyncDirectory())
+        {
+            removed = [];
+        }
+
         var delay = TimeSpan.FromMilliseconds(Math.Min(Settings.FileDeleteDelayMilliseconds, MaximumDeleteDelayMilliseconds));
         foreach (LogSegment segment in removed)
         {
@@ -165,6 +188,24 @@ public sealed partial class PartitionLog
         }
 
         DeleteDiscardedFiles();
+    }
+
+    /// <summary>
+    /// Before a file gets another name: the power could keep that and lose the name of the segment which is the first one now. If it fails,
+    /// the files stay as they are until the next start.
+    /// </summary>
+    private bool TrySyncDirectory()
+    {
+        try
+        {
+            _files.Storage.SyncDirectory(_directory);
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.SegmentNotDeleted(_logger, TopicPartition, _segments[0].BaseOffset, exception.Message);
+            return false;
+        }
     }
 
     private void TryDelete(LogSegment segment)

@@ -45,6 +45,7 @@ public sealed partial class PartitionLog
         _logStartOffset = recovered.LogStartOffset.Value;
         CheckpointedLogStart = recovered.CheckpointedLogStart ?? recovered.LogStartOffset;
         _segments = [.. recovered.Segments];
+        Array.ForEach(_segments, segment => segment.CreatedAt = owner.Now);
         _leaderEpochs = recovered.LeaderEpochs;
         _producers = recovered.Producers;
         _offlineReason = recovered.OfflineReason;
@@ -98,7 +99,7 @@ public sealed partial class PartitionLog
     /// <see cref="AppendDurability.Disk"/> a sync is on its way when this returns, but not done.
     /// </summary>
     /// <param name="batches">One or more whole batches, changed in place: base offset and leader epoch.</param>
-    /// <param name="maximumBatchByteCount">The limit of the topic (max.message.bytes).</param>
+    /// <param name="maximumBatchByteCount">In place of the topic's own limit (max.message.bytes).</param>
     /// <param name="verifiedAt">
     /// For a transactional batch: <see cref="LogEndOffset"/> as it was before the coordinator said that its transaction is open. A batch
     /// that a marker has overtaken since is refused: it would open a transaction that nobody ends. Null: the coordinator was not asked.
@@ -106,15 +107,23 @@ public sealed partial class PartitionLog
     public AppendResult Append(
         Span<byte> batches,
         AppendDurability durability,
-        int maximumBatchByteCount = DefaultMaximumBatchByteCount,
+        int? maximumBatchByteCount = null,
         AppendOrigin origin = AppendOrigin.Client,
         Offset? verifiedAt = null)
     {
         var headers = new List<RecordBatchHeader>(1);
-        int limit = Math.Min(maximumBatchByteCount, _settings.MaximumBatchByteCount);
-        if (BatchDoor.Check(batches, limit, origin, headers) is { } refused)
+        TopicLogSettings topic = Settings;
+        int limit = Math.Min(maximumBatchByteCount ?? topic.MaximumBatchByteCount, _settings.MaximumBatchByteCount);
+        long now = _owner.Now;
+        if (BatchDoor.Check(batches, new DoorRules(limit, origin, topic, now), headers) is { } refused)
         {
             return refused;
+        }
+
+        bool isStamped = topic.TimestampType == MessageTimestampType.LogAppendTime;
+        if (isStamped)
+        {
+            Stamp(batches, headers, now);
         }
 
         AppendResult result;
@@ -127,11 +136,20 @@ public sealed partial class PartitionLog
         }
 
         Run(effects);
-        return result;
+        return isStamped && result is AppendResult.Appended appended ? appended with { LogAppendTime = now } : result;
     }
 
-    /// <summary>Kafka's default for max.message.bytes.</summary>
-    public const int DefaultMaximumBatchByteCount = 1048588;
+    /// <summary>Gives the batches the time of their append.</summary>
+    private static void Stamp(Span<byte> batches, List<RecordBatchHeader> headers, long now)
+    {
+        for (int index = 0; index < headers.Count; index++)
+        {
+            int byteCount = headers[index].TotalByteCount;
+            RecordBatch.AssignLogAppendTime(batches[..byteCount], now);
+            headers[index] = RecordBatchHeader.Read(batches);
+            batches = batches[byteCount..];
+        }
+    }
 
     /// <summary>The end of the newest epoch that is not newer than the one asked for (KIP-320); null where nothing is known of it.</summary>
     public (int Epoch, Offset EndOffset)? EndOfLeaderEpoch(int epoch) => _leaderEpochs.EndOf(epoch, LogEndOffset);
@@ -148,9 +166,10 @@ public sealed partial class PartitionLog
             return new AppendResult.Rejected(AppendRejection.Offline, $"The log of {TopicPartition} is closed.");
         }
 
-        if (byteCount > _settings.SegmentByteCount)
+        int segmentByteCount = Settings.SegmentByteCount;
+        if (byteCount > segmentByteCount)
         {
-            string detail = $"The batches have {byteCount} bytes; a segment has {_settings.SegmentByteCount}.";
+            string detail = $"The batches have {byteCount} bytes; a segment has {segmentByteCount}.";
             return new AppendResult.Rejected(AppendRejection.MessageTooLarge, detail);
         }
 
@@ -252,7 +271,7 @@ public sealed partial class PartitionLog
         {
             LogSegment active = _segments[^1];
             active.BeginAppends(baseOffset);
-            if (!active.HasRoomFor(batches.Length, nextOffset + -1, _settings.SegmentByteCount))
+            if (!active.HasRoomFor(batches.Length, nextOffset + -1, Settings.SegmentByteCount) || IsAged(active, headers))
             {
                 active = Roll(baseOffset, ref effects);
             }
@@ -267,6 +286,11 @@ public sealed partial class PartitionLog
         }
 
         effects |= _commit.Appended(baseOffset, nextOffset, durability) | Publish();
+        if (nextOffset - _commit.SyncedOffset >= Settings.FlushRecordCount)
+        {
+            effects |= _commit.SyncWanted();
+        }
+
         return new AppendResult.Appended(baseOffset, nextOffset + -1);
     }
 
@@ -302,7 +326,7 @@ public sealed partial class PartitionLog
         LogSegment next;
         try
         {
-            next = LogSegment.Create(_files, _directory, baseOffset, _settings);
+            next = LogSegment.Create(_files, _directory, baseOffset, _settings.For(Settings), _owner.Now);
         }
         catch
         {

@@ -127,8 +127,8 @@ public class DeletingTests
     {
         LogHarness harness = WithSegments(2);
         harness.AppendMany(3);
-        harness.Log.DeleteRecords(new Offset(5));
         harness.Kill();
+        harness.WriteText("/data/log-start-offset-checkpoint", "0\n1\norders 0 5\n");
         harness.Edit(LogHarness.FirstSegment, static log => log[..BatchByteCount]);
         harness.Storage.DeleteFile($"{LogHarness.Directory}/00000000000000000002.log");
         harness.Storage.DeleteFile($"{LogHarness.Directory}/00000000000000000004.log");

@@ -20,7 +20,12 @@ internal sealed class LogHarness
 
     public ManualTime Time { get; } = new();
 
-    public LogDirectoryOptions Options { get; } = new() { Path = Root };
+    // The records of most tests are from 1970: a marker with the clock's time would close every segment.
+    public LogDirectoryOptions Options { get; } = new()
+    {
+        Path = Root,
+        TopicDefaults = TopicLogSettings.Default with { SegmentMilliseconds = long.MaxValue },
+    };
 
     public LogDirectory LogDirectory { get; private set; } = null!;
 

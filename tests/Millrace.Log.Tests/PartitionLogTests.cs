@@ -111,7 +111,7 @@ public class PartitionLogTests
     public void An_offset_too_far_from_the_base_for_the_index_rolls_the_segment()
     {
         LogHarness harness = LogHarness.WithPartition();
-        LogSegment segment = LogSegment.Create(new OpenFiles(harness.Storage, 10), LogHarness.Root, Offset.Zero, harness.Options.ToSettings());
+        LogSegment segment = LogSegment.Create(new OpenFiles(harness.Storage, 10), LogHarness.Root, Offset.Zero, harness.Options.ToSettings(), now: 0);
         segment.Publish(100);
         Assert.True(segment.HasRoomFor(100, new Offset(int.MaxValue), int.MaxValue));
         Assert.False(segment.HasRoomFor(100, new Offset(int.MaxValue + 1L), int.MaxValue));

@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using Millrace.Kafka.Protocol;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
@@ -45,27 +47,51 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
             return refusal;
         }
 
-        foreach (CreatableTopicConfig setting in topic.Configs)
+        if (!TryReadSettings(topic, out Dictionary<string, string>? overrides, out TopicLogSettings? settings, out string? fault))
         {
-            if (TopicSettings.Fault(setting.Name, setting.Value) is { } fault)
-            {
-                return Refused(topic, ErrorCode.InvalidConfig, fault);
-            }
+            return Refused(topic, ErrorCode.InvalidConfig, fault);
         }
 
         if (validateOnly)
         {
             return services.Topics.Check(topic.Name, partitionCount) is { } invalid
                 ? Refused(topic, invalid.Error, invalid.Message)
-                : Accepted(topic, Guid.Empty, partitionCount);
+                : Accepted(topic, Guid.Empty, partitionCount, overrides, settings);
         }
 
-        return services.Topics.Create(topic.Name, partitionCount) switch
+        return services.Topics.Create(topic.Name, partitionCount, overrides) switch
         {
-            TopicCreation.Created created => Accepted(topic, created.Topic.Id, partitionCount),
+            TopicCreation.Created created => Accepted(topic, created.Topic.Id, partitionCount, overrides, settings),
             TopicCreation.Refused refused => Refused(topic, refused.Error, refused.Message),
             _ => Refused(topic, ErrorCode.UnknownServerError, "The creation has an outcome that nobody has thought of."),
         };
+    }
+
+    /// <summary>The settings that the topic is to have of its own, and what then holds for it; or what is wrong with them.</summary>
+    private bool TryReadSettings(
+        CreatableTopic topic,
+        [NotNullWhen(true)] out Dictionary<string, string>? overrides,
+        [NotNullWhen(true)] out TopicLogSettings? settings,
+        [NotNullWhen(false)] out string? fault)
+    {
+        overrides = new Dictionary<string, string>(StringComparer.Ordinal);
+        settings = null;
+        foreach (CreatableTopicConfig setting in topic.Configs)
+        {
+            if (setting.Value is null)
+            {
+                fault = $"The topic setting '{setting.Name}' has no value. Leave it out for the default.";
+                return false;
+            }
+
+            if (!overrides.TryAdd(setting.Name, setting.Value))
+            {
+                fault = $"The topic setting '{setting.Name}' is given twice.";
+                return false;
+            }
+        }
+
+        return TopicSettingTable.TryApply(services.Log.TopicDefaults, overrides, out settings, out fault);
     }
 
     /// <summary>How many partitions are asked for, as a count or as a list of assignments; or why that cannot be.</summary>
@@ -105,7 +131,8 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
         return null;
     }
 
-    private static CreatableTopicResult Accepted(CreatableTopic topic, Guid topicId, int partitionCount) => new()
+    private static CreatableTopicResult Accepted(
+        CreatableTopic topic, Guid topicId, int partitionCount, Dictionary<string, string> overrides, TopicLogSettings settings) => new()
     {
         Name = topic.Name,
         TopicId = topicId,
@@ -114,15 +141,20 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
         ReplicationFactor = ReplicationFactor,
         Configs =
         [
-            .. topic.Configs.Select(setting => new CreatableTopicResultConfig
+            .. TopicSettingTable.All.Select(setting => new CreatableTopicResultConfig
             {
-                Name = setting.Name, Value = setting.Value, ConfigSource = DynamicTopicConfig,
+                Name = setting.Name,
+                Value = setting.ValueIn(settings),
+                ConfigSource = overrides.ContainsKey(setting.Name) ? DynamicTopicConfig : DefaultConfig,
             }),
         ],
     };
 
-    /// <summary>Kafka's number for a setting that was given with the topic.</summary>
+    /// <summary>Kafka's number for a setting that a topic has of its own.</summary>
     private const sbyte DynamicTopicConfig = 1;
+
+    /// <summary>Kafka's number for one that it does not.</summary>
+    private const sbyte DefaultConfig = 5;
 
     private static CreatableTopicResult Refused(CreatableTopic topic, ErrorCode error, string message) =>
         new() { Name = topic.Name, ErrorCode = error, ErrorMessage = message, Configs = null };

@@ -23,6 +23,9 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
     private const short AcksLeader = 1;
     private const short AcksAll = -1;
 
+    /// <summary>The records have the times that their producer gave.</summary>
+    private const long NoLogAppendTime = -1;
+
     private readonly ILogger _logger = services.Loggers.CreateLogger<ProduceApi>();
 
     protected override ValueTask<ProduceResponse?> HandleAsync(ProduceRequest request, RequestContext context)
@@ -78,14 +81,14 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
         // The slice lies in the request's frame, which is this broker's since it arrived: offsets are assigned in place, and the bytes go to the disk from where they are.
         Span<byte> batch = MemoryMarshal.AsMemory(records).Span;
         AppendDurability durability = acks == AcksAll ? AppendDurability.Disk : AppendDurability.PageCache;
-        AppendResult result = partition.Append(batch, durability, services.Configuration.MaxMessageByteCount);
+        AppendResult result = partition.Append(batch, durability);
         switch (result)
         {
             case AppendResult.Appended appended:
                 Diagnostics.Produced(records.Length);
-                return Succeeded(acks, partition, appended.BaseOffset, appended.LastOffset, unsynced);
+                return Succeeded(acks, partition, appended.BaseOffset, appended.LastOffset, appended.LogAppendTime, unsynced);
             case AppendResult.Duplicate duplicate:
-                return Succeeded(acks, partition, duplicate.BaseOffset, duplicate.LastOffset, unsynced);
+                return Succeeded(acks, partition, duplicate.BaseOffset, duplicate.LastOffset, NoLogAppendTime, unsynced);
             case AppendResult.Rejected rejected:
                 return Failed(partition.TopicPartition, ErrorFor(rejected.Rejection), rejected.Detail);
             default:
@@ -94,12 +97,13 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
     }
 
     private static ProducePartitionResponse Succeeded(
-        short acks, PartitionLog partition, Offset baseOffset, Offset lastOffset, List<Unsynced> unsynced)
+        short acks, PartitionLog partition, Offset baseOffset, Offset lastOffset, long logAppendTime, List<Unsynced> unsynced)
     {
         var response = new ProducePartitionResponse
         {
             Index = partition.TopicPartition.Partition,
             BaseOffset = baseOffset.Value,
+            LogAppendTime = logAppendTime,
             LogStartOffset = partition.LogStartOffset.Value,
         };
         if (acks == AcksAll)
@@ -245,6 +249,7 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
         AppendRejection.InvalidProducerEpoch => ErrorCode.InvalidProducerEpoch,
         AppendRejection.InvalidTransactionState => ErrorCode.InvalidTxnState,
         AppendRejection.TooManyProducers => ErrorCode.ThrottlingQuotaExceeded,
+        AppendRejection.InvalidTimestamp => ErrorCode.InvalidTimestamp,
         AppendRejection.InvalidRecord => ErrorCode.InvalidRecord,
         AppendRejection.Offline => ErrorCode.KafkaStorageError,
         _ => ErrorCode.UnknownServerError,

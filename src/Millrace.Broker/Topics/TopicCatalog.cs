@@ -89,7 +89,8 @@ internal sealed class TopicCatalog
     }
 
     /// <summary>Creates a topic. Blocks until all of it is on the disk.</summary>
-    public TopicCreation Create(string name, int partitionCount)
+    /// <param name="settings">What it has of its own, known to be right; null leaves it what is set under its name already.</param>
+    public TopicCreation Create(string name, int partitionCount, IReadOnlyDictionary<string, string>? settings = null)
     {
         lock (_creation)
         {
@@ -100,6 +101,12 @@ internal sealed class TopicCatalog
 
             try
             {
+                if (settings is not null)
+                {
+                    // Before the first record, which others could treat otherwise; and in place of what an older topic of that name has left.
+                    _log.SetOverrides(name, settings);
+                }
+
                 // What a failed creation has left has an id, which the whole topic then gets.
                 Guid topicId = Begun(name).FirstOrDefault()?.TopicId ?? _newTopicId();
                 PartitionLog?[] partitions = CreateMissing(name, partitionCount, new PartitionLog?[partitionCount], topicId);

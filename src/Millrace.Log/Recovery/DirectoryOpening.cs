@@ -248,7 +248,8 @@ internal sealed class DirectoryOpening
             {
                 Offset? point = points.Of(topicPartition);
                 Offset? logStart = logStarts.Of(topicPartition);
-                var recovery = new PartitionRecovery(_settings, files, directory.Recovery, topicPartition, point, logStart);
+                LogSettings settings = _settings.For(directory.SettingsOf(topicPartition.Topic));
+                var recovery = new PartitionRecovery(settings, files, directory.Recovery, topicPartition, point, logStart);
                 if (recovery.Recover() is { } recovered)
                 {
                     directory.Add(recovered);

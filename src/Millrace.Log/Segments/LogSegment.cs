@@ -16,6 +16,7 @@ internal sealed class LogSegment : IDisposable
     private IndexProgress? _progress;
     private TransactionIndex? _transactionIndex;
     private int _byteCount;
+    private long? _firstTimestamp;
 
     public LogSegment(
         Offset baseOffset,
@@ -63,7 +64,8 @@ internal sealed class LogSegment : IDisposable
     /// <summary>Whether it gets no more appends and all of it, the indexes included, survives the power. Guarded by the partition's lock.</summary>
     public bool IsCompleteAndSynced { get; set; }
 
-    public static LogSegment Create(OpenFiles files, string directory, Offset baseOffset, LogSettings settings)
+    /// <param name="now">By the broker's clock, in milliseconds since 1970.</param>
+    public static LogSegment Create(OpenFiles files, string directory, Offset baseOffset, LogSettings settings, long now)
     {
         LazyFile file = files.Create(directory, FileNames.Segment(baseOffset, FileNames.LogSuffix));
         LazyFile? indexFile = null;
@@ -73,7 +75,11 @@ internal sealed class LogSegment : IDisposable
             LazyFile timeIndexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix));
             var index = new OffsetIndex(indexFile, baseOffset, 0);
             var timeIndex = new TimeIndex(timeIndexFile, baseOffset, 0);
-            return new LogSegment(baseOffset, file, index, timeIndex, null, 0, settings, new IndexProgress(baseOffset, settings)) { HasNewFile = true };
+            return new LogSegment(baseOffset, file, index, timeIndex, null, 0, settings, new IndexProgress(baseOffset, settings))
+            {
+                HasNewFile = true,
+                CreatedAt = now,
+            };
         }
         catch
         {
@@ -81,6 +87,31 @@ internal sealed class LogSegment : IDisposable
             indexFile?.Dispose();
             throw;
         }
+    }
+
+    /// <summary>When it was made, or opened, by the broker's clock. Guarded by the partition's lock.</summary>
+    public long CreatedAt { get; set; }
+
+    /// <summary>
+    /// The latest time in the index; -1 where there is none. Of a segment that gets no more appends, the latest of its records.
+    /// </summary>
+    public long LatestIndexedTimestamp => TimeIndex.Last?.Timestamp ?? -1;
+
+    /// <summary>The latest time of its records; -1 where none has one. Guarded by the partition's lock, and after <see cref="BeginAppends"/> only.</summary>
+    public long LatestTimestamp => Progress.LatestTimestamp;
+
+    /// <summary>The time of its first batch: from there on its age counts. -1 where that has none. Guarded by the partition's lock.</summary>
+    public long ReadFirstTimestamp()
+    {
+        if (_firstTimestamp is { } known)
+        {
+            return known;
+        }
+
+        Span<byte> header = stackalloc byte[RecordBatchHeader.ByteCount];
+        long timestamp = File.Read(header, 0) == header.Length ? RecordBatchHeader.Read(header).MaxTimestamp : -1;
+        _firstTimestamp = timestamp;
+        return timestamp;
     }
 
     public bool HasRoomFor(int byteCount, Offset lastOffset, int segmentByteCount) =>
@@ -123,6 +154,7 @@ internal sealed class LogSegment : IDisposable
     public void Write(ReadOnlySpan<byte> batch, in RecordBatchHeader header, int position)
     {
         File.Write(batch, position);
+        _firstTimestamp = position == 0 ? header.MaxTimestamp : _firstTimestamp;
         if (Progress.Observe(header, position, out int relativeOffset))
         {
             // The time first: a search that sees the offset's entry relies on the time's.

@@ -106,9 +106,11 @@ public sealed class CreateTopicsApiTests
     [Theory]
     [InlineData("cleanup.policy", "delete", ErrorCode.None)]
     [InlineData("retention.ms", "-1", ErrorCode.None)]
-    [InlineData("retention.ms", "1000", ErrorCode.InvalidConfig)]
-    [InlineData("cleanup.policy", "compact", ErrorCode.InvalidConfig)]
+    [InlineData("retention.ms", "1000", ErrorCode.None)]
+    [InlineData("cleanup.policy", "compact", ErrorCode.None)]
+    [InlineData("cleanup.policy", "compress", ErrorCode.InvalidConfig)]
     [InlineData("segment.bytes", "1000000", ErrorCode.InvalidConfig)]
+    [InlineData("remote.storage.enable", "true", ErrorCode.InvalidConfig)]
     [InlineData("no.such.setting", "1", ErrorCode.InvalidConfig)]
     [InlineData("retention.ms", null, ErrorCode.InvalidConfig)]
     public async Task A_setting_is_taken_only_where_it_is_lived_up_to(string name, string? value, ErrorCode expected)
