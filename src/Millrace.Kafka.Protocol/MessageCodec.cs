@@ -13,7 +13,8 @@ namespace Millrace.Kafka.Protocol;
 /// request frame   int32 size, int16 key, int16 version, int32 correlation id, nullable string client id (never compact), [tagged fields], body
 /// response frame  int32 size, int32 correlation id, [tagged fields], body
 /// </code>
-/// Bytes that follow the last field of a request or a response are an error.
+/// Bytes that follow the last field of a response are an error. Those of a request are skipped, as Apache Kafka's brokers do: librdkafka since 2.0
+/// asks for all topics in three bytes more than the request has (a count of four bytes where the compact one takes a single byte).
 /// </remarks>
 public static class MessageCodec
 {
@@ -109,12 +110,13 @@ public static class MessageCodec
         BinaryPrimitives.TryReadInt32BigEndian(payload.Span, out correlationId);
 
     /// <summary>
-    /// Reads a request's body: a frame's payload from where its header ends. One with more than <see cref="MaximumRequestItemCount"/> elements is refused.
+    /// Reads a request's body: a frame's payload from where its header ends. One with more than <see cref="MaximumRequestItemCount"/> elements is refused;
+    /// bytes after its last field are skipped.
     /// </summary>
     public static bool TryReadRequest<TRequest>(
         ReadOnlyMemory<byte> body, short version, [NotNullWhen(true)] out TRequest? request, [NotNullWhen(false)] out string? error)
         where TRequest : class, IRequest, new() =>
-        TryRead(body, TRequest.Api, version, MaximumRequestItemCount, out request, out error);
+        TryRead(body, TRequest.Api, version, MaximumRequestItemCount, mayHaveMore: true, out request, out error);
 
     /// <summary>
     /// Reads a response to a request that was sent in <paramref name="version"/>: a frame's whole payload, its header included.
@@ -146,13 +148,14 @@ public static class MessageCodec
         [NotNullWhen(true)] out TMessage? message,
         [NotNullWhen(false)] out string? error)
         where TMessage : class, IMessage, new() =>
-        TryRead(body, api, version, maximumItemCount: int.MaxValue, out message, out error);
+        TryRead(body, api, version, maximumItemCount: int.MaxValue, mayHaveMore: false, out message, out error);
 
     private static bool TryRead<TMessage>(
         ReadOnlyMemory<byte> body,
         ApiDefinition api,
         short version,
         int maximumItemCount,
+        bool mayHaveMore,
         [NotNullWhen(true)] out TMessage? message,
         [NotNullWhen(false)] out string? error)
         where TMessage : class, IMessage, new()
@@ -168,7 +171,7 @@ public static class MessageCodec
         var reader = new MessageReader(body, api.IsFlexible(version), maximumItemCount);
         var candidate = new TMessage();
         candidate.Describe(ref reader, version);
-        reader.ExpectEnd();
+        if (!mayHaveMore) reader.ExpectEnd();
         error = reader.Failure is { } failure ? $"{typeof(TMessage).Name} version {version}, {failure}" : null;
         if (error is null) message = candidate;
         return error is null;
