@@ -9,7 +9,8 @@ namespace Millrace.Broker;
 /// </summary>
 /// <remarks>
 /// The size is only a claim. A frame's buffer starts small and doubles as bytes really arrive, so a sender that claims 100 MiB and sends ten bytes
-/// costs <see cref="InitialFrameByteCount"/>. Small frames are copied out of one shared buffer, so that many of them cost one receive;
+/// costs <see cref="InitialFrameByteCount"/>; or, where it has sent a large frame before, as much as that one had, up to
+/// <see cref="MaxTrustedByteCount"/>, so that who sends large frames does not have each of them copied as it grows. Small frames are copied out of one shared buffer, so that many of them cost one receive;
 /// once a frame is larger than what has arrived of it, the rest is received straight into it.
 /// </remarks>
 internal sealed class FrameAssembler : IDisposable
@@ -19,6 +20,9 @@ internal sealed class FrameAssembler : IDisposable
 
     /// <summary>The first piece of memory for a frame that did not arrive at once.</summary>
     internal const int InitialFrameByteCount = 64 * 1024;
+
+    /// <summary>The most that is given to a frame on its claim, to a sender that has sent as much before. Batches of clients are mostly smaller.</summary>
+    internal const int MaxTrustedByteCount = 1024 * 1024;
 
     private const int SizePrefixByteCount = sizeof(int);
 
@@ -31,6 +35,7 @@ internal sealed class FrameAssembler : IDisposable
     private FrameBuffer? _frame;
     private int _frameByteCount;
     private int _filledByteCount;
+    private int _trustedByteCount = InitialFrameByteCount;
 
     public FrameAssembler(int maxPayloadByteCount) => _maxPayloadByteCount = maxPayloadByteCount;
 
@@ -103,6 +108,7 @@ internal sealed class FrameAssembler : IDisposable
             return null;
         }
 
+        _trustedByteCount = Math.Clamp(_frameByteCount, _trustedByteCount, MaxTrustedByteCount);
         FrameBuffer whole = _frame!;
         _frame = null;
         return whole;
@@ -132,7 +138,7 @@ internal sealed class FrameAssembler : IDisposable
 
         _frameByteCount = SizePrefixByteCount + payloadByteCount;
         int here = Math.Min(arrived.Length, _frameByteCount);
-        _frame = FrameBuffer.Rent(Math.Min(_frameByteCount, Math.Max(here, InitialFrameByteCount)));
+        _frame = FrameBuffer.Rent(Math.Min(_frameByteCount, Math.Max(here, _trustedByteCount)));
         arrived[..here].CopyTo(_frame.Bytes.Span);
         _filledByteCount = here;
         _receiveStart += here;

@@ -66,6 +66,31 @@ public sealed class FrameAssemblerTests
     }
 
     [Theory]
+    [InlineData(300_000, 300_000)]
+    [InlineData(5_000_000, FrameAssembler.MaxTrustedByteCount)]
+    public void Who_has_sent_a_large_frame_gets_as_much_for_the_next_one_within_a_bound(int frameByteCount, int expectedByteCount)
+    {
+        using var assembler = new FrameAssembler(MaxPayload);
+        byte[] frame = new byte[frameByteCount];
+        BinaryPrimitives.WriteInt32BigEndian(frame, frameByteCount - sizeof(int));
+        FrameBuffer? whole = null;
+        for (int fed = 0; whole is null; whole = assembler.TryTake())
+        {
+            int count = Math.Min(assembler.ReceiveMemory().Length, frame.Length - fed);
+            Feed(assembler, frame.AsSpan(fed, count));
+            fed += count;
+        }
+
+        whole.Release();
+        byte[] claim = new byte[10];
+        BinaryPrimitives.WriteInt32BigEndian(claim, MaxPayload);
+        Feed(assembler, claim);
+
+        Assert.Null(assembler.TryTake());
+        Assert.Equal(expectedByteCount, assembler.HeldByteCount);
+    }
+
+    [Theory]
     [InlineData(0)]
     [InlineData(-1)]
     [InlineData(int.MinValue)]

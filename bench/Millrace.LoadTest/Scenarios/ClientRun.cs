@@ -1,0 +1,46 @@
+using System.Diagnostics;
+using Millrace.LoadTest.Librdkafka;
+using Millrace.LoadTest.Running;
+
+namespace Millrace.LoadTest.Scenarios;
+
+/// <summary>One size of message through librdkafka: messages a second, and the broker's CPU seconds a GB of payload.</summary>
+internal readonly record struct ClientRun(double MessagesPerSecond, double CpuSecondsPerGigabyte)
+{
+    public static ClientRun Measure(BrokerProcess broker, long count, int byteCount, Action work)
+    {
+        double cpuBefore = broker.CpuSeconds;
+        long begun = Stopwatch.GetTimestamp();
+        work();
+        double seconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
+        double gigabytes = count * (double)byteCount / 1e9;
+        return new ClientRun(count / seconds, (broker.CpuSeconds - cpuBefore) / gigabytes);
+    }
+
+    public static ClientRun Median(IReadOnlyList<ClientRun> runs) => new(
+        Statistics.Median(runs.Select(run => run.MessagesPerSecond)), Statistics.Median(runs.Select(run => run.CpuSecondsPerGigabyte)));
+
+    public IEnumerable<Measurement> Beside(ApacheKafka kafka, string scenario) =>
+    [
+        Measurement.AtMost(0.5, $"{scenario}-cpu", CpuSecondsPerGigabyte, kafka.CpuSecondsPerGigabyte, "CPU-s/GB"),
+        Measurement.AtLeast(1, scenario, MessagesPerSecond, kafka.MessagesPerSecond, "messages/s"),
+    ];
+
+    /// <summary>As Apache Kafka was measured: linger 10 ms, batches of 256 KB, acks=1.</summary>
+    public static IReadOnlyDictionary<string, string> ProducerSettings(BrokerProcess broker) => new Dictionary<string, string>(StringComparer.Ordinal)
+    {
+        ["bootstrap.servers"] = broker.EndPoint.ToString(),
+        ["acks"] = "1",
+        ["linger.ms"] = "10",
+        ["batch.size"] = "262144",
+        ["queue.buffering.max.messages"] = "1000000",
+        ["queue.buffering.max.kbytes"] = "1048576",
+    };
+
+    public static IReadOnlyDictionary<string, string> ConsumerSettings(BrokerProcess broker) => new Dictionary<string, string>(StringComparer.Ordinal)
+    {
+        ["bootstrap.servers"] = broker.EndPoint.ToString(),
+        ["queued.min.messages"] = "1000000",
+        ["queued.max.messages.kbytes"] = "1048576",
+    };
+}

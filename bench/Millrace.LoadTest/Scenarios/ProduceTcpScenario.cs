@@ -1,0 +1,52 @@
+using System.Diagnostics;
+using Millrace.LoadTest.Librdkafka;
+using Millrace.LoadTest.Running;
+
+namespace Millrace.LoadTest.Scenarios;
+
+/// <summary>librdkafka produces to one partition with acks=1, linger 10 ms and batches of 256 KB.</summary>
+internal static class ProduceTcpScenario
+{
+    public static IReadOnlyList<Measurement> Run(RunSettings settings) =>
+    [
+        .. Run(settings, byteCount: 100, count: 5_000_000),
+        .. Run(settings, byteCount: 1024, count: 500_000),
+    ];
+
+    private static IEnumerable<Measurement> Run(RunSettings settings, int byteCount, long count)
+    {
+        byte[] payload = new byte[byteCount];
+        new Random(1).NextBytes(payload);
+        List<ClientRun> runs = [];
+        string directory = settings.NewDirectory();
+        using BrokerProcess broker = BrokerProcess.Start(directory);
+        for (int round = 0; round <= settings.Rounds; round++)
+        {
+            string topic = $"load-{round}";
+            using (var connection = new WireConnection(broker.EndPoint))
+            {
+                Workload.CreateTopic(connection, topic, 1);
+            }
+
+            // What earlier rounds have written is on the disk, so that each finds the page cache alike.
+            SyncAll();
+            using var client = new NativeClient(Native.Producer, topic, ClientRun.ProducerSettings(broker));
+            var run = ClientRun.Measure(broker, count, byteCount, () => client.Produce(payload, count));
+            Console.WriteLine($"  {byteCount} B: {run.MessagesPerSecond:0} messages/s, {run.CpuSecondsPerGigabyte:0.00} CPU seconds a GB");
+
+            // The first is the warm-up.
+            if (round > 0)
+            {
+                runs.Add(run);
+            }
+        }
+
+        return ClientRun.Median(runs).Beside(ApacheKafka.Produce(byteCount), $"produce-tcp-{byteCount}");
+    }
+
+    private static void SyncAll()
+    {
+        using Process sync = Process.Start("sync");
+        sync.WaitForExit();
+    }
+}

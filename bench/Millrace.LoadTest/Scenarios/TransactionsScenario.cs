@@ -1,0 +1,6 @@
+namespace Millrace.LoadTest.Scenarios;
+
+internal static class TransactionsScenario
+{
+    public static IReadOnlyList<Measurement> Run(RunSettings settings) => [];
+}
