@@ -60,6 +60,9 @@ public sealed class KafkaBroker : IAsyncDisposable
     /// <summary>Where clients connect, with the port that was really taken; null when the broker serves this process only.</summary>
     public IPEndPoint? ListenEndPoint => _listener?.EndPoint;
 
+    /// <summary>After <see cref="StopAsync"/>: whether everything is on the disk. If not, what was acknowledged with acks=all is, and the next start recovers.</summary>
+    public bool WasStoppedCleanly { get; private set; }
+
     internal TopicCatalog Topics { get; }
 
     internal GroupCoordinator Groups => _groups.Coordinator;
@@ -123,8 +126,16 @@ public sealed class KafkaBroker : IAsyncDisposable
         await _committer.DisposeAsync();
         try
         {
-            _log.Close();
-            LogMessages.BrokerStopped(_logger);
+            WasStoppedCleanly = _log.Close();
+            if (WasStoppedCleanly)
+            {
+                LogMessages.BrokerStopped(_logger);
+            }
+            else
+            {
+                // The log has said why.
+                LogMessages.UncleanClose(_logger, exception: null);
+            }
         }
         catch (IOException failure)
         {

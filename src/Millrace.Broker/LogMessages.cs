@@ -20,7 +20,7 @@ internal static partial class LogMessages
     public static partial void ConnectionsCutAtStop(ILogger logger, int connectionCount, double seconds);
 
     [LoggerMessage(2003, LogLevel.Error, "The broker could not close its data directory cleanly; the next start recovers it as after a crash.")]
-    public static partial void UncleanClose(ILogger logger, Exception exception);
+    public static partial void UncleanClose(ILogger logger, Exception? exception);
 
     [LoggerMessage(2100, LogLevel.Debug, "{Remote} connected.")]
     public static partial void ConnectionOpened(ILogger logger, string remote);

@@ -21,6 +21,13 @@ internal static class ServeCommand
             HelpName = "DIR",
             Required = true,
         };
+        data.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && string.IsNullOrWhiteSpace(result.Tokens[0].Value))
+            {
+                result.AddError("--data is empty; name a directory.");
+            }
+        });
         Option<HostPort> listen = AddressOption(
             "--listen",
             "The address to listen on; port 0 takes a free one. Give 0.0.0.0:9092 to be reachable from other machines.");
@@ -97,6 +104,13 @@ internal static class ServeCommand
             await console.Output.FlushAsync(cancellationToken);
             await stop.Requested;
             await broker.StopAsync(CancellationToken.None);
+        }
+
+        if (!broker.WasStoppedCleanly)
+        {
+            await console.Error.WriteLineAsync(
+                "Millrace has stopped, and could not close its files cleanly: the lines above say why. What was acknowledged as on the disk is there; the next start recovers the rest.");
+            return ExitCode.Failure;
         }
 
         await console.Output.WriteLineAsync("Millrace has stopped; everything is on the disk.");

@@ -126,28 +126,31 @@ public sealed partial class LogDirectory : IDisposable
     /// A clean stop: puts everything on the disk, writes the checkpoints and the marker that lets the next start trust them.
     /// Dispose the <see cref="GroupCommitter"/> first.
     /// </summary>
-    public void Close()
+    /// <returns>Whether it came to that. If not, or if it was closed before, the next start recovers as after a crash.</returns>
+    public bool Close()
     {
         lock (_creationLock)
         {
             if (_isClosed)
             {
-                return;
+                return false;
             }
 
             _isClosed = true;
         }
 
-        if (CloseCleanly() is { } fault)
-        {
-            LogMessages.ClosedUncleanly(_logger, Path, fault);
-        }
-        else
+        string? fault = CloseCleanly();
+        if (fault is null)
         {
             LogMessages.ClosedCleanly(_logger, Path);
         }
+        else
+        {
+            LogMessages.ClosedUncleanly(_logger, Path, fault);
+        }
 
         ReleaseFiles();
+        return fault is null;
     }
 
     /// <summary>Without <see cref="Close"/> before it, as a crash: nothing is synced, there is no marker.</summary>

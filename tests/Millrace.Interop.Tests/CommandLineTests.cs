@@ -16,6 +16,7 @@ public sealed class CommandLineTests : IDisposable
     {
         { ["serve", "--data", "x", "--frobnicate"], "'--frobnicate'" },
         { ["serve"], "--data" },
+        { ["serve", "--data", ""], "--data is empty" },
         { ["sevre"], "'sevre'" },
         { ["serve", "--data", "x", "--listen", "nonsense"], "'nonsense' is not an address for --listen; write HOST:PORT" },
         { ["serve", "--data", "x", "--listen", "localhost:99999"], "'localhost:99999' is not an address" },

@@ -40,5 +40,11 @@ public sealed class DamagedPartitionTests
         Assert.Equal(["one", "two", "three"], (await Kcat.ReadAllAsync(broker, "whole")).Select(record => record.Payload));
         Assert.Empty(reader.Output);
         Assert.Equal(segment, broker.ReadSegment("damaged"));
+
+        // A stop that leaves a partition behind does not claim to have everything.
+        broker.Program.RequestStop();
+        Assert.Equal(1, await broker.Program.WaitForExitAsync());
+        Assert.DoesNotContain(broker.Program.Output, line => line.Contains("everything is on the disk", StringComparison.Ordinal));
+        Assert.Contains(broker.Program.Error, line => line.StartsWith("Millrace has stopped, and could not close its files cleanly", StringComparison.Ordinal));
     }
 }
