@@ -23,7 +23,8 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         {
             CreateDataDirectory();
             bool ended = await OpenAsync();
-            return options.Exit ? await AuditAsync() : ended ? ExitCode.Success : ExitCode.Failure;
+            bool booksAgree = !options.Exit || await AuditAsync();
+            return ended && booksAgree ? ExitCode.Success : ExitCode.Failure;
         }
         catch (Exception failure) when (Explain(failure) is { } sentence)
         {
@@ -189,12 +190,12 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
     }
 
     /// <summary>Lays the books side by side when nobody writes them any more. Its line is the last thing that the program says.</summary>
-    private async Task<int> AuditAsync()
+    private async Task<bool> AuditAsync()
     {
         Audit audit = await Audit.ReadAsync(options);
         await error.FlushAsync();
         await output.WriteLineAsync(audit.ToString());
         await output.FlushAsync();
-        return audit.Holds ? ExitCode.Success : ExitCode.Failure;
+        return audit.Holds;
     }
 }

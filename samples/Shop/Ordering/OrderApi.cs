@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -29,8 +30,15 @@ internal static class OrderApi
         routes.MapGet("/orders/{id}", FindAsync);
     }
 
-    private static async Task<IResult> PlaceAsync(OrderRequest request, OrderDesk desk, MessageIdSource ids, CancellationToken cancellationToken)
+    private static async Task<IResult> PlaceAsync(HttpRequest http, OrderDesk desk, MessageIdSource ids, CancellationToken cancellationToken)
     {
+        if (await ReadAsync(http, cancellationToken) is not { } request)
+        {
+            return Results.Problem(
+                "The body is not an order in JSON. Send for example {\"customer\":\"you@example.com\",\"item\":\"teapot\",\"quantity\":2}, with Content-Type: application/json.",
+                statusCode: StatusCodes.Status400BadRequest);
+        }
+
         string id = request.OrderId ?? ids.Next().ToString("D");
         CatalogueItem? item = Catalogue.Find(request.Item ?? "");
         int quantity = request.Quantity ?? 1;
@@ -48,8 +56,23 @@ internal static class OrderApi
 
         OrderDetails details = new(
             request.Customer!, item!.Name, quantity, quantity * item.PriceCents, request.Destination ?? Catalogue.Destinations[0]);
-        await desk.AcceptAsync([new PlaceOrder(id, details)], cancellationToken);
-        return Results.Accepted($"/orders/{id}", new { orderId = id });
+        IReadOnlyList<string> others = await desk.AcceptAsync([new PlaceOrder(id, details)], cancellationToken);
+        return others.Count > 0
+            ? Results.Problem($"Another order has the id '{id}' already, and stays as it is. Choose another orderId, or leave it out.", statusCode: StatusCodes.Status409Conflict)
+            : Results.Accepted($"/orders/{id}", new { orderId = id });
+    }
+
+    /// <summary>The body, or null where it is none.</summary>
+    private static async Task<OrderRequest?> ReadAsync(HttpRequest http, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return http.HasJsonContentType() ? await http.ReadFromJsonAsync<OrderRequest>(cancellationToken) : null;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
     }
 
     private static async Task<IResult> FindAsync(string id, OrderDatabase database, ISagaClient sagas, CancellationToken cancellationToken)

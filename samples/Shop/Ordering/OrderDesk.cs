@@ -10,24 +10,26 @@ namespace Shop;
 internal sealed class OrderDesk(IServiceScopeFactory scopes, ISagaClient sagas)
 {
     /// <summary>Accepts orders. One whose id was accepted before stays as it was.</summary>
-    public async Task AcceptAsync(IReadOnlyList<PlaceOrder> orders, CancellationToken cancellationToken)
+    /// <returns>The ids that were accepted before for something else.</returns>
+    public async Task<IReadOnlyList<string>> AcceptAsync(IReadOnlyList<PlaceOrder> orders, CancellationToken cancellationToken)
     {
         await using AsyncServiceScope scope = scopes.CreateAsyncScope();
         OrderDatabase database = scope.ServiceProvider.GetRequiredService<OrderDatabase>();
+        Dictionary<string, string> inputs = orders.ToDictionary(order => order.OrderId, order => JsonSerializer.Serialize(order), StringComparer.Ordinal);
         await using (IDbContextTransaction transaction = await database.Database.BeginTransactionAsync(cancellationToken))
         {
-            foreach (PlaceOrder order in orders)
+            foreach ((string id, string input) in inputs)
             {
-                string input = JsonSerializer.Serialize(order);
                 await database.Database.ExecuteSqlAsync(
-                    $"INSERT OR IGNORE INTO AcceptedOrders (Id, Input) VALUES ({order.OrderId}, {input})", cancellationToken);
+                    $"INSERT OR IGNORE INTO AcceptedOrders (Id, Input) VALUES ({id}, {input})", cancellationToken);
             }
 
             await transaction.CommitAsync(cancellationToken);
         }
 
-        string[] ids = [.. orders.Select(order => order.OrderId)];
-        await StartAsync(await database.AcceptedOrders.AsNoTracking().Where(order => ids.Contains(order.Id)).ToListAsync(cancellationToken), cancellationToken);
+        List<AcceptedOrder> accepted = await database.AcceptedOrders.AsNoTracking().Where(order => inputs.Keys.Contains(order.Id)).ToListAsync(cancellationToken);
+        await StartAsync(accepted, cancellationToken);
+        return [.. accepted.Where(order => order.Input != inputs[order.Id]).Select(order => order.Id)];
     }
 
     /// <summary>Starts what was accepted before a crash and may not have been started.</summary>
