@@ -15,10 +15,13 @@ internal sealed record CampaignRun(long FirstOperation, long LastOperation, int 
 /// </summary>
 /// <remarks>
 /// <c>MILLRACE_CRASH_POINTS</c> says how many writes are struck, spread evenly; <c>all</c> strikes every one. The default of a
-/// test fits into everyday runs. <c>MILLRACE_CRASH_POINT</c> strikes a single one: the replay of a failure, as far as threads allow.
+/// test fits into everyday runs; that of sagas is every write. <c>MILLRACE_CRASH_POINT</c> strikes a single one: the replay of a failure, as far as threads allow.
 /// </remarks>
 internal static class CrashCampaign
 {
+    /// <summary>As a default: every write is struck.</summary>
+    public const int EveryWrite = int.MaxValue;
+
     /// <summary>Runs a campaign.</summary>
     /// <param name="output">The test's output.</param>
     /// <param name="defaultPointCount">How many writes are struck where the environment does not say.</param>

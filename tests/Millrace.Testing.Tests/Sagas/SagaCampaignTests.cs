@@ -9,7 +9,7 @@ namespace Millrace.Testing.Tests;
 public sealed class SagaCampaignTests(ITestOutputHelper output)
 {
     private const int Always = int.MaxValue;
-    private const int DefaultPointCount = 6;
+    private const int ControlPointCount = 24;
 
     [Fact]
     public Task An_order_that_succeeds() => CampaignAsync(
@@ -62,7 +62,7 @@ public sealed class SagaCampaignTests(ITestOutputHelper output)
     {
         // The control: the same campaign must see what stored replies are there to prevent.
         List<string> wrong = [];
-        await CrashCampaign.RunAsync(output, 4 * DefaultPointCount, async configureOptions =>
+        await CrashCampaign.RunAsync(output, ControlPointCount, async configureOptions =>
         {
             await using OrderShop shop = new();
             shop.World.StoresReplies = false;
@@ -78,7 +78,7 @@ public sealed class SagaCampaignTests(ITestOutputHelper output)
     // A charge that is a dead letter tells nobody, since its handler never completes: its refund is what follows from it.
     private Task CampaignAsync(
         Action<World> configureWorld, SagaState state, string entries, int chargesPublished = 0, [CallerMemberName] string test = "") =>
-        CrashCampaign.RunAsync(output, DefaultPointCount, async configureOptions =>
+        CrashCampaign.RunAsync(output, CrashCampaign.EveryWrite, async configureOptions =>
         {
             await using OrderShop shop = new();
             configureWorld(shop.World);
