@@ -36,6 +36,7 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
     /// <summary>A sentence for what a person can change; null for what is a bug.</summary>
     private static string? Explain(Exception failure) => failure switch
     {
+        BrokerStartException { Failure: BrokerStartFailure.Listen } => $"{failure.Message} The option for it is --kafka-listen.",
         ShopException or BrokerStartException or MillraceConfigurationException => failure.Message,
         // Kestrel's, which names the address.
         IOException when failure.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException =>

@@ -218,6 +218,7 @@ internal sealed class LogCrashSimulation
         }
         catch (SimulatedCrashException)
         {
+            // The power went in the middle of a step; what it leaves is looked at after the next start.
         }
 
         Crash();

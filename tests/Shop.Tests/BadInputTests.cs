@@ -92,21 +92,24 @@ public sealed class BadInputTests : IDisposable
         socket.Listen();
         string address = socket.LocalEndPoint!.ToString()!;
 
-        await RequireRefusalAsync(address, _folder.Start("--exit", option, address));
+        string sentence = await RequireRefusalAsync(address, _folder.Start("--exit", option, address));
+        Assert.EndsWith($" {option}.", sentence, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task An_address_of_another_machine_is_refused() =>
         await RequireRefusalAsync("--listen", _folder.Start("--exit", "--listen", "192.0.2.1:80"));
 
-    private static async Task RequireRefusalAsync(string expected, RunningProgram shop)
+    private static async Task<string> RequireRefusalAsync(string expected, RunningProgram shop)
     {
         await using (shop)
         {
             Assert.True(await shop.WaitForExitAsync() == 1, shop.Transcript);
-            Assert.Contains(expected, Assert.Single(shop.Error), StringComparison.Ordinal);
+            string sentence = Assert.Single(shop.Error);
+            Assert.Contains(expected, sentence, StringComparison.Ordinal);
             Assert.DoesNotContain(shop.Output, line => line.StartsWith("orders=", StringComparison.Ordinal));
             RequireNoTrace(shop);
+            return sentence;
         }
     }
 
