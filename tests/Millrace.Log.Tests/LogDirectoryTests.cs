@@ -158,6 +158,32 @@ public sealed class LogDirectoryTests : IDisposable
     }
 
     [Fact]
+    public void Partitions_that_are_opened_side_by_side_are_found_and_reported_in_order()
+    {
+        var options = new LogDirectoryOptions { Path = _temporary.FullName };
+        using (LogDirectory made = LogDirectory.Open(options, new FileStorage(), TimeProvider.System, new Random(1), NullLogger.Instance))
+        {
+            for (int number = 0; number < 40; number++)
+            {
+                PartitionLog log = made.Create(new TopicPartition("orders", number), LogHarness.OrdersId);
+                log.Append(LogHarness.Batch(1 + number), AppendDurability.PageCache);
+            }
+
+            made.Close();
+        }
+
+        foreach (int number in (int[])[3, 17, 30])
+        {
+            File.Delete($"{_temporary.FullName}/orders-{number}/00000000000000000000.index");
+        }
+
+        using LogDirectory opened = LogDirectory.Open(options, new FileStorage(), TimeProvider.System, new Random(1), NullLogger.Instance);
+        Assert.Equal([17, 3, 30], opened.Recovery.Findings.Select(static finding => finding.Partition!.Value.Partition));
+        Assert.Equal(40, opened.Partitions.Count);
+        Assert.All(opened.Partitions, static log => Assert.Equal(new Offset(log.TopicPartition.Partition + 1), log.LogEndOffset));
+    }
+
+    [Fact]
     public void A_directory_has_one_user_at_a_time()
     {
         LogDirectory first = Open("data/deep");

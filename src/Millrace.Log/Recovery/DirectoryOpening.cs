@@ -242,18 +242,16 @@ internal sealed class DirectoryOpening
     private void RecoverPartitions(
         LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries, Checkpoint points, Checkpoint logStarts)
     {
+        var recoveries = new List<PartitionRecovery>();
         foreach (StorageEntry entry in entries)
         {
             if (entry.IsDirectory && FileNames.TryParsePartition(entry.Name, out TopicPartition topicPartition))
             {
+                var report = new RecoveryReport(directory.Recovery.WasCleanStop);
                 Offset? point = points.Of(topicPartition);
                 Offset? logStart = logStarts.Of(topicPartition);
                 LogSettings settings = _settings.For(directory.SettingsOf(topicPartition.Topic));
-                var recovery = new PartitionRecovery(settings, files, directory.Recovery, topicPartition, point, logStart);
-                if (recovery.Recover() is { } recovered)
-                {
-                    directory.Add(recovered);
-                }
+                recoveries.Add(new PartitionRecovery(settings, files, report, topicPartition, point, logStart));
             }
             else if (entry.IsDirectory && entry.Name != FileSystemDirectory && !FileNames.TryParseDeletedPartition(entry.Name, out _))
             {
@@ -264,6 +262,35 @@ internal sealed class DirectoryOpening
                 _storage.DeleteFile($"{_settings.Path}/{entry.Name}");
             }
         }
+
+        foreach ((PartitionRecovery recovery, RecoveredPartition? recovered) in recoveries.Zip(Recover(recoveries)))
+        {
+            directory.Recovery.Add(recovery.Report);
+            if (recovered is not null)
+            {
+                directory.Add(recovered);
+            }
+        }
+    }
+
+    /// <summary>Recovers all partitions, several at a time where the disk gains by it.</summary>
+    private RecoveredPartition?[] Recover(List<PartitionRecovery> recoveries)
+    {
+        var recovered = new RecoveredPartition?[recoveries.Count];
+        if (_storage.UsefulThreadCount == 1)
+        {
+            for (int number = 0; number < recoveries.Count; number++)
+            {
+                recovered[number] = recoveries[number].Recover();
+            }
+        }
+        else
+        {
+            var options = new ParallelOptions { MaxDegreeOfParallelism = _storage.UsefulThreadCount };
+            Parallel.For(0, recoveries.Count, options, number => recovered[number] = recoveries[number].Recover());
+        }
+
+        return recovered;
     }
 
     private static void ReportMissing(LogDirectory directory, Checkpoint points, IReadOnlyList<StorageEntry> entries)

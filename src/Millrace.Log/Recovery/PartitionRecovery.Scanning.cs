@@ -22,7 +22,7 @@ internal sealed partial class PartitionRecovery
         _scan.Run(_segments);
         if (_epochsOnDisk is { } epochs && epochs.Current < _scan.HighestEpoch)
         {
-            Report(RecoveryCondition.EpochsBehindBatches, $"{FileNames.LeaderEpochs} lacks epochs of the batches and is made anew from them.");
+            Found(RecoveryCondition.EpochsBehindBatches, $"{FileNames.LeaderEpochs} lacks epochs of the batches and is made anew from them.");
             _highestEpochOnDisk = epochs.Current;
             _epochsOnDisk = null;
             Scan(isTrusted);

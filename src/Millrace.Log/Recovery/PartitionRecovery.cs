@@ -44,6 +44,9 @@ internal sealed partial class PartitionRecovery
         _logStart = logStart;
     }
 
+    /// <summary>What was found and done.</summary>
+    public RecoveryReport Report => _report;
+
     /// <summary>Null if the partition was never created.</summary>
     public RecoveredPartition? Recover()
     {
@@ -63,8 +66,8 @@ internal sealed partial class PartitionRecovery
     {
         IReadOnlyList<StorageEntry> entries = ListAndTidy();
         _listing = new PartitionListing(entries);
-        _snapshots = new SnapshotRecovery(_storage, _directory, _settings.MaximumProducerCount, _listing, Report);
-        _indexes = new IndexRecovery(_files, _directory, _listing, Report);
+        _snapshots = new SnapshotRecovery(_storage, _directory, _settings.MaximumProducerCount, _listing, Found);
+        _indexes = new IndexRecovery(_files, _directory, _listing, Found);
         if (!TryReadMetadata(entries, out RecoveredPartition? outcome))
         {
             return outcome;
@@ -111,12 +114,12 @@ internal sealed partial class PartitionRecovery
         {
             if (entry.Name.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal))
             {
-                Report(RecoveryCondition.TemporaryFile, $"'{entry.Name}' of an interrupted write is deleted.");
+                Found(RecoveryCondition.TemporaryFile, $"'{entry.Name}' of an interrupted write is deleted.");
                 DeleteFile(entry.Name);
             }
             else if (entry.Name.EndsWith(FileNames.DeletedSuffix, StringComparison.Ordinal))
             {
-                Report(RecoveryCondition.DeletedSegment, $"'{entry.Name}' had left the log and is deleted.");
+                Found(RecoveryCondition.DeletedSegment, $"'{entry.Name}' had left the log and is deleted.");
                 DeleteFile(entry.Name);
             }
         }
@@ -141,7 +144,7 @@ internal sealed partial class PartitionRecovery
             : RecoveryCondition.MetadataMissingWithoutRecords;
         if (RecoveryTable.Decide(condition, wasUsed) == RecoveryAction.DeletePartition)
         {
-            Report(condition, $"{what} and there are no records: the creation was interrupted, and the directory is deleted.");
+            Found(condition, $"{what} and there are no records: the creation was interrupted, and the directory is deleted.");
             DeleteDirectory();
             return false;
         }
@@ -172,7 +175,7 @@ internal sealed partial class PartitionRecovery
         if (_epochsOnDisk is null)
         {
             RecoveryCondition condition = text is null ? RecoveryCondition.EpochsMissing : RecoveryCondition.EpochsUnreadable;
-            Report(condition, $"{FileNames.LeaderEpochs} is {(text is null ? "missing" : "damaged")} and is made anew from the batches.");
+            Found(condition, $"{FileNames.LeaderEpochs} is {(text is null ? "missing" : "damaged")} and is made anew from the batches.");
         }
     }
 
@@ -198,7 +201,7 @@ internal sealed partial class PartitionRecovery
         int first = _segments.FindLastIndex(segment => segment.BaseOffset <= _logStart);
         for (int number = 0; number < first; number++)
         {
-            Report(RecoveryCondition.SegmentBelowLogStart, $"The segment at {_segments[number].BaseOffset} lies below the log's start {_logStart} and is deleted.");
+            Found(RecoveryCondition.SegmentBelowLogStart, $"The segment at {_segments[number].BaseOffset} lies below the log's start {_logStart} and is deleted.");
             RemoveSegment(_segments[number]);
         }
 
@@ -223,7 +226,7 @@ internal sealed partial class PartitionRecovery
         }
 
         Offset start = _logStart.Value;
-        Report(RecoveryCondition.LogEndsBelowStart, $"The log ends at {_scan.EndOffset}, below its start {start}, where it begins anew.");
+        Found(RecoveryCondition.LogEndsBelowStart, $"The log ends at {_scan.EndOffset}, below its start {start}, where it begins anew.");
 
         // The new segment first, durably: a start that is interrupted after it takes the others for what lies below the log's start.
         string name = FileNames.Segment(start, FileNames.LogSuffix);
@@ -249,7 +252,7 @@ internal sealed partial class PartitionRecovery
         {
             if (IsIndex(entry.Name, out Offset baseOffset) && !_segments.Exists(segment => segment.BaseOffset == baseOffset))
             {
-                Report(RecoveryCondition.IndexWithoutSegment, $"'{entry.Name}' has no segment and is deleted.");
+                Found(RecoveryCondition.IndexWithoutSegment, $"'{entry.Name}' has no segment and is deleted.");
                 DeleteFile(entry.Name);
             }
         }
@@ -274,7 +277,7 @@ internal sealed partial class PartitionRecovery
         bool wasUsed = _recoveryPoint is null || _recoveryPoint > Offset.Zero;
         if (RecoveryTable.Decide(RecoveryCondition.SegmentsMissing, wasUsed) == RecoveryAction.CreateFirstSegment)
         {
-            Report(RecoveryCondition.SegmentsMissing, "There is no segment and never was a record: the first one is made.");
+            Found(RecoveryCondition.SegmentsMissing, "There is no segment and never was a record: the first one is made.");
             return null;
         }
 
@@ -339,7 +342,7 @@ internal sealed partial class PartitionRecovery
 
         _hasChangedDirectory = true;
         string kept = cutter.KeptNames.Count == 0 ? "all of it was zeros" : $"it is kept in {string.Join(", ", cutter.KeptNames)}";
-        Report(
+        Found(
             fault.Condition,
             $"{where} {fault.Description}: the log is cut at offset {_scan.EndOffset}; {cutter.CutByteCount} bytes went, {kept}.");
     }
@@ -483,6 +486,6 @@ internal sealed partial class PartitionRecovery
         };
     }
 
-    private void Report(RecoveryCondition condition, string description) =>
+    private void Found(RecoveryCondition condition, string description) =>
         _report.Add(_topicPartition, condition, isBelowRecoveryPoint: false, description);
 }

@@ -14,6 +14,8 @@ public sealed class RecoveryReport
 
     public IReadOnlyList<RecoveryFinding> Findings => _findings;
 
+    internal void Add(RecoveryReport part) => _findings.AddRange(part._findings);
+
     internal RecoveryAction Add(TopicPartition? partition, RecoveryCondition condition, bool isBelowRecoveryPoint, string description)
     {
         RecoveryAction action = RecoveryTable.Decide(condition, isBelowRecoveryPoint);
