@@ -17,6 +17,7 @@ internal sealed record BrokerConfiguration
     public required bool AutoCreateTopics { get; init; }
     public required GroupSettings Groups { get; init; }
     public required int MaxRequestByteCount { get; init; }
+    public required long MaxQueuedRequestByteCount { get; init; }
     public required int MaxMessageByteCount { get; init; }
     public required int MaxFetchByteCount { get; init; }
     public required int MaxConnections { get; init; }
@@ -57,6 +58,7 @@ internal sealed record BrokerConfiguration
                 OffsetsRetentionCheckInterval = options.OffsetsRetentionCheckInterval,
             },
             MaxRequestByteCount = options.MaxRequestByteCount,
+            MaxQueuedRequestByteCount = options.MaxQueuedRequestByteCount,
             MaxMessageByteCount = options.MaxMessageByteCount,
             MaxFetchByteCount = options.MaxFetchByteCount,
             MaxConnections = options.MaxConnections,
@@ -90,6 +92,11 @@ internal sealed record BrokerConfiguration
         RequireAtLeast(faults, nameof(options.OffsetsTopicPartitionCount), options.OffsetsTopicPartitionCount, 1);
         RequireAtLeast(faults, nameof(options.MaxRequestByteCount), options.MaxRequestByteCount, 1024);
         RequireAtLeast(faults, nameof(options.MaxMessageByteCount), options.MaxMessageByteCount, 128);
+        if (options.MaxQueuedRequestByteCount < 1)
+        {
+            faults.Add($"MaxQueuedRequestByteCount is {options.MaxQueuedRequestByteCount}: give at least 1.");
+        }
+
         RequireAtLeast(faults, nameof(options.MaxFetchByteCount), options.MaxFetchByteCount, 1024);
         RequireAtLeast(faults, nameof(options.MaxConnections), options.MaxConnections, 1);
         RequireAtLeast(faults, nameof(options.MaxConnectionsPerAddress), options.MaxConnectionsPerAddress, 1);

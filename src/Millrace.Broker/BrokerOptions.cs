@@ -60,6 +60,12 @@ public sealed class BrokerOptions
     /// <summary><c>socket.request.max.bytes</c>: the largest request that is read. Default 100 MiB.</summary>
     public int MaxRequestByteCount { get; set; } = 100 * 1024 * 1024;
 
+    /// <summary>
+    /// <c>queued.max.request.bytes</c>: requests of all connections together that are held in memory while they are worked on; above it no connection reads
+    /// its next one. Default 512 MiB, where Kafka has no limit: a disk that is slow for a while must not cost the machine's memory.
+    /// </summary>
+    public long MaxQueuedRequestByteCount { get; set; } = 512L * 1024 * 1024;
+
     /// <summary><c>message.max.bytes</c>: the largest record batch that is accepted. Default 1 MiB and the 12 bytes before a batch's length, as in Kafka.</summary>
     public int MaxMessageByteCount { get; set; } = (1024 * 1024) + 12;
 

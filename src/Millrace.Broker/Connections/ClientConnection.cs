@@ -19,6 +19,7 @@ internal sealed class ClientConnection : IDisposable
 
     private readonly FrameTransport _transport;
     private readonly ApiTable _apis;
+    private readonly RequestMemory _memory;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _aborted = new();
@@ -31,12 +32,19 @@ internal sealed class ClientConnection : IDisposable
 
     /// <summary>Serves a transport, which it owns. <paramref name="stopReading"/> ends the reading; what has begun is finished and answered.</summary>
     public ClientConnection(
-        FrameTransport transport, ApiTable apis, int maxInFlightRequests, TimeProvider time, ILogger logger, CancellationToken stopReading)
+        FrameTransport transport,
+        ApiTable apis,
+        RequestMemory memory,
+        int maxInFlightRequests,
+        TimeProvider time,
+        ILogger logger,
+        CancellationToken stopReading)
     {
         _reading = CancellationTokenSource.CreateLinkedTokenSource(stopReading);
         _time = time;
         _transport = transport;
         _apis = apis;
+        _memory = memory;
         _logger = logger;
         _slots = new SemaphoreSlim(maxInFlightRequests, maxInFlightRequests);
         _pending = Channel.CreateBounded<PendingResponse>(
@@ -102,6 +110,8 @@ internal sealed class ClientConnection : IDisposable
         Task earlierAreAnswered = Task.CompletedTask;
         while (true)
         {
+            await _memory.WhenRoomAsync(reading);
+
             // Receiving goes on while a long poll waits: that is how the end of the connection is noticed, and the poll with it.
             ReceivedFrame received = await _transport.ReceiveAsync(reading);
             if (received.Frame is not { } frame)
@@ -165,8 +175,24 @@ internal sealed class ClientConnection : IDisposable
             return null;
         }
 
+        _memory.Take(frame.Bytes.Length);
         var context = new RequestContext { Header = header, Connection = Identity, Aborted = _aborted.Token, EarlierAreAnswered = earlierAreAnswered };
-        return new PendingResponse(frame, api, context, _time.GetTimestamp(), HandleAsync(api, frame.Payload[bodyStart..], context));
+        long begun = _time.GetTimestamp();
+        Task<IMessage?> response = HandleAsync(api, frame.Payload[bodyStart..], context);
+
+        // What was read of it is a copy, but for record batches, which stay where they are until they are in the log. A long poll holds no frame.
+        return new PendingResponse(api, context, begun, response, header.Key == ApiKey.Produce ? frame : ReleaseFrame(frame));
+    }
+
+    private FrameBuffer? ReleaseFrame(FrameBuffer? frame)
+    {
+        if (frame is not null)
+        {
+            _memory.Give(frame.Bytes.Length);
+            frame.Release();
+        }
+
+        return null;
     }
 
     private static async Task<IMessage?> HandleAsync(Api api, ReadOnlyMemory<byte> body, RequestContext context)
@@ -242,15 +268,14 @@ internal sealed class ClientConnection : IDisposable
         }
         finally
         {
-            // The response may hold slices of the request: only now is the request's memory free.
-            pending.Request.Release();
+            ReleaseFrame(pending.Frame);
         }
     }
 
-    /// <summary>A request that has begun. Owns the request's frame until the response is encoded.</summary>
-    private sealed class PendingResponse(FrameBuffer request, Api api, RequestContext context, long begun, Task<IMessage?> response)
+    /// <summary>A request that has begun. Owns its frame, if it still needs it, until the response is encoded.</summary>
+    private sealed class PendingResponse(Api api, RequestContext context, long begun, Task<IMessage?> response, FrameBuffer? frame)
     {
-        public FrameBuffer Request { get; } = request;
+        public FrameBuffer? Frame { get; } = frame;
         public Api Api { get; } = api;
         public RequestContext Context { get; } = context;
         public Task<IMessage?> Response { get; } = response;

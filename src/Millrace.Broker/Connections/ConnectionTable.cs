@@ -10,6 +10,7 @@ internal sealed class ConnectionTable : IDisposable
 {
     private readonly BrokerConfiguration _configuration;
     private readonly ApiTable _apis;
+    private readonly RequestMemory _memory;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationToken _stopping;
@@ -25,6 +26,7 @@ internal sealed class ConnectionTable : IDisposable
     {
         _configuration = configuration;
         _apis = apis;
+        _memory = new RequestMemory(configuration.MaxQueuedRequestByteCount);
         _time = time;
         _logger = logger;
         _stopping = stopping;
@@ -87,7 +89,7 @@ internal sealed class ConnectionTable : IDisposable
 
     private void Run(FrameTransport transport, Action ended)
     {
-        var connection = new ClientConnection(transport, _apis, _configuration.MaxInFlightRequests, _time, _logger, _stopping);
+        var connection = new ClientConnection(transport, _apis, _memory, _configuration.MaxInFlightRequests, _time, _logger, _stopping);
         var registered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Task running = RunAsync(connection, registered.Task, ended);
         _open[transport.Identity.Id] = (connection, running);

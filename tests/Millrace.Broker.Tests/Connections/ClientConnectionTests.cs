@@ -51,6 +51,33 @@ public sealed class ClientConnectionTests
     }
 
     [Fact]
+    public async Task Requests_of_all_connections_together_are_bounded_in_memory_and_long_polls_hold_none()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync(options => options.MaxQueuedRequestByteCount = 1);
+        await broker.CreateTopicAsync("orders");
+        await using TestClient poller = broker.Connect();
+        await using TestClient first = broker.Connect();
+        await using TestClient second = broker.Connect();
+        await poller.PostAsync(TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 60_000, minBytes: 1_000_000), 12);
+        broker.Storage.CloseGate();
+        await first.PostAsync(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Partition("orders").LogEndOffset.Value == 1, "the first request has begun");
+
+        // Each of them was reading already and may have one more request; what comes behind that waits.
+        await first.PostAsync(TestClientRequests.Produce("orders", Batches.Of("b")), 9);
+        for (int request = 0; request < 5; request++)
+        {
+            await second.PostAsync(TestClientRequests.Produce("orders", Batches.Of("c"), acks: 1), 9);
+        }
+
+        await Conditions.BecomesTrueAsync(() => broker.Partition("orders").LogEndOffset.Value >= 2, "who was reading goes on");
+        Assert.InRange(broker.Partition("orders").LogEndOffset.Value, 2, 3);
+
+        broker.Storage.OpenGate();
+        await Conditions.BecomesTrueAsync(() => broker.Partition("orders").LogEndOffset.Value == 7, "everything is appended");
+    }
+
+    [Fact]
     public async Task A_request_behind_a_long_poll_waits_for_its_answer()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
