@@ -186,7 +186,8 @@ public sealed class KafkaBroker : IAsyncDisposable
                 Address = new AdvertisedAddress(configuration, listener?.EndPoint),
                 Storage = storage,
                 Log = log,
-                Topics = TopicCatalog.Open(log, waits, NewTopicId, configuration.MaxPartitionCount, logger),
+                Topics = TopicCatalog.Open(
+                    log, TopicDeletions.Open(storage, configuration.DataDirectory), waits, NewTopicId, configuration.MaxPartitionCount, logger),
                 Waits = waits,
                 Time = time,
                 Loggers = loggers,
@@ -243,6 +244,11 @@ public sealed class KafkaBroker : IAsyncDisposable
             new MetadataApi(services),
             apiVersions,
             new CreateTopicsApi(services),
+            new DeleteRecordsApi(services),
+            new CreatePartitionsApi(services),
+            new DescribeConfigsApi(services),
+            new AlterConfigsApi(services),
+            new IncrementalAlterConfigsApi(services),
             .. groups.Apis,
         ]);
         apiVersions.Offer(table.Definitions);

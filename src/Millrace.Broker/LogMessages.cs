@@ -73,6 +73,27 @@ internal static partial class LogMessages
     [LoggerMessage(2205, LogLevel.Error, "Partition {Partition} is offline: {Reason}")]
     public static partial void PartitionOffline(ILogger logger, TopicPartition partition, string reason);
 
+    [LoggerMessage(2206, LogLevel.Information, "Topic {Topic} has {PartitionCount} partitions now, {Before} before.")]
+    public static partial void PartitionsAdded(ILogger logger, string topic, int before, int partitionCount);
+
+    [LoggerMessage(2207, LogLevel.Information, "Deleted topic {Topic} with {PartitionCount} partitions, id {TopicId}.")]
+    public static partial void TopicDeleted(ILogger logger, string topic, int partitionCount, Guid topicId);
+
+    [LoggerMessage(2208, LogLevel.Error, "Topic {Topic} cannot be deleted.")]
+    public static partial void TopicDeletionFailed(ILogger logger, Exception exception, string topic);
+
+    [LoggerMessage(2209, LogLevel.Warning, "Finished the deletion of topic {Topic}, which was cut short.")]
+    public static partial void TopicDeletionFinished(ILogger logger, string topic);
+
+    [LoggerMessage(2210, LogLevel.Information, "Changed the settings of topic {Topic}: {Settings}.")]
+    public static partial void TopicSettingsChanged(ILogger logger, string topic, string settings);
+
+    [LoggerMessage(2211, LogLevel.Error, "The settings of topic {Topic} cannot be written; they are the old ones.")]
+    public static partial void TopicSettingsNotChanged(ILogger logger, Exception exception, string topic);
+
+    [LoggerMessage(2212, LogLevel.Error, "Records of {Partition} were not deleted: {Reason}")]
+    public static partial void RecordsNotDeleted(ILogger logger, TopicPartition partition, string reason);
+
     [LoggerMessage(2300, LogLevel.Information, "Group {GroupId}: generation {Generation} is stable with {MemberCount} members.")]
     public static partial void GroupStable(ILogger logger, string groupId, int generation, int memberCount);
 

@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using Millrace.Kafka.Protocol;
 using Millrace.Log;
 
@@ -47,7 +46,8 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
             return refusal;
         }
 
-        if (!TryReadSettings(topic, out Dictionary<string, string>? overrides, out TopicLogSettings? settings, out string? fault))
+        var settings = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (SettingsFault(topic, settings) is { } fault)
         {
             return Refused(topic, ErrorCode.InvalidConfig, fault);
         }
@@ -56,42 +56,34 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
         {
             return services.Topics.Check(topic.Name, partitionCount) is { } invalid
                 ? Refused(topic, invalid.Error, invalid.Message)
-                : Accepted(topic, Guid.Empty, partitionCount, overrides, settings);
+                : Accepted(topic, Guid.Empty, partitionCount, settings);
         }
 
-        return services.Topics.Create(topic.Name, partitionCount, overrides) switch
+        return services.Topics.Create(topic.Name, partitionCount, settings) switch
         {
-            TopicCreation.Created created => Accepted(topic, created.Topic.Id, partitionCount, overrides, settings),
+            TopicCreation.Created created => Accepted(topic, created.Topic.Id, partitionCount, services.Topics.SettingsOf(topic.Name)),
             TopicCreation.Refused refused => Refused(topic, refused.Error, refused.Message),
             _ => Refused(topic, ErrorCode.UnknownServerError, "The creation has an outcome that nobody has thought of."),
         };
     }
 
-    /// <summary>The settings that the topic is to have of its own, and what then holds for it; or what is wrong with them.</summary>
-    private bool TryReadSettings(
-        CreatableTopic topic,
-        [NotNullWhen(true)] out Dictionary<string, string>? overrides,
-        [NotNullWhen(true)] out TopicLogSettings? settings,
-        [NotNullWhen(false)] out string? fault)
+    /// <summary>Reads the settings that the topic is to have of its own, or says what is wrong with them.</summary>
+    private string? SettingsFault(CreatableTopic topic, Dictionary<string, string> settings)
     {
-        overrides = new Dictionary<string, string>(StringComparer.Ordinal);
-        settings = null;
         foreach (CreatableTopicConfig setting in topic.Configs)
         {
             if (setting.Value is null)
             {
-                fault = $"The topic setting '{setting.Name}' has no value. Leave it out for the default.";
-                return false;
+                return $"{setting.Name} has no value. Leave it out to give the topic the default.";
             }
 
-            if (!overrides.TryAdd(setting.Name, setting.Value))
+            if (!settings.TryAdd(setting.Name, setting.Value))
             {
-                fault = $"The topic setting '{setting.Name}' is given twice.";
-                return false;
+                return $"{setting.Name} stands more than once.";
             }
         }
 
-        return TopicSettingTable.TryApply(services.Log.TopicDefaults, overrides, out settings, out fault);
+        return TopicSettingTable.TryApply(services.Log.TopicDefaults, settings, out _, out string? error) ? null : error;
     }
 
     /// <summary>How many partitions are asked for, as a count or as a list of assignments; or why that cannot be.</summary>
@@ -131,8 +123,8 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
         return null;
     }
 
-    private static CreatableTopicResult Accepted(
-        CreatableTopic topic, Guid topicId, int partitionCount, Dictionary<string, string> overrides, TopicLogSettings settings) => new()
+    private CreatableTopicResult Accepted(
+        CreatableTopic topic, Guid topicId, int partitionCount, IReadOnlyDictionary<string, string> settings) => new()
     {
         Name = topic.Name,
         TopicId = topicId,
@@ -141,20 +133,12 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
         ReplicationFactor = ReplicationFactor,
         Configs =
         [
-            .. TopicSettingTable.All.Select(setting => new CreatableTopicResultConfig
+            .. TopicConfigs.Describe(services.Log.TopicDefaults, settings).Select(entry => new CreatableTopicResultConfig
             {
-                Name = setting.Name,
-                Value = setting.ValueIn(settings),
-                ConfigSource = overrides.ContainsKey(setting.Name) ? DynamicTopicConfig : DefaultConfig,
+                Name = entry.Name, Value = entry.Value, ConfigSource = (sbyte)entry.Source, ReadOnly = entry.IsReadOnly,
             }),
         ],
     };
-
-    /// <summary>Kafka's number for a setting that a topic has of its own.</summary>
-    private const sbyte DynamicTopicConfig = 1;
-
-    /// <summary>Kafka's number for one that it does not.</summary>
-    private const sbyte DefaultConfig = 5;
 
     private static CreatableTopicResult Refused(CreatableTopic topic, ErrorCode error, string message) =>
         new() { Name = topic.Name, ErrorCode = error, ErrorMessage = message, Configs = null };

@@ -83,6 +83,7 @@ internal sealed class MetadataApi(BrokerServices services) : Api<MetadataRequest
 
             // Somebody else was faster.
             TopicCreation.Refused { Error: ErrorCode.TopicAlreadyExists } when services.Topics.Find(name) is { } other => Describe(other),
+            TopicCreation.Refused { Error: ErrorCode.TopicAlreadyExists } => Missing(name, ErrorCode.UnknownTopicOrPartition),
             TopicCreation.Refused refused => Missing(name, refused.Error),
             _ => Missing(name, ErrorCode.UnknownServerError),
         };

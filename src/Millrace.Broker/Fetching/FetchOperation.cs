@@ -18,6 +18,7 @@ internal sealed class FetchOperation
 {
     private readonly IReadOnlyList<FetchTarget> _targets;
     private readonly FetchLimits _limits;
+    private readonly TopicCatalog _topics;
     private readonly RequestContext _context;
     private readonly ILogger _logger;
     private bool _hasError;
@@ -27,6 +28,7 @@ internal sealed class FetchOperation
     {
         _targets = targets;
         _limits = limits;
+        _topics = topics;
         _context = context;
         _logger = logger;
         foreach (FetchTarget target in targets)
@@ -199,7 +201,7 @@ internal sealed class FetchOperation
                     Fail(target, ErrorCode.OffsetOutOfRange);
                     break;
                 case ReadResult.Offline:
-                    Fail(target, ErrorCode.KafkaStorageError);
+                    Fail(target, OfflineError(target));
                     break;
             }
         }
@@ -210,6 +212,12 @@ internal sealed class FetchOperation
             Fail(target, ErrorCode.UnknownServerError);
         }
     }
+
+    /// <summary>A topic that was deleted while the fetch waited is no fault of the disk.</summary>
+    private ErrorCode OfflineError(FetchTarget target) =>
+        _topics.Find(target.Log!.TopicPartition) == target.Log ? ErrorCode.KafkaStorageError
+        : target.Key.TopicId != Guid.Empty ? ErrorCode.UnknownTopicId
+        : ErrorCode.UnknownTopicOrPartition;
 
     private void Fail(FetchTarget target, ErrorCode error)
     {

@@ -110,17 +110,21 @@ internal sealed partial class GroupCoordinator
         return new OffsetDeletion(error, error == ErrorCode.None ? answers : []);
     }
 
-    /// <summary>Deletes what every group has committed for a topic that is gone; completes when this is on the disk.</summary>
-    public async Task ForgetTopicAsync(string topic)
+    /// <summary>
+    /// Deletes what every group has committed for a topic that is gone; completes when this is on the disk. False if some of it could not be deleted. Groups
+    /// that cannot be served have nothing to forget.
+    /// </summary>
+    public async Task<bool> ForgetTopicAsync(string topic)
     {
         List<Task<ErrorCode>> writes = [];
-        foreach (string groupId in Offsets.Groups.ToArray())
+        foreach (string groupId in Offsets.Groups.Where(_offsetsTopic.Serves).ToArray())
         {
             List<TopicPartition> gone = [.. Offsets.All(groupId).Select(offset => offset.Key).Where(partition => partition.Topic == topic)];
             writes.Add(AppendTombstonesAsync(groupId, gone, alsoGroup: false));
         }
 
-        await Task.WhenAll(writes);
+        ErrorCode[] outcomes = await Task.WhenAll(writes);
+        return Array.TrueForAll(outcomes, static outcome => outcome == ErrorCode.None);
     }
 
     /// <summary>Deletes what is kept longer than <c>offsets.retention.minutes</c> for nobody, and empty groups that have nothing.</summary>

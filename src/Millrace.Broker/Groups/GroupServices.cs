@@ -24,6 +24,7 @@ internal sealed class GroupServices : IAsyncDisposable
             new DescribeGroupsApi(coordinator),
             new DeleteGroupsApi(coordinator),
             new OffsetDeleteApi(services.Topics, coordinator),
+            new DeleteTopicsApi(services, coordinator),
             new InitProducerIdApi(producerIds, logger),
         ];
 
@@ -47,6 +48,14 @@ internal sealed class GroupServices : IAsyncDisposable
         if (!services.Log.Recovery.WasCleanStop)
         {
             await OffsetClamp.RunAsync(coordinator, services.Topics, services.Time, logger);
+        }
+
+        foreach (string topic in services.Topics.UnfinishedDeletions)
+        {
+            if (await coordinator.ForgetTopicAsync(topic))
+            {
+                services.Topics.FinishDeletion(topic);
+            }
         }
 
         return new GroupServices(services, settings, coordinator, producerIds, logger);

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
@@ -11,6 +12,14 @@ namespace Millrace.Broker;
 internal sealed class OffsetsTopic
 {
     private const int ReplayByteCount = 1024 * 1024;
+
+    /// <summary>Kafka's for this topic: of each key only the newest record counts, and small segments are compacted soon.</summary>
+    private static readonly FrozenDictionary<string, string> Settings = new Dictionary<string, string>(StringComparer.Ordinal)
+    {
+        ["cleanup.policy"] = "compact",
+        ["compression.type"] = "producer",
+        ["segment.bytes"] = "104857600",
+    }.ToFrozenDictionary(StringComparer.Ordinal);
 
     private readonly Lock _creation = new();
     private readonly TopicCatalog _topics;
@@ -33,6 +42,12 @@ internal sealed class OffsetsTopic
         OffsetsTopic offsets = new(topics, newPartitionCount, logger);
         if (topics.Find(TopicName.ConsumerOffsets) is Topic topic)
         {
+            if (topics.SettingsOf(topic.Name).Count == 0)
+            {
+                // An older version of this program made it, without settings: nothing of it may go by age.
+                topics.SetSettings(topic.Name, Settings);
+            }
+
             offsets._partitions =
             [
                 .. topic.Partitions.Select(log => log is not null && offsets.Replay(log, replay) ? new OffsetsPartition(log) : null),
@@ -75,7 +90,7 @@ internal sealed class OffsetsTopic
                 return true;
             }
 
-            switch (_topics.Create(TopicName.ConsumerOffsets, _newPartitionCount))
+            switch (_topics.Create(TopicName.ConsumerOffsets, _newPartitionCount, Settings))
             {
                 case TopicCreation.Created created:
                     _partitions = [.. created.Topic.Partitions.Select(log => new OffsetsPartition(log!))];

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.ObjectModel;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
@@ -20,12 +21,14 @@ namespace Millrace.Broker;
 ///                                                 which nobody was told had succeeded   has the N partitions that were asked for
 /// 0, and a gap; or records, and no 0              somebody removed a directory          the missing ones are reported and not served
 /// </code>
-/// Topics become visible to clients as a whole, after all of it is on the disk.
+/// Topics become visible to clients as a whole, after all of it is on the disk. Partitions that are added come from the lowest up: wherever a crash cuts that
+/// short, a whole topic is left. A deletion is written down before the first directory goes (<see cref="TopicDeletions"/>).
 /// </remarks>
-internal sealed class TopicCatalog
+internal sealed partial class TopicCatalog
 {
     private readonly Lock _creation = new();
     private readonly LogDirectory _log;
+    private readonly TopicDeletions _deletions;
     private readonly PartitionWaits _waits;
     private readonly Func<Guid> _newTopicId;
     private readonly int _maxPartitionCount;
@@ -37,9 +40,11 @@ internal sealed class TopicCatalog
     private readonly Dictionary<string, string> _nameByCollisionKey = new(StringComparer.Ordinal);
     private int _partitionCount;
 
-    private TopicCatalog(LogDirectory log, PartitionWaits waits, Func<Guid> newTopicId, int maxPartitionCount, ILogger logger)
+    private TopicCatalog(
+        LogDirectory log, TopicDeletions deletions, PartitionWaits waits, Func<Guid> newTopicId, int maxPartitionCount, ILogger logger)
     {
         _log = log;
+        _deletions = deletions;
         _waits = waits;
         _newTopicId = newTopicId;
         _maxPartitionCount = maxPartitionCount;
@@ -60,11 +65,13 @@ internal sealed class TopicCatalog
         }
     }
 
-    /// <summary>Finds the topics of a data directory, and finishes the creations that a crash has cut short.</summary>
+    /// <summary>Finds the topics of a data directory, and finishes the creations and deletions that a crash has cut short.</summary>
+    /// <exception cref="BrokerStartException">The disk does not let a deletion be finished.</exception>
     public static TopicCatalog Open(
-        LogDirectory log, PartitionWaits waits, Func<Guid> newTopicId, int maxPartitionCount, ILogger logger)
+        LogDirectory log, TopicDeletions deletions, PartitionWaits waits, Func<Guid> newTopicId, int maxPartitionCount, ILogger logger)
     {
-        var catalog = new TopicCatalog(log, waits, newTopicId, maxPartitionCount, logger);
+        var catalog = new TopicCatalog(log, deletions, waits, newTopicId, maxPartitionCount, logger);
+        catalog.ResumeDeletions();
         foreach (IGrouping<string, PartitionLog> partitions in log.Partitions.GroupBy(partition => partition.TopicPartition.Topic))
         {
             catalog.Adopt(partitions.Key, [.. partitions]);
@@ -88,8 +95,7 @@ internal sealed class TopicCatalog
         }
     }
 
-    /// <summary>Creates a topic. Blocks until all of it is on the disk.</summary>
-    /// <param name="settings">What it has of its own, known to be right; null leaves it what is set under its name already.</param>
+    /// <summary>Creates a topic, with the settings that are given and no others. Blocks until all of it is on the disk.</summary>
     public TopicCreation Create(string name, int partitionCount, IReadOnlyDictionary<string, string>? settings = null)
     {
         lock (_creation)
@@ -101,11 +107,8 @@ internal sealed class TopicCatalog
 
             try
             {
-                if (settings is not null)
-                {
-                    // Before the first record, which others could treat otherwise; and in place of what an older topic of that name has left.
-                    _log.SetOverrides(name, settings);
-                }
+                // Before the first partition: none may go by the defaults for a moment, or by what a topic of this name had when a crash came.
+                _log.SetOverrides(name, settings ?? ReadOnlyDictionary<string, string>.Empty);
 
                 // What a failed creation has left has an id, which the whole topic then gets.
                 Guid topicId = Begun(name).FirstOrDefault()?.TopicId ?? _newTopicId();
@@ -128,6 +131,11 @@ internal sealed class TopicCatalog
         if (TopicName.Fault(name) is { } fault)
         {
             return new TopicCreation.Refused(ErrorCode.InvalidTopic, fault);
+        }
+
+        if (_deletions.All.ContainsKey(name))
+        {
+            return new TopicCreation.Refused(ErrorCode.TopicAlreadyExists, $"Topic {name} is being deleted.");
         }
 
         if (_byName.ContainsKey(name))
@@ -222,16 +230,21 @@ internal sealed class TopicCatalog
         };
         foreach (PartitionLog? partition in partitions)
         {
-            if (partition is not null)
-            {
-                partition.Progressed += log => _waits.Progressed(log.TopicPartition);
-                _partitionCount++;
-            }
+            Watch(partition);
         }
 
         _nameByCollisionKey[TopicName.CollisionKey(name)] = name;
         _byId[topic.Id] = topic;
         _byName[name] = topic;
         return topic;
+    }
+
+    private void Watch(PartitionLog? partition)
+    {
+        if (partition is not null)
+        {
+            partition.Progressed += log => _waits.Progressed(log.TopicPartition);
+            _partitionCount++;
+        }
     }
 }

@@ -109,11 +109,12 @@ public sealed class CreateTopicsApiTests
     [InlineData("retention.ms", "1000", ErrorCode.None)]
     [InlineData("cleanup.policy", "compact", ErrorCode.None)]
     [InlineData("cleanup.policy", "compress", ErrorCode.InvalidConfig)]
+    [InlineData("cleanup.policy", "compact, delete", ErrorCode.None)]
     [InlineData("segment.bytes", "1000000", ErrorCode.InvalidConfig)]
     [InlineData("remote.storage.enable", "true", ErrorCode.InvalidConfig)]
     [InlineData("no.such.setting", "1", ErrorCode.InvalidConfig)]
     [InlineData("retention.ms", null, ErrorCode.InvalidConfig)]
-    public async Task A_setting_is_taken_only_where_it_is_lived_up_to(string name, string? value, ErrorCode expected)
+    public async Task A_setting_is_taken_only_with_a_value_of_its_own(string name, string? value, ErrorCode expected)
     {
         await using TestBroker broker = await TestBroker.StartAsync();
         await using TestClient client = broker.Connect();

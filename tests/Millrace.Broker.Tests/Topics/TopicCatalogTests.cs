@@ -94,13 +94,14 @@ public sealed class TopicCatalogTests
                 var disk = new SimulatedStorage(seed);
                 using (LogDirectory log = OpenLog(disk))
                 {
-                    TopicCatalog catalog = OpenCatalog(log);
+                    TopicCatalog catalog = OpenCatalog(log, disk);
                     disk.CrashAfter(operation);
                     wasAcknowledged = TryCreate(catalog);
                 }
 
-                using LogDirectory recovered = OpenLog(disk.Crash(kind));
-                Topic? topic = OpenCatalog(recovered).Find("orders");
+                SimulatedStorage after = disk.Crash(kind);
+                using LogDirectory recovered = OpenLog(after);
+                Topic? topic = OpenCatalog(recovered, after).Find("orders");
 
                 // Acknowledged: it is there. Not acknowledged: it may be there, but never with fewer partitions than were asked for.
                 Assert.True(topic is not null || !wasAcknowledged, $"seed {seed}, operation {operation}: an acknowledged topic is gone");
@@ -119,6 +120,104 @@ public sealed class TopicCatalogTests
         Assert.True(finished > 10 && absent > 10, $"{finished} creations were finished and {absent} dropped: the crashes struck at too few places");
     }
 
+    [Theory]
+    [InlineData(SimulatedCrashKind.ProcessKill)]
+    [InlineData(SimulatedCrashKind.PowerLoss)]
+    public void A_crash_at_any_operation_of_a_deletion_leaves_all_of_a_topic_or_nothing(SimulatedCrashKind kind)
+    {
+        int whole = 0;
+        int gone = 0;
+        bool wasAcknowledged = false;
+        for (int operation = 0; !wasAcknowledged; operation++)
+        {
+            var disk = new SimulatedStorage(1);
+            using (LogDirectory log = OpenLog(disk))
+            {
+                TopicCatalog catalog = OpenCatalog(log, disk);
+                catalog.Create("orders", 3, new Dictionary<string, string> { ["cleanup.policy"] = "compact" });
+                disk.CrashAfter(operation);
+                wasAcknowledged = TryDelete(catalog);
+            }
+
+            SimulatedStorage after = disk.Crash(kind);
+            using LogDirectory recovered = OpenLog(after);
+            TopicCatalog again = OpenCatalog(recovered, after);
+            Topic? topic = again.Find("orders");
+            if (topic is not null)
+            {
+                whole++;
+                Assert.False(wasAcknowledged, $"operation {operation}: a topic that was deleted is back");
+                Assert.Equal(3, topic.Partitions.Count);
+                Assert.All(topic.Partitions, Assert.NotNull);
+                continue;
+            }
+
+            // Gone, with its settings; the name is free when what groups committed is gone too.
+            gone++;
+            Assert.Empty(recovered.Partitions);
+            Assert.Empty(recovered.Overrides("orders"));
+            Assert.Equal(["orders"], again.UnfinishedDeletions);
+            Assert.IsType<TopicCreation.Refused>(again.Create("orders", 1));
+            Assert.True(again.FinishDeletion("orders"));
+            Assert.IsType<TopicCreation.Created>(again.Create("orders", 1));
+        }
+
+        Assert.True(whole > 3 && gone > 3, $"{whole} topics stayed and {gone} were gone: the crashes struck at too few places");
+    }
+
+    [Theory]
+    [InlineData(SimulatedCrashKind.ProcessKill)]
+    [InlineData(SimulatedCrashKind.PowerLoss)]
+    public void A_crash_while_partitions_are_added_leaves_a_whole_topic(SimulatedCrashKind kind)
+    {
+        bool wasAcknowledged = false;
+        var counts = new HashSet<int>();
+        for (int operation = 0; !wasAcknowledged; operation++)
+        {
+            var disk = new SimulatedStorage(1);
+            using (LogDirectory log = OpenLog(disk))
+            {
+                TopicCatalog catalog = OpenCatalog(log, disk);
+                catalog.Create("orders", 2);
+                disk.CrashAfter(operation);
+                wasAcknowledged = TryAdd(catalog);
+            }
+
+            SimulatedStorage after = disk.Crash(kind);
+            using LogDirectory recovered = OpenLog(after);
+            Topic topic = OpenCatalog(recovered, after).Find("orders")!;
+            Assert.InRange(topic.Partitions.Count, wasAcknowledged ? 5 : 2, 5);
+            Assert.All(topic.Partitions, partition => Assert.Equal(topic.Id, partition!.TopicId));
+            counts.Add(topic.Partitions.Count);
+        }
+
+        Assert.Equal(4, counts.Count);
+    }
+
+    private static bool TryAdd(TopicCatalog catalog)
+    {
+        try
+        {
+            return catalog.AddPartitions("orders", 5) is TopicCreation.Created;
+        }
+        catch (SimulatedCrashException)
+        {
+            return false;
+        }
+    }
+
+    private static bool TryDelete(TopicCatalog catalog)
+    {
+        try
+        {
+            return catalog.Delete(catalog.Find("orders")!) is TopicDeletion.Deleted;
+        }
+        catch (SimulatedCrashException)
+        {
+            return false;
+        }
+    }
+
     private static bool TryCreate(TopicCatalog catalog)
     {
         try
@@ -134,8 +233,8 @@ public sealed class TopicCatalogTests
     private static LogDirectory OpenLog(SimulatedStorage disk) =>
         LogDirectory.Open(new LogDirectoryOptions { Path = "data" }, disk, new ManualTime(), new Random(1), new RecordingLogs());
 
-    private static TopicCatalog OpenCatalog(LogDirectory log) => TopicCatalog.Open(
-        log, new PartitionWaits(new ManualTime()), () => new Guid(1, 2, 3, [4, 5, 6, 7, 8, 9, 10, 11]), maxPartitionCount: 100, new RecordingLogs());
+    private static TopicCatalog OpenCatalog(LogDirectory log, IStorage disk) => TopicCatalog.Open(
+        log, TopicDeletions.Open(disk, "data"), new PartitionWaits(new ManualTime()), () => new Guid(1, 2, 3, [4, 5, 6, 7, 8, 9, 10, 11]), maxPartitionCount: 100, new RecordingLogs());
 
     private static async Task<ErrorCode> CreateAsync(TestBroker broker, string name, int partitionCount)
     {

@@ -1,0 +1,83 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// DeleteTopics (key 20, versions 0-6): deletes topics, by name or by id. Answers when their records, and what groups have committed for them, are gone for good.
+/// </summary>
+internal sealed class DeleteTopicsApi(BrokerServices services, GroupCoordinator groups) : Api<DeleteTopicsRequest, DeleteTopicsResponse>
+{
+    private const short TopicStateVersion = 6;
+
+    protected override async ValueTask<DeleteTopicsResponse?> HandleAsync(DeleteTopicsRequest request, RequestContext context)
+    {
+        List<DeleteTopicState> asked = context.Version >= TopicStateVersion
+            ? request.Topics
+            : [.. request.TopicNames.Select(name => new DeleteTopicState { Name = name })];
+        HashSet<(string?, Guid)> twice = [.. asked.GroupBy(topic => (topic.Name, topic.TopicId)).Where(same => same.Count() > 1).Select(same => same.Key)];
+        long begun = services.Time.GetTimestamp();
+        var response = new DeleteTopicsResponse();
+        foreach (DeleteTopicState topic in asked)
+        {
+            if (twice.Contains((topic.Name, topic.TopicId)))
+            {
+                response.Responses.Add(Refused(topic, ErrorCode.InvalidRequest, "This topic stands more than once in the request."));
+            }
+            else if (response.Responses.Count > 0 && services.Time.GetElapsedTime(begun).TotalMilliseconds > request.TimeoutMilliseconds)
+            {
+                response.Responses.Add(Refused(topic, ErrorCode.RequestTimedOut, "The topics before this one took all of the request's time. It is not deleted."));
+            }
+            else
+            {
+                response.Responses.Add(await DeleteAsync(topic));
+            }
+        }
+
+        return response;
+    }
+
+    private async Task<DeletableTopicResult> DeleteAsync(DeleteTopicState asked)
+    {
+        bool isById = asked.TopicId != Guid.Empty;
+        if (isById == asked.Name is not null)
+        {
+            return Refused(asked, ErrorCode.InvalidRequest, "A topic to delete has either a name or an id.");
+        }
+
+        if ((isById ? services.Topics.Find(asked.TopicId) : services.Topics.Find(asked.Name!)) is not { } topic)
+        {
+            return isById
+                ? Refused(asked, ErrorCode.UnknownTopicId, "There is no topic with this id.")
+                : Refused(asked, ErrorCode.UnknownTopicOrPartition, $"There is no topic {asked.Name}.");
+        }
+
+        DeletableTopicResult result = new() { Name = topic.Name, TopicId = topic.Id };
+        if (topic.IsInternal)
+        {
+            return Refused(result, ErrorCode.InvalidTopic, $"Topic {topic.Name} is the broker's own.");
+        }
+
+        if (services.Topics.Delete(topic) is TopicDeletion.Refused refused)
+        {
+            return Refused(result, refused.Error, refused.Message);
+        }
+
+        // The name is free only now: a new topic of that name must not find the offsets of the old one.
+        return await groups.ForgetTopicAsync(topic.Name) && services.Topics.FinishDeletion(topic.Name)
+            ? result
+            : Refused(
+                result,
+                ErrorCode.KafkaStorageError,
+                $"Topic {topic.Name} is deleted, and what groups committed for it is not. The next start of the broker tries again; the name is taken until then.");
+    }
+
+    private static DeletableTopicResult Refused(DeleteTopicState asked, ErrorCode error, string message) =>
+        Refused(new DeletableTopicResult { Name = asked.Name, TopicId = asked.TopicId }, error, message);
+
+    private static DeletableTopicResult Refused(DeletableTopicResult result, ErrorCode error, string message)
+    {
+        result.ErrorCode = error;
+        result.ErrorMessage = message;
+        return result;
+    }
+}
