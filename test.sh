@@ -22,6 +22,9 @@ needs=(
   "curl curl"
   "libzstd.so.1 libzstd1"
   "liblz4.so.1 liblz4-1"
+  "librdkafka.so.1 librdkafka1"
+  "node nodejs"
+  "npm npm"
 )
 
 is_there() {
@@ -56,6 +59,16 @@ install_missing() {
     || echo "Absent: ${packages[*]}. Tests that use them are skipped; install them with: apt-get install ${packages[*]}"
 }
 
+# Kafka clients for Node.js, by their lock file, when it has changed since they were installed.
+install_node_clients() {
+  local folder=tests/Millrace.Interop.Tests/Node
+  command -v npm >/dev/null || return 0
+  [ "$folder/package-lock.json" -nt "$folder/node_modules/.package-lock.json" ] || return 0
+  echo "Installing the clients of $folder"
+  npm ci --prefix "$folder" --no-audit --no-fund --loglevel error </dev/null >/dev/null 2>&1 \
+    || echo "Absent: Kafka clients for Node.js. Tests that use them are skipped; install them with: npm ci --prefix $folder"
+}
+
 # Prints one attribute of the <assembly> element of an xunit report, or 0.
 attribute() {
   local value
@@ -64,6 +77,7 @@ attribute() {
 }
 
 install_missing
+install_node_clients
 
 echo "Building in Release"
 if ! dotnet build Millrace.slnx -c Release -v quiet -clp:NoSummary </dev/null; then
