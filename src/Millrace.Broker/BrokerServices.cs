@@ -12,6 +12,7 @@ internal sealed class BrokerServices
     public required LogDirectory Log { get; init; }
     public required TopicCatalog Topics { get; init; }
     public required PartitionWaits Waits { get; init; }
+    public required ColdReaders ColdReaders { get; init; }
     public required TimeProvider Time { get; init; }
     public required ILoggerFactory Loggers { get; init; }
 

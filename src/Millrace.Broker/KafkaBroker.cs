@@ -24,6 +24,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly GroupCommitter _committer;
     private readonly LogCleaner _cleaner;
     private readonly PartitionWaits _waits;
+    private readonly ColdReaders _coldReaders;
     private readonly GroupServices _groups;
     private readonly ApiTable _apis;
     private readonly Listener? _listener;
@@ -42,6 +43,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         _committer = committer;
         _cleaner = new LogCleaner(_log, _configuration.Cleaner, _time);
         _waits = services.Waits;
+        _coldReaders = services.ColdReaders;
         _groups = groups;
         _listener = listener;
         _stopping = stopping;
@@ -121,6 +123,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private async Task StopOnceAsync(CancellationToken cancellationToken)
     {
         await EndConnectionsAsync(cancellationToken);
+        _coldReaders.Dispose();
         await _groups.DisposeAsync();
         await _cleaner.DisposeAsync();
         await _committer.DisposeAsync();
@@ -189,6 +192,7 @@ public sealed class KafkaBroker : IAsyncDisposable
                 Topics = TopicCatalog.Open(
                     log, TopicDeletions.Open(storage, configuration.DataDirectory), waits, NewTopicId, configuration.MaxPartitionCount, logger),
                 Waits = waits,
+                ColdReaders = new ColdReaders(),
                 Time = time,
                 Loggers = loggers,
                 Stopping = stopping.Token,
@@ -263,6 +267,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     /// <summary>Ends timers and threads; the log is closed to them already.</summary>
     private async Task AbandonAsync()
     {
+        _coldReaders.Dispose();
         await _groups.DisposeAsync();
         await _cleaner.DisposeAsync();
         await _committer.DisposeAsync();

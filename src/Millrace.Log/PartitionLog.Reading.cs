@@ -59,6 +59,45 @@ public sealed partial class PartitionLog
         }
     }
 
+    /// <summary>
+    /// What a read from an offset on would wait for the disk for; null where it is in memory, or nobody can tell. The range is the caller's, who
+    /// disposes it.
+    /// </summary>
+    /// <param name="byteCount">How much will be read.</param>
+    public ColdRange? FindCold(Offset from, int byteCount)
+    {
+        if (!IsOnline || from < LogStartOffset || from >= LogEndOffset)
+        {
+            return null;
+        }
+
+        try
+        {
+            LogSegment segment = FindSegment(Volatile.Read(ref _segments), from);
+            if (segment.Index.Last?.LastOffset < from)
+            {
+                // Behind the last entry of the index: written a moment ago, or a few kilobytes.
+                return null;
+            }
+
+            int position = segment.PositionBefore(from);
+            int count = Math.Clamp(byteCount, 0, segment.ByteCount - position);
+            FileUse use = segment.File.Use();
+            if (!use.File.IsInMemory(position, count))
+            {
+                return new ColdRange(use, position, count);
+            }
+
+            use.Dispose();
+            return null;
+        }
+        catch (Exception exception) when (exception is IOException or ObjectDisposedException)
+        {
+            // The read itself will tell.
+            return null;
+        }
+    }
+
     /// <summary>A file that is closed under a reader belongs to a segment that has left the log, unless the log itself is closed.</summary>
     private bool HaveChangedSince(LogSegment[] segments) => !ReferenceEquals(segments, Volatile.Read(ref _segments));
 
@@ -145,8 +184,9 @@ public sealed partial class PartitionLog
             // The indexed batches that are known to fit are passed by; what follows them, an interval of the index, is looked at.
             // Below the limit, since the index may have an entry already for the batch that comes next.
             int limit = start + byteCount;
-            int end = Math.Min(segment.Index.FindAtOrBeforePosition(limit - 1)?.Position ?? 0, segment.PositionBefore(upTo + -1));
-            end = Math.Max(start, end);
+            IndexedPosition? indexed = segment.Index.FindAtOrBeforePosition(limit - 1);
+            bool isBelowEnd = indexed is null || indexed.Value.LastOffset < upTo;
+            int end = Math.Max(start, isBelowEnd ? indexed?.Position ?? 0 : segment.PositionBefore(upTo + -1));
             Offset next = first.BaseOffset;
             using BatchWalker walker = WalkHeaders(segment, end, segment.ByteCount);
             while (walker.MoveNext())

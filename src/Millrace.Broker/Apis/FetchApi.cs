@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
@@ -63,6 +64,18 @@ internal sealed class FetchApi : Api<FetchRequest, FetchResponse>
             IsReadCommitted: request.IsolationLevel == ReadCommitted,
             context.Connection.SendsFiles ? MinSendFileByteCount : int.MaxValue);
         var fetch = new FetchOperation(accepted.Targets, limits, _services.Topics, context, _logger);
+        return fetch.FindCold() is { } cold ? LoadAsync(fetch, cold, request, accepted, context) : ReadAsync(fetch, request, accepted, context);
+    }
+
+    private async ValueTask<FetchResponse?> LoadAsync(
+        FetchOperation fetch, List<ColdRange> cold, FetchRequest request, FetchContext.Accepted accepted, RequestContext context)
+    {
+        await _services.ColdReaders.LoadAsync(cold);
+        return await ReadAsync(fetch, request, accepted, context);
+    }
+
+    private ValueTask<FetchResponse?> ReadAsync(FetchOperation fetch, FetchRequest request, FetchContext.Accepted accepted, RequestContext context)
+    {
         fetch.ReadAvailable();
         return fetch.IsEnough || request.MaxWaitMilliseconds <= 0
             ? Answer(ToResponse(fetch, accepted))

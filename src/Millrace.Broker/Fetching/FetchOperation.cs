@@ -65,6 +65,29 @@ internal sealed class FetchOperation
         }
     }
 
+    /// <summary>What <see cref="ReadAvailable"/> would wait for the disk for; null where there is nothing. The caller disposes it.</summary>
+    public List<ColdRange>? FindCold()
+    {
+        List<ColdRange>? cold = null;
+        int budget = _limits.MaxByteCount;
+        foreach (FetchTarget target in _targets)
+        {
+            int limit = Math.Min(budget, target.Asked.MaxBytes);
+            if (limit <= 0 || !target.IsOpen || !HasMore(target))
+            {
+                continue;
+            }
+
+            budget -= limit;
+            if (target.Log!.FindCold(target.NextOffset, limit) is { } range)
+            {
+                (cold ??= []).Add(range);
+            }
+        }
+
+        return cold;
+    }
+
     /// <summary>Reads what may be seen, in the order of the targets, until the limits are reached.</summary>
     public void ReadAvailable()
     {

@@ -10,7 +10,7 @@ internal delegate bool IsBefore(ReadOnlySpan<byte> entry, long target);
 internal sealed class IndexFile : IDisposable
 {
     /// <summary>The last steps of a search look at one block of entries that is read at once.</summary>
-    private const int BlockByteCount = 512;
+    private const int BlockByteCount = 2048;
 
     private readonly LazyFile _file;
     private readonly int _entryByteCount;

@@ -108,6 +108,11 @@ public sealed class FileStorage : IStorage
 
         public long Length => RandomAccess.GetLength(_handle);
 
+        /// <summary>Looks at both ends: what is read ahead or was written is there as a whole.</summary>
+        public bool IsInMemory(long position, int byteCount) =>
+            !OperatingSystem.IsLinux()
+            || (LinuxFiles.IsByteInMemory(_handle, position) && LinuxFiles.IsByteInMemory(_handle, position + Math.Max(byteCount - 1, 0)));
+
         public int Read(Span<byte> buffer, long position)
         {
             int total = 0;
@@ -149,7 +154,9 @@ public sealed class FileStorage : IStorage
 internal static partial class LinuxFiles
 {
     private const int Interrupted = 4;
+    private const int WouldBlock = 11;
     private const int AccessDenied = 13;
+    private const int ReadNoWait = 8;
     private const int OpenReadOnlyCloseOnExec = 0x80000;
     private const int LockExclusiveNonBlocking = 2 | 4;
 
@@ -160,6 +167,14 @@ internal static partial class LinuxFiles
         {
             ThrowUnlessInterrupted("fdatasync", path);
         }
+    }
+
+    /// <summary>Reads a byte, unless that would have to wait for the disk (RWF_NOWAIT).</summary>
+    public static unsafe bool IsByteInMemory(SafeFileHandle handle, long position)
+    {
+        byte one;
+        var buffer = new IoVector { Start = (nint)(&one), ByteCount = 1 };
+        return ReadVector(handle, ref buffer, 1, position, ReadNoWait) >= 0 || Marshal.GetLastPInvokeError() != WouldBlock;
     }
 
     public static void SyncDirectory(string path)
@@ -193,6 +208,9 @@ internal static partial class LinuxFiles
         }
     }
 
+    [LibraryImport("libc", EntryPoint = "preadv2", SetLastError = true)]
+    private static partial nint ReadVector(SafeFileHandle handle, ref IoVector buffers, int bufferCount, long position, int flags);
+
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     private static partial int FileDataSync(SafeFileHandle handle);
 
@@ -204,4 +222,12 @@ internal static partial class LinuxFiles
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial SafeFileHandle Open(string path, int flags, int mode);
+
+    /// <summary>struct iovec.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct IoVector
+    {
+        public nint Start;
+        public nint ByteCount;
+    }
 }

@@ -70,6 +70,9 @@ public interface IStorageFile : IDisposable
 
     long Length { get; }
 
+    /// <summary>Whether a read of these bytes would end without waiting for the disk, as far as can be told. True where it cannot.</summary>
+    bool IsInMemory(long position, int byteCount) => true;
+
     /// <summary>Fills <paramref name="buffer"/> from <paramref name="position"/>; returns fewer bytes only where the file ends.</summary>
     int Read(Span<byte> buffer, long position);
 

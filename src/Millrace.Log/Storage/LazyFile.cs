@@ -58,6 +58,12 @@ internal sealed class LazyFile : IStorageFile
     /// <summary>Opens the file if it is not open, and keeps it open until the use ends.</summary>
     public FileUse Use() => new(this, TryEnter() ? _file! : OpenAndEnter());
 
+    public bool IsInMemory(long position, int byteCount)
+    {
+        using FileUse use = Use();
+        return use.File.IsInMemory(position, byteCount);
+    }
+
     public int Read(Span<byte> buffer, long position)
     {
         using FileUse use = Use();

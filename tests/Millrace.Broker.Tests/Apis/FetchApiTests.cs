@@ -325,6 +325,26 @@ public sealed class FetchApiTests
     }
 
     [Fact]
+    public async Task Records_that_have_to_come_from_the_disk_are_read_all_the_same()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        for (int batch = 0; batch < 20; batch++)
+        {
+            await client.ProduceAsync("orders", Batches.Of(new string('x', 1_000)));
+        }
+
+        broker.Storage.IsCold = true;
+        FetchPartitionResponse fetched = await client.FetchAsync("orders", 3);
+
+        Assert.Equal(Enumerable.Range(3, 17).Select(offset => (long)offset), Batches.Read(fetched.Records).Select(record => record.Offset));
+        using ColdRange? cold = broker.Partition("orders").FindCold(new Offset(3), 5_000);
+        Assert.NotNull(cold);
+        Assert.Null(broker.Partition("orders").FindCold(new Offset(19), 5_000));
+        Assert.Null(broker.Partition("orders").FindCold(new Offset(20), 5_000));
+    }
+
+    [Fact]
     public async Task A_fetcher_whose_last_epoch_ended_earlier_is_told_where()
     {
         await using TestBroker broker = await StartAsync();

@@ -15,6 +15,9 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
     /// <summary>Whether data syncs of record files fail.</summary>
     public bool FailsSyncs { get; set; }
 
+    /// <summary>Whether nothing that is read is in memory.</summary>
+    public bool IsCold { get; set; }
+
     /// <summary>How many directories may still be created; the next one fails.</summary>
     public int? DirectoriesBeforeFailure { get; set; }
 
@@ -62,6 +65,8 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
         public string Path => inner.Path;
 
         public SafeFileHandle? Handle => inner.Handle;
+
+        public bool IsInMemory(long position, int byteCount) => !owner.IsCold && inner.IsInMemory(position, byteCount);
 
         public long Length => inner.Length;
 
