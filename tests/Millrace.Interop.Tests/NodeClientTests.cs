@@ -9,7 +9,7 @@ public sealed class NodeClientTests
 
     public static TheoryData<string, string> Scenarios => new MatrixTheoryData<string, string>(
         ["kafkajs", "platformatic"],
-        ["produceAndConsume", "timeLookup", "groupsAndOffsets"]);
+        ["deleteRecords", "groupsAndOffsets", "produceAndConsume", "timeLookup", "topicsAndSettings"]);
 
     [Theory]
     [MemberData(nameof(Scenarios))]

@@ -121,7 +121,7 @@ async function topicsAndSettings() {
     const [created] = await admin.createTopics({ topics: ['administered'], partitions: 2, replicas: 1, configs: [{ name: 'retention.ms', value: '3600000' }] })
     assert.equal(created.partitions, 2)
     await assert.rejects(admin.createTopics({ topics: ['administered'] }))
-    await admin.createPartitions({ topics: [{ name: 'administered', count: 3, assignments: [] }] })
+    await admin.createPartitions({ topics: [{ name: 'administered', count: 3 }] })
     const metadata = await admin.metadata({ topics: ['administered'], forceUpdate: true })
     assert.equal(metadata.topics.get('administered').partitionsCount, 3)
 
