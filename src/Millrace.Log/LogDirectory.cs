@@ -35,7 +35,7 @@ public sealed partial class LogDirectory : IDisposable
         ILogger logger,
         IDisposable directoryLock,
         MetaProperties properties,
-        bool wasCleanStop)
+        RecoveryReport recovery)
     {
         Time = time;
         _random = random;
@@ -47,7 +47,7 @@ public sealed partial class LogDirectory : IDisposable
         _directoryLock = directoryLock;
         ClusterId = properties.ClusterId;
         DirectoryId = properties.DirectoryId;
-        Recovery = new RecoveryReport(wasCleanStop);
+        Recovery = recovery;
     }
 
     public string Path => _settings.Path;
@@ -182,6 +182,19 @@ public sealed partial class LogDirectory : IDisposable
     }
 
     internal void Detach() => Volatile.Write(ref _queueSync, null);
+
+    /// <summary>A partition has failed: what was written there and not synced may never reach the disk, though this process still reads it.</summary>
+    internal void DoubtWrites()
+    {
+        try
+        {
+            _storage.DeleteFile($"{Path}/{FileNames.Boot}");
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.BootNotForgotten(_logger, $"{Path}/{FileNames.Boot}", exception.Message);
+        }
+    }
 
     internal void QueueSync(PartitionLog log) => Volatile.Read(ref _queueSync)?.Invoke(log);
 

@@ -33,6 +33,9 @@ internal static partial class LogMessages
     [LoggerMessage(1008, LogLevel.Warning, "{Path} of a deleted partition could not be removed: {Reason} The next start removes it.")]
     public static partial void DeletedPartitionNotRemoved(ILogger logger, string path, string reason);
 
+    [LoggerMessage(1009, LogLevel.Warning, "{Path} could not be deleted: {Reason} Delete it before the next start, which would otherwise trust what a failing disk may have lost.")]
+    public static partial void BootNotForgotten(ILogger logger, string path, string reason);
+
     [LoggerMessage(1100, LogLevel.Information, "Retention: {Partition} starts at offset {NewStart} now, no longer at {OldStart}.")]
     public static partial void RetentionMovedStart(ILogger logger, TopicPartition partition, Offset oldStart, Offset newStart);
 

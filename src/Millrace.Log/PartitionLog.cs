@@ -381,6 +381,7 @@ public sealed partial class PartitionLog
             if (OfflineReason is { } reason && Interlocked.Exchange(ref _isOfflineReported, 1) == 0)
             {
                 LogMessages.PartitionOffline(_logger, TopicPartition, reason);
+                _owner.DoubtWrites();
             }
 
             Progressed?.Invoke(this);

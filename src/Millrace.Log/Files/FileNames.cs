@@ -14,6 +14,9 @@ internal static class FileNames
     public const string HighWatermarks = "replication-offset-checkpoint";
     public const string TopicSettings = "topic-settings";
 
+    /// <summary>Says in which boot of the machine the files are written; gone as soon as a disk error puts in doubt what they hold.</summary>
+    public const string Boot = "boot-id";
+
     public const string LeaderEpochs = "leader-epoch-checkpoint";
     public const string PartitionMetadata = "partition.metadata";
     public const string LogSuffix = ".log";

@@ -109,9 +109,9 @@ internal sealed class DirectoryOpening
         IReadOnlyList<StorageEntry> entries = _storage.List(_settings.Path);
         MetaProperties properties = ReadOrCreateProperties(entries);
         var topicSettings = TopicSettingsStore.Open(_storage, _settings.Path, _settings.TopicDefaults);
-        bool wasCleanStop = TakeCleanMarker();
+        var report = new RecoveryReport(TakeCleanMarker(), TakeBoot());
         var files = new OpenFiles(_storage, _settings.MaximumOpenFileCount);
-        var directory = new LogDirectory(_settings, topicSettings, files, _time, _random, _logger, directoryLock, properties, wasCleanStop);
+        var directory = new LogDirectory(_settings, topicSettings, files, _time, _random, _logger, directoryLock, properties, report);
         try
         {
             Recover(directory, files, entries);
@@ -184,6 +184,19 @@ internal sealed class DirectoryOpening
         _storage.DeleteFile(path);
         _storage.SyncDirectory(_settings.Path);
         return true;
+    }
+
+    /// <summary>Whether the files are from this boot of the machine; says that they are from now on.</summary>
+    private bool TakeBoot()
+    {
+        string? before = AtomicFile.TryRead(_storage, _settings.Path, FileNames.Boot);
+        string? now = _storage.BootId;
+        if (now is not null && now != before)
+        {
+            AtomicFile.Write(_storage, _settings.Path, FileNames.Boot, now);
+        }
+
+        return now is not null && now == before;
     }
 
     private Checkpoint ReadRecoveryPoints(RecoveryReport report)

@@ -7,10 +7,20 @@ public sealed class RecoveryReport
 {
     private readonly List<RecoveryFinding> _findings = [];
 
-    internal RecoveryReport(bool wasCleanStop) => WasCleanStop = wasCleanStop;
+    internal RecoveryReport(bool wasCleanStop, bool hasKeptWrites = false)
+    {
+        WasCleanStop = wasCleanStop;
+        HasKeptWrites = hasKeptWrites || wasCleanStop;
+    }
 
     /// <summary>Whether a clean stop came before; if not, leader epochs have risen and the tails were read.</summary>
     public bool WasCleanStop { get; }
+
+    /// <summary>
+    /// Whether all that was written before is here, synced or not: there was a clean stop, or the process ended and the machine went on, and no
+    /// partition had met a disk error. Otherwise what was not synced may be gone.
+    /// </summary>
+    public bool HasKeptWrites { get; }
 
     public IReadOnlyList<RecoveryFinding> Findings => _findings;
 

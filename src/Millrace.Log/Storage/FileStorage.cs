@@ -11,7 +11,12 @@ namespace Millrace.Log;
 /// </summary>
 public sealed class FileStorage : IStorage
 {
+    private const string BootIdPath = "/proc/sys/kernel/random/boot_id";
+
     private static readonly EnumerationOptions AllEntries = new() { AttributesToSkip = FileAttributes.None, ReturnSpecialDirectories = false };
+
+    /// <summary>Linux makes one up each time it starts.</summary>
+    public string? BootId => OperatingSystem.IsLinux() && File.Exists(BootIdPath) ? File.ReadAllText(BootIdPath).Trim() : null;
 
     public int UsefulThreadCount => Environment.ProcessorCount;
 

@@ -26,6 +26,12 @@ public readonly record struct StorageEntry(string Name, bool IsDirectory, long B
 /// </remarks>
 public interface IStorage
 {
+    /// <summary>
+    /// Names the time since the machine has power: what was written in it is there until it ends, synced or not. Null where nobody can tell; then
+    /// every process is taken to begin after a loss of power.
+    /// </summary>
+    string? BootId => null;
+
     /// <summary>How many threads it serves faster than one; 1 where the order of operations decides what they do.</summary>
     int UsefulThreadCount { get; }
 

@@ -67,6 +67,9 @@ public sealed class SimulatedStorage : IStorage
         _root = root;
     }
 
+    /// <summary>Null unless it is set; then a loss of power changes it.</summary>
+    public string? BootId { get; set; }
+
     /// <summary>A disk that says that it has flushed and has not. With it, acknowledged records must get lost: the control of every simulation.</summary>
     public bool IgnoresFlushes { get; set; }
 
@@ -142,6 +145,7 @@ public sealed class SimulatedStorage : IStorage
             var next = new SimulatedStorage(_random, root)
             {
                 IgnoresFlushes = IgnoresFlushes,
+                BootId = kind == SimulatedCrashKind.ProcessKill ? BootId : BootId?.Insert(0, "after "),
                 FreeByteCount = FreeByteCount,
                 OperationCount = OperationCount,
                 _hash = _hash,
