@@ -253,6 +253,12 @@ public sealed class KafkaBroker : IAsyncDisposable
             new DescribeConfigsApi(services),
             new AlterConfigsApi(services),
             new IncrementalAlterConfigsApi(services),
+            new OffsetForLeaderEpochApi(services),
+            new DescribeClusterApi(services),
+            new DescribeTopicPartitionsApi(services),
+            new DescribeLogDirsApi(services),
+            new ListPartitionReassignmentsApi(),
+            new ElectLeadersApi(services),
             .. groups.Apis,
         ]);
         apiVersions.Offer(table.Definitions);

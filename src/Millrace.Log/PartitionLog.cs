@@ -66,6 +66,9 @@ public sealed partial class PartitionLog
     /// <summary>The offset that the next record gets.</summary>
     public Offset LogEndOffset => new(Volatile.Read(ref _logEndOffset));
 
+    /// <summary>Bytes of record batches in its segments.</summary>
+    public long LogByteCount => Volatile.Read(ref _segments).Sum(static segment => (long)segment.ByteCount);
+
     /// <summary>Everything below is on the disk.</summary>
     public Offset SyncedOffset => new(Volatile.Read(ref _syncedOffset));
 

@@ -8,9 +8,6 @@ internal sealed class DescribeGroupsApi(GroupCoordinator groups) : Api<DescribeG
     /// <summary>From here on a group that does not exist is an error; before, it is a group in the state Dead.</summary>
     private const int GroupIdNotFoundVersion = 6;
 
-    /// <summary>Read, delete, describe: bits of Kafka's AclOperation (KIP-430).</summary>
-    private const int GroupOperations = (1 << 3) | (1 << 6) | (1 << 8);
-
     protected override ValueTask<DescribeGroupsResponse?> HandleAsync(DescribeGroupsRequest request, RequestContext context)
     {
         DescribeGroupsResponse response = new();
@@ -19,7 +16,7 @@ internal sealed class DescribeGroupsApi(GroupCoordinator groups) : Api<DescribeG
             DescribedGroup described = Describe(groupId, context.Version);
             if (request.IncludeAuthorizedOperations && described.ErrorCode == ErrorCode.None)
             {
-                described.AuthorizedOperations = GroupOperations;
+                described.AuthorizedOperations = AuthorizedOperations.Group;
             }
 
             response.Groups.Add(described);

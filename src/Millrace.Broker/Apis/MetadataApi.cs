@@ -6,10 +6,6 @@ namespace Millrace.Broker;
 /// <summary>Metadata (key 3, versions 0-13): the brokers, the topics, and who leads their partitions. A topic that is asked for and does not exist is created.</summary>
 internal sealed class MetadataApi(BrokerServices services) : Api<MetadataRequest, MetadataResponse>
 {
-    // Bits of what a client without an authorizer in its way may do (KIP-430); the numbers are those of Kafka's AclOperation.
-    private const int TopicOperations = (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 11);
-    private const int ClusterOperations = (1 << 5) | (1 << 7) | (1 << 8) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 12);
-
     protected override ValueTask<MetadataResponse?> HandleAsync(MetadataRequest request, RequestContext context)
     {
         (string host, int port) = services.Address.For(context.Connection);
@@ -22,14 +18,14 @@ internal sealed class MetadataApi(BrokerServices services) : Api<MetadataRequest
         };
         if (request.IncludeClusterAuthorizedOperations)
         {
-            response.ClusterAuthorizedOperations = ClusterOperations;
+            response.ClusterAuthorizedOperations = AuthorizedOperations.Cluster;
         }
 
         if (request.IncludeTopicAuthorizedOperations)
         {
             foreach (MetadataTopic topic in response.Topics)
             {
-                topic.TopicAuthorizedOperations = topic.ErrorCode == ErrorCode.None ? TopicOperations : int.MinValue;
+                topic.TopicAuthorizedOperations = topic.ErrorCode == ErrorCode.None ? AuthorizedOperations.Topic : AuthorizedOperations.NotAsked;
             }
         }
 

@@ -20,7 +20,7 @@ public sealed class ApiVersionsApiTests
         ApiVersionsResponse response = await client.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(Named, version);
 
         Assert.Equal(ErrorCode.None, response.ErrorCode);
-        Assert.Subset(KafkaApis.All.Select(api => api.Key).ToHashSet(), response.ApiKeys.Select(range => range.Key).ToHashSet());
+        Assert.Equal(KafkaApis.All.Select(api => api.Key).Order(), response.ApiKeys.Select(range => range.Key));
         Assert.All(response.ApiKeys, range => Assert.Equal(0, range.MinVersion));
         Assert.Equal(11, response.ApiKeys.Single(range => range.Key == ApiKey.Produce).MaxVersion);
     }
