@@ -68,16 +68,18 @@ public abstract record AppendResult
 
     /// <summary>
     /// The batches are in the log at these offsets. With <see cref="AppendDurability.Disk"/> acknowledge once
-    /// <see cref="PartitionLog.SyncedOffset"/> is beyond <paramref name="LastOffset"/>.
+    /// <see cref="PartitionLog.IsOnDisk"/> says so.
     /// </summary>
     /// <param name="LogAppendTime">The time that all records have got (message.timestamp.type); -1: they have their producer's.</param>
-    public sealed record Appended(Offset BaseOffset, Offset LastOffset, long LogAppendTime = -1) : AppendResult;
+    /// <param name="LeaderEpoch">Of the log when it answered.</param>
+    public sealed record Appended(Offset BaseOffset, Offset LastOffset, long LogAppendTime = -1, int LeaderEpoch = 0) : AppendResult;
 
     /// <summary>
     /// The batch is in the log since an earlier attempt, at these offsets. Nothing says that the earlier attempt was synced:
     /// the rule of <see cref="Appended"/> applies.
     /// </summary>
-    public sealed record Duplicate(Offset BaseOffset, Offset LastOffset) : AppendResult;
+    /// <param name="LeaderEpoch">Of the log when it answered.</param>
+    public sealed record Duplicate(Offset BaseOffset, Offset LastOffset, int LeaderEpoch = 0) : AppendResult;
 
     /// <summary>Nothing was written. <paramref name="Detail"/> says to a person what is wrong.</summary>
     public sealed record Rejected(AppendRejection Rejection, string Detail) : AppendResult;

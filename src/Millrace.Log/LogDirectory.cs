@@ -38,6 +38,7 @@ public sealed partial class LogDirectory : IDisposable
         RecoveryReport recovery)
     {
         Time = time;
+        _reopenings = new ReopenSchedule(time);
         _random = random;
         _settings = settings;
         _topicSettings = topicSettings;
@@ -212,7 +213,12 @@ public sealed partial class LogDirectory : IDisposable
     internal void Add(RecoveredPartition recovered)
     {
         string path = PathOf(recovered.TopicPartition);
-        _partitions[recovered.TopicPartition] = new PartitionLog(this, path, _settings, _files, _logger, recovered);
+        var log = new PartitionLog(this, path, _settings, _files, _logger, recovered);
+        _partitions[recovered.TopicPartition] = log;
+        if (!log.IsOnline)
+        {
+            WentOffline(log);
+        }
     }
 
     internal string PathOf(TopicPartition topicPartition) => $"{Path}/{topicPartition}";

@@ -36,6 +36,9 @@ internal static partial class LogMessages
     [LoggerMessage(1009, LogLevel.Warning, "{Path} could not be deleted: {Reason} Delete it before the next start, which would otherwise trust what a failing disk may have lost.")]
     public static partial void BootNotForgotten(ILogger logger, string path, string reason);
 
+    [LoggerMessage(1010, LogLevel.Warning, "Partition {Partition} is online again. It ends at offset {EndOffset} and is in leader epoch {LeaderEpoch}.")]
+    public static partial void PartitionOnlineAgain(ILogger logger, TopicPartition partition, Offset endOffset, int leaderEpoch);
+
     [LoggerMessage(1100, LogLevel.Information, "Retention: {Partition} starts at offset {NewStart} now, no longer at {OldStart}.")]
     public static partial void RetentionMovedStart(ILogger logger, TopicPartition partition, Offset oldStart, Offset newStart);
 

@@ -121,6 +121,11 @@ public sealed partial class PartitionLog
     private void Release()
     {
         _isReleased = true;
+        CloseFiles();
+    }
+
+    private void CloseFiles()
+    {
         foreach (LogSegment segment in Volatile.Read(ref _segments))
         {
             segment.Dispose();

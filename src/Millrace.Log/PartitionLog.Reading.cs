@@ -20,6 +20,7 @@ public sealed partial class PartitionLog
     /// </param>
     public ReadResult Read(Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo, int minimumPieceByteCount = int.MaxValue)
     {
+        int generation = Volatile.Read(ref _generation);
         if (OfflineReason is { } reason)
         {
             return new ReadResult.Offline(reason);
@@ -30,6 +31,11 @@ public sealed partial class PartitionLog
         while (true)
         {
             LogSegment[] segments = Volatile.Read(ref _segments);
+            if (generation != Volatile.Read(ref _generation))
+            {
+                return new ReadResult.Offline($"The log of {TopicPartition} went offline and came back meanwhile.");
+            }
+
             if (from < LogStartOffset || from > end)
             {
                 return new ReadResult.OutOfRange(LogStartOffset, end);
@@ -47,7 +53,7 @@ public sealed partial class PartitionLog
             }
             catch (IOException exception)
             {
-                return Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+                return Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}", FindSegment(segments, from));
             }
             catch (ObjectDisposedException)
             {
@@ -242,8 +248,8 @@ public sealed partial class PartitionLog
 
             if (header.BaseOffset != expected)
             {
-                return Offline($"{Place(segment, position)} has offset {header.BaseOffset} where {expected} belongs. "
-                    + Sentences.AfterDamage(TopicPartition, expected));
+                string damage = $"{Place(segment, position)} has offset {header.BaseOffset} where {expected} belongs. ";
+                return Offline(damage + Sentences.AfterDamage(TopicPartition, expected), segment);
             }
 
             if (header.NextOffset > upTo)
@@ -262,20 +268,25 @@ public sealed partial class PartitionLog
         new(segment.File, position, length, _settings.MaximumBatchByteCount, verifiesChecksums: false, HeaderBufferByteCount);
 
     private ReadResult.Offline Damaged(LogSegment segment, long position, Offset offset, BatchVerdict verdict) =>
-        Offline($"{Place(segment, position)} {Sentences.Describe(verdict)}. {Sentences.AfterDamage(TopicPartition, offset)}");
+        Offline($"{Place(segment, position)} {Sentences.Describe(verdict)}. {Sentences.AfterDamage(TopicPartition, offset)}", segment);
 
     private string Place(LogSegment segment, long position) =>
         Sentences.Place(segment.BaseOffset, TopicPartition, position);
 
-    private ReadResult.Offline Offline(string reason)
+    /// <param name="suspect">Where the bytes are wrong or cannot be read, if that is known. Nothing happens if it has left the log by now.</param>
+    private ReadResult.Offline Offline(string reason, LogSegment? suspect = null)
     {
-        CommitEffects effects;
+        CommitEffects effects = CommitEffects.None;
         lock (_writerLock)
         {
-            effects = TakeOffline(reason);
+            if (suspect is null || _segments.Contains(suspect))
+            {
+                _firstSuspect = suspect is not null && !(_firstSuspect < suspect.BaseOffset) ? suspect.BaseOffset : _firstSuspect;
+                effects = TakeOffline(reason);
+            }
         }
 
         Run(effects);
-        return new ReadResult.Offline(OfflineReason!);
+        return new ReadResult.Offline(OfflineReason ?? reason);
     }
 }

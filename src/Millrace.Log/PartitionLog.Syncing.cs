@@ -52,6 +52,7 @@ public sealed partial class PartitionLog
         CommitEffects effects;
         lock (_writerLock)
         {
+            _runningSync = null;
             if (error is not null)
             {
                 effects = TakeOffline($"Syncing {_directory} to the disk failed: {error.Message} {Sentences.AfterDiskError}");
@@ -113,6 +114,6 @@ public sealed partial class PartitionLog
     private SyncWork StartSync()
     {
         _commit.SyncStarted();
-        return new SyncWork(_files.Storage, _directory, _segments);
+        return _runningSync = new SyncWork(_files.Storage, _directory, _segments);
     }
 }

@@ -26,6 +26,7 @@ public sealed partial class PartitionLog
 
     private TimestampedOffset? Search(Offset upTo, Func<LogSegment[], Offset, Offset, TimestampedOffset?> search)
     {
+        int generation = Volatile.Read(ref _generation);
         if (!IsOnline)
         {
             return null;
@@ -35,6 +36,11 @@ public sealed partial class PartitionLog
         while (true)
         {
             LogSegment[] segments = Volatile.Read(ref _segments);
+            if (generation != Volatile.Read(ref _generation))
+            {
+                return null;
+            }
+
             try
             {
                 return search(segments, LogStartOffset, end);

@@ -33,6 +33,7 @@ public sealed partial class PartitionLog
     /// </summary>
     public IReadOnlyList<AbortedTransaction>? AbortedTransactions(Offset from, Offset upTo)
     {
+        int generation = Volatile.Read(ref _generation);
         if (!IsOnline)
         {
             return null;
@@ -51,7 +52,7 @@ public sealed partial class PartitionLog
                 }
             }
 
-            return found;
+            return generation == Volatile.Read(ref _generation) ? found : null;
         }
         catch (IOException exception)
         {

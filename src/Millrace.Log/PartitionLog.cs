@@ -17,13 +17,13 @@ public sealed partial class PartitionLog
     private readonly TopicSettingsCell _topicSettings;
 
     // Guarded by the writer lock.
-    private readonly GroupCommit _commit;
-    private readonly ProducerStates _producers;
+    private GroupCommit _commit;
+    private ProducerStates _producers;
     private bool _isClosed;
 
     // Published to readers. The segments are replaced as a whole, before the end moves into a new one.
-    private readonly LeaderEpochs _leaderEpochs;
-    private readonly Offset? _keptRecoveryPoint;
+    private LeaderEpochs _leaderEpochs;
+    private Offset? _keptRecoveryPoint;
     private LogSegment[] _segments;
     private long _logEndOffset;
     private long _syncedOffset;
@@ -82,9 +82,9 @@ public sealed partial class PartitionLog
     public Offset LastStableOffset => new(Volatile.Read(ref _lastStableOffset));
 
     /// <summary>Rises at every start that no clean stop preceded.</summary>
-    public int LeaderEpoch => _leaderEpochs.Current;
+    public int LeaderEpoch => Volatile.Read(ref _leaderEpochs).Current;
 
-    public IReadOnlyList<LeaderEpochStart> LeaderEpochs => _leaderEpochs.Starts;
+    public IReadOnlyList<LeaderEpochStart> LeaderEpochs => Volatile.Read(ref _leaderEpochs).Starts;
 
     public bool IsOnline => OfflineReason is null;
 
@@ -155,7 +155,7 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>The end of the newest epoch that is not newer than the one asked for (KIP-320); null where nothing is known of it.</summary>
-    public (int Epoch, Offset EndOffset)? EndOfLeaderEpoch(int epoch) => _leaderEpochs.EndOf(epoch, LogEndOffset);
+    public (int Epoch, Offset EndOffset)? EndOfLeaderEpoch(int epoch) => Volatile.Read(ref _leaderEpochs).EndOf(epoch, LogEndOffset);
 
     private AppendResult.Rejected? CheckState(int byteCount)
     {
@@ -222,7 +222,7 @@ public sealed partial class PartitionLog
             effects |= _commit.SyncWanted();
         }
 
-        return new AppendResult.Duplicate(first.BaseOffset, lastOriginal.LastOffset);
+        return new AppendResult.Duplicate(first.BaseOffset, lastOriginal.LastOffset, LeaderEpoch);
     }
 
     private static AppendResult.Rejected Refuse(ProducerVerdict verdict, ProducerIdentity producer, int sequence)
@@ -294,7 +294,7 @@ public sealed partial class PartitionLog
             effects |= _commit.SyncWanted();
         }
 
-        return new AppendResult.Appended(baseOffset, nextOffset + -1);
+        return new AppendResult.Appended(baseOffset, nextOffset + -1, LeaderEpoch: LeaderEpoch);
     }
 
     private void WriteBatches(LogSegment segment, Span<byte> batches, List<RecordBatchHeader> headers, Offset offset)
@@ -385,6 +385,7 @@ public sealed partial class PartitionLog
             {
                 LogMessages.PartitionOffline(_logger, TopicPartition, reason);
                 _owner.DoubtWrites();
+                _owner.WentOffline(this);
             }
 
             Progressed?.Invoke(this);

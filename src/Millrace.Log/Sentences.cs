@@ -6,7 +6,8 @@ namespace Millrace.Log;
 internal static class Sentences
 {
     public const string AfterDiskError =
-        "What was acknowledged as on the disk is safe. Mend the cause and start again: the tail is judged anew at the start.";
+        "What was acknowledged as on the disk is safe. Mend the cause: the partition is tried again each minute or sooner, its tail is judged "
+        + "anew, and it comes back by itself.";
 
     /// <summary>What to do about damage in bytes that were on the disk. A recovery point at the damage makes the next start cut there.</summary>
     public static string AfterDamage(TopicPartition partition, Offset offset) =>

@@ -138,7 +138,7 @@ public class DeletingTests
 
         Assert.Equal(RecoveryAction.BeginAtLogStart, harness.Finding(RecoveryCondition.LogEndsBelowStart).Action);
         Assert.Equal(new Offset(5), harness.Log.LogStartOffset);
-        Assert.Equal(new AppendResult.Appended(new Offset(5), new Offset(5)), harness.Append(LogHarness.Batch()));
+        Assert.Equal(new AppendResult.Appended(new Offset(5), new Offset(5), LeaderEpoch: 1), harness.Append(LogHarness.Batch()));
         harness.KillAndOpen();
         Assert.Equal(new Offset(6), harness.Log.LogEndOffset);
     }

@@ -14,8 +14,8 @@ public class PartitionLogTests
         harness.KillAndOpen();
         byte[] first = LogHarness.Batch(3);
         byte[] second = LogHarness.Batch(2);
-        Assert.Equal(new AppendResult.Appended(new Offset(0), new Offset(2)), harness.Append(first));
-        Assert.Equal(new AppendResult.Appended(new Offset(3), new Offset(4)), harness.Append(second));
+        Assert.Equal(new AppendResult.Appended(new Offset(0), new Offset(2), LeaderEpoch: 1), harness.Append(first));
+        Assert.Equal(new AppendResult.Appended(new Offset(3), new Offset(4), LeaderEpoch: 1), harness.Append(second));
         Assert.Equal([.. first, .. second], harness.ReadFile(LogHarness.FirstSegment));
         Assert.Equal(new Offset(3), RecordBatchHeader.Read(second).BaseOffset);
         Assert.Equal(1, RecordBatchHeader.Read(second).LeaderEpoch);

@@ -44,7 +44,7 @@ public class ProducerStatesTests
 
         for (int sequence = 2; sequence < 12; sequence += 2)
         {
-            Assert.Equal(new AppendResult.Duplicate(new Offset(sequence), new Offset(sequence + 1)), Send(sequence, recordCount: 2));
+            Assert.Equal(new AppendResult.Duplicate(new Offset(sequence), new Offset(sequence + 1), _harness.Log.LeaderEpoch), Send(sequence, recordCount: 2));
         }
 
         AssertRejected(AppendRejection.OutOfOrderSequence, Send(0, recordCount: 2));
@@ -77,7 +77,7 @@ public class ProducerStatesTests
         Assert.IsType<AppendResult.Appended>(Send(0, epoch: 1));
         Do(restart);
         AssertRejected(AppendRejection.InvalidProducerEpoch, Send(2));
-        Assert.Equal(new AppendResult.Duplicate(new Offset(2), new Offset(2)), Send(0, epoch: 1));
+        Assert.Equal(new AppendResult.Duplicate(new Offset(2), new Offset(2), _harness.Log.LeaderEpoch), Send(0, epoch: 1));
         Assert.IsType<AppendResult.Appended>(Send(1, epoch: 1));
     }
 

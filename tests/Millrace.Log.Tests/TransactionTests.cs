@@ -100,7 +100,7 @@ public class TransactionTests
         Send(Seven, 0, recordCount: 2);
         End(Seven, isCommit: true);
         ProducerStatesTests.Do(_harness, restart);
-        Assert.Equal(new AppendResult.Duplicate(new Offset(0), new Offset(1)), Send(Seven, 0, recordCount: 2));
+        Assert.Equal(new AppendResult.Duplicate(new Offset(0), new Offset(1), Log.LeaderEpoch), Send(Seven, 0, recordCount: 2));
         AssertRejected(AppendRejection.OutOfOrderSequence, Send(Seven, 0));
         Assert.IsType<AppendResult.Appended>(Send(Seven, 2));
     }

@@ -23,19 +23,19 @@ public sealed class GroupCommitterOptions
 }
 
 /// <summary>
-/// The threads behind <see cref="GroupCommit"/>: they take partitions that want a sync from a queue and sync them, and write the recovery
-/// points now and then. One a directory. Dispose it before the directory is closed.
+/// The threads behind <see cref="GroupCommit"/>: they take partitions that want a sync from a queue and sync them, write the recovery
+/// points now and then, and try to bring back partitions that went offline. One a directory. Dispose it before the directory is closed.
 /// </summary>
 public sealed class GroupCommitter : IAsyncDisposable
 {
     private readonly LogDirectory _directory;
 
-    // A partition is in here at most once, and the recovery points (null) too, so that the number of partitions bounds it.
+    // A partition is in here at most once, and the housekeeping (null) too, so that the number of partitions bounds it.
     private readonly BlockingCollection<PartitionLog?> _queue = [];
     private readonly ITimer _timer;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _runningThreadCount;
-    private int _areRecoveryPointsQueued;
+    private int _isHousekeepingQueued;
 
     public GroupCommitter(LogDirectory directory, GroupCommitterOptions options, TimeProvider time)
     {
@@ -48,7 +48,7 @@ public sealed class GroupCommitter : IAsyncDisposable
             new Thread(Work) { IsBackground = true, Name = $"Millrace flusher {number}" }.Start();
         }
 
-        _timer = time.CreateTimer(_ => QueueRecoveryPoints(), null, options.RecoveryPointInterval, options.RecoveryPointInterval);
+        _timer = time.CreateTimer(_ => QueueHousekeeping(), null, options.RecoveryPointInterval, options.RecoveryPointInterval);
     }
 
     /// <summary>
@@ -77,9 +77,9 @@ public sealed class GroupCommitter : IAsyncDisposable
         }
     }
 
-    private void QueueRecoveryPoints()
+    private void QueueHousekeeping()
     {
-        if (_directory.AreRecoveryPointsStale && Interlocked.Exchange(ref _areRecoveryPointsQueued, 1) == 0)
+        if ((_directory.AreRecoveryPointsStale || _directory.HasDueReopening) && Interlocked.Exchange(ref _isHousekeepingQueued, 1) == 0)
         {
             Queue(null!);
         }
@@ -91,16 +91,17 @@ public sealed class GroupCommitter : IAsyncDisposable
         {
             if (log is null)
             {
-                // Before they are collected: a point that moves from here on queues them again.
-                Volatile.Write(ref _areRecoveryPointsQueued, 0);
+                // Before the points are collected: one that moves from here on queues them again.
+                Volatile.Write(ref _isHousekeepingQueued, 0);
                 _directory.WriteRecoveryPoints();
+                _directory.ReopenDue();
             }
             else if (log.BeginSync() is { } work)
             {
                 log.EndSync(work, work.TryRun());
                 if (work.CompletesSegment)
                 {
-                    QueueRecoveryPoints();
+                    QueueHousekeeping();
                 }
             }
         }

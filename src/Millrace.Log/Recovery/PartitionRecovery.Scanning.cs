@@ -38,6 +38,11 @@ internal sealed partial class PartitionRecovery
         // A segment that begins at the recovery point is younger than the sync that moved that there: the indexes of the one before it were
         // not complete then.
         int firstChecked = isTrusted ? _segments.Count : Math.Max(_segments.FindLastIndex(segment => segment.BaseOffset < _recoveryPoint), 0);
+        if (FirstSuspect is { } suspect)
+        {
+            firstChecked = Math.Min(firstChecked, Math.Max(_segments.FindLastIndex(segment => segment.BaseOffset <= suspect), 0));
+        }
+
         int firstWithoutIndexes = _segments.FindIndex(segment => !_indexes.IsPlausible(segment.BaseOffset));
         int first = readsAll ? 0 : firstWithoutIndexes < 0 ? firstChecked : Math.Min(firstChecked, firstWithoutIndexes);
         while (true)

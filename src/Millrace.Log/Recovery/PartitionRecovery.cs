@@ -44,6 +44,12 @@ internal sealed partial class PartitionRecovery
         _logStart = logStart;
     }
 
+    /// <summary>The first offset of a segment whose bytes are looked at although they lie below the recovery point; null where none has failed a read.</summary>
+    public Offset? FirstSuspect { get; init; }
+
+    /// <summary>Whether the partition is known to be there, whatever its files say.</summary>
+    public bool IsCreated { get; init; }
+
     /// <summary>What was found and done.</summary>
     public RecoveryReport Report => _report;
 
@@ -138,7 +144,7 @@ internal sealed partial class PartitionRecovery
 
         string what = $"{FileNames.PartitionMetadata} is {(text is null ? "missing" : "damaged")}";
         bool hasRecords = entries.Any(entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && entry.ByteCount > 0);
-        bool wasUsed = _recoveryPoint is null || _recoveryPoint > Offset.Zero;
+        bool wasUsed = IsCreated || _recoveryPoint is null || _recoveryPoint > Offset.Zero;
         RecoveryCondition condition = hasRecords
             ? RecoveryCondition.MetadataMissingWithRecords
             : RecoveryCondition.MetadataMissingWithoutRecords;

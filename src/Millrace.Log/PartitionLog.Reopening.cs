@@ -1,0 +1,143 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log;
+
+/// <content>
+/// Coming back: a partition that went offline is recovered again from its files, in the running process, and goes on in a new leader epoch.
+/// </content>
+public sealed partial class PartitionLog
+{
+    // Guarded by the writer lock. A sync that began and has not ended; and the first offset of the segment in which a read failed, whose
+    // bytes are looked at before the partition comes back.
+    private SyncWork? _runningSync;
+    private Offset? _firstSuspect;
+
+    // Rises when everything below is replaced, before the first of it is. A reader that finds it changed has seen parts of both.
+    private int _generation;
+
+    /// <summary>
+    /// Whether the promise of <see cref="AppendDurability.Disk"/> holds for what was appended up to an offset. While it does not, it may do
+    /// so later, unless the partition is offline, or is in a newer epoch already.
+    /// </summary>
+    /// <param name="lastOffset">Of the append.</param>
+    /// <param name="leaderEpoch">Of its result. What a later epoch has at the same offset is something else.</param>
+    public bool IsOnDisk(Offset lastOffset, int leaderEpoch)
+    {
+        while (true)
+        {
+            // The epochs are published before the offsets that belong to them.
+            LeaderEpochs epochs = Volatile.Read(ref _leaderEpochs);
+            Offset end = epochs.Current == leaderEpoch ? SyncedOffset : epochs.EndOf(leaderEpoch, SyncedOffset)?.EndOffset ?? Offset.Zero;
+            if (ReferenceEquals(epochs, Volatile.Read(ref _leaderEpochs)))
+            {
+                return end > lastOffset;
+            }
+        }
+    }
+
+    /// <summary>Whether it is closed or deleted, and never comes back.</summary>
+    internal bool IsGone
+    {
+        get
+        {
+            lock (_segmentsLock)
+            {
+                return _isReleased;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Tries to bring the partition back. True if it is online. False if the cause is still there, a sync that began before is still
+    /// running, or the log is closed.
+    /// </summary>
+    internal bool TryReopen()
+    {
+        CommitEffects effects;
+        lock (_segmentsLock)
+        {
+            Offset? firstSuspect;
+            lock (_writerLock)
+            {
+                if (IsOnline || _isClosed || _isReleased || _runningSync is not null)
+                {
+                    return IsOnline;
+                }
+
+                firstSuspect = _firstSuspect;
+            }
+
+            RecoveredPartition recovered = Recover(firstSuspect);
+            lock (_writerLock)
+            {
+                effects = recovered.OfflineReason is { } reason ? StayOffline(reason) : Replace(recovered);
+            }
+        }
+
+        Run(effects);
+        return IsOnline;
+    }
+
+    private RecoveredPartition Recover(Offset? firstSuspect)
+    {
+        // Everybody is turned away by now; who is still reading keeps his file until he is through.
+        CloseFiles();
+        _discarded.Clear();
+        Offset? logStart = CheckpointedLogStart == OffsetCheckpoint.Unknown ? null : CheckpointedLogStart;
+        Offset? recoveryPoint = RecoveryPoint == OffsetCheckpoint.Unknown ? null : RecoveryPoint;
+        var report = new RecoveryReport(wasCleanStop: false);
+        var recovery = new PartitionRecovery(_settings.For(Settings), _files, report, TopicPartition, recoveryPoint, logStart)
+        {
+            FirstSuspect = firstSuspect,
+            IsCreated = true,
+        };
+        RecoveredPartition recovered = recovery.Recover() ?? throw new InvalidOperationException("A partition that was created is never removed.");
+        bool hasFailed = recovered.OfflineReason is not null;
+        foreach (RecoveryFinding finding in report.Findings)
+        {
+            if (!hasFailed || finding.Action != RecoveryAction.StayOffline)
+            {
+                LogMessages.RecoveryWarning(_logger, finding.ToString());
+            }
+        }
+
+        return recovered;
+    }
+
+    private CommitEffects StayOffline(string reason)
+    {
+        // Told once: an attempt that fails as the last one did says nothing new.
+        bool isNews = reason != _offlineReason;
+        Volatile.Write(ref _offlineReason, reason);
+        _isOfflineReported = isNews ? 0 : 1;
+        return isNews ? CommitEffects.Progressed : CommitEffects.None;
+    }
+
+    private CommitEffects Replace(RecoveredPartition recovered)
+    {
+        Volatile.Write(ref _generation, _generation + 1);
+        _commit = new GroupCommit(recovered.LogEndOffset);
+        _producers = recovered.Producers;
+        _newestSnapshot = recovered.NewestSnapshot;
+        _straySnapshot = recovered.StraySnapshot;
+        _firstSuspect = null;
+        if (CheckpointedLogStart == OffsetCheckpoint.Unknown)
+        {
+            CheckpointedLogStart = recovered.LogStartOffset;
+        }
+
+        Volatile.Write(ref _logStartOffset, Offset.Max(recovered.LogStartOffset, LogStartOffset).Value);
+        LogSegment[] segments = [.. recovered.Segments];
+        Array.ForEach(segments, segment => segment.CreatedAt = _owner.Now);
+        Volatile.Write(ref _leaderEpochs, recovered.LeaderEpochs);
+        Volatile.Write(ref _segments, segments);
+        Publish();
+        _keptRecoveryPoint = null;
+        _isOfflineReported = 0;
+
+        // Last: who finds the partition online finds all of the above.
+        Volatile.Write(ref _offlineReason, null);
+        LogMessages.PartitionOnlineAgain(_logger, TopicPartition, LogEndOffset, LeaderEpoch);
+        return CommitEffects.Progressed;
+    }
+}

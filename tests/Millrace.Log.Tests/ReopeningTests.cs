@@ -1,0 +1,301 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log.Tests;
+
+/// <summary>A partition that went offline comes back by itself once the cause is gone, and loses nothing that was acknowledged.</summary>
+public class ReopeningTests
+{
+    private static readonly TopicPartition Other = new("orders", 1);
+    private static readonly int BatchByteCount = LogHarness.Batch().Length;
+
+    private readonly LogHarness _harness = LogHarness.WithPartition();
+
+    public enum Fault
+    {
+        DiskFull,
+        Write,
+        Sync,
+        Read,
+    }
+
+    [Theory]
+    [InlineData(Fault.DiskFull)]
+    [InlineData(Fault.Write)]
+    [InlineData(Fault.Sync)]
+    [InlineData(Fault.Read)]
+    public void After_an_error_of_the_disk_the_partition_comes_back_in_a_new_epoch(Fault fault)
+    {
+        PartitionLog other = _harness.LogDirectory.Create(Other, LogHarness.OrdersId);
+        _harness.AppendMany(2, AppendDurability.Disk);
+        _harness.Sync();
+        PartitionLog log = _harness.Log;
+        Strike(fault);
+        Assert.False(log.IsOnline);
+        Assert.Contains("comes back by itself", log.OfflineReason, StringComparison.Ordinal);
+        Assert.True(other.IsOnline);
+
+        Assert.Equal(0, _harness.LogDirectory.ReopenDue());
+        _harness.Storage.FreeByteCount = long.MaxValue;
+        int progressed = 0;
+        log.Progressed += _ => progressed++;
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, _harness.LogDirectory.ReopenDue());
+
+        Assert.Same(log, _harness.Log);
+        Assert.True(log.IsOnline, log.OfflineReason);
+        Assert.Equal(1, progressed);
+        Assert.Equal(1, log.LeaderEpoch);
+        Assert.True(log.LogEndOffset >= new Offset(2));
+        Assert.Equal(log.LogEndOffset, log.HighWatermark);
+        Assert.Equal(log.LogEndOffset, log.SyncedOffset);
+        Assert.Equal((int)log.LogEndOffset.Value, _harness.ReadHeaders().Count);
+        _harness.AppendMany(1, AppendDurability.Disk);
+        _harness.Sync();
+        Assert.Equal(1, _harness.ReadHeaders(log.LogEndOffset.Value - 1)[0].LeaderEpoch);
+        Assert.Equal(0, _harness.LogDirectory.ReopenDue());
+
+        Assert.True(_harness.LogDirectory.Close());
+        _harness.KillAndOpen();
+        Assert.Empty(_harness.LogDirectory.Recovery.Findings);
+    }
+
+    [Fact]
+    public void While_the_cause_is_there_it_stays_offline_and_is_tried_less_and_less_often()
+    {
+        _harness.AppendMany(1);
+        _harness.Storage.FreeByteCount = 0;
+        Assert.IsType<AppendResult.Rejected>(_harness.Append(LogHarness.Batch()));
+        foreach (int seconds in (int[])[1, 2, 4, 8, 16, 32, 60, 60])
+        {
+            _harness.Time.Advance(TimeSpan.FromSeconds(seconds) - TimeSpan.FromTicks(1));
+            Assert.False(_harness.LogDirectory.HasDueReopening);
+            _harness.Time.Advance(TimeSpan.FromTicks(1));
+            Assert.True(_harness.LogDirectory.HasDueReopening);
+            Assert.Equal(0, _harness.LogDirectory.ReopenDue());
+            Assert.Contains("No space left on device", _harness.Log.OfflineReason, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_partition_that_fails_again_soon_does_not_come_and_go_each_second()
+    {
+        _harness.AppendMany(1);
+        Strike(Fault.Write);
+        Reopen(TimeSpan.FromSeconds(1));
+        Strike(Fault.Write);
+        _harness.Time.Advance(TimeSpan.FromSeconds(3));
+        Assert.False(_harness.LogDirectory.HasDueReopening);
+        Reopen(TimeSpan.FromSeconds(1));
+
+        _harness.Time.Advance(TimeSpan.FromMinutes(1));
+        _harness.LogDirectory.ReopenDue();
+        Strike(Fault.Write);
+        Reopen(TimeSpan.FromSeconds(1));
+    }
+
+    [Fact]
+    public void After_a_failed_sync_what_comes_back_is_on_the_disk()
+    {
+        _harness.AppendMany(3, AppendDurability.Disk);
+        Strike(Fault.Sync);
+        Reopen(TimeSpan.FromSeconds(1));
+        Assert.Equal(new Offset(4), _harness.Log.SyncedOffset);
+        for (int attempt = 0; attempt < 20; attempt++)
+        {
+            using var view = new LogHarnessView(_harness.Storage.Crash(SimulatedCrashKind.PowerLoss), _harness.Options);
+            Assert.Equal(new Offset(4), view.Log.LogEndOffset);
+        }
+    }
+
+    [Fact]
+    public void Damage_below_the_recovery_point_stays_offline_until_the_file_is_as_it_was()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options => options.SegmentByteCount = 2 * BatchByteCount);
+        harness.AppendMany(7);
+        harness.Sync();
+        harness.Storage.FlipBit(LogHarness.FirstSegment, BatchByteCount + 90);
+        Assert.IsType<ReadResult.Offline>(harness.Log.Read(new Offset(1), 1000, atLeastOneBatch: true, harness.Log.HighWatermark));
+        string? reason = harness.Log.OfflineReason;
+        Assert.Contains($"00000000000000000000.log of orders-0 at byte {BatchByteCount} fails its checksum", reason, StringComparison.Ordinal);
+        byte[] damaged = harness.ReadFile(LogHarness.FirstSegment);
+        for (int attempt = 0; attempt < 3; attempt++)
+        {
+            harness.Time.Advance(TimeSpan.FromMinutes(1));
+            Assert.Equal(0, harness.LogDirectory.ReopenDue());
+            Assert.Equal(reason, harness.Log.OfflineReason);
+            Assert.Equal(damaged, harness.ReadFile(LogHarness.FirstSegment));
+        }
+
+        harness.Storage.FlipBit(LogHarness.FirstSegment, BatchByteCount + 90);
+        harness.Time.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(1, harness.LogDirectory.ReopenDue());
+        Assert.Equal(7, Enumerable.Range(0, 7).Sum(offset => harness.ReadHeaders(offset, 1).Count));
+    }
+
+    [Fact]
+    public void What_an_append_was_told_holds_for_no_other_record_at_its_offset()
+    {
+        _harness.AppendMany(2, AppendDurability.Disk);
+        _harness.Sync();
+        var lost = Assert.IsType<AppendResult.Appended>(_harness.Append(LogHarness.Batch(), AppendDurability.Disk));
+        Assert.True(_harness.Log.IsOnDisk(new Offset(1), 0));
+        Assert.False(_harness.Log.IsOnDisk(lost.LastOffset, lost.LeaderEpoch));
+
+        // The bytes of the third never got as far as the disk.
+        Strike(Fault.Sync);
+        _harness.Edit(LogHarness.FirstSegment, static log => log[..(2 * BatchByteCount + 10)]);
+        Reopen(TimeSpan.FromSeconds(1));
+        Assert.Equal(new Offset(2), _harness.Log.LogEndOffset);
+        var other = Assert.IsType<AppendResult.Appended>(_harness.Append(LogHarness.Batch(), AppendDurability.Disk));
+        _harness.Sync();
+        Assert.Equal(lost.LastOffset, other.LastOffset);
+        Assert.True(_harness.Log.IsOnDisk(other.LastOffset, other.LeaderEpoch));
+        Assert.False(_harness.Log.IsOnDisk(lost.LastOffset, lost.LeaderEpoch));
+        Assert.True(_harness.Log.IsOnDisk(new Offset(1), 0));
+    }
+
+    [Fact]
+    public void Producers_and_their_transactions_come_back_too()
+    {
+        var producer = new ProducerIdentity(7, 0);
+        _harness.Append(LogHarness.Batch(producerId: 7, isTransactional: true));
+        _harness.Log.AppendMarker(producer, isCommit: false, coordinatorEpoch: 0);
+        _harness.Append(LogHarness.Batch(producerId: 7, sequence: 1, isTransactional: true));
+        Strike(Fault.Write);
+        Reopen(TimeSpan.FromSeconds(1));
+        Assert.IsType<AppendResult.Duplicate>(_harness.Append(LogHarness.Batch(producerId: 7, sequence: 1, isTransactional: true)));
+        Assert.Equal(new Offset(2), _harness.Log.LastStableOffset);
+        Assert.Single(_harness.Log.AbortedTransactions(Offset.Zero, new Offset(2))!);
+        Assert.Single(_harness.Log.OpenTransactions);
+    }
+
+    [Fact]
+    public void A_sync_that_began_before_is_waited_for()
+    {
+        _harness.AppendMany(2, AppendDurability.Disk);
+        SyncWork work = _harness.Log.BeginSync()!;
+        Strike(Fault.Write);
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(0, _harness.LogDirectory.ReopenDue());
+        _harness.Log.EndSync(work, work.TryRun());
+        Reopen(TimeSpan.FromSeconds(2));
+        Assert.Equal(new Offset(2), _harness.Log.SyncedOffset);
+    }
+
+    [Fact]
+    public void A_partition_that_could_not_be_opened_comes_back_without_a_restart()
+    {
+        _harness.AppendMany(2);
+        _harness.Kill();
+        _harness.Storage.FailNext(SimulatedOperation.Read, ".log");
+        _harness.Open();
+        Assert.False(_harness.Log.IsOnline);
+        Reopen(TimeSpan.FromSeconds(1));
+        Assert.Equal(new Offset(2), _harness.Log.HighWatermark);
+        _harness.AppendMany(1);
+    }
+
+    [Fact]
+    public void An_index_that_points_astray_is_made_anew()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options =>
+        {
+            options.SegmentByteCount = 4 * BatchByteCount;
+            options.IndexIntervalByteCount = 0;
+        });
+        harness.AppendMany(9);
+        harness.Sync();
+        harness.Edit(LogHarness.FirstIndex, static index => [.. index.Select(static (value, place) => (byte)(place % 8 == 7 ? value ^ 1 : value))]);
+        Assert.IsType<ReadResult.Offline>(harness.Log.Read(new Offset(3), 1000, atLeastOneBatch: true, harness.Log.HighWatermark));
+        harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, harness.LogDirectory.ReopenDue());
+        Assert.Equal(new Offset(3), harness.ReadHeaders(3, 1)[0].BaseOffset);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_partition_that_is_closed_or_deleted_does_not_come_back(bool isDeleted)
+    {
+        PartitionLog log = _harness.Log;
+        Strike(Fault.Write);
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        if (isDeleted)
+        {
+            _harness.LogDirectory.Delete(LogHarness.Orders);
+        }
+        else
+        {
+            Assert.False(_harness.LogDirectory.Close());
+        }
+
+        Assert.Equal(0, _harness.LogDirectory.ReopenDue());
+        Assert.False(log.IsOnline);
+        _harness.Time.Advance(TimeSpan.FromMinutes(5));
+        Assert.False(_harness.LogDirectory.HasDueReopening);
+    }
+
+    [Fact]
+    public void A_partition_whose_metadata_is_lost_meanwhile_is_not_taken_for_one_that_never_was()
+    {
+        Strike(Fault.Write);
+        string path = $"{LogHarness.Directory}/partition.metadata";
+        byte[] metadata = _harness.ReadFile(path);
+        _harness.Storage.DeleteFile(path);
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(0, _harness.LogDirectory.ReopenDue());
+        Assert.Contains("partition.metadata is missing", _harness.Log.OfflineReason, StringComparison.Ordinal);
+        _harness.WriteFile(path, metadata);
+        Reopen(TimeSpan.FromSeconds(2));
+    }
+
+    [Fact]
+    public async Task The_committer_brings_partitions_back()
+    {
+        var back = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var committer = new GroupCommitter(_harness.LogDirectory, new GroupCommitterOptions(), _harness.Time);
+        Strike(Fault.Write);
+        _harness.Log.Progressed += log =>
+        {
+            if (log.IsOnline)
+            {
+                back.TrySetResult();
+            }
+        };
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        await back.Task.WaitAsync(TestContext.Current.CancellationToken);
+        _harness.AppendMany(1);
+    }
+
+    private void Reopen(TimeSpan after)
+    {
+        _harness.Time.Advance(after);
+        _harness.LogDirectory.ReopenDue();
+        Assert.True(_harness.Log.IsOnline, _harness.Log.OfflineReason);
+    }
+
+    private void Strike(Fault fault)
+    {
+        switch (fault)
+        {
+            case Fault.DiskFull:
+                _harness.Storage.FreeByteCount = 50;
+                Assert.IsType<AppendResult.Rejected>(_harness.Append(LogHarness.Batch()));
+                break;
+            case Fault.Write:
+                _harness.Storage.FailNext(SimulatedOperation.Write, ".log");
+                Assert.IsType<AppendResult.Rejected>(_harness.Append(LogHarness.Batch()));
+                break;
+            case Fault.Sync:
+                _harness.Storage.FailNext(SimulatedOperation.SyncData, ".log");
+                _harness.Append(LogHarness.Batch(), AppendDurability.Disk);
+                SyncWork work = _harness.Log.BeginSync()!;
+                _harness.Log.EndSync(work, work.TryRun());
+                break;
+            default:
+                _harness.Storage.FailNext(SimulatedOperation.Read, ".log");
+                Assert.IsType<ReadResult.Offline>(_harness.Log.Read(Offset.Zero, 1000, atLeastOneBatch: true, _harness.Log.HighWatermark));
+                break;
+        }
+    }
+}
