@@ -38,9 +38,9 @@ internal sealed class LogCrashSimulation
     private readonly Dictionary<TopicPartition, SyncWork> _syncsInFlight = [];
     private SimulatedStorage _storage;
     private LogDirectory _directory = null!;
-    private bool _hasLostPower;
+    private bool _mayHaveLost;
     private bool _hasBegunToClose;
-    private bool _hasFailedSync;
+    private bool _hasFault;
     private ulong _eventHash = 17;
 
     public LogCrashSimulation(int seed, LogCrashSabotage sabotage)
@@ -60,6 +60,9 @@ internal sealed class LogCrashSimulation
     }
 
     public int CrashCount { get; private set; }
+
+    /// <summary>How often a partition that was offline came back.</summary>
+    public int ReturnCount { get; private set; }
 
     /// <summary>What recovery came upon.</summary>
     public Dictionary<(RecoveryCondition Condition, RecoveryAction Action), int> Findings { get; } = [];
@@ -119,9 +122,9 @@ internal sealed class LogCrashSimulation
             CheckAfterStart(model, _directory.Recovery.WasCleanStop, isFirstAttempt);
         }
 
-        _hasLostPower = false;
+        _mayHaveLost = false;
         _hasBegunToClose = false;
-        _hasFailedSync = false;
+        _hasFault = false;
     }
 
     private void CheckAfterStart(PartitionModel model, bool wasCleanStop, bool isFirstAttempt)
@@ -136,14 +139,18 @@ internal sealed class LogCrashSimulation
         string name = model.TopicPartition.ToString();
         Require(log.IsOnline, $"{name} is online, not: {log.OfflineReason}");
         Require(log.TopicId == model.TopicId, $"{name} has its topic id");
-        Require(log.HighWatermark == log.LogEndOffset && log.SyncedOffset == log.LogEndOffset, $"everything that {name} recovered is visible and synced");
-        Require(log.LogEndOffset >= model.Promised, $"{name} ends at {log.LogEndOffset}; {model.Promised} was acknowledged as on the disk");
-        bool losesNothing = wasCleanStop || !_hasLostPower;
-        Require(!losesNothing || log.LogEndOffset >= model.End, $"{name} ends at {log.LogEndOffset}; {model.End} was written, and no power was lost");
         Require(wasCleanStop || log.LeaderEpoch > model.Epoch, $"the leader epoch of {name} rises with an unclean start");
         Require(!(wasCleanStop && isFirstAttempt) || log.LeaderEpoch == model.Epoch, $"the leader epoch of {name} stays at a clean start");
         Require(log.LeaderEpoch >= model.Epoch, $"the leader epoch of {name} never falls");
+        CheckRecovered(model, log, losesNothing: wasCleanStop || !_mayHaveLost);
+    }
 
+    private void CheckRecovered(PartitionModel model, PartitionLog log, bool losesNothing)
+    {
+        string name = model.TopicPartition.ToString();
+        Require(log.HighWatermark == log.LogEndOffset && log.SyncedOffset == log.LogEndOffset, $"everything that {name} recovered is visible and synced");
+        Require(log.LogEndOffset >= model.Promised, $"{name} ends at {log.LogEndOffset}; {model.Promised} was acknowledged as on the disk");
+        Require(!losesNothing || log.LogEndOffset >= model.End, $"{name} ends at {log.LogEndOffset}; {model.End} was written, and nothing can have gone");
         model.Recovered(ReadAll(log), log.LeaderEpoch, Require);
         Mix((ulong)log.LogEndOffset.Value);
         CheckProducers(model, log);
@@ -182,7 +189,7 @@ internal sealed class LogCrashSimulation
         foreach (ModelBatch batch in model.RememberedBatches())
         {
             AppendResult result = log.Append(batch.Bytes.ToArray(), RandomDurability());
-            var expected = new AppendResult.Duplicate(batch.BaseOffset, batch.LastOffset);
+            var expected = new AppendResult.Duplicate(batch.BaseOffset, batch.LastOffset, log.LeaderEpoch);
             Require(result == expected, $"a batch of {model.TopicPartition} that is sent again is a duplicate at {batch.BaseOffset}, not {result}");
         }
 
@@ -227,7 +234,7 @@ internal sealed class LogCrashSimulation
 
     private void Step()
     {
-        if (_models.Count < MaximumPartitionCount && (_models.Count == 0 || _random.Next(20) == 0))
+        if (!IsDiskFull && _models.Count < MaximumPartitionCount && (_models.Count == 0 || _random.Next(20) == 0))
         {
             Create();
             return;
@@ -237,6 +244,7 @@ internal sealed class LogCrashSimulation
         Require(_directory.TryGet(model.TopicPartition, out PartitionLog? log), "a partition that was created is found");
         if (!log.IsOnline)
         {
+            ComeBack(model, log);
             return;
         }
 
@@ -272,6 +280,34 @@ internal sealed class LogCrashSimulation
         if (log.IsOnline)
         {
             CheckHighWatermark(model, log);
+            model.CheckAcknowledgements(log, Require);
+        }
+    }
+
+    /// <summary>The operator makes room, or does not; then partitions are tried again whose sync is not still running.</summary>
+    private void ComeBack(PartitionModel model, PartitionLog log)
+    {
+        if (_syncsInFlight.Remove(model.TopicPartition, out SyncWork? work))
+        {
+            EndSync(model, log, work);
+            return;
+        }
+
+        if (_random.Next(2) == 0)
+        {
+            _storage.FreeByteCount = long.MaxValue;
+        }
+
+        List<PartitionLog> offline = [.. _directory.Partitions.Where(static log => !log.IsOnline)];
+        _time.Advance(TimeSpan.FromMinutes(1));
+        _directory.ReopenDue();
+        foreach (PartitionLog reopened in offline.Where(static log => log.IsOnline).OrderBy(static log => log.TopicPartition.Partition))
+        {
+            ReturnCount++;
+            PartitionModel returned = _models[reopened.TopicPartition];
+            Require(reopened.LeaderEpoch > returned.Epoch, $"the leader epoch of {reopened.TopicPartition} rises when it comes back");
+            CheckRecovered(returned, reopened, losesNothing: !_mayHaveLost);
+            returned.CheckAcknowledgements(reopened, Require);
         }
     }
 
@@ -289,15 +325,16 @@ internal sealed class LogCrashSimulation
     {
         AppendDurability durability = RandomDurability();
         ModelBatch batch = model.Prepare(_random, durability);
+        InjectWriteFault();
         byte[] bytes = batch.Unassigned.ToArray();
         AppendResult result = log.Append(bytes, durability);
-        if (_hasFailedSync && result is AppendResult.Rejected { Rejection: AppendRejection.Offline })
+        if (_hasFault && result is AppendResult.Rejected { Rejection: AppendRejection.Offline })
         {
-            // The file had been closed for another one, and the sync before that had failed.
+            // It failed; or the file had been closed for another one, and the sync before that had failed.
             return;
         }
 
-        var expected = new AppendResult.Appended(batch.BaseOffset, batch.LastOffset);
+        var expected = new AppendResult.Appended(batch.BaseOffset, batch.LastOffset, LeaderEpoch: model.Epoch);
         Require(result == expected, $"an append to {model.TopicPartition} gives {expected}, not {result}");
         Require(bytes.AsSpan().SequenceEqual(batch.Bytes), "the batch is changed in its offset and epoch only");
         bool isSyncDue = log.IsSyncQueued || _syncsInFlight.ContainsKey(model.TopicPartition);
@@ -306,16 +343,31 @@ internal sealed class LogCrashSimulation
         Mix((ulong)batch.BaseOffset.Value);
     }
 
+    private void InjectWriteFault()
+    {
+        switch (_random.Next(60))
+        {
+            case 0:
+                _storage.FailNext(SimulatedOperation.Write, ".log");
+                _hasFault = true;
+                break;
+            case 1:
+                _storage.FreeByteCount = _random.Next(300);
+                _hasFault = true;
+                break;
+        }
+    }
+
     private void EndTransaction(PartitionModel model, PartitionLog log)
     {
         (ProducerIdentity producer, bool isCommit, ModelBatch batch) = model.PrepareMarker(_random, _time.GetUtcNow().ToUnixTimeMilliseconds());
         AppendResult result = log.AppendMarker(producer, isCommit, coordinatorEpoch: 0);
-        if (_hasFailedSync && result is AppendResult.Rejected { Rejection: AppendRejection.Offline })
+        if (_hasFault && result is AppendResult.Rejected { Rejection: AppendRejection.Offline })
         {
             return;
         }
 
-        var expected = new AppendResult.Appended(batch.BaseOffset, batch.LastOffset);
+        var expected = new AppendResult.Appended(batch.BaseOffset, batch.LastOffset, LeaderEpoch: model.Epoch);
         Require(result == expected, $"a marker in {model.TopicPartition} gives {expected}, not {result}");
         model.Appended();
         Mix((ulong)batch.BaseOffset.Value);
@@ -344,7 +396,7 @@ internal sealed class LogCrashSimulation
         if (_random.Next(40) == 0)
         {
             _storage.FailNext(SimulatedOperation.SyncData, ".log");
-            _hasFailedSync = true;
+            _hasFault = true;
         }
 
         EndSync(model, log, work);
@@ -359,6 +411,15 @@ internal sealed class LogCrashSimulation
         if (log.IsOnline)
         {
             model.SyncEnded(log.SyncedOffset, Require);
+        }
+        else if (error is not null && _random.Next(2) == 0)
+        {
+            foreach (string file in _storage.List($"{Root}/{model.TopicPartition}").Select(static entry => entry.Name))
+            {
+                _storage.DropCleanPages($"{Root}/{model.TopicPartition}/{file}");
+            }
+
+            _mayHaveLost = true;
         }
 
         Mix((ulong)log.SyncedOffset.Value);
@@ -385,7 +446,7 @@ internal sealed class LogCrashSimulation
         Mix(Crc32C.Compute(batches.Span));
     }
 
-    /// <summary>False if a partition is offline, or goes offline by it.</summary>
+    /// <summary>False if a partition is offline, or goes offline by it, or the disk is full.</summary>
     private bool TryCloseCleanly()
     {
         _hasBegunToClose = true;
@@ -396,11 +457,9 @@ internal sealed class LogCrashSimulation
         }
 
         _syncsInFlight.Clear();
-        _directory.Close();
-        bool isClean = true;
+        bool isClean = _directory.Close();
         foreach (PartitionLog log in _directory.Partitions)
         {
-            isClean &= log.IsOnline;
             if (log.IsOnline)
             {
                 _models[log.TopicPartition].Closed();
@@ -414,8 +473,9 @@ internal sealed class LogCrashSimulation
     {
         CrashCount++;
         SimulatedCrashKind kind = _random.Next(3) == 0 ? SimulatedCrashKind.ProcessKill : SimulatedCrashKind.PowerLoss;
-        _hasLostPower |= kind == SimulatedCrashKind.PowerLoss;
+        _mayHaveLost |= kind == SimulatedCrashKind.PowerLoss;
         _storage = _storage.Crash(kind);
+        _storage.FreeByteCount = long.MaxValue;
     }
 
     private byte[] ReadAll(PartitionLog log)
@@ -438,6 +498,8 @@ internal sealed class LogCrashSimulation
 
         return [.. bytes];
     }
+
+    private bool IsDiskFull => _storage.FreeByteCount < long.MaxValue / 2;
 
     private AppendDurability RandomDurability() => _random.Next(2) == 0 ? AppendDurability.Disk : AppendDurability.PageCache;
 

@@ -42,11 +42,13 @@ public class LogCrashSimulationTests
     {
         var findings = new Dictionary<RecoveryCondition, int>();
         int crashCount = 0;
+        int returnCount = 0;
         for (int seed = 1; seed <= ControlSeedCount * 10; seed++)
         {
             var simulation = new LogCrashSimulation(seed, LogCrashSabotage.None);
             simulation.Run();
             crashCount += simulation.CrashCount;
+            returnCount += simulation.ReturnCount;
             foreach (((RecoveryCondition condition, RecoveryAction action), int count) in simulation.Findings)
             {
                 Assert.NotEqual(RecoveryAction.StayOffline, action);
@@ -55,7 +57,8 @@ public class LogCrashSimulationTests
         }
 
         string summary = string.Join(", ", findings.Select(static finding => $"{finding.Key} {finding.Value}"));
-        TestContext.Current.TestOutputHelper?.WriteLine($"{crashCount} crashes: {summary}");
+        TestContext.Current.TestOutputHelper?.WriteLine($"{crashCount} crashes, {returnCount} returns: {summary}");
+        Assert.NotEqual(0, returnCount);
         Assert.All(ConditionsOfAPowerLoss, condition => Assert.True(findings.ContainsKey(condition), $"{condition} is not among: {summary}"));
     }
 

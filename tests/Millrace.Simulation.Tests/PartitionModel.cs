@@ -23,6 +23,7 @@ internal sealed partial class PartitionModel
     private const long FirstProducerId = 100;
 
     private readonly List<ModelBatch> _batches = [];
+    private readonly List<(Offset LastOffset, int Epoch)> _lost = [];
     private readonly Random _random;
     private ModelBatch? _inFlight;
     private Offset? _syncTarget;
@@ -121,12 +122,28 @@ internal sealed partial class PartitionModel
             count++;
         }
 
+        _lost.AddRange(_batches.Skip(count).Select(static batch => (batch.LastOffset, batch.Header.LeaderEpoch)));
         _batches.RemoveRange(count, _batches.Count - count);
         IsCreated = true;
         Epoch = epoch;
         _synced = End;
         Promised = End;
         _syncTarget = null;
+    }
+
+    /// <summary>What the log says of the promise of acks=all, for everything that was ever appended.</summary>
+    public void CheckAcknowledgements(PartitionLog log, Requirement require)
+    {
+        foreach (ModelBatch batch in _batches)
+        {
+            bool isOnDisk = log.IsOnDisk(batch.LastOffset, batch.Header.LeaderEpoch);
+            require(isOnDisk == batch.LastOffset < _synced, $"the batch at {batch.BaseOffset} of {TopicPartition} is on the disk if it is said to be");
+        }
+
+        foreach ((Offset lastOffset, int epoch) in _lost)
+        {
+            require(!log.IsOnDisk(lastOffset, epoch), $"what {TopicPartition} lost at {lastOffset} in epoch {epoch} is not said to be on the disk");
+        }
     }
 
     /// <summary>The last five batches of each producer, of its newest epoch.</summary>

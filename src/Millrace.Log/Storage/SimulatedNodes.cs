@@ -189,6 +189,25 @@ internal sealed class SimulatedFile : SimulatedNode
         _isLengthDirty = false;
     }
 
+    /// <summary>The cache forgets what is not due to be written: from here on everybody sees what is on the disk there.</summary>
+    public void DropCleanPages()
+    {
+        for (int page = 0; page * PageByteCount < _length; page++)
+        {
+            if (!_dirtyPages.Contains(page))
+            {
+                int start = page * PageByteCount;
+                int end = Math.Min(start + PageByteCount, _length);
+                Span<byte> seen = _seen.AsSpan(start, end - start);
+                seen.Clear();
+                if (start < _lengthOnDisk)
+                {
+                    _onDisk.AsSpan(start, Math.Min(end, _lengthOnDisk) - start).CopyTo(seen);
+                }
+            }
+        }
+    }
+
     public void FlipBit(long position)
     {
         _seen[position] ^= 1;

@@ -135,6 +135,18 @@ public sealed class SimulatedStorage : IStorage
         }
     }
 
+    /// <summary>
+    /// The page cache forgets the pages of a file that are not due to be written. After a failed sync those are among them that the disk
+    /// never got.
+    /// </summary>
+    public void DropCleanPages(string path)
+    {
+        lock (_lock)
+        {
+            File(path).DropCleanPages();
+        }
+    }
+
     /// <summary>Ends the machine, if it runs, and returns the disk as the next start finds it. Files that are open stay dead.</summary>
     public SimulatedStorage Crash(SimulatedCrashKind kind)
     {
