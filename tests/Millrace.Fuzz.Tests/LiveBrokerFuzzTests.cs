@@ -11,12 +11,16 @@ using Millrace.Log;
 
 namespace Millrace.Fuzz.Tests;
 
-/// <summary>Mutated requests over real sockets, while a client that behaves is served and loses nothing.</summary>
+/// <summary>
+/// Requests over real sockets that are mutated, cut short, larger than they may be, slow, or whole and in any order, while a client that
+/// behaves is served and loses nothing.
+/// </summary>
 public sealed class LiveBrokerFuzzTests
 {
     private const string Topic = "good";
     private const int RequestsPerConnection = 20;
     private const int DefaultRequestCount = 4_000;
+    private const int SlowConnectionCount = 40;
     private const long MostHeldByteCount = 256L * 1024 * 1024;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
@@ -44,9 +48,11 @@ public sealed class LiveBrokerFuzzTests
             long before = GC.GetTotalMemory(forceFullCollection: true);
             var random = new Random(seed);
             List<byte[]> corpus = Corpus(random);
+            using SlowConnections slow = await SlowConnections.OpenAsync(() => ConnectAsync(broker), SlowConnectionCount, corpus, random);
             for (int sent = 0; sent < requestCount; sent += RequestsPerConnection)
             {
                 await ThrowAsync(broker, corpus, random);
+                await slow.DripAsync(random);
                 string value = $"after {sent}";
                 ProduceResponse produced = await SendAsync<ProduceRequest, ProduceResponse>(good, Produce(value), 9);
                 Assert.True(produced.Topics[0].Partitions[0].ErrorCode == ErrorCode.None, replay);
@@ -67,22 +73,18 @@ public sealed class LiveBrokerFuzzTests
         Directory.Delete(directory, recursive: true);
     }
 
-    /// <summary>Sends some mutated frames over one connection, reading nothing, and leaves.</summary>
+    /// <summary>Sends some frames over one connection, hardly reading, and leaves, often in the middle of one.</summary>
     private static async Task ThrowAsync(KafkaBroker broker, List<byte[]> corpus, Random random)
     {
         using Socket socket = await ConnectAsync(broker);
+
+        // Whole requests in an order that no client has: answers before questions, ends of what never began.
+        bool isWhole = random.Next(4) == 0;
         try
         {
             for (int request = 0; request < RequestsPerConnection; request++)
             {
-                byte[] bytes = Mutator.Mutate(corpus, random);
-
-                // Mostly with a size that is right, so that the request behind it is looked at.
-                if (bytes.Length > 4 && random.Next(8) != 0)
-                {
-                    BinaryPrimitives.WriteInt32BigEndian(bytes, bytes.Length - 4);
-                }
-
+                byte[] bytes = isWhole ? corpus[random.Next(corpus.Count)] : Damaged(corpus, random);
                 await socket.SendAsync(bytes).WaitAsync(Patience);
                 if (random.Next(4) == 0 && socket.Poll(0, SelectMode.SelectRead))
                 {
@@ -94,6 +96,24 @@ public sealed class LiveBrokerFuzzTests
         {
             // Shown the door, as it should be.
         }
+    }
+
+    private static byte[] Damaged(List<byte[]> corpus, Random random)
+    {
+        byte[] bytes = Mutator.Mutate(corpus, random);
+        if (bytes.Length > 4)
+        {
+            // Mostly with a size that is right, so that the request behind it is looked at; sometimes with one that nobody may send.
+            int size = random.Next(8) switch
+            {
+                0 => BinaryPrimitives.ReadInt32BigEndian(bytes),
+                1 => random.Next(4) == 0 ? int.MaxValue - random.Next(1 << 20) : bytes.Length - 4,
+                _ => bytes.Length - 4,
+            };
+            BinaryPrimitives.WriteInt32BigEndian(bytes, size);
+        }
+
+        return bytes;
     }
 
     /// <summary>Frames of every request in every version, with random content, none of which names the good client's topic.</summary>
