@@ -4,10 +4,20 @@ using Millrace.Log;
 namespace Millrace.Broker;
 
 /// <summary>Records that must be on the disk before somebody may be told of them.</summary>
-internal readonly record struct AppendedRecords(PartitionLog Partition, Offset LastOffset)
+/// <param name="LeaderEpoch">Of the partition when they were in it: a later epoch may have others at their offsets.</param>
+internal readonly record struct AppendedRecords(PartitionLog Partition, Offset LastOffset, int LeaderEpoch)
 {
+    /// <summary>Records that are in the partition now.</summary>
+    public AppendedRecords(PartitionLog partition, Offset lastOffset)
+        : this(partition, lastOffset, partition.LeaderEpoch)
+    {
+    }
+
     /// <summary>The promise of acks=all holds for them.</summary>
-    public bool AreOnDisk => Partition.SyncedOffset > LastOffset;
+    public bool AreOnDisk => Partition.IsOnDisk(LastOffset, LeaderEpoch);
+
+    /// <summary>It does not hold yet, and may still come to hold.</summary>
+    public bool AreOnTheirWay => !AreOnDisk && Partition.IsOnline && Partition.LeaderEpoch == LeaderEpoch;
 }
 
 /// <summary>Waits until each of some appends is on the disk, or its partition has gone offline and never will be.</summary>
@@ -22,7 +32,7 @@ internal sealed class DiskWait(IReadOnlyList<AppendedRecords> appended) : Partit
     {
         foreach (AppendedRecords append in appended)
         {
-            if (!append.AreOnDisk && append.Partition.IsOnline)
+            if (append.AreOnTheirWay)
             {
                 return false;
             }
