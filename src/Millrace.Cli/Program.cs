@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 
 namespace Millrace.Cli;
 
@@ -10,12 +11,13 @@ internal static class Program
         RootCommand root = new("Millrace, a durable event log that speaks the Kafka protocol.")
         {
             ServeCommand.Create(),
+            LogCommand.Create(),
         };
 
         ParseResult parsed = root.Parse(arguments);
         if (parsed.Errors.Count > 0)
         {
-            string command = parsed.CommandResult.Command is RootCommand ? "millrace" : $"millrace {parsed.CommandResult.Command.Name}";
+            string command = NameOf(parsed.CommandResult);
             IEnumerable<string> messages = parsed.UnmatchedTokens.Count > 0
                 ? parsed.UnmatchedTokens.Select(token => $"'{token}' is not a command or an option of {command}.")
                 : parsed.Errors.Select(error => error.Message).Distinct(StringComparer.Ordinal);
@@ -31,4 +33,8 @@ internal static class Program
         // Commands take the stop signals themselves: a broker that closes its files may need longer than a fixed grace.
         return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
     }
+
+    /// <summary>The command with those above it, as it is typed.</summary>
+    private static string NameOf(CommandResult command) =>
+        command.Parent is CommandResult parent ? $"{NameOf(parent)} {command.Command.Name}" : "millrace";
 }

@@ -302,7 +302,7 @@ public sealed partial class LogDirectory : IDisposable
             if (fault is null)
             {
                 // Last: it vouches for everything else.
-                AtomicFile.Write(_storage, Path, FileNames.CleanShutdown, "{\"version\":0,\"brokerEpoch\":-1}");
+                AtomicFile.Write(_storage, Path, FileNames.CleanShutdown, FileNames.CleanShutdownContent);
             }
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

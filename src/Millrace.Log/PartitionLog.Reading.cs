@@ -249,7 +249,7 @@ public sealed partial class PartitionLog
             if (header.BaseOffset != expected)
             {
                 string damage = $"{Place(segment, position)} has offset {header.BaseOffset} where {expected} belongs. ";
-                return Offline(damage + Sentences.AfterDamage(TopicPartition, expected), segment);
+                return Offline(damage + Sentences.AfterDamage(_settings.Path, TopicPartition, expected), segment);
             }
 
             if (header.NextOffset > upTo)
@@ -268,7 +268,7 @@ public sealed partial class PartitionLog
         new(segment.File, position, length, _settings.MaximumBatchByteCount, verifiesChecksums: false, HeaderBufferByteCount);
 
     private ReadResult.Offline Damaged(LogSegment segment, long position, Offset offset, BatchVerdict verdict) =>
-        Offline($"{Place(segment, position)} {Sentences.Describe(verdict)}. {Sentences.AfterDamage(TopicPartition, offset)}", segment);
+        Offline($"{Place(segment, position)} {Sentences.Describe(verdict)}. {Sentences.AfterDamage(_settings.Path, TopicPartition, offset)}", segment);
 
     private string Place(LogSegment segment, long position) =>
         Sentences.Place(segment.BaseOffset, TopicPartition, position);

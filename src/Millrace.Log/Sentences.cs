@@ -9,12 +9,13 @@ internal static class Sentences
         "What was acknowledged as on the disk is safe. Mend the cause: the partition is tried again each minute or sooner, its tail is judged "
         + "anew, and it comes back by itself.";
 
-    /// <summary>What to do about damage in bytes that were on the disk. A recovery point at the damage makes the next start cut there.</summary>
-    public static string AfterDamage(TopicPartition partition, Offset offset) =>
+    /// <summary>What to do about damage in bytes that were on the disk.</summary>
+    public static string AfterDamage(string dataDirectory, TopicPartition partition, Offset offset) =>
         "The partition is offline and nothing was cut. Restore the file from a copy; or, to give up the records from offset "
-        + $"{offset} on, stop, and in {FileNames.RecoveryPoints} change the line of the partition to "
-        + $"'{partition.Topic} {partition.Partition} {offset}': the next start cuts the log there and keeps what it cuts in a "
-        + $"{FileNames.CutSuffix} file.";
+        + $"{offset} on, stop and {Repair(dataDirectory, partition)}, which cuts the log there and keeps what it cuts in "
+        + $"{FileNames.CutSuffix} files.";
+
+    public static string Repair(string dataDirectory, TopicPartition partition) => $"run 'millrace log repair {dataDirectory} {partition}'";
 
     public static string Place(Offset segmentBaseOffset, TopicPartition partition, long position) =>
         $"Segment {FileNames.Segment(segmentBaseOffset, FileNames.LogSuffix)} of {partition} at byte {position}";

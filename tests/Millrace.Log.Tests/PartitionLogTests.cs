@@ -243,7 +243,7 @@ public class PartitionLogTests
         ReadResult.Offline offline = Assert.IsType<ReadResult.Offline>(
             harness.Log.Read(Offset.Zero, 10_000, atLeastOneBatch: true, harness.Log.HighWatermark));
         Assert.Contains($"00000000000000000000.log of orders-0 at byte {BatchByteCount} {what}", offline.Reason, StringComparison.Ordinal);
-        Assert.Contains("'orders 0 1'", offline.Reason, StringComparison.Ordinal);
+        Assert.Contains("from offset 1 on, stop and run 'millrace log repair /data orders-0'", offline.Reason, StringComparison.Ordinal);
         Assert.False(harness.Log.IsOnline);
     }
 

@@ -88,7 +88,7 @@ public class RecoveryTests
             Assert.Equal(RecoveryAction.StayOffline, harness.Finding(condition).Action);
             Assert.False(harness.Log.IsOnline);
             Assert.Contains("00000000000000000000.log of orders-0 at byte " + BadPosition, harness.Log.OfflineReason, StringComparison.Ordinal);
-            Assert.Contains("'orders 0 2'", harness.Log.OfflineReason, StringComparison.Ordinal);
+            Assert.Contains("give up the records from offset 2 on, stop and run 'millrace log repair /data orders-0'", harness.Log.OfflineReason, StringComparison.Ordinal);
             Assert.IsType<ReadResult.Offline>(harness.Log.Read(Offset.Zero, 1000, atLeastOneBatch: true, harness.Log.LogEndOffset));
             Assert.Equal(new AppendResult.Rejected(AppendRejection.Offline, harness.Log.OfflineReason!), harness.Append(LogHarness.Batch()));
             Assert.Equal(damaged, harness.ReadFile(LogHarness.FirstSegment));
@@ -108,8 +108,11 @@ public class RecoveryTests
         Assert.False(harness.Log.IsOnline);
         harness.LogDirectory.Close();
 
-        string path = $"{LogHarness.Root}/recovery-point-offset-checkpoint";
-        harness.WriteText(path, harness.ReadText(path).Replace("orders 0 4", "orders 0 2", StringComparison.Ordinal));
+        using (LogRepair repair = LogRepair.Prepare(harness.Options, harness.Storage, LogHarness.Orders))
+        {
+            Assert.Null(repair.Run(static _ => { }));
+        }
+
         harness.Open();
 
         Assert.True(harness.Log.IsOnline, harness.Log.OfflineReason);

@@ -36,7 +36,7 @@ public static class AtomicFile
             return null;
         }
 
-        using IStorageFile file = storage.Open(path, StorageOpenMode.Existing);
+        using IStorageFile file = storage.Open(path, StorageOpenMode.Reading);
         if (file.Length > MaximumByteCount)
         {
             throw new IOException($"{path} has {file.Length} bytes; a file of that name never has more than {MaximumByteCount}.");

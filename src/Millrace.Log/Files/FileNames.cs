@@ -9,8 +9,10 @@ internal static class FileNames
     public const string Lock = ".lock";
     public const string MetaProperties = "meta.properties";
     public const string CleanShutdown = ".kafka_cleanshutdown";
+    public const string CleanShutdownContent = "{\"version\":0,\"brokerEpoch\":-1}";
     public const string RecoveryPoints = "recovery-point-offset-checkpoint";
     public const string LogStartOffsets = "log-start-offset-checkpoint";
+    public const string CleanedOffsets = "cleaner-offset-checkpoint";
     public const string HighWatermarks = "replication-offset-checkpoint";
     public const string TopicSettings = "topic-settings";
 

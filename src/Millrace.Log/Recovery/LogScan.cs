@@ -152,7 +152,7 @@ internal sealed class LogScan
             ? $"has offset {header.BaseOffset} where {EndOffset} belongs"
             : $"has leader epoch {header.LeaderEpoch} after epoch {HighestEpoch}";
 
-    private static RecoveryCondition ConditionOf(BatchVerdict verdict) => verdict switch
+    public static RecoveryCondition ConditionOf(BatchVerdict verdict) => verdict switch
     {
         BatchVerdict.Incomplete => RecoveryCondition.BatchIncomplete,
         BatchVerdict.BadLength => RecoveryCondition.BatchLengthImpossible,

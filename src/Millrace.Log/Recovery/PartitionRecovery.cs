@@ -155,8 +155,8 @@ internal sealed partial class PartitionRecovery
             return false;
         }
 
-        string reason = $"{what} in {_directory}. The partition is offline and nothing was changed. Restore the file from a copy: it holds "
-            + "the id of the topic, in two lines 'version: 0' and 'topic_id: <22 characters>' as in the topic's other partitions.";
+        string reason = $"{what} in {_directory}. The partition is offline and nothing was changed. Restore the file from a copy; or "
+            + $"stop and {Sentences.Repair(_settings.Path, _topicPartition)}, which takes the id of the topic from another of its partitions.";
         _report.Add(_topicPartition, condition, wasUsed, reason);
         outcome = Offline(reason);
         return false;
@@ -288,7 +288,7 @@ internal sealed partial class PartitionRecovery
         }
 
         string reason = $"There is no segment in {_directory}, and records were on the disk there. "
-            + Sentences.AfterDamage(_topicPartition, Offset.Zero);
+            + Sentences.AfterDamage(_settings.Path, _topicPartition, Offset.Zero);
         _report.Add(_topicPartition, RecoveryCondition.SegmentsMissing, wasUsed, reason);
         return Offline(reason);
     }
@@ -304,7 +304,7 @@ internal sealed partial class PartitionRecovery
             }
 
             string where = Sentences.Place(_segments[fault.Segment].BaseOffset, _topicPartition, fault.Position);
-            string reason = $"{where} {fault.Description}. {Sentences.AfterDamage(_topicPartition, _scan.EndOffset)}";
+            string reason = $"{where} {fault.Description}. {Sentences.AfterDamage(_settings.Path, _topicPartition, _scan.EndOffset)}";
             _report.Add(_topicPartition, fault.Condition, isBelowRecoveryPoint: true, reason);
             return reason;
         }
@@ -312,7 +312,7 @@ internal sealed partial class PartitionRecovery
         if (_recoveryPoint is { } point && _scan.EndOffset < point)
         {
             string reason = $"The log of {_topicPartition} ends at offset {_scan.EndOffset}, and offsets below {point} were on the disk. "
-                + Sentences.AfterDamage(_topicPartition, _scan.EndOffset);
+                + Sentences.AfterDamage(_settings.Path, _topicPartition, _scan.EndOffset);
             _report.Add(_topicPartition, RecoveryCondition.LogEndsEarly, isBelowRecoveryPoint: true, reason);
             return reason;
         }

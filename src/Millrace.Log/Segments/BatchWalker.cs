@@ -76,6 +76,20 @@ internal sealed class BatchWalker : IDisposable
         return true;
     }
 
+    /// <summary>
+    /// Goes on behind a batch that is damaged inside, after <see cref="MoveNext"/> stopped there. False where the length cannot be believed.
+    /// </summary>
+    public bool TrySkip()
+    {
+        if (Verdict is not (BatchVerdict.BadChecksum or BatchVerdict.BadCounts))
+        {
+            return false;
+        }
+
+        _next = Position + Header.TotalByteCount;
+        return true;
+    }
+
     public void Dispose()
     {
         ArrayPool<byte>.Shared.Return(_buffer);

@@ -104,7 +104,8 @@ public sealed class FileStorage : IStorage
         {
             Path = path;
             FileMode fileMode = mode == StorageOpenMode.Create ? FileMode.Create : FileMode.Open;
-            _handle = File.OpenHandle(path, fileMode, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+            FileAccess access = mode == StorageOpenMode.Reading ? FileAccess.Read : FileAccess.ReadWrite;
+            _handle = File.OpenHandle(path, fileMode, access, FileShare.ReadWrite | FileShare.Delete);
         }
 
         public string Path { get; }

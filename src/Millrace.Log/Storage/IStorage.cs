@@ -8,6 +8,9 @@ public enum StorageOpenMode
     /// <summary>The file must be there.</summary>
     Existing,
 
+    /// <summary>The file must be there, and is only read.</summary>
+    Reading,
+
     /// <summary>The file is made, and emptied if it was there.</summary>
     Create,
 }

@@ -174,9 +174,9 @@ public sealed class SimulatedStorage : IStorage
         {
             SimulatedOperation operation = mode == StorageOpenMode.Create ? SimulatedOperation.Create : SimulatedOperation.Open;
             bool survives = Begin(operation, path);
-            if (mode == StorageOpenMode.Existing)
+            if (mode != StorageOpenMode.Create)
             {
-                return new Handle(this, path, File(path));
+                return new Handle(this, path, File(path), isReadOnly: mode == StorageOpenMode.Reading);
             }
 
             (SimulatedDirectory parent, string name) = Parent(path);
@@ -184,7 +184,7 @@ public sealed class SimulatedStorage : IStorage
             {
                 existing.SetLength(0);
                 End(survives);
-                return new Handle(this, path, existing);
+                return new Handle(this, path, existing, isReadOnly: false);
             }
 
             if (parent.Find(name) is SimulatedDirectory)
@@ -195,7 +195,7 @@ public sealed class SimulatedStorage : IStorage
             var file = new SimulatedFile();
             parent.Set(name, file);
             End(survives);
-            return new Handle(this, path, file);
+            return new Handle(this, path, file, isReadOnly: false);
         }
     }
 
@@ -425,7 +425,7 @@ public sealed class SimulatedStorage : IStorage
         }
     }
 
-    private sealed class Handle(SimulatedStorage storage, string path, SimulatedFile file) : IStorageFile
+    private sealed class Handle(SimulatedStorage storage, string path, SimulatedFile file, bool isReadOnly) : IStorageFile
     {
         private bool _isDisposed;
 
@@ -460,7 +460,7 @@ public sealed class SimulatedStorage : IStorage
         {
             lock (storage._lock)
             {
-                Check();
+                CheckWritable();
                 storage.Mix(Hash64(bytes));
                 storage.Mix((ulong)position);
                 bool survives;
@@ -497,7 +497,7 @@ public sealed class SimulatedStorage : IStorage
         {
             lock (storage._lock)
             {
-                Check();
+                CheckWritable();
                 bool survives = storage.Begin(SimulatedOperation.SetLength, path);
                 storage.Mix((ulong)length);
                 file.SetLength(length);
@@ -526,6 +526,15 @@ public sealed class SimulatedStorage : IStorage
         {
             storage.ThrowIfDown();
             ObjectDisposedException.ThrowIf(_isDisposed, this);
+        }
+
+        private void CheckWritable()
+        {
+            Check();
+            if (isReadOnly)
+            {
+                throw new UnauthorizedAccessException($"Access to the path '{path}' is denied.");
+            }
         }
     }
 }
