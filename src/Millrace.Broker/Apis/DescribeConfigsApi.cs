@@ -11,7 +11,9 @@ internal sealed class DescribeConfigsApi(BrokerServices services) : Api<Describe
     protected override ValueTask<DescribeConfigsResponse?> HandleAsync(DescribeConfigsRequest request, RequestContext context)
     {
         var response = new DescribeConfigsResponse();
-        foreach (DescribeConfigsResource resource in request.Resources)
+
+        // Once each: an answer is many times as long as its question.
+        foreach (DescribeConfigsResource resource in request.Resources.DistinctBy(resource => (resource.ResourceType, resource.ResourceName)))
         {
             DescribeConfigsResult result = Describe(resource, out IReadOnlyList<ConfigEntry> entries);
             result.ResourceType = resource.ResourceType;

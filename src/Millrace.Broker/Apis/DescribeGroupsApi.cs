@@ -11,7 +11,7 @@ internal sealed class DescribeGroupsApi(GroupCoordinator groups) : Api<DescribeG
     protected override ValueTask<DescribeGroupsResponse?> HandleAsync(DescribeGroupsRequest request, RequestContext context)
     {
         DescribeGroupsResponse response = new();
-        foreach (string groupId in request.Groups)
+        foreach (string groupId in request.Groups.Distinct(StringComparer.Ordinal))
         {
             DescribedGroup described = Describe(groupId, context.Version);
             if (request.IncludeAuthorizedOperations && described.ErrorCode == ErrorCode.None)

@@ -42,7 +42,9 @@ internal sealed class MetadataApi(BrokerServices services) : Api<MetadataRequest
 
         bool mayCreate = services.Configuration.AutoCreateTopics && request.AllowAutoTopicCreation;
         var topics = new List<MetadataTopic>(request.Topics!.Count);
-        foreach (MetadataRequestTopic asked in request.Topics)
+
+        // Once each: an answer is many times as long as its question.
+        foreach (MetadataRequestTopic asked in request.Topics.DistinctBy(topic => (topic.Name, topic.TopicId)))
         {
             topics.Add(asked.Name is null || asked.TopicId != Guid.Empty ? DescribeById(asked) : DescribeByName(asked.Name, mayCreate));
         }

@@ -22,7 +22,8 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
         OffsetFetchResponse response = new();
         if (context.Version >= BatchedVersion)
         {
-            foreach (OffsetFetchGroup group in request.Groups)
+            // All offsets of a group once only: the answer would be many times as long as the question.
+            foreach (OffsetFetchGroup group in request.Groups.DistinctBy(group => group.Topics is null ? group.GroupId : (object)group))
             {
                 ErrorCode error = Check(group.GroupId);
                 bool isById = context.Version >= TopicIdVersion;

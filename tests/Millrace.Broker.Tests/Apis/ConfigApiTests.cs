@@ -51,7 +51,8 @@ public sealed class ConfigApiTests
                 Resources =
                 [
                     new DescribeConfigsResource { ResourceType = Topic, ResourceName = "orders", ConfigurationKeys = ["segment.ms", "no.such"] },
-                    new DescribeConfigsResource { ResourceType = Topic, ResourceName = "orders", ConfigurationKeys = [] },
+                    new DescribeConfigsResource { ResourceType = Broker, ResourceName = "1", ConfigurationKeys = [] },
+                    new DescribeConfigsResource { ResourceType = Topic, ResourceName = "orders", ConfigurationKeys = null },
                 ],
             },
             4);
@@ -59,6 +60,9 @@ public sealed class ConfigApiTests
         Assert.Equal(("segment.ms", 0), (only.Name, only.Synonyms.Count));
         Assert.Null(only.Documentation);
         Assert.Empty(response.Results[1].Configs);
+
+        // What stands twice is answered once, so that no answer outgrows its question without bound.
+        Assert.Equal(2, response.Results.Count);
     }
 
     [Fact]

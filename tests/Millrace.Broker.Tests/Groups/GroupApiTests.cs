@@ -41,6 +41,40 @@ public sealed class GroupApiTests
     }
 
     [Fact]
+    public async Task A_cooperative_rebalance_takes_two_rounds_and_nobody_stops_in_between()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", 2);
+        await using TestClient first = broker.Connect();
+        await using TestClient second = broker.Connect();
+        JoinGroupResponse leader = await first.JoinAsync("g");
+        await first.SyncAsync(Sync("g", leader, (leader.MemberId, "0 and 1")));
+
+        // The newcomer starts the first round. The member that owns both partitions goes on committing while it joins again, and gives one up.
+        string newcomerId = (await second.JoinAsync(Join("g"))).MemberId;
+        await second.PostAsync(Join("g", newcomerId), 9);
+        await Conditions.BecomesTrueAsync(() => first.HeartbeatAsync("g", leader).GetAwaiter().GetResult() == ErrorCode.RebalanceInProgress, "the first round has begun");
+        Assert.Equal(ErrorCode.None, await first.CommitAsync(Commit("g", "orders", 1, leader.MemberId, leader.GenerationId)));
+        leader = await first.JoinAsync(Join("g", leader.MemberId, metadata: "owns 0 and 1"));
+        JoinGroupResponse newcomer = (await second.ReceiveAsync<JoinGroupRequest, JoinGroupResponse>(9)).Response;
+        Assert.Contains(leader.Members, member => Encoding.UTF8.GetString(member.Metadata) == "owns 0 and 1");
+        await second.PostAsync(Sync("g", newcomer), 5);
+        await first.SyncAsync(Sync("g", leader, (leader.MemberId, "0"), (newcomerId, "none")));
+        Assert.Equal("none", Encoding.UTF8.GetString((await second.ReceiveAsync<SyncGroupRequest, SyncGroupResponse>(5)).Response.Assignment));
+        Assert.Equal(ErrorCode.None, await first.HeartbeatAsync("g", leader));
+
+        // The second round begins with the member that gave up a partition, and hands it on.
+        await first.PostAsync(Join("g", leader.MemberId, metadata: "owns 0"), 9);
+        await Conditions.BecomesTrueAsync(() => second.HeartbeatAsync("g", newcomer).GetAwaiter().GetResult() == ErrorCode.RebalanceInProgress, "the second round has begun");
+        newcomer = await second.JoinAsync(Join("g", newcomerId));
+        leader = (await first.ReceiveAsync<JoinGroupRequest, JoinGroupResponse>(9)).Response;
+        Assert.Equal((3, 3), (leader.GenerationId, newcomer.GenerationId));
+        await second.PostAsync(Sync("g", newcomer), 5);
+        Assert.Equal("0", Encoding.UTF8.GetString((await first.SyncAsync(Sync("g", leader, (leader.MemberId, "0"), (newcomerId, "1")))).Assignment));
+        Assert.Equal("1", Encoding.UTF8.GetString((await second.ReceiveAsync<SyncGroupRequest, SyncGroupResponse>(5)).Response.Assignment));
+    }
+
+    [Fact]
     public async Task Every_version_of_every_group_api_is_answered()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
