@@ -16,6 +16,7 @@ internal sealed record BrokerConfiguration
     public required int DefaultPartitionCount { get; init; }
     public required bool AutoCreateTopics { get; init; }
     public required GroupSettings Groups { get; init; }
+    public required TransactionSettings Transactions { get; init; }
     public required int MaxRequestByteCount { get; init; }
     public required long MaxQueuedRequestByteCount { get; init; }
     public required int MaxMessageByteCount { get; init; }
@@ -56,6 +57,12 @@ internal sealed record BrokerConfiguration
                 OffsetsTopicPartitionCount = options.OffsetsTopicPartitionCount,
                 OffsetsRetention = options.OffsetsRetention,
                 OffsetsRetentionCheckInterval = options.OffsetsRetentionCheckInterval,
+            },
+            Transactions = new TransactionSettings
+            {
+                MaxTimeout = options.TransactionMaxTimeout,
+                IdExpiration = options.TransactionalIdExpiration,
+                StateTopicPartitionCount = options.TransactionStateTopicPartitionCount,
             },
             MaxRequestByteCount = options.MaxRequestByteCount,
             MaxQueuedRequestByteCount = options.MaxQueuedRequestByteCount,
@@ -109,6 +116,7 @@ internal sealed record BrokerConfiguration
 
         ValidateGroups(faults, options);
         ValidateCleaner(faults, options.Cleaner);
+        ValidateTransactions(faults, options);
 
         // A batch that no request could carry would be a promise that the first large producer finds broken.
         if (options.MaxMessageByteCount > options.MaxRequestByteCount)
@@ -168,6 +176,21 @@ internal sealed record BrokerConfiguration
         catch (ArgumentOutOfRangeException fault)
         {
             faults.Add($"Cleaner: {fault.Message}");
+        }
+    }
+
+    private static void ValidateTransactions(List<string> faults, BrokerOptions options)
+    {
+        RequireAtLeast(faults, nameof(options.TransactionStateTopicPartitionCount), options.TransactionStateTopicPartitionCount, 1);
+        if (options.TransactionMaxTimeout < TimeSpan.FromMilliseconds(1) || options.TransactionMaxTimeout > TimeSpan.FromMilliseconds(int.MaxValue))
+        {
+            faults.Add($"TransactionMaxTimeout is {options.TransactionMaxTimeout}: give one millisecond to 24 days.");
+        }
+
+        // An id that is forgotten while its producer holds on to it makes that one fail at its next transaction.
+        if (options.TransactionalIdExpiration < options.TransactionMaxTimeout || options.TransactionalIdExpiration > TimeSpan.FromDays(365))
+        {
+            faults.Add($"TransactionalIdExpiration is {options.TransactionalIdExpiration}: give at least TransactionMaxTimeout, and at most 365 days.");
         }
     }
 

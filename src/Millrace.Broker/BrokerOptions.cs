@@ -57,6 +57,18 @@ public sealed class BrokerOptions
     /// <summary><c>offsets.retention.check.interval.ms</c>: how often it is looked for such offsets, and for empty groups that have none. Default 10 minutes.</summary>
     public TimeSpan OffsetsRetentionCheckInterval { get; set; } = TimeSpan.FromMinutes(10);
 
+    /// <summary><c>transaction.max.timeout.ms</c>: a producer that asks for more time for its transactions is refused. Default 15 minutes.</summary>
+    public TimeSpan TransactionMaxTimeout { get; set; } = TimeSpan.FromMinutes(15);
+
+    /// <summary><c>transactional.id.expiration.ms</c>: a transactional id that nobody used for so long is forgotten. Default 7 days.</summary>
+    public TimeSpan TransactionalIdExpiration { get; set; } = TimeSpan.FromDays(7);
+
+    /// <summary>
+    /// <c>transaction.state.log.num.partitions</c>: partitions of <c>__transaction_state</c> when it is first made. Default 50: the decisions about transactions of different
+    /// producers reach the disk side by side.
+    /// </summary>
+    public int TransactionStateTopicPartitionCount { get; set; } = 50;
+
     /// <summary><c>socket.request.max.bytes</c>: the largest request that is read. Default 100 MiB.</summary>
     public int MaxRequestByteCount { get; set; } = 100 * 1024 * 1024;
 

@@ -242,7 +242,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         var apiVersions = new ApiVersionsApi();
         var table = new ApiTable(
         [
-            new ProduceApi(services),
+            new ProduceApi(services, groups.Transactions),
             new FetchApi(services),
             new ListOffsetsApi(services),
             new MetadataApi(services),

@@ -6,7 +6,8 @@ using Millrace.Kafka.Records;
 namespace Millrace.Broker;
 
 /// <summary>
-/// Everything that the broker logs. Event ids: 2000-2099 the broker, 2100-2199 connections, 2200-2299 topics and records, 2300-2399 groups, offsets and producer ids.
+/// Everything that the broker logs. Event ids: 2000-2099 the broker, 2100-2199 connections, 2200-2299 topics and records, 2300-2399 groups, offsets and producer ids,
+/// 2400-2499 transactions.
 /// </summary>
 internal static partial class LogMessages
 {
@@ -118,14 +119,14 @@ internal static partial class LogMessages
     [LoggerMessage(2310, LogLevel.Information, "Read __consumer_offsets: {GroupCount} groups, {OffsetGroupCount} with committed offsets.")]
     public static partial void OffsetsReplayed(ILogger logger, int groupCount, int offsetGroupCount);
 
-    [LoggerMessage(2311, LogLevel.Error, "The groups of {Partition} are not served: offset {Offset} cannot be read, {Fault}. Restore the partition from a copy, or move its directory away: then its groups start without committed offsets.")]
-    public static partial void OffsetsPartitionUnavailable(ILogger logger, TopicPartition partition, long offset, string fault);
+    [LoggerMessage(2311, LogLevel.Error, "Nothing that {Partition} knows is served: offset {Offset} cannot be read, {Fault}. Restore the partition from a copy, or move its directory away: then its groups start without committed offsets, and its transactional ids anew.")]
+    public static partial void CoordinatorPartitionUnavailable(ILogger logger, TopicPartition partition, long offset, string fault);
 
-    [LoggerMessage(2312, LogLevel.Warning, "Skipped {RecordCount} records of {Partition} of kinds that this broker does not know; a newer broker wrote them.")]
-    public static partial void ForeignOffsetsRecords(ILogger logger, TopicPartition partition, long recordCount);
+    [LoggerMessage(2312, LogLevel.Warning, "Skipped {RecordCount} records of {Topic} of kinds that this broker does not know; a newer broker wrote them.")]
+    public static partial void ForeignOffsetsRecords(ILogger logger, string topic, long recordCount);
 
-    [LoggerMessage(2313, LogLevel.Error, "The topic __consumer_offsets cannot be created, so that no group is served: {Reason}")]
-    public static partial void OffsetsTopicNotCreated(ILogger logger, string reason);
+    [LoggerMessage(2313, LogLevel.Error, "The topic {Topic} cannot be created, so that nothing is served that is kept in it: {Reason}")]
+    public static partial void CoordinatorTopicNotCreated(ILogger logger, string topic, string reason);
 
     [LoggerMessage(2314, LogLevel.Warning, "Group {GroupId} had committed offset {Committed} of {Partition}, whose log ends at {LogEnd} after the unclean stop: set it back to {LogEnd}. The records between were not acknowledged with acks=all.")]
     public static partial void CommittedOffsetClamped(ILogger logger, string groupId, TopicPartition partition, long committed, long logEnd);
@@ -136,6 +137,15 @@ internal static partial class LogMessages
     [LoggerMessage(2321, LogLevel.Error, "No producer id can be given out: {Path} cannot be written.")]
     public static partial void ProducerIdsNotReserved(ILogger logger, Exception exception, string path);
 
-    [LoggerMessage(2322, LogLevel.Warning, "Refused {Api} for transactional id {TransactionalId}: this broker has no transactions. Run the program on Apache Kafka, or without transactional.id.")]
-    public static partial void TransactionRefused(ILogger logger, ApiKey api, string transactionalId);
+    [LoggerMessage(2400, LogLevel.Information, "Read __transaction_state: {IdCount} transactional ids. Wrote {MarkerCount} markers that were missing; shut out the producers of {FencedCount} ids, of which records may be lost.")]
+    public static partial void TransactionsReplayed(ILogger logger, int idCount, int markerCount, int fencedCount);
+
+    [LoggerMessage(2401, LogLevel.Information, "Aborting the transaction of {TransactionalId} (producer {ProducerId}, epoch {ProducerEpoch}), whose client did not end it: {Reason}.")]
+    public static partial void TransactionGivenUp(ILogger logger, string transactionalId, long producerId, short producerEpoch, GiveUpReason reason);
+
+    [LoggerMessage(2402, LogLevel.Error, "A transaction of {TransactionalId} cannot be ended: what it wrote to {Partition} is not on the disk. {Reason}")]
+    public static partial void TransactionBarrierFailed(ILogger logger, string transactionalId, TopicPartition partition, string reason);
+
+    [LoggerMessage(2403, LogLevel.Error, "A transaction of producer {ProducerId}, epoch {ProducerEpoch}, stays open in {Partition}: its end cannot be written there. Consumers of committed records do not get beyond it.")]
+    public static partial void TransactionNotEnded(ILogger logger, TopicPartition partition, long producerId, short producerEpoch);
 }

@@ -24,6 +24,10 @@ public static class KafkaApis
         DeleteRecordsRequest.Api,
         InitProducerIdRequest.Api,
         OffsetForLeaderEpochRequest.Api,
+        AddPartitionsToTxnRequest.Api,
+        AddOffsetsToTxnRequest.Api,
+        EndTxnRequest.Api,
+        TxnOffsetCommitRequest.Api,
         DescribeConfigsRequest.Api,
         AlterConfigsRequest.Api,
         DescribeLogDirsRequest.Api,
@@ -34,6 +38,9 @@ public static class KafkaApis
         ListPartitionReassignmentsRequest.Api,
         OffsetDeleteRequest.Api,
         DescribeClusterRequest.Api,
+        DescribeProducersRequest.Api,
+        DescribeTransactionsRequest.Api,
+        ListTransactionsRequest.Api,
         DescribeTopicPartitionsRequest.Api,
     ];
 

@@ -21,7 +21,7 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>Wants what is in the log now to be on the disk.</summary>
-    internal void WantSync()
+    public void WantSync()
     {
         CommitEffects effects;
         lock (_writerLock)

@@ -2,13 +2,23 @@ using Millrace.Kafka.Protocol;
 
 namespace Millrace.Broker;
 
-/// <summary>ApiVersions (key 18, versions 0-4): which APIs this broker has, in which versions.</summary>
+/// <summary>ApiVersions (key 18, versions 0-4): which APIs this broker has, in which versions, and which features of a cluster (KIP-584).</summary>
 /// <remarks>
 /// A version that is not known here is answered with UNSUPPORTED_VERSION in the layout of version 0, with the list, so that a newer client can choose
-/// (KIP-511). Every API is offered from version 0, since older librdkafka looks for exact low versions to decide what a broker can do.
+/// (KIP-511). The feature <c>transaction.version</c> at level 2 is what makes a client leave it to the broker to add partitions to transactions, and take its next epoch from the
+/// answer to EndTxn (KIP-890). Every API is offered from version 0, since older librdkafka looks for exact low versions to decide what a broker can do.
 /// </remarks>
 internal sealed class ApiVersionsApi : Api
 {
+    private const string TransactionVersion = "transaction.version";
+    private const short NewestTransactionVersion = 2;
+
+    /// <summary>The features never change; a client takes those with the highest epoch that it has seen.</summary>
+    private const long FeaturesEpoch = 1;
+
+    /// <summary>KAFKA-17011: before, clients fail on a feature that is supported from 0 on.</summary>
+    private const short FirstVersionOfFeaturesFromZero = 4;
+
     private List<ApiVersionRange> _ranges = [];
 
     public override ApiDefinition Definition => ApiVersionsRequest.Api;
@@ -28,7 +38,7 @@ internal sealed class ApiVersionsApi : Api
         if (!Definition.Supports(context.Version))
         {
             // Its body has a layout of the future: there is nothing to read in it.
-            return Answer(ErrorCode.UnsupportedVersion);
+            return new(new ApiVersionsResponse { ErrorCode = ErrorCode.UnsupportedVersion, ApiKeys = _ranges });
         }
 
         if (!MessageCodec.TryReadRequest(body, context.Version, out ApiVersionsRequest? request, out string? error))
@@ -37,11 +47,15 @@ internal sealed class ApiVersionsApi : Api
             return default;
         }
 
-        return Answer(context.Version >= 3 && !IsSoftwareName(request) ? ErrorCode.InvalidRequest : ErrorCode.None);
+        return new(new ApiVersionsResponse
+        {
+            ErrorCode = context.Version >= 3 && !IsSoftwareName(request) ? ErrorCode.InvalidRequest : ErrorCode.None,
+            ApiKeys = _ranges,
+            SupportedFeatures = context.Version < FirstVersionOfFeaturesFromZero ? [] : [new SupportedFeature { Name = TransactionVersion, MaxVersion = NewestTransactionVersion }],
+            FinalizedFeaturesEpoch = FeaturesEpoch,
+            FinalizedFeatures = [new FinalizedFeature { Name = TransactionVersion, MinVersionLevel = NewestTransactionVersion, MaxVersionLevel = NewestTransactionVersion }],
+        });
     }
-
-    private ValueTask<IMessage?> Answer(ErrorCode error) =>
-        new(new ApiVersionsResponse { ErrorCode = error, ApiKeys = _ranges });
 
     /// <summary>KIP-511 wants names that can stand in a metric: letters and digits, with '-' and '.' between them.</summary>
     private static bool IsSoftwareName(ApiVersionsRequest request) =>

@@ -1,18 +1,13 @@
-using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 
 namespace Millrace.Broker;
 
 /// <summary>
-/// FindCoordinator (10), versions 0-6. Every group is coordinated here. There is no coordinator of transactions, and a client must not be left to look for one:
-/// of all errors, TRANSACTIONAL_ID_AUTHORIZATION_FAILED is the one at which librdkafka and the Java client both give up at once.
+/// FindCoordinator (10), versions 0-6. Every group and every transactional id is coordinated here.
 /// </summary>
-internal sealed class FindCoordinatorApi(BrokerServices services, GroupCoordinator groups, ILogger logger)
+internal sealed class FindCoordinatorApi(BrokerServices services, GroupCoordinator groups, TransactionCoordinator transactions)
     : Api<FindCoordinatorRequest, FindCoordinatorResponse>
 {
-    public const string NoTransactions =
-        "This broker has no transactions. Run the program on Apache Kafka, or without transactional.id.";
-
     private const sbyte GroupKey = 0;
     private const sbyte TransactionKey = 1;
     private const int BatchedVersion = 4;
@@ -44,12 +39,14 @@ internal sealed class FindCoordinatorApi(BrokerServices services, GroupCoordinat
                 return Refused(key, refusal, "The id of a group has from 1 to 32767 bytes.");
             case GroupKey when !groups.CanCoordinate(key):
                 return Refused(key, ErrorCode.CoordinatorNotAvailable, "The group's partition of __consumer_offsets is not available; the broker's log says why.");
-            case GroupKey:
+            case TransactionKey when key.Length == 0 || !GroupRequests.FitsRecord(key):
+                return Refused(key, ErrorCode.InvalidRequest, "A transactional id has from 1 to 32767 bytes.");
+            case TransactionKey when !transactions.CanCoordinate(key):
+                return Refused(
+                    key, ErrorCode.CoordinatorNotAvailable, "The id's partition of __transaction_state is not available; the broker's log says why.");
+            case GroupKey or TransactionKey:
                 (string host, int port) = services.Address.For(context.Connection);
                 return new Coordinator { Key = key, NodeId = BrokerConfiguration.NodeId, Host = host, Port = port, ErrorMessage = null };
-            case TransactionKey:
-                LogMessages.TransactionRefused(logger, ApiKey.FindCoordinator, key);
-                return Refused(key, ErrorCode.TransactionalIdAuthorizationFailed, NoTransactions);
             default:
                 return Refused(key, ErrorCode.InvalidRequest, $"There is no coordinator of type {keyType}.");
         }

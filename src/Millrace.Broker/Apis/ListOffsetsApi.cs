@@ -5,9 +5,10 @@ using Millrace.Log;
 
 namespace Millrace.Broker;
 
-/// <summary>ListOffsets (key 2, versions 0-7): the first offset, the end, or the offset at a time.</summary>
+/// <summary>ListOffsets (key 2, versions 0-11): the first offset, the end, or the offset at a time.</summary>
 /// <remarks>
-/// The end is the high watermark, for either isolation level, since there are no transactions. Version 0 answers a list of offsets; here it has one element,
+/// The end is the high watermark, and for who reads committed records the last stable offset: nothing at or above it is found, either. No record is anywhere but on this
+/// broker's disk, so that the first offset here is the first of all, and none is stored elsewhere (KIP-405, KIP-1005, KIP-1023). Version 0 answers a list of offsets; here it has one element,
 /// the one that later versions answer.
 /// </remarks>
 internal sealed class ListOffsetsApi(BrokerServices services) : Api<ListOffsetsRequest, ListOffsetsResponse>
@@ -15,7 +16,14 @@ internal sealed class ListOffsetsApi(BrokerServices services) : Api<ListOffsetsR
     private const long Latest = -1;
     private const long Earliest = -2;
     private const long MaxTimestamp = -3;
+    private const long EarliestLocal = -4;
+    private const long LatestTiered = -5;
+    private const long EarliestPendingUpload = -6;
     private const short FirstVersionOfMaxTimestamp = 7;
+    private const short FirstVersionOfEarliestLocal = 8;
+    private const short FirstVersionOfLatestTiered = 9;
+    private const short FirstVersionOfEarliestPendingUpload = 11;
+    private const sbyte ReadCommitted = 1;
 
     private readonly ILogger _logger = services.Loggers.CreateLogger<ListOffsetsApi>();
 
@@ -28,14 +36,14 @@ internal sealed class ListOffsetsApi(BrokerServices services) : Api<ListOffsetsR
             response.Topics.Add(answered);
             foreach (ListOffsetsPartition asked in topic.Partitions)
             {
-                answered.Partitions.Add(Find(new TopicPartition(topic.Name, asked.Index), asked, context.Version));
+                answered.Partitions.Add(Find(new TopicPartition(topic.Name, asked.Index), asked, request.IsolationLevel == ReadCommitted, context.Version));
             }
         }
 
         return new ValueTask<ListOffsetsResponse?>(response);
     }
 
-    private ListOffsetsPartitionResponse Find(TopicPartition target, ListOffsetsPartition asked, short version)
+    private ListOffsetsPartitionResponse Find(TopicPartition target, ListOffsetsPartition asked, bool isCommitted, short version)
     {
         if (services.Topics.Find(target) is not { } partition)
         {
@@ -54,13 +62,16 @@ internal sealed class ListOffsetsApi(BrokerServices services) : Api<ListOffsetsR
 
         try
         {
+            Offset end = isCommitted ? partition.LastStableOffset : partition.HighWatermark;
             return asked.Timestamp switch
             {
-                Latest => Found(partition, version, partition.HighWatermark, partition.LeaderEpoch),
-                Earliest => Found(partition, version, partition.LogStartOffset, EpochAt(partition, partition.LogStartOffset)),
+                Latest => Found(partition, version, end, partition.LeaderEpoch),
+                Earliest or EarliestLocal when asked.Timestamp == Earliest || version >= FirstVersionOfEarliestLocal => Found(partition, version, partition.LogStartOffset, EpochAt(partition, partition.LogStartOffset)),
                 MaxTimestamp when version >= FirstVersionOfMaxTimestamp => 
-                    FindByTime(partition, version, partition.OffsetOfMaximumTimestamp(partition.HighWatermark)),
-                >= 0 => FindByTime(partition, version, partition.OffsetAtTimestamp(asked.Timestamp, partition.HighWatermark)),
+                    FindByTime(partition, version, partition.OffsetOfMaximumTimestamp(end)),
+                >= 0 => FindByTime(partition, version, partition.OffsetAtTimestamp(asked.Timestamp, end)),
+                LatestTiered when version >= FirstVersionOfLatestTiered => new ListOffsetsPartitionResponse { Index = target.Partition },
+                EarliestPendingUpload when version >= FirstVersionOfEarliestPendingUpload => new ListOffsetsPartitionResponse { Index = target.Partition },
                 _ => Failed(target, ErrorCode.UnsupportedVersion),
             };
         }

@@ -4,8 +4,8 @@ using Millrace.Kafka.Records;
 namespace Millrace.Broker;
 
 /// <summary>
-/// OffsetFetch (9), versions 0-10: one group up to version 7, several from version 8, topics by their ids in version 10. Without transactions no offset is ever unstable, so that
-/// <c>require_stable</c> changes nothing.
+/// OffsetFetch (9), versions 0-10: one group up to version 7, several from version 8, topics by their ids in version 10. With <c>require_stable</c> an
+/// offset that a transaction may change when it ends is answered with UNSTABLE_OFFSET_COMMIT (KIP-447).
 /// </summary>
 internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator groups) : Api<OffsetFetchRequest, OffsetFetchResponse>
 {
@@ -31,7 +31,9 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
                 {
                     GroupId = group.GroupId,
                     ErrorCode = error,
-                    Topics = error != ErrorCode.None ? [] : isById ? FindById(group.GroupId, group.Topics) : Find(group.GroupId, group.Topics),
+                    Topics = error != ErrorCode.None ? []
+                        : isById ? FindById(group.GroupId, group.Topics, request.RequireStable)
+                        : Find(group.GroupId, group.Topics, request.RequireStable),
                 });
             }
 
@@ -41,7 +43,7 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
         response.ErrorCode = Check(request.GroupId);
         if (response.ErrorCode == ErrorCode.None)
         {
-            response.Topics = Find(request.GroupId, request.Topics);
+            response.Topics = Find(request.GroupId, request.Topics, request.RequireStable);
         }
         else if (context.Version < TopLevelErrorVersion)
         {
@@ -54,16 +56,21 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
 
     private ErrorCode Check(string groupId) => groups.Serves(groupId) ? ErrorCode.None : ErrorCode.CoordinatorNotAvailable;
 
-    private List<OffsetFetchTopicResponse> Find(string groupId, List<OffsetFetchTopic>? topics) =>
+    private List<OffsetFetchTopicResponse> Find(string groupId, List<OffsetFetchTopic>? topics, bool isStable) =>
         topics is null
-            ? All(groupId)
-            : Answer(topics, partition => groups.Offsets.TryGet(groupId, partition, out CommittedOffset? offset) ? ToResponse(offset) : Nothing(ErrorCode.None));
+            ? All(groupId, isStable)
+            : Answer(topics, partition => FindOne(groupId, partition, isStable));
 
-    private List<OffsetFetchTopicResponse> FindById(string groupId, List<OffsetFetchTopic>? topics)
+    private OffsetFetchPartitionResponse FindOne(string groupId, TopicPartition partition, bool isStable) =>
+        isStable && groups.Pending.IsPending(groupId, partition) ? Nothing(ErrorCode.UnstableOffsetCommit)
+        : groups.Offsets.TryGet(groupId, partition, out CommittedOffset? offset) ? ToResponse(offset)
+        : Nothing(ErrorCode.None);
+
+    private List<OffsetFetchTopicResponse> FindById(string groupId, List<OffsetFetchTopic>? topics, bool isStable)
     {
         if (topics is null)
         {
-            List<OffsetFetchTopicResponse> all = All(groupId);
+            List<OffsetFetchTopicResponse> all = All(groupId, isStable);
             all.ForEach(topic => topic.TopicId = catalog.Find(topic.Name)?.Id ?? Guid.Empty);
 
             // What was committed for a topic that is gone cannot be said by an id; it goes with its topic.
@@ -78,7 +85,7 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
             OffsetFetchTopic named = new() { Name = name ?? "", Partitions = topic.Partitions };
             OffsetFetchTopicResponse response = name is null
                 ? Answer([named], static _ => Nothing(ErrorCode.UnknownTopicId))[0]
-                : Find(groupId, [named])[0];
+                : Find(groupId, [named], isStable)[0];
             response.TopicId = topic.TopicId;
             responses.Add(response);
         }
@@ -86,17 +93,17 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
         return responses;
     }
 
-    private List<OffsetFetchTopicResponse> All(string groupId)
+    private List<OffsetFetchTopicResponse> All(string groupId, bool isStable)
     {
         List<OffsetFetchTopicResponse> topics = [];
-        foreach ((TopicPartition partition, CommittedOffset offset) in groups.Offsets.All(groupId))
+        foreach ((TopicPartition partition, CommittedOffset _) in groups.Offsets.All(groupId))
         {
             if (topics.Count == 0 || topics[^1].Name != partition.Topic)
             {
                 topics.Add(new OffsetFetchTopicResponse { Name = partition.Topic });
             }
 
-            OffsetFetchPartitionResponse response = ToResponse(offset);
+            OffsetFetchPartitionResponse response = FindOne(groupId, partition, isStable);
             response.Index = partition.Partition;
             topics[^1].Partitions.Add(response);
         }

@@ -6,18 +6,24 @@ using Millrace.Log;
 
 namespace Millrace.Broker;
 
-/// <summary>Produce (key 0, versions 0-11): appends record batches. Versions 0-2 carry older formats and are answered with an error per partition.</summary>
+/// <summary>
+/// Produce (key 0, versions 0-13): appends record batches. Versions 0-2 carry older formats and are answered with an error per partition; version 12 makes
+/// partitions part of a transaction (KIP-890), version 13 names topics by their ids (KIP-516).
+/// </summary>
 /// <remarks>
 /// Everything is appended before the first await, so the batches of one connection enter the log in the order in which they were sent, and those that wait
-/// for the disk share its syncs. With acks=all the answer leaves once the sync of the last batch has returned.
+/// for the disk share its syncs. With acks=all the answer leaves once the sync of the last batch has returned; not so in a transaction, whose records are on the disk
+/// before it is committed.
 /// </remarks>
-internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, ProduceResponse>
+internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator transactions) : Api<ProduceRequest, ProduceResponse>
 {
     /// <summary>The first version whose batches are of format 2.</summary>
     private const short FirstVersionOfBatches = 3;
 
     /// <summary>The first version whose clients know zstd (KIP-110).</summary>
     private const short FirstVersionOfZstd = 7;
+
+    private const short FirstVersionOfTopicIds = 13;
 
     private const short AcksNone = 0;
     private const short AcksLeader = 1;
@@ -32,13 +38,20 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
     {
         var response = new ProduceResponse();
         List<Unsynced> unsynced = [];
+        if (context.Version >= FirstVersionOfTopicIds)
+        {
+            request.Topics.ForEach(topic => topic.Name = services.Topics.Find(topic.TopicId)?.Name ?? "");
+        }
+
+        var transaction = ProduceTransaction.Of(request, context.Version, services.Topics, transactions);
         foreach (ProduceTopic topic in request.Topics)
         {
-            var answered = new ProduceTopicResponse { Name = topic.Name };
+            var answered = new ProduceTopicResponse { Name = topic.Name, TopicId = topic.TopicId };
             response.Topics.Add(answered);
             foreach (ProducePartition partition in topic.Partitions)
             {
-                answered.Partitions.Add(Append(request, context.Version, new TopicPartition(topic.Name, partition.Index), partition.Records, unsynced));
+                var target = new TopicPartition(topic.Name, partition.Index);
+                answered.Partitions.Add(Append(request, context.Version, target, partition.Records, transaction, unsynced));
             }
         }
 
@@ -52,7 +65,12 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
     }
 
     private ProducePartitionResponse Append(
-        ProduceRequest request, short version, TopicPartition target, ReadOnlyMemory<byte>? records, List<Unsynced> unsynced)
+        ProduceRequest request,
+        short version,
+        TopicPartition target,
+        ReadOnlyMemory<byte>? records,
+        ProduceTransaction? transaction,
+        List<Unsynced> unsynced)
     {
         try
         {
@@ -63,10 +81,16 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
 
             if (services.Topics.Find(target) is not { } partition)
             {
-                return Failed(target, ErrorCode.UnknownTopicOrPartition, $"There is no partition {target}.");
+                return target.Topic.Length == 0
+                    ? Failed(target, ErrorCode.UnknownTopicId, "There is no topic of this id.")
+                    : Failed(target, ErrorCode.UnknownTopicOrPartition, $"There is no partition {target}.");
             }
 
-            return CheckBatch(version, target, records.GetValueOrDefault().Span) ?? Append(request.Acks, partition, records.GetValueOrDefault(), unsynced);
+            ReadOnlyMemory<byte> batch = records.GetValueOrDefault();
+            return CheckBatch(version, target, batch.Span)
+                ?? (RecordBatchHeader.Read(batch.Span).IsTransactional
+                    ? AppendInTransaction(transaction, partition, batch)
+                    : Append(request.Acks, partition, batch, unsynced));
         }
         catch (Exception bug)
         {
@@ -81,11 +105,32 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
         // The slice lies in the request's frame, which is this broker's since it arrived: offsets are assigned in place, and the bytes go to the disk from where they are.
         Span<byte> batch = MemoryMarshal.AsMemory(records).Span;
         AppendDurability durability = acks == AcksAll ? AppendDurability.Disk : AppendDurability.PageCache;
-        AppendResult result = partition.Append(batch, durability);
+        return Respond(partition, batch.Length, partition.Append(batch, durability), acks, unsynced);
+    }
+
+    private ProducePartitionResponse AppendInTransaction(ProduceTransaction? transaction, PartitionLog partition, ReadOnlyMemory<byte> records)
+    {
+        TopicPartition target = partition.TopicPartition;
+        if (transaction is null)
+        {
+            return Failed(target, ErrorCode.TransactionalIdAuthorizationFailed, "A batch of a transaction needs the transactional id in its request.");
+        }
+
+        AppendResult? result = null;
+        Offset verifiedAt = partition.LogEndOffset;
+        ErrorCode error = transaction.Append(target, records, () => result = partition.Append(
+            MemoryMarshal.AsMemory(records).Span, AppendDurability.PageCache, verifiedAt: verifiedAt));
+        return result is null
+            ? Failed(target, error, ProduceTransaction.Describe(error))
+            : Respond(partition, records.Length, result, AcksLeader, unsynced: []);
+    }
+
+    private static ProducePartitionResponse Respond(PartitionLog partition, int byteCount, AppendResult result, short acks, List<Unsynced> unsynced)
+    {
         switch (result)
         {
             case AppendResult.Appended appended:
-                Diagnostics.Produced(records.Length);
+                Diagnostics.Produced(byteCount);
                 return Succeeded(acks, partition, appended.BaseOffset, appended.LastOffset, appended.LogAppendTime, unsynced);
             case AppendResult.Duplicate duplicate:
                 return Succeeded(acks, partition, duplicate.BaseOffset, duplicate.LastOffset, NoLogAppendTime, unsynced);
@@ -159,11 +204,6 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
             return Failed(target, ErrorCode.InvalidRequiredAcks, $"acks is {request.Acks}; it may be 0, 1 or -1 (all).");
         }
 
-        if (request.TransactionalId is not null)
-        {
-            return Failed(target, ErrorCode.InvalidTxnState, "This broker has no transactions. Produce without a transactional id.");
-        }
-
         return TopicName.IsInternal(target.Topic)
             ? Failed(target, ErrorCode.InvalidTopic, $"Topic {target.Topic} is written by the broker alone.")
             : null;
@@ -192,11 +232,6 @@ internal sealed class ProduceApi(BrokerServices services) : Api<ProduceRequest, 
         if (header.Codec == CompressionCodec.Zstd && version < FirstVersionOfZstd)
         {
             return Failed(target, ErrorCode.UnsupportedCompressionType, $"zstd needs Produce version {FirstVersionOfZstd}; this is version {version}.");
-        }
-
-        if (header.IsTransactional)
-        {
-            return Failed(target, ErrorCode.InvalidTxnState, "This broker has no transactions, and the batch belongs to one.");
         }
 
         return header.Codec == CompressionCodec.None ? null : CheckCompressedRecords(target, batch);

@@ -118,7 +118,8 @@ internal sealed partial class ClassicGroup
     }
 
     /// <summary>Whether a commit of this member in this generation counts; a commit of a live member also shows that it lives.</summary>
-    public ErrorCode CheckCommit(MemberName name, int generation, TimeSpan now)
+    /// <param name="isTransactional">In a transaction a producer commits that older clients do not name a member for (KIP-447).</param>
+    public ErrorCode CheckCommit(MemberName name, int generation, TimeSpan now, bool isTransactional = false)
     {
         if (State == GroupState.Dead)
         {
@@ -128,6 +129,11 @@ internal sealed partial class ClassicGroup
         if (generation < 0 && State == GroupState.Empty)
         {
             // A consumer that assigns its partitions itself, or a tool: it may write as long as nobody else is here.
+            return ErrorCode.None;
+        }
+
+        if (isTransactional && generation < 0 && name is { MemberId.Length: 0, InstanceId: null })
+        {
             return ErrorCode.None;
         }
 
@@ -141,7 +147,8 @@ internal sealed partial class ClassicGroup
             return ErrorCode.IllegalGeneration;
         }
 
-        if (State == GroupState.CompletingRebalance)
+        // In a transaction the offsets come from a member of this generation that may already have joined the next one, and count for what it read before.
+        if (State == GroupState.CompletingRebalance && !isTransactional)
         {
             // The member knows the generation but not yet its partitions: it cannot own what it commits.
             return ErrorCode.RebalanceInProgress;

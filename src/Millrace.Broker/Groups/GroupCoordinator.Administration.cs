@@ -180,7 +180,7 @@ internal sealed partial class GroupCoordinator
             bool isOver = committed.ExpireTimestamp == CommittedOffset.NoExpiry
                 ? now - since(committed) >= _settings.OffsetsRetention.TotalMilliseconds
                 : now >= committed.ExpireTimestamp;
-            if (isOver && isRead?.Invoke(partition.Topic) != true)
+            if (isOver && isRead?.Invoke(partition.Topic) != true && !Pending.IsPending(groupId, partition))
             {
                 expired.Add(partition);
             }
@@ -244,11 +244,16 @@ internal sealed partial class GroupCoordinator
         }
 
         TaskCompletionSource<ErrorCode> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        ErrorCode refusal = _offsetsTopic.Append(groupId, batch, decided: error =>
+        ErrorCode refusal = _offsetsTopic.Append(groupId, batch, decided: (error, position) =>
         {
             if (error == ErrorCode.None)
             {
-                offsets.ForEach(partition => Offsets.Apply(groupId, partition, offset: null));
+                foreach (TopicPartition partition in offsets)
+                {
+                    Pending.Delete(groupId, partition, position);
+                    Offsets.Apply(groupId, partition, offset: null, position);
+                    position = position.Next;
+                }
             }
 
             completion.SetResult(error);

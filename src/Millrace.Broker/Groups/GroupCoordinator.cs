@@ -10,8 +10,8 @@ namespace Millrace.Broker;
 /// its effects out. Requests that wait hold no thread.
 /// </summary>
 /// <remarks>
-/// Locks, always in this order: a group, its partition of the offsets topic, that partition's log; and a group, the wake-ups. What the log reports comes
-/// without any lock.
+/// Locks, always in this order: a transactional id, a group, its partition of the offsets topic, that partition's log; and a group, the wake-ups. What the log
+/// reports comes without any lock.
 /// </remarks>
 internal sealed partial class GroupCoordinator : IDisposable
 {
@@ -34,7 +34,7 @@ internal sealed partial class GroupCoordinator : IDisposable
         _wakeUps = new WakeUps<Seat>(time, Wake);
 
         Dictionary<string, GroupSnapshot> snapshots = new(StringComparer.Ordinal);
-        _offsetsTopic = OffsetsTopic.Open(topics, settings.OffsetsTopicPartitionCount, logger, record => Replay(record, snapshots));
+        _offsetsTopic = OffsetsTopic.Open(topics, settings.OffsetsTopicPartitionCount, logger, entry => Replay(entry, snapshots));
         foreach ((string groupId, GroupSnapshot snapshot) in snapshots)
         {
             Restore(groupId, snapshot);
@@ -197,12 +197,15 @@ internal sealed partial class GroupCoordinator : IDisposable
 
     private void Wake(Seat seat) => seat.Use(this, static (group, now, effects) => group.Tick(now, effects));
 
-    private void Replay(OffsetsRecord record, Dictionary<string, GroupSnapshot> snapshots)
+    private void Replay(OffsetsEntry entry, Dictionary<string, GroupSnapshot> snapshots)
     {
-        switch (record)
+        switch (entry.Record)
         {
             case OffsetsRecord.Commit commit:
-                Offsets.Apply(commit.GroupId, commit.Partition, commit.Offset);
+                ReplayCommit(commit, entry);
+                break;
+            case OffsetsRecord.TransactionEnd end:
+                EndTransaction(entry.ProducerId!.Value, entry.Partition, end.IsCommit);
                 break;
             case OffsetsRecord.Group { Snapshot: GroupSnapshot snapshot } group:
                 snapshots[group.GroupId] = snapshot;
@@ -239,13 +242,14 @@ internal sealed partial class GroupCoordinator : IDisposable
         }
 
         TaskCompletionSource<ErrorCode> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        ErrorCode refusal = _offsetsTopic.Append(groupId, batch, decided: error =>
+        ErrorCode refusal = _offsetsTopic.Append(groupId, batch, decided: (error, position) =>
         {
             if (error == ErrorCode.None)
             {
                 foreach ((TopicPartition partition, CommittedOffset offset) in offsets)
                 {
-                    Offsets.Apply(groupId, partition, offset);
+                    Offsets.Apply(groupId, partition, offset, position);
+                    position = position.Next;
                 }
             }
 
@@ -302,7 +306,7 @@ internal sealed partial class GroupCoordinator : IDisposable
         ErrorCode refusal = _offsetsTopic.Append(
             groupId,
             batch,
-            decided: error => seat.Use(this, (group, now, effects) => Persisted(group, taken, error, now, effects)));
+            decided: (error, _) => seat.Use(this, (group, now, effects) => Persisted(group, taken, error, now, effects)));
         if (refusal != ErrorCode.None)
         {
             ErrorCode error = refusal == ErrorCode.MessageTooLarge ? ErrorCode.UnknownServerError : refusal;

@@ -3,17 +3,19 @@ using Microsoft.Extensions.Logging;
 
 namespace Millrace.Broker;
 
-/// <summary>The group coordinator, the offsets and the producer ids of one broker, and the APIs in front of them.</summary>
+/// <summary>The coordinators of groups and transactions, the offsets and the producer ids of one broker, and the APIs in front of them.</summary>
 internal sealed class GroupServices : IAsyncDisposable
 {
     private readonly CancellationTokenRegistration _stop;
 
-    private GroupServices(BrokerServices services, GroupSettings settings, GroupCoordinator coordinator, ProducerIds producerIds, ILogger logger)
+    private GroupServices(BrokerServices services, GroupCoordinator coordinator, TransactionCoordinator transactions, ProducerIds producerIds)
     {
+        GroupSettings settings = services.Configuration.Groups;
         Coordinator = coordinator;
+        Transactions = transactions;
         Apis =
         [
-            new FindCoordinatorApi(services, coordinator, logger),
+            new FindCoordinatorApi(services, coordinator, transactions),
             new JoinGroupApi(coordinator),
             new SyncGroupApi(coordinator),
             new HeartbeatApi(coordinator),
@@ -25,16 +27,25 @@ internal sealed class GroupServices : IAsyncDisposable
             new DeleteGroupsApi(coordinator),
             new OffsetDeleteApi(services.Topics, coordinator),
             new DeleteTopicsApi(services, coordinator),
-            new InitProducerIdApi(producerIds, logger),
+            new InitProducerIdApi(producerIds, transactions, services.Configuration.Transactions),
+            new AddPartitionsToTxnApi(services, transactions),
+            new AddOffsetsToTxnApi(coordinator, transactions),
+            new EndTxnApi(transactions),
+            new TxnOffsetCommitApi(services, coordinator, transactions, settings),
+            new DescribeProducersApi(services),
+            new DescribeTransactionsApi(transactions),
+            new ListTransactionsApi(services, transactions),
         ];
 
         // Members that wait for others would hold the stop up.
-        _stop = services.Stopping.Register(static state => ((GroupCoordinator)state!).Stop(), coordinator);
+        _stop = services.Stopping.Register(Stop);
     }
 
     public IReadOnlyList<Api> Apis { get; }
 
     internal GroupCoordinator Coordinator { get; }
+
+    internal TransactionCoordinator Transactions { get; }
 
     /// <summary>Replays what the log holds. The log and the topics are open; no client is connected yet.</summary>
     /// <exception cref="BrokerStartException">The state cannot be read.</exception>
@@ -43,8 +54,10 @@ internal sealed class GroupServices : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(services);
         ILogger logger = services.Loggers.CreateLogger<GroupCoordinator>();
         ProducerIds producerIds = ProducerIds.Open(services.Storage, services.Configuration.DataDirectory, logger);
-        GroupSettings settings = services.Configuration.Groups;
-        GroupCoordinator coordinator = GroupCoordinator.Open(settings, services.Topics, services.Time, NewMemberSuffix, logger);
+        GroupCoordinator coordinator = GroupCoordinator.Open(services.Configuration.Groups, services.Topics, services.Time, NewMemberSuffix, logger);
+        TransactionCoordinator transactions = await TransactionCoordinator.OpenAsync(services, coordinator, producerIds, logger);
+
+        // After the transactions: what was committed in one of them counts from its marker on.
         if (!services.Log.Recovery.WasCleanStop)
         {
             await OffsetClamp.RunAsync(coordinator, services.Topics, services.Time, logger);
@@ -58,15 +71,22 @@ internal sealed class GroupServices : IAsyncDisposable
             }
         }
 
-        return new GroupServices(services, settings, coordinator, producerIds, logger);
+        return new GroupServices(services, coordinator, transactions, producerIds);
     }
 
     /// <summary>Called once no request is left; the log is still open.</summary>
     public ValueTask DisposeAsync()
     {
         _stop.Dispose();
+        Transactions.Dispose();
         Coordinator.Dispose();
         return ValueTask.CompletedTask;
+    }
+
+    private void Stop()
+    {
+        Transactions.Stop();
+        Coordinator.Stop();
     }
 
     // The seam itself: an id that no other member has, in this run of the broker or any other, can only come from the system.

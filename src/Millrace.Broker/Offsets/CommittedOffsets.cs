@@ -8,39 +8,60 @@ namespace Millrace.Broker;
 /// What every group has committed, in memory: the last value of each key of the offsets topic. It holds only what is on the disk, so that nobody
 /// reads an offset that a loss of power takes back. Safe for any number of threads.
 /// </summary>
+/// <remarks>
+/// Which value is the last one, its place in the log decides, not the moment at which it is applied: what was committed in a transaction is applied when that
+/// ends, and a later commit outside of it may be known by then. Compaction goes by the same order.
+/// </remarks>
 internal sealed class CommittedOffsets
 {
-    private readonly ConcurrentDictionary<string, Dictionary<TopicPartition, CommittedOffset>> _groups = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Dictionary<TopicPartition, Placed>> _groups = new(StringComparer.Ordinal);
 
     public IEnumerable<string> Groups => _groups.Keys;
 
     public bool Contains(string groupId) => _groups.ContainsKey(groupId);
 
-    /// <summary>Takes over one record; null is a tombstone. The caller brings the records of a group in the order of the log.</summary>
-    public void Apply(string groupId, TopicPartition partition, CommittedOffset? offset)
+    /// <summary>Takes over one record; null is a tombstone. Nothing happens if a later one is known.</summary>
+    /// <param name="position">Of the record in the log.</param>
+    public void Apply(string groupId, TopicPartition partition, CommittedOffset? offset, Offset position)
     {
-        Dictionary<TopicPartition, CommittedOffset> offsets = _groups.GetOrAdd(groupId, static _ => []);
+        while (!TryApply(groupId, partition, offset, position))
+        {
+            // The group was taken out between the look at it and its lock: what is written there now would be lost.
+        }
+    }
+
+    private bool TryApply(string groupId, TopicPartition partition, CommittedOffset? offset, Offset position)
+    {
+        Dictionary<TopicPartition, Placed> offsets = _groups.GetOrAdd(groupId, static _ => []);
         lock (offsets)
         {
-            if (offset is null)
+            if (!_groups.TryGetValue(groupId, out Dictionary<TopicPartition, Placed>? present) || !ReferenceEquals(present, offsets))
+            {
+                return false;
+            }
+
+            bool isLater = !offsets.TryGetValue(partition, out Placed known) || known.Position <= position;
+            if (isLater && offset is not null)
+            {
+                offsets[partition] = new Placed(offset, position);
+            }
+            else if (isLater)
             {
                 offsets.Remove(partition);
-                if (offsets.Count == 0)
-                {
-                    // Nobody else changes this group meanwhile, since its records come one after the other.
-                    _groups.TryRemove(groupId, out _);
-                }
             }
-            else
+
+            if (offsets.Count == 0)
             {
-                offsets[partition] = offset;
+                _groups.TryRemove(groupId, out _);
             }
+
+            return true;
         }
     }
 
     public int CountOf(string groupId)
     {
-        if (!_groups.TryGetValue(groupId, out Dictionary<TopicPartition, CommittedOffset>? offsets))
+        if (!_groups.TryGetValue(groupId, out Dictionary<TopicPartition, Placed>? offsets))
         {
             return 0;
         }
@@ -54,21 +75,26 @@ internal sealed class CommittedOffsets
     public bool TryGet(string groupId, TopicPartition partition, [NotNullWhen(true)] out CommittedOffset? offset)
     {
         offset = null;
-        if (!_groups.TryGetValue(groupId, out Dictionary<TopicPartition, CommittedOffset>? offsets))
+        if (!_groups.TryGetValue(groupId, out Dictionary<TopicPartition, Placed>? offsets))
         {
             return false;
         }
 
         lock (offsets)
         {
-            return offsets.TryGetValue(partition, out offset);
+            if (offsets.TryGetValue(partition, out Placed placed))
+            {
+                offset = placed.Offset;
+            }
         }
+
+        return offset is not null;
     }
 
     /// <summary>Everything that the group has committed, by topic and partition.</summary>
     public List<KeyValuePair<TopicPartition, CommittedOffset>> All(string groupId)
     {
-        if (!_groups.TryGetValue(groupId, out Dictionary<TopicPartition, CommittedOffset>? offsets))
+        if (!_groups.TryGetValue(groupId, out Dictionary<TopicPartition, Placed>? offsets))
         {
             return [];
         }
@@ -76,7 +102,7 @@ internal sealed class CommittedOffsets
         List<KeyValuePair<TopicPartition, CommittedOffset>> all;
         lock (offsets)
         {
-            all = [.. offsets];
+            all = [.. offsets.Select(static entry => KeyValuePair.Create(entry.Key, entry.Value.Offset))];
         }
 
         all.Sort(static (left, right) =>
@@ -86,4 +112,6 @@ internal sealed class CommittedOffsets
         });
         return all;
     }
+
+    private readonly record struct Placed(CommittedOffset Offset, Offset Position);
 }

@@ -25,6 +25,9 @@ internal abstract record OffsetsRecord
     /// <summary>A group reached the end of a rebalance; null if it was deleted.</summary>
     internal sealed record Group(string GroupId, GroupSnapshot? Snapshot) : OffsetsRecord;
 
+    /// <summary>A producer's transaction ended, and with it what it committed for groups.</summary>
+    internal sealed record TransactionEnd(bool IsCommit) : OffsetsRecord;
+
     /// <summary>A kind of record that newer brokers write, about something that this one does not know.</summary>
     internal sealed record Foreign(short KeyVersion) : OffsetsRecord;
 

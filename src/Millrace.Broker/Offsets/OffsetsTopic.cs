@@ -1,192 +1,78 @@
-using System.Collections.Frozen;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
-using Millrace.Log;
 
 namespace Millrace.Broker;
 
+/// <summary>A record of the offsets topic, with where it stands.</summary>
+/// <param name="Partition">Of the offsets topic.</param>
+/// <param name="ProducerId">Of the producer in whose transaction it was written; null outside of one.</param>
+internal readonly record struct OffsetsEntry(OffsetsRecord Record, int Partition, Offset Position, long? ProducerId);
+
 /// <summary>
-/// The internal topic <c>__consumer_offsets</c>: what groups committed, and which generation they are in. It is created when the first group needs it.
+/// The internal topic <c>__consumer_offsets</c>: what groups committed, and which generation they are in.
 /// </summary>
 internal sealed class OffsetsTopic
 {
-    private const int ReplayByteCount = 1024 * 1024;
+    private readonly CoordinatorTopic _topic;
 
-    /// <summary>Kafka's for this topic: of each key only the newest record counts, and small segments are compacted soon.</summary>
-    private static readonly FrozenDictionary<string, string> Settings = new Dictionary<string, string>(StringComparer.Ordinal)
-    {
-        ["cleanup.policy"] = "compact",
-        ["compression.type"] = "producer",
-        ["segment.bytes"] = "104857600",
-    }.ToFrozenDictionary(StringComparer.Ordinal);
-
-    private readonly Lock _creation = new();
-    private readonly TopicCatalog _topics;
-    private readonly int _newPartitionCount;
-    private readonly ILogger _logger;
-
-    // Null where a partition is missing or damaged: its groups are not served.
-    private volatile OffsetsPartition?[]? _partitions;
-
-    private OffsetsTopic(TopicCatalog topics, int newPartitionCount, ILogger logger)
-    {
-        _topics = topics;
-        _newPartitionCount = newPartitionCount;
-        _logger = logger;
-    }
+    private OffsetsTopic(CoordinatorTopic topic) => _topic = topic;
 
     /// <summary>Opens the topic if it is there, and reads all of it: <paramref name="replay"/> gets every record, a group's in the order of the log.</summary>
-    public static OffsetsTopic Open(TopicCatalog topics, int newPartitionCount, ILogger logger, Action<OffsetsRecord> replay)
+    public static OffsetsTopic Open(TopicCatalog topics, int newPartitionCount, ILogger logger, Action<OffsetsEntry> replay)
     {
-        OffsetsTopic offsets = new(topics, newPartitionCount, logger);
-        if (topics.Find(TopicName.ConsumerOffsets) is Topic topic)
-        {
-            if (topics.SettingsOf(topic.Name).Count == 0)
-            {
-                // An older version of this program made it, without settings: nothing of it may go by age.
-                topics.SetSettings(topic.Name, Settings);
-            }
-
-            offsets._partitions =
-            [
-                .. topic.Partitions.Select(log => log is not null && offsets.Replay(log, replay) ? new OffsetsPartition(log) : null),
-            ];
-        }
-
-        return offsets;
-    }
-
-    /// <summary>Kafka's choice: Java's hash of the string, its sign dropped.</summary>
-    public static int PartitionFor(string groupId, int partitionCount)
-    {
-        int hash = 0;
-        foreach (char character in groupId)
-        {
-            hash = unchecked((31 * hash) + character);
-        }
-
-        return (hash == int.MinValue ? 0 : Math.Abs(hash)) % partitionCount;
-    }
-
-    /// <summary>
-    /// Whether the group's partition can be read and written. If it cannot, nobody may be told that the group has committed nothing:
-    /// its consumers would start over, or skip what they have not read.
-    /// </summary>
-    public bool Serves(string groupId) => _partitions is not OffsetsPartition?[] partitions || PartitionOf(groupId, partitions) is not null;
-
-    /// <summary>Creates the topic if it is not there. Blocks until it is on the disk; false if it cannot be created.</summary>
-    public bool EnsureCreated()
-    {
-        if (_partitions is not null)
-        {
-            return true;
-        }
-
-        lock (_creation)
-        {
-            if (_partitions is not null)
-            {
-                return true;
-            }
-
-            switch (_topics.Create(TopicName.ConsumerOffsets, _newPartitionCount, Settings))
-            {
-                case TopicCreation.Created created:
-                    _partitions = [.. created.Topic.Partitions.Select(log => new OffsetsPartition(log!))];
-                    return true;
-                case TopicCreation.Refused refused:
-                    LogMessages.OffsetsTopicNotCreated(_logger, refused.Message);
-                    return false;
-                default:
-                    return false;
-            }
-        }
-    }
-
-    /// <inheritdoc cref="OffsetsPartition.Append"/>
-    public ErrorCode Append(string groupId, RecordBatchBuilder batch, Action<ErrorCode> decided)
-    {
-        if (!EnsureCreated() || PartitionOf(groupId, _partitions!) is not OffsetsPartition partition)
-        {
-            return ErrorCode.CoordinatorNotAvailable;
-        }
-
-        return partition.Append(batch.Build(), decided);
-    }
-
-    private static OffsetsPartition? PartitionOf(string groupId, OffsetsPartition?[] partitions) =>
-        partitions[PartitionFor(groupId, partitions.Length)];
-
-    private bool Replay(PartitionLog log, Action<OffsetsRecord> replay)
-    {
-        Offset position = log.LogStartOffset;
+        CoordinatorTopic topic = new(topics, TopicName.ConsumerOffsets, newPartitionCount, logger);
         long foreignCount = 0;
-        while (position < log.LogEndOffset)
-        {
-            if (log.Read(position, ReplayByteCount, atLeastOneBatch: true, log.LogEndOffset) is not ReadResult.Data { Batches.IsEmpty: false } data)
-            {
-                return Unavailable(log, position, log.OfflineReason ?? "the log cannot be read there");
-            }
-
-            ReadOnlyMemory<byte> batches = data.Batches;
-            while (!batches.IsEmpty)
-            {
-                RecordBatchHeader header = RecordBatchHeader.Read(batches.Span);
-                if (ReplayBatch(header, batches[..header.TotalByteCount], replay, ref foreignCount) is (Offset offset, string fault))
-                {
-                    return Unavailable(log, offset, fault);
-                }
-
-                position = header.NextOffset;
-                batches = batches[header.TotalByteCount..];
-            }
-        }
-
+        topic.Open((partition, header, batch) => ReplayBatch(partition, header, batch, replay, ref foreignCount));
         if (foreignCount > 0)
         {
-            LogMessages.ForeignOffsetsRecords(_logger, log.TopicPartition, foreignCount);
+            LogMessages.ForeignOffsetsRecords(logger, TopicName.ConsumerOffsets, foreignCount);
         }
 
-        return true;
+        return new OffsetsTopic(topic);
     }
 
+    /// <inheritdoc cref="CoordinatorTopic.Serves"/>
+    public bool Serves(string groupId) => _topic.Serves(groupId);
+
+    /// <inheritdoc cref="CoordinatorTopic.EnsureCreated"/>
+    public bool EnsureCreated() => _topic.EnsureCreated();
+
+    /// <inheritdoc cref="CoordinatorTopic.Find"/>
+    public CoordinatorPartition? Find(string groupId) => _topic.Find(groupId);
+
+    /// <inheritdoc cref="CoordinatorPartition.Append"/>
+    public ErrorCode Append(string groupId, RecordBatchBuilder batch, CoordinatorPartition.Decided decided) =>
+        _topic.Find(groupId)?.Append(batch.Build(), decided) ?? ErrorCode.CoordinatorNotAvailable;
+
     private static (Offset Offset, string Fault)? ReplayBatch(
-        RecordBatchHeader header, ReadOnlyMemory<byte> batch, Action<OffsetsRecord> replay, ref long foreignCount)
+        int partition, RecordBatchHeader header, ReadOnlyMemory<byte> batch, Action<OffsetsEntry> replay, ref long foreignCount)
     {
         if (header.IsControl)
         {
-            return null;
-        }
-
-        try
-        {
-            foreach (Record record in RecordBatchReader.Read(batch))
+            if (EndTransactionMarker.TryRead(batch.Span, out EndTransactionMarker marker))
             {
-                switch (OffsetsRecord.Read(record))
-                {
-                    case OffsetsRecord.Malformed malformed:
-                        return (record.Offset, malformed.Error);
-                    case OffsetsRecord.Foreign:
-                        foreignCount++;
-                        break;
-                    case OffsetsRecord known:
-                        replay(known);
-                        break;
-                }
+                replay(new OffsetsEntry(new OffsetsRecord.TransactionEnd(marker.IsCommit), partition, header.BaseOffset, header.Producer.Id));
             }
 
             return null;
         }
-        catch (InvalidRecordBatchException unreadable)
-        {
-            return (header.BaseOffset, unreadable.Message);
-        }
-    }
 
-    private bool Unavailable(PartitionLog log, Offset offset, string fault)
-    {
-        LogMessages.OffsetsPartitionUnavailable(_logger, log.TopicPartition, offset.Value, fault);
-        return false;
+        foreach (Record record in RecordBatchReader.Read(batch))
+        {
+            switch (OffsetsRecord.Read(record))
+            {
+                case OffsetsRecord.Malformed malformed:
+                    return (record.Offset, malformed.Error);
+                case OffsetsRecord.Foreign:
+                    foreignCount++;
+                    break;
+                case OffsetsRecord known:
+                    replay(new OffsetsEntry(known, partition, record.Offset, header.IsTransactional ? header.Producer.Id : null));
+                    break;
+            }
+        }
+
+        return null;
     }
 }

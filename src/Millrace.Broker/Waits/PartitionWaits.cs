@@ -23,6 +23,7 @@ internal sealed class PartitionWaits(TimeProvider time)
         }
     }
 
+    /// <param name="timeout"><see cref="Timeout.InfiniteTimeSpan"/>: as long as it takes.</param>
     public ValueTask<WaitOutcome> WaitAsync(PartitionWait wait, TimeSpan timeout, CancellationToken aborted)
     {
         if (wait.IsSatisfied())
@@ -30,7 +31,7 @@ internal sealed class PartitionWaits(TimeProvider time)
             return new ValueTask<WaitOutcome>(WaitOutcome.Satisfied);
         }
 
-        if (timeout <= TimeSpan.Zero)
+        if (timeout <= TimeSpan.Zero && timeout != Timeout.InfiniteTimeSpan)
         {
             return new ValueTask<WaitOutcome>(WaitOutcome.TimedOut);
         }
@@ -97,7 +98,7 @@ internal sealed class PartitionWaits(TimeProvider time)
     {
         try
         {
-            using ITimer deadline = time.CreateTimer(
+            using ITimer? deadline = timeout == Timeout.InfiniteTimeSpan ? null : time.CreateTimer(
                 static state => ((PartitionWait)state!).TryComplete(WaitOutcome.TimedOut), wait, timeout, Timeout.InfiniteTimeSpan);
             using CancellationTokenRegistration abort = aborted.UnsafeRegister(
                 static state => ((PartitionWait)state!).TryComplete(WaitOutcome.Aborted), wait);

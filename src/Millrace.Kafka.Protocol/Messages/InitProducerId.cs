@@ -13,7 +13,7 @@ public sealed class InitProducerIdRequest : IRequest<InitProducerIdResponse>
 
     public short ProducerEpoch = -1;
 
-    public static ApiDefinition Api { get; } = new(ApiKey.InitProducerId, 0, 4, FirstFlexibleVersion: 2);
+    public static ApiDefinition Api { get; } = new(ApiKey.InitProducerId, 0, 5, FirstFlexibleVersion: 2);
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -11,7 +11,10 @@ public sealed class ListOffsetsRequest : IRequest<ListOffsetsResponse>
 
     public List<ListOffsetsTopic> Topics = [];
 
-    public static ApiDefinition Api { get; } = new(ApiKey.ListOffsets, 0, 7, FirstFlexibleVersion: 6);
+    /// <summary>How long records that are stored elsewhere may be looked for. Version 10 and later.</summary>
+    public int TimeoutMilliseconds;
+
+    public static ApiDefinition Api { get; } = new(ApiKey.ListOffsets, 0, 11, FirstFlexibleVersion: 6);
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -19,6 +22,7 @@ public sealed class ListOffsetsRequest : IRequest<ListOffsetsResponse>
         codec.Int32(ref ReplicaId);
         if (version >= 2) codec.Int8(ref IsolationLevel);
         codec.Array(ref Topics, version);
+        if (version >= 10) codec.Int32(ref TimeoutMilliseconds);
         codec.Tags();
     }
 }
@@ -42,7 +46,7 @@ public sealed class ListOffsetsPartition : IMessage
     public int Index;
     public int CurrentLeaderEpoch = -1;
 
-    /// <summary>Milliseconds since 1970, or -1 latest, -2 earliest, -3 the record with the largest timestamp (version 7).</summary>
+    /// <summary>Milliseconds since 1970, or -1 latest, -2 earliest, -3 the record with the largest timestamp (version 7), -4 the earliest on the broker (8), -5 the latest that is stored elsewhere (9), -6 the earliest that is not yet (11).</summary>
     public long Timestamp;
 
     public int MaxOffsetCount = 1;

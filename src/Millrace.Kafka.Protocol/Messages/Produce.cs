@@ -1,6 +1,6 @@
 namespace Millrace.Kafka.Protocol;
 
-/// <summary>Appends record batches to partitions. Version 3 brings record batch version 2; earlier ones carry older formats.</summary>
+/// <summary>Appends record batches to partitions. Version 3 brings record batch version 2; earlier ones carry older formats. Version 12 makes partitions part of a transaction (KIP-890), version 13 names topics by their ids.</summary>
 public sealed class ProduceRequest : IRequest<ProduceResponse>
 {
     public string? TransactionalId;
@@ -11,7 +11,7 @@ public sealed class ProduceRequest : IRequest<ProduceResponse>
     public int TimeoutMilliseconds;
     public List<ProduceTopic> Topics = [];
 
-    public static ApiDefinition Api { get; } = new(ApiKey.Produce, 0, 11, FirstFlexibleVersion: 9);
+    public static ApiDefinition Api { get; } = new(ApiKey.Produce, 0, 13, FirstFlexibleVersion: 9);
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -26,13 +26,19 @@ public sealed class ProduceRequest : IRequest<ProduceResponse>
 
 public sealed class ProduceTopic : IMessage
 {
+    /// <summary>Up to version 12.</summary>
     public string Name = "";
+
+    /// <summary>Version 13.</summary>
+    public Guid TopicId;
+
     public List<ProducePartition> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version >= 13) codec.Uuid(ref TopicId);
+        else codec.String(ref Name);
         codec.Array(ref Partitions, version);
         codec.Tags();
     }
@@ -81,13 +87,19 @@ public sealed class ProduceResponse : ITaggedMessage
 
 public sealed class ProduceTopicResponse : IMessage
 {
+    /// <summary>Up to version 12.</summary>
     public string Name = "";
+
+    /// <summary>Version 13.</summary>
+    public Guid TopicId;
+
     public List<ProducePartitionResponse> Partitions = [];
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        codec.String(ref Name);
+        if (version >= 13) codec.Uuid(ref TopicId);
+        else codec.String(ref Name);
         codec.Array(ref Partitions, version);
         codec.Tags();
     }

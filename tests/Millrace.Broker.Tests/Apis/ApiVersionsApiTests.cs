@@ -22,7 +22,25 @@ public sealed class ApiVersionsApiTests
         Assert.Equal(ErrorCode.None, response.ErrorCode);
         Assert.Equal(KafkaApis.All.Select(api => api.Key).Order(), response.ApiKeys.Select(range => range.Key));
         Assert.All(response.ApiKeys, range => Assert.Equal(0, range.MinVersion));
-        Assert.Equal(11, response.ApiKeys.Single(range => range.Key == ApiKey.Produce).MaxVersion);
+        Assert.Equal(13, response.ApiKeys.Single(range => range.Key == ApiKey.Produce).MaxVersion);
+    }
+
+    [Theory]
+    [InlineData(3)]
+    [InlineData(4)]
+    public async Task Transactions_of_version_2_are_a_finalized_feature(short version)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+
+        ApiVersionsResponse response = await client.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(Named, version);
+
+        FinalizedFeature feature = Assert.Single(response.FinalizedFeatures);
+        Assert.Equal(("transaction.version", 2, 2), (feature.Name, feature.MinVersionLevel, feature.MaxVersionLevel));
+        Assert.True(response.FinalizedFeaturesEpoch >= 0);
+
+        // Older clients fail on a feature that is supported from 0 on (KAFKA-17011).
+        Assert.Equal(version >= 4 ? [("transaction.version", 0, 2)] : [], response.SupportedFeatures.Select(known => (known.Name, (int)known.MinVersion, (int)known.MaxVersion)));
     }
 
     [Fact]

@@ -55,6 +55,20 @@ public sealed class ListOffsetsApiTests
         Assert.Equal(expectedTimestamp, response.Timestamp);
     }
 
+    [Theory]
+    [InlineData(-4, 7, ErrorCode.UnsupportedVersion, -1)]
+    [InlineData(-4, 8, ErrorCode.None, 0)]
+    [InlineData(-5, 8, ErrorCode.UnsupportedVersion, -1)]
+    [InlineData(-5, 9, ErrorCode.None, -1)]
+    [InlineData(-6, 10, ErrorCode.UnsupportedVersion, -1)]
+    [InlineData(-6, 11, ErrorCode.None, -1)]
+    public async Task All_records_are_on_the_broker_and_none_stored_elsewhere(long timestamp, short version, ErrorCode error, long offset)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        Assert.Equal((error, offset), Outcome(await AskAsync(client, timestamp, version)));
+    }
+
     [Fact]
     public async Task The_largest_time_is_found_from_version_7_on()
     {

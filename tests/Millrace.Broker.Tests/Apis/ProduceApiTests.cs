@@ -235,17 +235,20 @@ public sealed class ProduceApiTests
     }
 
     [Fact]
-    public async Task A_transactional_producer_is_told_that_there_are_no_transactions()
+    public async Task Version_13_names_topics_by_their_ids()
     {
         await using TestBroker broker = await StartAsync();
         await using TestClient client = broker.Connect();
-        ProduceRequest request = TestClientRequests.Produce("orders", Batches.Of("a"));
-        request.TransactionalId = "mine";
+        Guid id = broker.Broker.Topics.Find("orders")!.Id;
+        Guid unknown = new(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+        ProduceRequest request = TestClientRequests.Produce("", Batches.Of("a"));
+        request.Topics[0].TopicId = id;
+        request.Topics.Add(new ProduceTopic { TopicId = unknown, Partitions = [new ProducePartition { Records = Batches.Of("b") }] });
 
-        ProduceResponse response = await client.SendAsync<ProduceRequest, ProduceResponse>(request, 9);
+        ProduceResponse response = await client.SendAsync<ProduceRequest, ProduceResponse>(request, 13);
 
-        Assert.Equal(ErrorCode.InvalidTxnState, response.Topics[0].Partitions[0].ErrorCode);
-        Assert.Contains("no transactions", response.Topics[0].Partitions[0].ErrorMessage);
+        Assert.Equal([(id, ErrorCode.None), (unknown, ErrorCode.UnknownTopicId)], response.Topics.Select(topic => (topic.TopicId, topic.Partitions[0].ErrorCode)));
+        Assert.Equal(1, broker.Partition("orders").LogEndOffset.Value);
     }
 
     public static TheoryData<string, byte[]?, ErrorCode> FaultyBatches()
@@ -262,7 +265,7 @@ public sealed class ProduceApiTests
             { "two batches", [.. good, .. good], ErrorCode.InvalidRecord },
             { "a tail", [.. good, 0], ErrorCode.InvalidRecord },
             { "control", Resealed(good, 22, 0x20), ErrorCode.InvalidRecord },
-            { "transactional", Resealed(good, 22, 0x10), ErrorCode.InvalidTxnState },
+            { "transactional, without an id", Resealed(good, 22, 0x10), ErrorCode.TransactionalIdAuthorizationFailed },
             { "a record that says it is longer than it is", Resealed(good, RecordBatchHeader.ByteCount, 0x40), ErrorCode.InvalidRecord },
             { "gzip that is none", Resealed(good, 22, 0x01), ErrorCode.InvalidRecord },
         };

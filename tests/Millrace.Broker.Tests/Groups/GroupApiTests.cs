@@ -309,20 +309,20 @@ public sealed class GroupApiTests
     }
 
     [Fact]
-    public async Task Transactions_are_refused_with_a_sentence_that_says_so()
+    public async Task A_transactional_id_is_coordinated_here_and_nothing_of_another_kind()
     {
-        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestBroker broker = await TestBroker.StartAsync(options => options.TransactionStateTopicPartitionCount = 3);
         await using TestClient client = broker.Connect();
-        FindCoordinatorResponse found = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
-            new FindCoordinatorRequest { Key = "payments", KeyType = 1 }, 2);
-        Assert.Equal(ErrorCode.TransactionalIdAuthorizationFailed, found.ErrorCode);
-        Assert.Contains("no transactions", found.ErrorMessage, StringComparison.Ordinal);
+        Assert.Equal((ErrorCode.None, 1), await FindAsync("payments", keyType: 1));
+        Assert.Equal(ErrorCode.InvalidRequest, (await FindAsync("", keyType: 1)).Error);
+        Assert.Equal(ErrorCode.InvalidRequest, (await FindAsync("x", keyType: 9)).Error);
+        Assert.Equal(3, broker.Broker.Topics.Find("__transaction_state")!.Partitions.Count);
 
-        InitProducerIdResponse init = await client.SendAsync<InitProducerIdRequest, InitProducerIdResponse>(
-            new InitProducerIdRequest { TransactionalId = "payments" }, 4);
-        Assert.Equal((ErrorCode.TransactionalIdAuthorizationFailed, -1L), (init.ErrorCode, init.ProducerId));
-        Assert.Contains(broker.Logs.Lines, line => line.Text.Contains("'payments'", StringComparison.Ordinal) || line.Text.Contains("payments", StringComparison.Ordinal));
-        Assert.Equal(ErrorCode.InvalidRequest, (await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
-            new FindCoordinatorRequest { Key = "x", KeyType = 9 }, 2)).ErrorCode);
+        async Task<(ErrorCode Error, int Node)> FindAsync(string key, sbyte keyType)
+        {
+            FindCoordinatorResponse found = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
+                new FindCoordinatorRequest { Key = key, KeyType = keyType }, 2);
+            return (found.ErrorCode, found.NodeId);
+        }
     }
 }

@@ -326,7 +326,7 @@ public sealed class OffsetsApiTests
     [InlineData("Bestellungen-Größe", 18)]
     [InlineData("polygenelubricants", 0)]
     public void A_group_has_the_partition_that_kafka_gives_it(string groupId, int expected) =>
-        Assert.Equal(expected, OffsetsTopic.PartitionFor(groupId, 50));
+        Assert.Equal(expected, CoordinatorTopic.PartitionFor(groupId, 50));
 
     private static IEnumerable<string> Flatten(List<OffsetFetchTopicResponse> topics) =>
         topics.SelectMany(topic => topic.Partitions.Select(partition => $"{topic.Name}-{partition.Index}:{partition.CommittedOffset}"));

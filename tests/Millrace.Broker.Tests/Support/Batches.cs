@@ -23,6 +23,20 @@ internal static class Batches
         return builder.Build(producer, baseSequence);
     }
 
+    /// <summary>Records of 1970 would be too old to be kept.</summary>
+    private const long TodayOfManualTime = 20_000L * 24 * 60 * 60 * 1000;
+
+    public static Memory<byte> InTransaction(ProducerIdentity producer, int baseSequence, params string[] values)
+    {
+        var builder = new RecordBatchBuilder();
+        foreach (string value in values)
+        {
+            builder.Append(TodayOfManualTime, null, (ReadOnlyMemory<byte>?)Encoding.UTF8.GetBytes(value));
+        }
+
+        return builder.Build(producer, baseSequence, isTransactional: true);
+    }
+
     /// <summary>The values of every record in some batches, and their offsets.</summary>
     public static List<(long Offset, string Value)> Read(ReadOnlyMemory<byte>? batches)
     {

@@ -8,6 +8,7 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
 {
     private readonly ManualResetEventSlim _gate = new(initialState: true);
     private int _waitingSyncCount;
+    private string? _bootId;
 
     /// <summary>Syncs that stand at the closed gate.</summary>
     public int WaitingSyncCount => Volatile.Read(ref _waitingSyncCount);
@@ -20,6 +21,13 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
 
     /// <summary>How many directories may still be created; the next one fails.</summary>
     public int? DirectoriesBeforeFailure { get; set; }
+
+    /// <summary>Another one than before, and the machine has lost its power since, for all that a start can tell.</summary>
+    public string? BootId
+    {
+        get => _bootId ?? inner.BootId;
+        set => _bootId = value;
+    }
 
     public void CloseGate() => _gate.Reset();
 

@@ -10,6 +10,8 @@ internal sealed class MortalStorage(SimulatedStorage inner) : IStorage
 {
     public int UsefulThreadCount => inner.UsefulThreadCount;
 
+    public string? BootId => inner.BootId;
+
     public IStorageFile Open(string path, StorageOpenMode mode) => Do(() => new MortalFile(inner.Open(path, mode)));
 
     public bool FileExists(string path) => Do(() => inner.FileExists(path));

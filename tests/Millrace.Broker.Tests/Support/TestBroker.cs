@@ -55,6 +55,13 @@ internal sealed class TestBroker : IAsyncDisposable
         await StartAsync();
     }
 
+    /// <summary>As after a loss of power that happened to lose nothing: the broker cannot know that.</summary>
+    public Task LosePowerAndRestartAsync()
+    {
+        Storage.BootId += " and another one";
+        return CrashAndRestartAsync();
+    }
+
     public async Task CreateTopicAsync(string name, int partitionCount = 1)
     {
         await using TestClient client = Connect();

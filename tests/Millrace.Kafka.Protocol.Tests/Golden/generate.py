@@ -12,9 +12,9 @@ VERSION HEX", nothing set; "default MESSAGE PATH VALUE", what a field is where a
 import json, re, struct, subprocess, sys, uuid
 
 MESSAGES = [  # name, newest version, API key or None for data
-    ("Produce", 11),
+    ("Produce", 13),
     ("Fetch", 17),
-    ("ListOffsets", 7),
+    ("ListOffsets", 11),
     ("Metadata", 13),
     ("OffsetCommit", 10),
     ("OffsetFetch", 10),
@@ -25,7 +25,7 @@ MESSAGES = [  # name, newest version, API key or None for data
     ("SyncGroup", 5),
     ("ApiVersions", 4),
     ("CreateTopics", 7),
-    ("InitProducerId", 4),
+    ("InitProducerId", 5),
     ("DescribeGroups", 6),
     ("ListGroups", 5),
     ("DeleteTopics", 6),
@@ -42,13 +42,22 @@ MESSAGES = [  # name, newest version, API key or None for data
     ("OffsetDelete", 0),
     ("DescribeCluster", 2),
     ("DescribeTopicPartitions", 0),
+    ("AddPartitionsToTxn", 5),
+    ("AddOffsetsToTxn", 4),
+    ("EndTxn", 5),
+    ("TxnOffsetCommit", 5),
+    ("DescribeProducers", 0),
+    ("DescribeTransactions", 0),
+    ("ListTransactions", 2),
 ]
 DATA = [("clients", "ConsumerProtocolSubscription", 3), ("clients", "ConsumerProtocolAssignment", 3),
         ("group-coordinator", "OffsetCommitKey", 1), ("group-coordinator", "OffsetCommitValue", 4),
-        ("group-coordinator", "GroupMetadataKey", 2), ("group-coordinator", "GroupMetadataValue", 4)]
+        ("group-coordinator", "GroupMetadataKey", 2), ("group-coordinator", "GroupMetadataValue", 4),
+        ("transaction-coordinator", "TransactionLogKey", 0), ("transaction-coordinator", "TransactionLogValue", 1)]
 
 
 # What versions that are newer than the checkout add, from their KIPs: message, path to the structure, field, the name of the field before it.
+PRODUCE_TOPIC_ID = {"name": "TopicId", "type": "uuid", "versions": "13+"}
 TOPIC_ID = {"name": "TopicId", "type": "uuid", "versions": "10+"}
 NEWER = {
     "MetadataResponse": [([], {"name": "ErrorCode", "type": "int16", "versions": "13+"}, "ClusterAuthorizedOperations")],  # KIP-1102
@@ -56,11 +65,16 @@ NEWER = {
                                              "default": "null"}, "ErrorCode")],  # KIP-1043
     "DescribeClusterRequest": [([], {"name": "IncludeFencedBrokers", "type": "bool", "versions": "2+"}, "EndpointType")],  # KIP-1073
     "DescribeClusterResponse": [(["Brokers"], {"name": "IsFenced", "type": "bool", "versions": "2+"}, "Rack")],
+    "ProduceRequest": [(["TopicData"], PRODUCE_TOPIC_ID, "Name")],  # topic ids, KIP-516
+    "ProduceResponse": [(["Responses"], PRODUCE_TOPIC_ID, "Name")],
+    "ListTransactionsRequest": [([], {"name": "TransactionalIdPattern", "type": "string", "versions": "2+", "nullableVersions": "2+",
+                                      "default": "null"}, "DurationFilter")],  # KIP-1152
     "OffsetCommitRequest": [(["Topics"], TOPIC_ID, "Name")],  # topic ids, KIP-848
     "OffsetCommitResponse": [(["Topics"], TOPIC_ID, "Name")],
     "OffsetFetchRequest": [(["Groups", "Topics"], TOPIC_ID, "Name")],
     "OffsetFetchResponse": [(["Groups", "Topics"], TOPIC_ID, "Name")]}
-NEWEST = {"Metadata": 13, "DescribeGroups": 6, "DescribeCluster": 2, "OffsetCommit": 10, "OffsetFetch": 10}
+NEWEST = {"Metadata": 13, "DescribeGroups": 6, "DescribeCluster": 2, "OffsetCommit": 10, "OffsetFetch": 10, "Produce": 13, "ListOffsets": 11,
+          "TxnOffsetCommit": 5, "ListTransactions": 2}
 
 
 def amend(name, definition):
@@ -72,8 +86,8 @@ def amend(name, definition):
             continue  # the checkout has it
         place = next(index for index, f in enumerate(fields) if f["name"] == before)
         fields.insert(place + 1, field)
-        if field is TOPIC_ID:
-            fields[place]["versions"] = fields[place]["versions"].replace("+", "-9")
+        if field["name"] == "TopicId":
+            fields[place]["versions"] = fields[place]["versions"].replace("+", f"-{int(field['versions'][:-1]) - 1}")
     api = re.sub("Request$|Response$", "", name)
     if api in NEWEST:
         definition["validVersions"] = f"{definition['validVersions'].split('-')[0]}-{NEWEST[api]}"
@@ -123,7 +137,7 @@ class Encoder:
     def struct(self, fields, path):
         body, tags = b"", []
         for field in fields:
-            if not inside(self.version, field["versions"]):
+            if not inside(self.version, field.get("versions", field.get("taggedVersions"))):
                 continue
             name = f"{path}{field['name'][0].upper()}{field['name'][1:]}"
             if inside(self.version, field.get("taggedVersions")):
@@ -183,6 +197,7 @@ def defaults(fields, structs, path):
         elif not kind.startswith("[]") and kind not in ("uuid", "bytes", "records"):
             blank = {"bool": "false", "string": ""}.get(kind, "0")
             value = str(field.get("default", blank))
+            value = value.lower() if kind == "bool" else value
             yield name, str(int(value, 16)) if value.startswith("0x") else f'"{value}"' if kind == "string" and value != "null" else value
 
 

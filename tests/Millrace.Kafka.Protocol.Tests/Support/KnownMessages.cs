@@ -59,6 +59,13 @@ public static class KnownMessages
         .. Api<DeleteRecordsRequest, DeleteRecordsResponse>(),
         .. Api<InitProducerIdRequest, InitProducerIdResponse>(),
         .. Api<OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse>(),
+        .. Api<AddPartitionsToTxnRequest, AddPartitionsToTxnResponse>(),
+        .. Api<AddOffsetsToTxnRequest, AddOffsetsToTxnResponse>(),
+        .. Api<EndTxnRequest, EndTxnResponse>(),
+        .. Api<TxnOffsetCommitRequest, TxnOffsetCommitResponse>(),
+        .. Api<DescribeProducersRequest, DescribeProducersResponse>(),
+        .. Api<DescribeTransactionsRequest, DescribeTransactionsResponse>(),
+        .. Api<ListTransactionsRequest, ListTransactionsResponse>(),
         .. Api<DescribeConfigsRequest, DescribeConfigsResponse>(),
         .. Api<AlterConfigsRequest, AlterConfigsResponse>(),
         .. Api<DescribeLogDirsRequest, DescribeLogDirsResponse>(),
@@ -76,6 +83,8 @@ public static class KnownMessages
         Data<OffsetCommitValue>(),
         Data<GroupMetadataKey>(),
         Data<GroupMetadataValue>(),
+        Data<TransactionLogKey>(),
+        Data<TransactionLogValue>(),
     ];
 
     public static KnownMessage Named(string name) => All.Single(message => string.Equals(message.Name, name, StringComparison.Ordinal));

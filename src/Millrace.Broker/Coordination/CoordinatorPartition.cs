@@ -5,13 +5,13 @@ using Millrace.Log;
 namespace Millrace.Broker;
 
 /// <summary>
-/// One partition of the offsets topic: appends records, and says of each append, in the order of the log, whether it is on the disk.
+/// One partition of a coordinator's topic: appends records, and says of each append that has to be on the disk, in the order of the log, whether it is.
 /// </summary>
 /// <remarks>
 /// The order is what makes a rebalance safe: the record of a generation stands behind every commit of the generation before it, so that a member
 /// that has its assignment finds those commits.
 /// </remarks>
-internal sealed class OffsetsPartition : IThreadPoolWorkItem
+internal sealed class CoordinatorPartition : IThreadPoolWorkItem
 {
     private readonly Lock _gate = new();
     private readonly PartitionLog _log;
@@ -20,19 +20,26 @@ internal sealed class OffsetsPartition : IThreadPoolWorkItem
     private readonly Queue<Pending> _undecided = new();
     private bool _isDrainQueued;
 
-    public OffsetsPartition(PartitionLog log)
+    public CoordinatorPartition(PartitionLog log)
     {
         _log = log;
         _log.Progressed += _ => QueueDrain();
     }
 
-    private readonly record struct Pending(Offset LastOffset, Action<ErrorCode> Decided);
+    /// <summary>Called once for an append: with <see cref="ErrorCode.None"/> when the records are on the disk; after an error they may be there or not.</summary>
+    public delegate void Decided(ErrorCode error, Offset baseOffset);
+
+    private readonly record struct Pending(Offset BaseOffset, Offset LastOffset, Decided Decided);
+
+    public TopicPartition TopicPartition => _log.TopicPartition;
+
+    public int LeaderEpoch => _log.LeaderEpoch;
 
     /// <summary>
     /// Appends the batch, and returns why it is refused; then nothing was written. If it is not, <paramref name="decided"/> is called once, on another
-    /// thread and in the order of the appends: with <see cref="ErrorCode.None"/> when the records are on the disk; after an error they may be there or not.
+    /// thread and in the order of the appends.
     /// </summary>
-    public ErrorCode Append(Memory<byte> batch, Action<ErrorCode> decided)
+    public ErrorCode Append(Memory<byte> batch, Decided decided)
     {
         lock (_gate)
         {
@@ -40,7 +47,7 @@ internal sealed class OffsetsPartition : IThreadPoolWorkItem
             switch (_log.Append(batch.Span, AppendDurability.Disk, int.MaxValue))
             {
                 case AppendResult.Appended appended:
-                    _undecided.Enqueue(new Pending(appended.LastOffset, decided));
+                    _undecided.Enqueue(new Pending(appended.BaseOffset, appended.LastOffset, decided));
                     return ErrorCode.None;
                 case AppendResult.Rejected { Rejection: AppendRejection.MessageTooLarge }:
                     return ErrorCode.MessageTooLarge;
@@ -49,6 +56,10 @@ internal sealed class OffsetsPartition : IThreadPoolWorkItem
             }
         }
     }
+
+    /// <summary>Appends a batch that need not be on the disk, such as one of a producer's transaction.</summary>
+    public AppendResult AppendToCache(Memory<byte> batch) =>
+        _log.Append(batch.Span, AppendDurability.PageCache, int.MaxValue, AppendOrigin.Coordinator);
 
     /// <summary>Runs on the pool; at most one at a time.</summary>
     void IThreadPoolWorkItem.Execute()
@@ -67,7 +78,7 @@ internal sealed class OffsetsPartition : IThreadPoolWorkItem
                 }
             }
 
-            next.Decided(outcome);
+            next.Decided(outcome, next.BaseOffset);
         }
     }
 

@@ -1,0 +1,97 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker;
+
+/// <summary>An offset that a group gets if the transaction is committed in which it was written.</summary>
+internal sealed record PendingOffset(string GroupId, TopicPartition Partition, CommittedOffset Offset, Offset Position);
+
+/// <summary>
+/// What is committed in transactions that are not ended: by the producer, and by the partition of the offsets topic in which its marker will stand. Nobody reads it;
+/// who asks for stable offsets is told to wait for it. Safe for any number of threads.
+/// </summary>
+internal sealed class PendingOffsets
+{
+    private readonly Lock _lock = new();
+
+    // Guarded by the lock.
+    private readonly Dictionary<(long ProducerId, int OffsetsPartition), List<PendingOffset>> _byTransaction = [];
+    private readonly Dictionary<(string GroupId, TopicPartition Partition), int> _counts = [];
+
+    public void Add(long producerId, int offsetsPartition, PendingOffset offset)
+    {
+        lock (_lock)
+        {
+            if (!_byTransaction.TryGetValue((producerId, offsetsPartition), out List<PendingOffset>? offsets))
+            {
+                _byTransaction.Add((producerId, offsetsPartition), offsets = []);
+            }
+
+            offsets.Add(offset);
+            (string, TopicPartition) key = (offset.GroupId, offset.Partition);
+            _counts[key] = _counts.GetValueOrDefault(key) + 1;
+        }
+    }
+
+    /// <summary>What waited for the marker of this producer in this partition of the offsets topic.</summary>
+    public IReadOnlyList<PendingOffset> WaitingFor(long producerId, int offsetsPartition)
+    {
+        lock (_lock)
+        {
+            return _byTransaction.TryGetValue((producerId, offsetsPartition), out List<PendingOffset>? offsets) ? [.. offsets] : [];
+        }
+    }
+
+    /// <summary>The transaction has ended. Called after what it committed was applied, so that nobody finds an offset stable and old.</summary>
+    public void Remove(long producerId, int offsetsPartition)
+    {
+        lock (_lock)
+        {
+            if (_byTransaction.Remove((producerId, offsetsPartition), out List<PendingOffset>? offsets))
+            {
+                offsets.ForEach(Forget);
+            }
+        }
+    }
+
+    /// <summary>The offset was deleted: what was written before that is not committed any more.</summary>
+    public void Delete(string groupId, TopicPartition partition, Offset position)
+    {
+        lock (_lock)
+        {
+            if (!_counts.ContainsKey((groupId, partition)))
+            {
+                return;
+            }
+
+            foreach (List<PendingOffset> offsets in _byTransaction.Values)
+            {
+                foreach (PendingOffset deleted in offsets.FindAll(offset => offset.GroupId == groupId && offset.Partition == partition && offset.Position < position))
+                {
+                    offsets.Remove(deleted);
+                    Forget(deleted);
+                }
+            }
+        }
+    }
+
+    public bool IsPending(string groupId, TopicPartition partition)
+    {
+        lock (_lock)
+        {
+            return _counts.ContainsKey((groupId, partition));
+        }
+    }
+
+    private void Forget(PendingOffset offset)
+    {
+        (string, TopicPartition) key = (offset.GroupId, offset.Partition);
+        if (_counts[key] == 1)
+        {
+            _counts.Remove(key);
+        }
+        else
+        {
+            _counts[key]--;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+using Millrace.Kafka.Records;
+using Millrace.Log;
+
+namespace Millrace.Broker;
+
+/// <summary>What becomes of a transaction that a partition has open when the broker starts.</summary>
+internal enum OpenTransactionFate
+{
+    /// <summary>Its producer goes on with it, or somebody may whose record cannot be read.</summary>
+    LeftOpen,
+    Committed,
+    Aborted,
+}
+
+/// <summary>The fate, and in whose name the marker is written that brings it about.</summary>
+internal readonly record struct OpenTransactionVerdict(OpenTransactionFate Fate, ProducerIdentity Producer);
+
+/// <summary>Decides the fate of open transactions at the start, from what the state topic says of their producers.</summary>
+/// <remarks>
+/// <code>
+/// what the state topic says of the producer                                     nothing lost   after a loss of power
+/// its last decision covers the partition, and the transaction began before      as decided     as decided
+/// where the partition ended when that was decided
+/// a transaction is open, and includes the partition                             left open      aborted
+/// anything else, or nothing, while all of the topic can be read                 aborted        aborted
+/// nothing, while a partition of the topic cannot be read                        left open      left open
+/// </code>
+/// Nothing is lost by a clean stop, nor by the end of the process alone. In the first row the marker was lost, or the process ended before it. A transaction that began
+/// behind that end is a later one of the same producer, of which the state topic lost all trace: it is in the third row. After a loss of power no open transaction is gone
+/// on with, since some of its records may be lost that its client takes for written.
+/// </remarks>
+internal static class OpenTransactionRules
+{
+    public static OpenTransactionVerdict Judge(
+        OpenTransaction open, TopicPartition partition, RecordedTransaction? owner, bool isAfterPowerLoss, bool isEverythingKnown)
+    {
+        if (owner is not { State: { } state } known)
+        {
+            return isEverythingKnown ? Aborted(open.Producer) : new OpenTransactionVerdict(OpenTransactionFate.LeftOpen, open.Producer);
+        }
+
+        if (known.Decision is { } decision && Covers(decision, isLastWord: state.IsDecided, open, partition))
+        {
+            return new OpenTransactionVerdict(decision.IsCommit ? OpenTransactionFate.Committed : OpenTransactionFate.Aborted, decision.Producer);
+        }
+
+        bool isOwnAndOpen = state.Status == TransactionStatus.Ongoing && state.Producer == open.Producer && state.Partitions.ContainsKey(partition);
+        if (isOwnAndOpen && !isAfterPowerLoss)
+        {
+            return new OpenTransactionVerdict(OpenTransactionFate.LeftOpen, open.Producer);
+        }
+
+        // In the name of the newest epoch, so that nobody writes here any more with the one of the records.
+        short epoch = state.Producer.Id == open.Producer.Id ? Math.Max(state.Fence(state.UpdateTimestamp).Producer.Epoch, open.Producer.Epoch) : open.Producer.Epoch;
+        return Aborted(open.Producer with { Epoch = epoch });
+    }
+
+    /// <summary>An abort has no ends, since what it leaves open would be aborted anyway; and another broker's decisions have none. Then only the last word counts.</summary>
+    private static bool Covers(TransactionState decision, bool isLastWord, OpenTransaction open, TopicPartition partition) =>
+        decision.Producer.Id == open.Producer.Id
+        && decision.Partitions.TryGetValue(partition, out Offset end)
+        && (end == TransactionState.NoEnd ? isLastWord : open.FirstOffset < end);
+
+    private static OpenTransactionVerdict Aborted(ProducerIdentity producer) => new(OpenTransactionFate.Aborted, producer);
+}

@@ -1,0 +1,127 @@
+using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker;
+
+/// <summary>What a record of <c>__transaction_state</c> says of a transactional id; null: it is forgotten. Written in version 1 of Kafka's format.</summary>
+internal readonly record struct TransactionRecord(string TransactionalId, TransactionState? State)
+{
+    private const short KeyVersion = 0;
+    private const short ValueVersion = 1;
+
+    public static void Append(RecordBatchBuilder batch, TransactionState state)
+    {
+        TransactionLogValue value = new()
+        {
+            ProducerId = state.Producer.Id,
+            PreviousProducerId = state.PreviousProducerId,
+            NextProducerId = state.NextProducerId,
+            ProducerEpoch = state.Producer.Epoch,
+            TransactionTimeoutMilliseconds = (int)state.Timeout.TotalMilliseconds,
+            TransactionStatus = (sbyte)state.Status,
+            TransactionPartitions = state.Partitions.IsEmpty ? null : PartitionsOf(state),
+            TransactionLastUpdateTimestampMilliseconds = state.UpdateTimestamp,
+            TransactionStartTimestampMilliseconds = state.StartTimestamp,
+            ClientTransactionVersion = state.ClientVersion,
+        };
+        batch.Append(state.UpdateTimestamp, KeyOf(state.TransactionalId), MessageCodec.WriteData(value, ValueVersion).AsMemory());
+    }
+
+    public static void AppendTombstone(RecordBatchBuilder batch, string transactionalId, long timestamp) =>
+        batch.Append(timestamp, KeyOf(transactionalId), value: null);
+
+    public static bool TryRead(in Record record, out TransactionRecord read, [NotNullWhen(false)] out string? error)
+    {
+        read = default;
+        if (record.Key is not ReadOnlyMemory<byte> keyBytes)
+        {
+            error = "it has no key";
+            return false;
+        }
+
+        if (!MessageCodec.TryReadData(keyBytes, acceptNewer: false, out TransactionLogKey? key, out error))
+        {
+            return false;
+        }
+
+        if (record.Value is not ReadOnlyMemory<byte> valueBytes)
+        {
+            read = new TransactionRecord(key.TransactionalId, State: null);
+            return true;
+        }
+
+        if (!MessageCodec.TryReadData(valueBytes, acceptNewer: false, out TransactionLogValue? value, out error))
+        {
+            return false;
+        }
+
+        if (value.TransactionStatus is < (sbyte)TransactionStatus.Empty or > (sbyte)TransactionStatus.CompleteAbort)
+        {
+            error = $"its state is {value.TransactionStatus}, which is none";
+            return false;
+        }
+
+        read = new TransactionRecord(key.TransactionalId, StateOf(key.TransactionalId, value));
+        return true;
+    }
+
+    private static ReadOnlyMemory<byte> KeyOf(string transactionalId) =>
+        MessageCodec.WriteData(new TransactionLogKey { TransactionalId = transactionalId }, KeyVersion);
+
+    private static List<TransactionLogPartitions> PartitionsOf(TransactionState state)
+    {
+        List<TransactionLogPartitions> topics = [];
+        foreach (IGrouping<string, KeyValuePair<TopicPartition, Offset>> topic in state.Partitions.GroupBy(static entry => entry.Key.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal))
+        {
+            KeyValuePair<TopicPartition, Offset>[] partitions = [.. topic.OrderBy(static entry => entry.Key.Partition)];
+            topics.Add(new TransactionLogPartitions
+            {
+                Topic = topic.Key,
+                PartitionIds = [.. partitions.Select(static entry => entry.Key.Partition)],
+                EndOffsets = Array.TrueForAll(partitions, static entry => entry.Value == TransactionState.NoEnd) ? [] : [.. partitions.Select(static entry => entry.Value.Value)],
+            });
+        }
+
+        return topics;
+    }
+
+    private static TransactionState StateOf(string transactionalId, TransactionLogValue value)
+    {
+        ImmutableDictionary<TopicPartition, Offset>.Builder partitions = ImmutableDictionary.CreateBuilder<TopicPartition, Offset>();
+        foreach (TransactionLogPartitions topic in value.TransactionPartitions ?? [])
+        {
+            for (int index = 0; index < topic.PartitionIds.Count; index++)
+            {
+                // A broker of Kafka's writes no ends.
+                Offset end = index < topic.EndOffsets.Count ? new Offset(topic.EndOffsets[index]) : TransactionState.NoEnd;
+                partitions[new TopicPartition(topic.Topic, topic.PartitionIds[index])] = end;
+            }
+        }
+
+        TransactionState state = new()
+        {
+            TransactionalId = transactionalId,
+            Producer = new ProducerIdentity(value.ProducerId, value.ProducerEpoch),
+            PreviousProducerId = value.PreviousProducerId,
+            NextProducerId = value.NextProducerId,
+            Timeout = TimeSpan.FromMilliseconds(value.TransactionTimeoutMilliseconds),
+            Status = (TransactionStatus)value.TransactionStatus,
+            Partitions = partitions.ToImmutable(),
+            StartTimestamp = value.TransactionStartTimestampMilliseconds,
+            UpdateTimestamp = value.TransactionLastUpdateTimestampMilliseconds,
+            ClientVersion = value.ClientTransactionVersion,
+        };
+        return state with { EndedAs = EndedAsOf(state) };
+    }
+
+    /// <summary>As whom the client ended the transaction: where epochs rise, one epoch before, or as the id before with its last epoch.</summary>
+    private static ProducerIdentity EndedAsOf(TransactionState state) => state switch
+    {
+        { ClientVersion: < TransactionState.RisingEpochs } or { Status: TransactionStatus.Empty or TransactionStatus.Ongoing } => ProducerIdentity.None,
+        { Producer.Epoch: > 0 } => state.Producer with { Epoch = (short)(state.Producer.Epoch - 1) },
+        { IsDecided: false, PreviousProducerId: >= 0 } => new ProducerIdentity(state.PreviousProducerId, TransactionState.LastEpochOfClients),
+        _ => ProducerIdentity.None,
+    };
+}

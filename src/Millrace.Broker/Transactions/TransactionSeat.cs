@@ -1,0 +1,58 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker;
+
+/// <summary>What a request about a transactional id is answered with.</summary>
+internal readonly record struct TransactionAnswer(ErrorCode Error, ProducerIdentity Producer)
+{
+    public static TransactionAnswer Refused(ErrorCode error) => new(error, ProducerIdentity.None);
+}
+
+/// <summary>A transactional id with its lock, the requests that wait, and the markers that are on their way.</summary>
+internal sealed class TransactionSeat(TransactionMachine machine)
+{
+    private readonly Dictionary<long, TaskCompletionSource<TransactionAnswer>> _waiting = [];
+    private long _lastRequestId = TransactionMachine.NoRequest;
+
+    public Lock Gate { get; } = new();
+
+    public TransactionMachine Machine { get; } = machine;
+
+    public List<TransactionEffect> Effects { get; } = [];
+
+    /// <summary>The id is forgotten; who still holds this looks it up again.</summary>
+    public bool IsDead { get; set; }
+
+    /// <summary>Markers that could not be written yet, since their partition is offline.</summary>
+    public MarkersDue? Overdue { get; set; }
+
+    /// <summary>Markers that are written and not known to be on the disk. Until they are, their decision must stay the last one that is.</summary>
+    public List<AppendedRecords> UnsyncedMarkers { get; } = [];
+
+    /// <summary>
+    /// The leader epoch that each partition of the open transaction had when it came into it. Where it has risen since, the partition was offline and may have lost
+    /// records that were not on the disk.
+    /// </summary>
+    public Dictionary<TopicPartition, int> Epochs { get; } = [];
+
+    /// <summary>When markers are tried again, or put on the disk.</summary>
+    public TimeSpan? MarkersWakeAt { get; set; }
+
+    /// <summary>What the wake-ups were last told.</summary>
+    public TimeSpan? WakesAt { get; set; }
+
+    public long Park(TaskCompletionSource<TransactionAnswer> completion)
+    {
+        _waiting.Add(++_lastRequestId, completion);
+        return _lastRequestId;
+    }
+
+    public void Answer(TransactionAnswered answered)
+    {
+        if (_waiting.Remove(answered.RequestId, out TaskCompletionSource<TransactionAnswer>? completion))
+        {
+            completion.SetResult(new TransactionAnswer(answered.Error, answered.Producer));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker;
+
+/// <summary>What <c>__transaction_state</c> says of one transactional id.</summary>
+/// <param name="State">Its last record.</param>
+/// <param name="Decision">Its last record that decided how a transaction ends: some of its markers may have been lost with the power. Null where there is none.</param>
+internal readonly record struct RecordedTransaction(TransactionState State, TransactionState? Decision);
+
+/// <summary>The internal topic <c>__transaction_state</c>: what every transactional id is doing.</summary>
+internal sealed class TransactionTopic
+{
+    private readonly CoordinatorTopic _topic;
+
+    private TransactionTopic(CoordinatorTopic topic) => _topic = topic;
+
+    /// <inheritdoc cref="CoordinatorTopic.ServesAll"/>
+    public bool ServesAll => _topic.ServesAll;
+
+    /// <summary>Opens the topic if it is there, and reads all of it.</summary>
+    public static TransactionTopic Open(TopicCatalog topics, int newPartitionCount, ILogger logger, Dictionary<string, RecordedTransaction> recorded)
+    {
+        CoordinatorTopic topic = new(topics, TopicName.TransactionState, newPartitionCount, logger);
+        topic.Open((_, header, batch) => Replay(header, batch, recorded));
+        return new TransactionTopic(topic);
+    }
+
+    /// <inheritdoc cref="CoordinatorTopic.Serves"/>
+    public bool Serves(string transactionalId) => _topic.Serves(transactionalId);
+
+    /// <inheritdoc cref="CoordinatorTopic.EnsureCreated"/>
+    public bool EnsureCreated() => _topic.EnsureCreated();
+
+    /// <summary>Of the partition that holds what is known of the transactional id; it never falls.</summary>
+    public int CoordinatorEpoch(string transactionalId) => _topic.Find(transactionalId)?.LeaderEpoch ?? 0;
+
+    /// <inheritdoc cref="CoordinatorPartition.Append"/>
+    public ErrorCode Append(TransactionState state, CoordinatorPartition.Decided decided)
+    {
+        RecordBatchBuilder batch = new();
+        TransactionRecord.Append(batch, state);
+        return _topic.Find(state.TransactionalId)?.Append(batch.Build(), decided) ?? ErrorCode.CoordinatorNotAvailable;
+    }
+
+    /// <summary>
+    /// Appends what need not be on the disk. Where the partition is offline this is lost: then the next start knows that it may not find
+    /// everything that was written.
+    /// </summary>
+    public void Note(TransactionState state)
+    {
+        RecordBatchBuilder batch = new();
+        TransactionRecord.Append(batch, state);
+        _topic.Find(state.TransactionalId)?.AppendToCache(batch.Build());
+    }
+
+    /// <inheritdoc cref="Note"/>
+    public void NoteExpired(string transactionalId, long timestamp)
+    {
+        RecordBatchBuilder batch = new();
+        TransactionRecord.AppendTombstone(batch, transactionalId, timestamp);
+        _topic.Find(transactionalId)?.AppendToCache(batch.Build());
+    }
+
+    private static (Offset Offset, string Fault)? Replay(RecordBatchHeader header, ReadOnlyMemory<byte> batch, Dictionary<string, RecordedTransaction> recorded)
+    {
+        if (header.IsControl)
+        {
+            return null;
+        }
+
+        foreach (Record record in RecordBatchReader.Read(batch))
+        {
+            if (!TransactionRecord.TryRead(record, out TransactionRecord read, out string? error))
+            {
+                return (record.Offset, error);
+            }
+
+            if (read.State is not TransactionState state)
+            {
+                recorded.Remove(read.TransactionalId);
+                continue;
+            }
+
+            TransactionState? decision = state.IsDecided ? state : recorded.GetValueOrDefault(read.TransactionalId).Decision;
+            recorded[read.TransactionalId] = new RecordedTransaction(state, decision);
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,121 @@
+namespace Millrace.Kafka.Protocol;
+
+// The keys and values of Kafka's internal topic __transaction_state.
+
+/// <summary>The key of a transactional id's state.</summary>
+public sealed class TransactionLogKey : IVersionedData
+{
+    public string TransactionalId = "";
+
+    public static short MinVersion => 0;
+    public static short MaxVersion => 0;
+    public static short FirstFlexibleVersion => short.MaxValue;
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.String(ref TransactionalId);
+        codec.Tags();
+    }
+}
+
+/// <summary>The state of a transactional id. Kafka writes version 1 where the feature transaction.version is on.</summary>
+public sealed class TransactionLogValue : IVersionedData, ITaggedMessage
+{
+    public long ProducerId;
+
+    /// <summary>The id before <see cref="ProducerId"/>, if its epochs are used up; otherwise -1.</summary>
+    public long PreviousProducerId = -1;
+
+    /// <summary>The id that comes into use when the transaction is over; otherwise -1.</summary>
+    public long NextProducerId = -1;
+
+    public short ProducerEpoch;
+    public int TransactionTimeoutMilliseconds;
+    public sbyte TransactionStatus;
+
+    /// <summary>Null where there are none.</summary>
+    public List<TransactionLogPartitions>? TransactionPartitions = [];
+
+    /// <summary>Milliseconds since 1970.</summary>
+    public long TransactionLastUpdateTimestampMilliseconds;
+
+    /// <inheritdoc cref="TransactionLastUpdateTimestampMilliseconds"/>
+    public long TransactionStartTimestampMilliseconds;
+
+    /// <summary>2 where the epoch rises with each transaction.</summary>
+    public short ClientTransactionVersion;
+
+    public static short MinVersion => 0;
+    public static short MaxVersion => 1;
+    public static short FirstFlexibleVersion => 1;
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int64(ref ProducerId);
+        codec.Int16(ref ProducerEpoch);
+        codec.Int32(ref TransactionTimeoutMilliseconds);
+        codec.Int8(ref TransactionStatus);
+        codec.NullableArray(ref TransactionPartitions, version);
+        codec.Int64(ref TransactionLastUpdateTimestampMilliseconds);
+        codec.Int64(ref TransactionStartTimestampMilliseconds);
+        codec.Tags(this, version);
+    }
+
+    public void DescribeTags<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        if (codec.BeginTag(0, PreviousProducerId != -1, out int mark0))
+        {
+            codec.Int64(ref PreviousProducerId);
+            codec.EndTag(mark0);
+        }
+
+        if (codec.BeginTag(1, NextProducerId != -1, out int mark1))
+        {
+            codec.Int64(ref NextProducerId);
+            codec.EndTag(mark1);
+        }
+
+        if (codec.BeginTag(2, ClientTransactionVersion != 0, out int mark2))
+        {
+            codec.Int16(ref ClientTransactionVersion);
+            codec.EndTag(mark2);
+        }
+    }
+}
+
+/// <summary>The partitions of one topic in a transaction.</summary>
+public sealed class TransactionLogPartitions : ITaggedMessage
+{
+    /// <summary>Far above the tags that Kafka gives out, and skipped by its readers as any that they do not know.</summary>
+    private const int EndOffsetsTag = 10_000;
+
+    public string Topic = "";
+    public List<int> PartitionIds = [];
+
+    /// <summary>
+    /// No field of Kafka's: where each partition ended when the end of the transaction was decided. What a producer wrote behind that belongs
+    /// to its next transaction.
+    /// </summary>
+    public List<long> EndOffsets = [];
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.String(ref Topic);
+        codec.Int32Array(ref PartitionIds);
+        codec.Tags(this, version);
+    }
+
+    public void DescribeTags<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        if (codec.BeginTag(EndOffsetsTag, EndOffsets.Count > 0, out int mark))
+        {
+            codec.Int64Array(ref EndOffsets);
+            codec.EndTag(mark);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+using System.Collections.Immutable;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Broker.Tests;
+
+public sealed class TransactionRecordTests
+{
+    [Fact]
+    public void A_state_is_read_as_it_was_written()
+    {
+        TransactionState state = TransactionState.New("payments") with
+        {
+            Producer = new ProducerIdentity(7, 3),
+            PreviousProducerId = 5,
+            NextProducerId = 9,
+            Timeout = TimeSpan.FromSeconds(60),
+            Status = TransactionStatus.PrepareCommit,
+            Partitions = ImmutableDictionary<TopicPartition, Offset>.Empty
+                .Add(new TopicPartition("b", 1), new Offset(11)).Add(new TopicPartition("b", 0), new Offset(10)).Add(new TopicPartition("a", 4), new Offset(0)),
+            StartTimestamp = 1_000,
+            UpdateTimestamp = 2_000,
+        };
+
+        TransactionState read = Reread(state);
+
+        Assert.Equal(state.Partitions.OrderBy(static entry => entry.Value.Value), read.Partitions.OrderBy(static entry => entry.Value.Value));
+        Assert.Equal(state with { Partitions = read.Partitions }, read);
+    }
+
+    [Theory]
+    [InlineData(4, -1, TransactionStatus.CompleteCommit, 7, 3)]
+    [InlineData(0, 6, TransactionStatus.CompleteCommit, 6, TransactionState.LastEpochOfClients)]
+    [InlineData(4, -1, TransactionStatus.Empty, -1, -1)]
+    [InlineData(4, -1, TransactionStatus.Ongoing, -1, -1)]
+    internal void Who_ended_a_transaction_where_epochs_rise_is_known_from_its_record(
+        short epoch, long previous, TransactionStatus status, long endedId, short endedEpoch)
+    {
+        TransactionState state = TransactionState.New("payments") with
+        {
+            Producer = new ProducerIdentity(7, epoch), PreviousProducerId = previous, Status = status, ClientVersion = TransactionState.RisingEpochs,
+        };
+        Assert.Equal(new ProducerIdentity(endedId, endedEpoch), Reread(state).EndedAs);
+    }
+
+    [Fact]
+    public void A_producer_that_was_shut_out_after_a_crash_is_not_taken_for_one_that_ended_its_transaction()
+    {
+        TransactionState fenced = TransactionState.New("payments") with
+        {
+            Producer = new ProducerIdentity(7, 4), Status = TransactionStatus.CompleteCommit, ClientVersion = TransactionState.RisingEpochs,
+        };
+        Assert.Equal(ProducerIdentity.None, Reread(fenced.Fence(timestamp: 1)).EndedAs);
+    }
+
+    [Fact]
+    public void A_tombstone_forgets_the_id()
+    {
+        RecordBatchBuilder batch = new();
+        TransactionRecord.AppendTombstone(batch, "payments", timestamp: 1);
+        Assert.Equal(new TransactionRecord("payments", State: null), Read(batch));
+    }
+
+    [Fact]
+    public void Ends_are_where_Kafka_skips_them()
+    {
+        TransactionLogPartitions partitions = new() { Topic = "a", PartitionIds = [4], EndOffsets = [258] };
+        TransactionLogValue value = new() { TransactionPartitions = [partitions], TransactionStatus = 2 };
+        byte[] bytes = MessageCodec.WriteData(value, version: 1);
+
+        // Tag 10,000, a field of nine bytes: the count of one, and the offset.
+        string expected = "0261" + "0200000004" + "01" + "904e" + "09" + "02" + "0000000000000102";
+        Assert.Contains(expected, Convert.ToHexString(bytes), StringComparison.OrdinalIgnoreCase);
+    }
+
+    private static TransactionState Reread(TransactionState state)
+    {
+        RecordBatchBuilder batch = new();
+        TransactionRecord.Append(batch, state);
+        return Read(batch).State!;
+    }
+
+    private static TransactionRecord Read(RecordBatchBuilder batch)
+    {
+        Kafka.Records.Record record = RecordBatchReader.Read(batch.Build()).Single();
+        Assert.True(TransactionRecord.TryRead(record, out TransactionRecord read, out string? error), error);
+        return read;
+    }
+}
