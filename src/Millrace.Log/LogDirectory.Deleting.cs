@@ -13,30 +13,49 @@ public sealed partial class LogDirectory
     /// log, that is offline. False if it is not there. The settings of its topic stay.
     /// </summary>
     /// <exception cref="IOException">The disk refused. The partition is as it was; or it is gone, and the next start may find it again.</exception>
-    public bool Delete(TopicPartition topicPartition)
+    public bool Delete(TopicPartition topicPartition) => Delete([topicPartition]) == 1;
+
+    /// <summary>Deletes several partitions, with one sync for all of them; returns how many were there.</summary>
+    /// <exception cref="IOException">The disk refused. Each partition is as it was; or it is gone, and the next start may find it again.</exception>
+    public int Delete(IReadOnlyCollection<TopicPartition> topicPartitions)
     {
         lock (_creationLock)
         {
             ObjectDisposedException.ThrowIf(_isClosed, this);
-            if (!_partitions.TryGetValue(topicPartition, out PartitionLog? log))
+            List<string> deleted = [];
+            foreach (TopicPartition topicPartition in topicPartitions)
             {
-                return false;
+                if (_partitions.TryGetValue(topicPartition, out PartitionLog? log))
+                {
+                    deleted.Add(Retire(log));
+                }
             }
 
-            Span<byte> id = stackalloc byte[16];
-            _random.NextBytes(id);
-            string deleted = $"{Path}/{FileNames.DeletedPartition(topicPartition, new Guid(id))}";
-            log.Retire(() => _storage.Rename(PathOf(topicPartition), deleted));
-            _partitions.TryRemove(topicPartition, out _);
+            if (deleted.Count == 0)
+            {
+                return 0;
+            }
+
             _storage.SyncDirectory(Path);
 
-            // Without the lines of the partition: one that is made under its name begins anew. The renamed directory tells a start until then
+            // Without the lines of the partitions: one that is made under such a name begins anew. The renamed directories tell a start until then
             // that nothing is missing.
             WriteRecoveryPointsOrThrow();
             MoveLogStarts([]);
-            RemoveDeleted(deleted);
-            return true;
+            deleted.ForEach(RemoveDeleted);
+            return deleted.Count;
         }
+    }
+
+    /// <summary>Ends the log, and gives its directory a name that says so; returns that.</summary>
+    private string Retire(PartitionLog log)
+    {
+        Span<byte> id = stackalloc byte[16];
+        _random.NextBytes(id);
+        string deleted = $"{Path}/{FileNames.DeletedPartition(log.TopicPartition, new Guid(id))}";
+        log.Retire(() => _storage.Rename(PathOf(log.TopicPartition), deleted));
+        _partitions.TryRemove(log.TopicPartition, out _);
+        return deleted;
     }
 
     /// <summary>Writes down where logs start from now on, durably, before anything below is deleted; and where all others start.</summary>

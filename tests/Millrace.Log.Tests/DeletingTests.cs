@@ -177,6 +177,29 @@ public class DeletingTests
     }
 
     [Fact]
+    public void Many_partitions_are_deleted_with_as_many_syncs_as_one()
+    {
+        LogHarness harness = WithSegments(7);
+        TopicPartition[] many = [.. Enumerable.Range(1, 20).Select(number => new TopicPartition("many", number))];
+        foreach (TopicPartition partition in many)
+        {
+            harness.LogDirectory.Create(partition, LogHarness.OrdersId);
+        }
+
+        long before = harness.Storage.OperationCount;
+        Assert.True(harness.LogDirectory.Delete(many[0]));
+        long one = harness.Storage.OperationCount - before;
+        before = harness.Storage.OperationCount;
+        Assert.Equal(19, harness.LogDirectory.Delete(many));
+
+        // Each has a name to change and files to remove; the checkpoints are written once.
+        Assert.InRange(harness.Storage.OperationCount - before, 1, 19 * (one - 4));
+        harness.KillAndOpen();
+        Assert.Equal([LogHarness.Orders], harness.LogDirectory.Partitions.Select(log => log.TopicPartition));
+        Assert.Empty(harness.LogDirectory.Recovery.Findings);
+    }
+
+    [Fact]
     public void A_partition_under_the_name_of_a_deleted_one_begins_anew()
     {
         LogHarness harness = WithSegments(7);

@@ -175,11 +175,7 @@ internal sealed partial class TopicCatalog
     /// <summary>By the id: a topic that was created later under the same name is another one.</summary>
     private void DeletePartitions(string name, Guid id)
     {
-        foreach (PartitionLog partition in Begun(name).Where(partition => partition.TopicId == id).ToArray())
-        {
-            _log.Delete(partition.TopicPartition);
-        }
-
+        _log.Delete([.. Begun(name).Where(partition => partition.TopicId == id).Select(partition => partition.TopicPartition)]);
         _log.SetOverrides(name, ReadOnlyDictionary<string, string>.Empty);
     }
 
