@@ -9,7 +9,7 @@ public sealed class NodeClientTests
 
     public static TheoryData<string, string> Scenarios => new MatrixTheoryData<string, string>(
         ["kafkajs", "platformatic"],
-        ["deleteRecords", "groupsAndOffsets", "produceAndConsume", "timeLookup", "topicsAndSettings"]);
+        ["deleteRecords", "fencing", "groupsAndOffsets", "produceAndConsume", "timeLookup", "topicsAndSettings", "transactions"]);
 
     [Theory]
     [MemberData(nameof(Scenarios))]

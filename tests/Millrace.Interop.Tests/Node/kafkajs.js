@@ -198,7 +198,7 @@ async function transactions() {
 
 async function fencing() {
   await createTopic('fenced')
-  const options = { transactionalId: 'only-one', idempotent: true, maxInFlightRequests: 1, retry: { retries: 0 } }
+  const options = { transactionalId: 'only-one', idempotent: true, maxInFlightRequests: 1, retry: { retries: 2, initialRetryTime: 50 } }
   const [first, second] = [newProducer(options), newProducer(options)]
   await first.connect()
   const stale = await first.transaction()

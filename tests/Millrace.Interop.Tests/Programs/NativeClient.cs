@@ -105,7 +105,10 @@ internal sealed class NativeProducer(StandaloneBroker broker, params (string Nam
         Check(error);
     }
 
-    /// <summary>Waits until as many records are answered, and fails with the first that was not taken.</summary>
+    /// <summary>
+    /// Waits until as many records are answered, and fails with the first that was not taken. A transaction ends only when all of its
+    /// records have been waited for.
+    /// </summary>
     public void WaitForDeliveries(int count)
     {
         nint queue = Librdkafka.MainQueue(Handle);
