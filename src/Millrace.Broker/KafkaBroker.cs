@@ -41,7 +41,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         _logger = services.Loggers.CreateLogger<KafkaBroker>();
         _log = services.Log;
         _committer = committer;
-        _cleaner = new LogCleaner(_log, _configuration.Cleaner, _time);
+        _cleaner = new LogCleaner(_log, _configuration.Cleaner, _time, _logger);
         _waits = services.Waits;
         _coldReaders = services.ColdReaders;
         _groups = groups;

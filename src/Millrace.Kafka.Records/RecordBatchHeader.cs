@@ -49,10 +49,11 @@ public readonly record struct RecordBatchHeader
     internal const int BaseSequencePosition = 53;
     internal const int RecordCountPosition = 57;
 
-    private const int CodecMask = 0x07;
+    internal const int CodecMask = 0x07;
     internal const int LogAppendTimeFlag = 0x08;
     private const int TransactionalFlag = 0x10;
     private const int ControlFlag = 0x20;
+    internal const int DeleteHorizonFlag = 0x40;
 
     public required Offset BaseOffset { get; init; }
     public required int BatchLength { get; init; }
@@ -79,6 +80,9 @@ public readonly record struct RecordBatchHeader
     public CompressionCodec Codec => (CompressionCodec)CodecBits;
     public bool IsLogAppendTime => (Attributes & LogAppendTimeFlag) != 0;
     public bool IsTransactional => (Attributes & TransactionalFlag) != 0;
+    /// <summary>From when on its tombstones, or its marker, may go; compaction has put it in place of the base timestamp (KIP-534).</summary>
+    public long? DeleteHorizon => (Attributes & DeleteHorizonFlag) != 0 ? BaseTimestamp : null;
+
     public bool IsControl => (Attributes & ControlFlag) != 0;
 
     /// <summary>The sequence number of the last record; -1 where there is none. Sequences wrap from 2^31-1 to 0.</summary>

@@ -37,6 +37,8 @@ internal ref struct RecordReader(ReadOnlySpan<byte> bytes, RecordBatchHeader hea
 
     private readonly ReadOnlySpan<byte> _bytes = bytes;
     private int _position;
+    private int _recordStart;
+    private int _bodyStart;
     private int _recordEnd;
     private int _recordIndex = -1;
     private int _headersLeft;
@@ -44,6 +46,14 @@ internal ref struct RecordReader(ReadOnlySpan<byte> bytes, RecordBatchHeader hea
     private string? _fault;
     private long? _faultValue;
     private int _faultPosition;
+
+    /// <summary>Where the current record begins, its length included.</summary>
+    public readonly int RecordStart => _recordStart;
+
+    /// <summary>Where the part of it begins that depends on nothing else in the batch: the length of its key.</summary>
+    public readonly int BodyStart => _bodyStart;
+
+    public readonly int RecordEnd => _recordEnd;
 
     /// <summary>Whether the bytes can hold the number of records that the batch claims; asked before that number is used as a size.</summary>
     public bool HasPlausibleCount() =>
@@ -78,10 +88,12 @@ internal ref struct RecordReader(ReadOnlySpan<byte> bytes, RecordBatchHeader hea
             return false;
         }
 
+        _recordStart = start;
         _recordEnd = _position + byteCount;
         _position++; // attributes: none are defined
         long timestampDelta = ReadVarlong("timestamp delta");
         int offsetDelta = ReadOffsetDelta();
+        _bodyStart = _position;
         ByteRange key = ReadNullableBytes("key length");
         ByteRange value = ReadNullableBytes("value length");
         int headerCount = ReadHeaderCount();

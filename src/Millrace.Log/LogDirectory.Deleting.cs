@@ -42,6 +42,7 @@ public sealed partial class LogDirectory
             // that nothing is missing.
             WriteRecoveryPointsOrThrow();
             MoveLogStarts([]);
+            RewriteCleaningOffsets();
             deleted.ForEach(RemoveDeleted);
             return deleted.Count;
         }

@@ -89,7 +89,7 @@ public sealed partial class PartitionLog
             while (!_isReleased && _discarded.TryPeek(out DiscardedSegment next) && next.IsDue(_owner.Time))
             {
                 _discarded.Dequeue();
-                TryDelete(next.Segment);
+                TryDelete(next.Segment, next.KeepsSnapshot);
             }
         }
     }
@@ -176,7 +176,6 @@ public sealed partial class PartitionLog
             removed = [];
         }
 
-        var delay = TimeSpan.FromMilliseconds(Math.Min(Settings.FileDeleteDelayMilliseconds, MaximumDeleteDelayMilliseconds));
         foreach (LogSegment segment in removed)
         {
             try
@@ -189,7 +188,7 @@ public sealed partial class PartitionLog
                 LogMessages.SegmentNotDeleted(_logger, TopicPartition, segment.BaseOffset, exception.Message);
             }
 
-            _discarded.Enqueue(new DiscardedSegment(segment, _owner.Time.GetTimestamp(), delay));
+            _discarded.Enqueue(new DiscardedSegment(segment, _owner.Time.GetTimestamp(), DeleteDelay, KeepsSnapshot: false));
         }
 
         DeleteDiscardedFiles();
@@ -213,12 +212,15 @@ public sealed partial class PartitionLog
         }
     }
 
-    private void TryDelete(LogSegment segment)
+    private void TryDelete(LogSegment segment, bool keepsSnapshot)
     {
         try
         {
             segment.DeleteFiles();
-            DeleteSnapshot(segment.BaseOffset);
+            if (!keepsSnapshot)
+            {
+                DeleteSnapshot(segment.BaseOffset);
+            }
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -226,10 +228,13 @@ public sealed partial class PartitionLog
         }
     }
 
+    private TimeSpan DeleteDelay => TimeSpan.FromMilliseconds(Math.Min(Settings.FileDeleteDelayMilliseconds, MaximumDeleteDelayMilliseconds));
+
     // What a TimeSpan can hold, and longer than any process lives.
     private const long MaximumDeleteDelayMilliseconds = 1L << 48;
 
-    private readonly record struct DiscardedSegment(LogSegment Segment, long DiscardedAt, TimeSpan Delay)
+    /// <param name="KeepsSnapshot">Whether another segment begins where it does.</param>
+    private readonly record struct DiscardedSegment(LogSegment Segment, long DiscardedAt, TimeSpan Delay, bool KeepsSnapshot)
     {
         public bool IsDue(TimeProvider time) => time.GetElapsedTime(DiscardedAt) >= Delay;
     }

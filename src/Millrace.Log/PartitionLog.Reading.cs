@@ -49,7 +49,7 @@ public sealed partial class PartitionLog
 
             try
             {
-                return ReadSegment(FindSegment(segments, from), from, maximumByteCount, atLeastOneBatch, upTo, minimumPieceByteCount);
+                return ReadSegments(segments, from, maximumByteCount, atLeastOneBatch, upTo, minimumPieceByteCount);
             }
             catch (IOException exception)
             {
@@ -107,8 +107,6 @@ public sealed partial class PartitionLog
     /// <summary>A file that is closed under a reader belongs to a segment that has left the log, unless the log itself is closed.</summary>
     private bool HaveChangedSince(LogSegment[] segments) => !ReferenceEquals(segments, Volatile.Read(ref _segments));
 
-    private static LogSegment FindSegment(LogSegment[] segments, Offset offset) => segments[FindSegmentNumber(segments, offset)];
-
     /// <summary>The last segment that does not begin beyond the offset, or the first one.</summary>
     private static int FindSegmentNumber(LogSegment[] segments, Offset offset)
     {
@@ -132,8 +130,26 @@ public sealed partial class PartitionLog
 
     private static ReadResult.Data Nothing(Offset from) => new(ReadOnlyMemory<byte>.Empty, from);
 
-    private ReadResult ReadSegment(
-        LogSegment segment, Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo, int minimumPieceByteCount)
+    /// <summary>Reads in the segment that the offset belongs to, or, where nothing from it on is left there, in the next that has something.</summary>
+    private ReadResult ReadSegments(
+        LogSegment[] segments, Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo, int minimumPieceByteCount)
+    {
+        int number = FindSegmentNumber(segments, from);
+        while (true)
+        {
+            bool isLast = number == segments.Length - 1;
+            if (ReadSegment(segments[number], isLast, from, maximumByteCount, atLeastOneBatch, upTo, minimumPieceByteCount) is { } result)
+            {
+                return result;
+            }
+
+            number++;
+        }
+    }
+
+    /// <summary>Null if nothing from the offset on is left in the segment, and others follow.</summary>
+    private ReadResult? ReadSegment(
+        LogSegment segment, bool isLast, Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo, int minimumPieceByteCount)
     {
         int length = segment.ByteCount;
         using BatchWalker walker = WalkHeaders(segment, segment.PositionBefore(from), length);
@@ -144,7 +160,8 @@ public sealed partial class PartitionLog
         {
             if (!walker.MoveNext())
             {
-                return Damaged(segment, walker.Position, next, walker.Verdict);
+                bool isCompactedAway = walker.Verdict == BatchVerdict.Valid && !isLast && segment.BaseOffset < SparseBelow;
+                return isCompactedAway ? null : Damaged(segment, walker.Position, next, walker.Verdict);
             }
 
             next = walker.Header.NextOffset;
@@ -246,7 +263,7 @@ public sealed partial class PartitionLog
                 return Damaged(segment, position, expected, verdict);
             }
 
-            if (header.BaseOffset != expected)
+            if (header.BaseOffset != expected && !(header.BaseOffset > expected && header.BaseOffset <= SparseBelow))
             {
                 string damage = $"{Place(segment, position)} has offset {header.BaseOffset} where {expected} belongs. ";
                 return Offline(damage + Sentences.AfterDamage(_settings.Path, TopicPartition, expected), segment);

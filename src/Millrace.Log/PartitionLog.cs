@@ -44,6 +44,8 @@ public sealed partial class PartitionLog
         TopicId = recovered.TopicId;
         _logStartOffset = recovered.LogStartOffset.Value;
         CheckpointedLogStart = recovered.CheckpointedLogStart ?? recovered.LogStartOffset;
+        SparseBelow = recovered.SparseBelow;
+        CleanedUpTo = recovered.CleanedUpTo;
         _segments = [.. recovered.Segments];
         Array.ForEach(_segments, segment => segment.CreatedAt = owner.Now);
         _leaderEpochs = recovered.LeaderEpochs;

@@ -14,6 +14,10 @@ internal static class FileNames
     public const string LogStartOffsets = "log-start-offset-checkpoint";
     public const string CleanedOffsets = "cleaner-offset-checkpoint";
     public const string HighWatermarks = "replication-offset-checkpoint";
+    public const string CleanedOffsets = "cleaner-offset-checkpoint";
+
+    /// <summary>Offsets below which some may be missing. Ours: Kafka ignores it.</summary>
+    public const string SparseOffsets = "compaction-offset-checkpoint";
     public const string TopicSettings = "topic-settings";
 
     /// <summary>Says in which boot of the machine the files are written; gone as soon as a disk error puts in doubt what they hold.</summary>
@@ -32,6 +36,12 @@ internal static class FileNames
 
     /// <summary>A file of a segment that has left the log, and that nobody needs but readers who are still in it.</summary>
     public const string DeletedSuffix = ".deleted";
+
+    /// <summary>A file that a compaction is writing.</summary>
+    public const string CleanedSuffix = ".cleaned";
+
+    /// <summary>A file of a compacted segment that is to take its place in the log.</summary>
+    public const string SwapSuffix = ".swap";
 
     private const string DeletedPartitionSuffix = "-delete";
     private const int DeletionIdLength = 32;

@@ -154,6 +154,11 @@ internal sealed class ProducerStates
         }
     }
 
+    /// <summary>The newest batch of each.</summary>
+    public IReadOnlyDictionary<long, LastBatch> LastBatches() => _producers.ToDictionary(
+        static producer => producer.Key,
+        static producer => new LastBatch(producer.Value.Epoch, producer.Value.BatchCount == 0 ? null : producer.Value.Batch(1).LastOffset));
+
     /// <summary>The content of a <c>.snapshot</c> file.</summary>
     public byte[] WriteSnapshot() => ProducerSnapshot.Write(All, Count);
 

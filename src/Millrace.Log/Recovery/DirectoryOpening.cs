@@ -130,12 +130,26 @@ internal sealed class DirectoryOpening
     {
         Checkpoint points = ReadRecoveryPoints(directory.Recovery);
         Checkpoint logStarts = ReadLogStarts(directory.Recovery);
-        RecoverPartitions(directory, files, entries, points, logStarts);
+        Checkpoint cleaned = ReadCleaningOffsets(directory.Recovery, FileNames.CleanedOffsets);
+        Checkpoint sparse = ReadCleaningOffsets(directory.Recovery, FileNames.SparseOffsets);
+        RecoverPartitions(directory, files, entries, partition => new PartitionCheckpoints
+        {
+            RecoveryPoint = points.Of(partition),
+            LogStart = logStarts.Of(partition),
+            SparseBelow = SparseBelow(partition, sparse, cleaned),
+            CleanedUpTo = cleaned.Of(partition) ?? Offset.Zero,
+        });
         ReportMissing(directory, points, entries);
+
+        // Before a partition can be made that a line of an older one under its name would be taken for.
         if (!logStarts.HasOnly(directory))
         {
-            // Before a partition can be made that a line of an older one under its name would be taken for.
             directory.MoveLogStarts([]);
+        }
+
+        if (!cleaned.HasOnly(directory) || !sparse.HasOnly(directory))
+        {
+            directory.RewriteCleaningOffsets();
         }
 
         // After every start, before any append: it syncs the directory, so that a marker which an interrupted start had deleted cannot
@@ -239,6 +253,31 @@ internal sealed class DirectoryOpening
         return new Checkpoint([], IsKnown: false);
     }
 
+    private Checkpoint ReadCleaningOffsets(RecoveryReport report, string name)
+    {
+        string? text = AtomicFile.TryRead(_storage, _settings.Path, name);
+        if (text is null)
+        {
+            // It is written when a log is compacted for the first time.
+            return new Checkpoint([], IsKnown: true);
+        }
+
+        if (OffsetCheckpoint.TryParse(text, out Dictionary<TopicPartition, Offset>? offsets))
+        {
+            return new Checkpoint(offsets, IsKnown: true);
+        }
+
+        report.Add(null, RecoveryCondition.CleaningOffsetsUnreadable, false,
+            $"{name} is damaged: offsets that are missing in a log are taken for compacted ones, and every compacted log is compacted from its start.");
+        return new Checkpoint([], IsKnown: false);
+    }
+
+    /// <summary>Another program that compacts has Kafka's file only.</summary>
+    private static Offset SparseBelow(TopicPartition partition, Checkpoint sparse, Checkpoint cleaned) =>
+        sparse.IsKnown && cleaned.IsKnown
+            ? Offset.Max(sparse.Of(partition) ?? Offset.Zero, cleaned.Of(partition) ?? Offset.Zero)
+            : new Offset(long.MaxValue);
+
     /// <summary>Last, when no checkpoint has a line of them any more: until then they tell that nothing is missing.</summary>
     private void RemoveDeletedPartitions(RecoveryReport report, IReadOnlyList<StorageEntry> entries)
     {
@@ -253,7 +292,7 @@ internal sealed class DirectoryOpening
     }
 
     private void RecoverPartitions(
-        LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries, Checkpoint points, Checkpoint logStarts)
+        LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries, Func<TopicPartition, PartitionCheckpoints> checkpointsOf)
     {
         var recoveries = new List<PartitionRecovery>();
         foreach (StorageEntry entry in entries)
@@ -261,10 +300,8 @@ internal sealed class DirectoryOpening
             if (entry.IsDirectory && FileNames.TryParsePartition(entry.Name, out TopicPartition topicPartition))
             {
                 var report = new RecoveryReport(directory.Recovery.WasCleanStop);
-                Offset? point = points.Of(topicPartition);
-                Offset? logStart = logStarts.Of(topicPartition);
                 LogSettings settings = _settings.For(directory.SettingsOf(topicPartition.Topic));
-                recoveries.Add(new PartitionRecovery(settings, files, report, topicPartition, point, logStart));
+                recoveries.Add(new PartitionRecovery(settings, files, report, topicPartition, checkpointsOf(topicPartition)));
             }
             else if (entry.IsDirectory && entry.Name != FileSystemDirectory && !FileNames.TryParseDeletedPartition(entry.Name, out _))
             {

@@ -55,11 +55,13 @@ internal sealed class LogScan
         for (int number = _plan.FirstSegment; number < segments.Count && Fault is null; number++)
         {
             SegmentFile segment = segments[number];
-            if (segment.BaseOffset != EndOffset)
+            if (segment.BaseOffset != EndOffset && !IsCompactedBefore(segment.BaseOffset))
             {
                 Fault = MisplacedSegment(number, segment.BaseOffset);
                 return;
             }
+
+            EndOffset = segment.BaseOffset;
 
             if (number == _plan.FirstCheckedSegment && number > _plan.FirstSegment)
             {
@@ -113,7 +115,7 @@ internal sealed class LogScan
 
     private RecoveryCondition? FindFault(in RecordBatchHeader header)
     {
-        if (header.BaseOffset != EndOffset)
+        if (header.BaseOffset != EndOffset && !IsCompactedBefore(header.BaseOffset))
         {
             return RecoveryCondition.BatchOffsetUnexpected;
         }
@@ -144,6 +146,9 @@ internal sealed class LogScan
 
     private void SetFault(RecoveryCondition condition, int number, long position, string description) =>
         Fault = new ScanFault(condition, number, position, IsBelowRecoveryPoint, description);
+
+    /// <summary>Whether the offsets between the end so far and this one may have been compacted away.</summary>
+    private bool IsCompactedBefore(Offset next) => next > EndOffset && next <= _plan.SparseBelow;
 
     private bool IsBelowRecoveryPoint => _recoveryPoint is null || EndOffset < _recoveryPoint;
 

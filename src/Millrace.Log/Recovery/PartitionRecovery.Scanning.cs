@@ -55,6 +55,7 @@ internal sealed partial class PartitionRecovery
                 {
                     FirstSegment = first,
                     FirstCheckedSegment = firstChecked,
+                    SparseBelow = _checkpoints.SparseBelow,
                     From = from,
                     Producers = producers ?? new ProducerStates(_settings.MaximumProducerCount),
                     Epoch = first == 0 ? -1 : _epochsOnDisk?.Before(from) ?? -1,

@@ -16,6 +16,7 @@ internal sealed partial class PartitionRecovery
     private readonly string _directory;
     private readonly Offset? _recoveryPoint;
     private readonly Offset? _logStart;
+    private readonly PartitionCheckpoints _checkpoints;
 
     private readonly List<SegmentFile> _segments = [];
     private Guid _topicId;
@@ -29,10 +30,8 @@ internal sealed partial class PartitionRecovery
     private int _highestEpochOnDisk;
     private bool _hasChangedDirectory;
 
-    /// <param name="recoveryPoint">Everything below was on the disk; null where that is unknown.</param>
-    /// <param name="logStart">Everything below is deleted; null where that is unknown, and the first segment says it.</param>
     public PartitionRecovery(
-        LogSettings settings, OpenFiles files, RecoveryReport report, TopicPartition topicPartition, Offset? recoveryPoint, Offset? logStart)
+        LogSettings settings, OpenFiles files, RecoveryReport report, TopicPartition topicPartition, PartitionCheckpoints checkpoints)
     {
         _settings = settings;
         _files = files;
@@ -40,8 +39,9 @@ internal sealed partial class PartitionRecovery
         _report = report;
         _topicPartition = topicPartition;
         _directory = $"{settings.Path}/{topicPartition}";
-        _recoveryPoint = recoveryPoint;
-        _logStart = logStart;
+        _checkpoints = checkpoints;
+        _recoveryPoint = checkpoints.RecoveryPoint;
+        _logStart = checkpoints.LogStart;
     }
 
     /// <summary>The first offset of a segment whose bytes are looked at although they lie below the recovery point; null where none has failed a read.</summary>
@@ -116,6 +116,12 @@ internal sealed partial class PartitionRecovery
     private IReadOnlyList<StorageEntry> ListAndTidy()
     {
         IReadOnlyList<StorageEntry> entries = _storage.List(_directory);
+        var swaps = new SwapRecovery(_storage, _directory, _settings.MaximumBatchByteCount, Report);
+        if (swaps.Run(entries))
+        {
+            entries = _storage.List(_directory);
+        }
+
         foreach (StorageEntry entry in entries)
         {
             if (entry.Name.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal))
@@ -453,6 +459,8 @@ internal sealed partial class PartitionRecovery
         return new RecoveredPartition(_topicPartition, _topicId)
         {
             LogStartOffset = Offset.Max(_logStart ?? Offset.Zero, _segments[0].BaseOffset),
+            SparseBelow = Offset.Min(_checkpoints.SparseBelow, _scan.EndOffset),
+            CleanedUpTo = Offset.Min(_checkpoints.CleanedUpTo, _scan.EndOffset),
             LogEndOffset = _scan.EndOffset,
             Segments = [.. _segments.Select((segment, number) => segment.ToLogSegment(_settings, isComplete: number < _segments.Count - 1))],
             LeaderEpochs = epochs,
@@ -484,6 +492,8 @@ internal sealed partial class PartitionRecovery
         {
             LogStartOffset = _logStart ?? Offset.Zero,
             CheckpointedLogStart = _logStart ?? OffsetCheckpoint.Unknown,
+            SparseBelow = _checkpoints.SparseBelow,
+            CleanedUpTo = _checkpoints.CleanedUpTo,
             LogEndOffset = Offset.Max(_recoveryPoint ?? Offset.Zero, _logStart ?? Offset.Zero),
             RecoveryPoint = _recoveryPoint,
             LeaderEpochs = _epochsOnDisk ?? LeaderEpochs.First,

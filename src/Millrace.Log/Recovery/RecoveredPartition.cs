@@ -10,6 +10,12 @@ internal sealed record RecoveredPartition(TopicPartition TopicPartition, Guid To
     /// <summary>The log's start as it is to stay written down; null where that is <see cref="LogStartOffset"/>.</summary>
     public Offset? CheckpointedLogStart { get; init; }
 
+    /// <summary>Below it offsets may be missing.</summary>
+    public Offset SparseBelow { get; init; }
+
+    /// <summary>Everything below was compacted.</summary>
+    public Offset CleanedUpTo { get; init; }
+
     public Offset LogEndOffset { get; init; }
 
     /// <summary>

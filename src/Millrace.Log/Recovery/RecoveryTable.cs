@@ -26,6 +26,8 @@ internal enum RecoveryCondition
     SnapshotStale,
     SegmentBelowLogStart,
     DeletedSegment,
+    SwapInterrupted,
+    CleaningInterrupted,
     TemporaryFile,
     EpochsMissing,
     EpochsUnreadable,
@@ -38,6 +40,7 @@ internal enum RecoveryCondition
     DeletedPartition,
     PartitionMissing,
     LogStartsUnreadable,
+    CleaningOffsetsUnreadable,
     RecoveryPointsMissing,
     RecoveryPointsUnreadable,
     UnknownEntry,
@@ -57,6 +60,12 @@ internal enum RecoveryAction
 
     /// <summary>Remove what is there, and begin the log at its start.</summary>
     BeginAtLogStart,
+
+    /// <summary>Finish what was as good as done.</summary>
+    Finish,
+
+    /// <summary>Take missing offsets in the part that was on the disk for compacted ones.</summary>
+    TakeGapsForCompacted,
 
     /// <summary>Take the offset of the first segment for the log's start.</summary>
     BeginAtFirstSegment,
@@ -134,6 +143,8 @@ internal static class RecoveryTable
         (RecoveryCondition.SegmentBelowLogStart, _) => RecoveryAction.Delete,
         (RecoveryCondition.DeletedSegment, _) => RecoveryAction.Delete,
         (RecoveryCondition.TemporaryFile, _) => RecoveryAction.Delete,
+        (RecoveryCondition.SwapInterrupted, _) => RecoveryAction.Finish,
+        (RecoveryCondition.CleaningInterrupted, _) => RecoveryAction.Delete,
         (RecoveryCondition.EpochsMissing, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.EpochsUnreadable, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.EpochsBehindBatches, _) => RecoveryAction.Rebuild,
@@ -155,6 +166,7 @@ internal static class RecoveryTable
 
         // Nothing is lost where the first segment is taken for the start: deleted records that are still in it come back.
         (RecoveryCondition.LogStartsUnreadable, _) => RecoveryAction.BeginAtFirstSegment,
+        (RecoveryCondition.CleaningOffsetsUnreadable, _) => RecoveryAction.TakeGapsForCompacted,
         (RecoveryCondition.UnknownEntry, _) => RecoveryAction.Report,
         _ => throw new ArgumentOutOfRangeException(nameof(condition), condition, message: null),
     };

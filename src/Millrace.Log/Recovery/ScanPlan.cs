@@ -11,6 +11,9 @@ internal sealed record ScanPlan
     /// <summary>The number of the first segment whose checksums are looked at: the one that holds the recovery point.</summary>
     public required int FirstCheckedSegment { get; init; }
 
+    /// <summary>Below it offsets may be missing: the log is compacted there.</summary>
+    public required Offset SparseBelow { get; init; }
+
     /// <summary>Where the log ends before the first of these segments.</summary>
     public required Offset From { get; init; }
 

@@ -65,14 +65,16 @@ internal sealed class LogSegment : IDisposable
     public bool IsCompleteAndSynced { get; set; }
 
     /// <param name="now">By the broker's clock, in milliseconds since 1970.</param>
-    public static LogSegment Create(OpenFiles files, string directory, Offset baseOffset, LogSettings settings, long now)
+    /// <param name="suffix">Behind the names of its files, until they are renamed.</param>
+    public static LogSegment Create(
+        OpenFiles files, string directory, Offset baseOffset, LogSettings settings, long now, string suffix = "")
     {
-        LazyFile file = files.Create(directory, FileNames.Segment(baseOffset, FileNames.LogSuffix));
+        LazyFile file = files.Create(directory, FileNames.Segment(baseOffset, FileNames.LogSuffix) + suffix);
         LazyFile? indexFile = null;
         try
         {
-            indexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.IndexSuffix));
-            LazyFile timeIndexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix));
+            indexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.IndexSuffix) + suffix);
+            LazyFile timeIndexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix) + suffix);
             var index = new OffsetIndex(indexFile, baseOffset, 0);
             var timeIndex = new TimeIndex(timeIndexFile, baseOffset, 0);
             return new LogSegment(baseOffset, file, index, timeIndex, null, 0, settings, new IndexProgress(baseOffset, settings))
@@ -176,6 +178,26 @@ internal sealed class LogSegment : IDisposable
         }
 
         index.Append(transaction);
+    }
+
+    /// <summary>
+    /// Makes the index of aborted transactions of a segment that is compacted, under a name beside those of its other files; empty, so that
+    /// it takes the place of an old one.
+    /// </summary>
+    public void CreateTransactionIndex()
+    {
+        string suffix = File.Name[FileNames.Segment(BaseOffset, FileNames.LogSuffix).Length..];
+        LazyFile file = File.CreateBeside(FileNames.Segment(BaseOffset, FileNames.TransactionIndexSuffix) + suffix);
+        Volatile.Write(ref _transactionIndex, new TransactionIndex(file, entryCount: 0));
+    }
+
+    public void RenameLog(string suffix) => File.Rename(FileNames.Segment(BaseOffset, FileNames.LogSuffix) + suffix);
+
+    public void RenameIndexes(string suffix)
+    {
+        Index.File.Rename(FileNames.Segment(BaseOffset, FileNames.IndexSuffix) + suffix);
+        TimeIndex.File.Rename(FileNames.Segment(BaseOffset, FileNames.TimeIndexSuffix) + suffix);
+        TransactionIndex?.File.Rename(FileNames.Segment(BaseOffset, FileNames.TransactionIndexSuffix) + suffix);
     }
 
     /// <summary>There will be no more appends: the time index gets its last entry, the latest time of the segment.</summary>

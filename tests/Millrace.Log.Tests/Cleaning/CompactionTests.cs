@@ -1,0 +1,391 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Log.Tests;
+
+/// <summary>What stays of a compacted log, and what does not.</summary>
+public class CompactionTests
+{
+    private static readonly ProducerIdentity Seven = new(7, 0);
+
+    [Fact]
+    public void Of_each_key_the_newest_record_stays_at_its_offset()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("b", "1");
+        topic.Append("a", "2");
+        topic.Append("c", "1");
+        topic.Append("a", "3");
+        topic.Close();
+        Assert.True(topic.Compact().IsComplete);
+        Assert.Equal(["1:b=1", "3:c=1", "4:a=3"], topic.Records());
+        Assert.Equal(Offset.Zero, topic.Log.LogStartOffset);
+        Assert.Equal("0\n1\norders 0 5\n", topic.Harness.ReadText("/data/cleaner-offset-checkpoint"));
+        Assert.DoesNotContain(topic.Harness.Files(), static name => name.EndsWith(".swap", StringComparison.Ordinal) || name.EndsWith(".cleaned", StringComparison.Ordinal));
+        topic.Append("b", "2");
+        topic.Close();
+        Assert.True(topic.Compact().IsComplete);
+        Assert.Equal(["3:c=1", "4:a=3", "6:b=2"], topic.Records());
+    }
+
+    [Fact]
+    public void A_compacted_log_is_the_same_after_a_crash_and_after_a_clean_stop()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("a", "2");
+        topic.Append("a", "3");
+        topic.Append("b", "1");
+        topic.Append("b", "2");
+        topic.Close();
+        topic.Harness.Checkpoint();
+        topic.Compact();
+        List<string> records = topic.Records();
+        topic.Harness.KillAndOpen();
+        Assert.True(topic.Log.IsOnline, topic.Log.OfflineReason);
+        Assert.Equal(records, topic.Records());
+        topic.Harness.LogDirectory.Close();
+        topic.Harness.KillAndOpen();
+        Assert.Equal(records, topic.Records());
+        Assert.Empty(topic.Harness.LogDirectory.Recovery.Findings);
+
+        // Everything is read where there are no recovery points.
+        topic.Harness.Kill();
+        topic.Harness.Storage.DeleteFile("/data/recovery-point-offset-checkpoint");
+        topic.Harness.Open();
+        Assert.Equal(records, topic.Records());
+        Assert.Null(topic.Log.PlanCleaning(topic.Now));
+    }
+
+    [Fact]
+    public void Within_a_batch_records_go_and_the_others_keep_their_bytes()
+    {
+        foreach (CompressionCodec codec in new[] { CompressionCodec.None, CompressionCodec.Gzip, CompressionCodec.Snappy, CompressionCodec.Lz4 })
+        {
+            var topic = new CompactionHarness(segmentByteCount: 400);
+            topic.Append(CompactionHarness.Batch([("a", "1"), ("b", "1"), ("a", "2"), ("c", "1")], codec));
+            topic.Append(CompactionHarness.Batch([("b", "2"), ("d", new string('x', 300))]));
+            topic.Close();
+            topic.Compact();
+            Assert.Equal(["2:a=2", "3:c=1", "4:b=2"], topic.Records()[..3]);
+            RecordBatchHeader header = topic.Headers()[0];
+            Assert.Equal(codec, header.Codec);
+            Assert.Equal((Offset.Zero, 3, 2), (header.BaseOffset, header.LastOffsetDelta, header.RecordCount));
+        }
+    }
+
+    [Fact]
+    public void A_tombstone_stays_for_delete_retention_ms_after_its_first_compaction()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("a", null);
+        topic.Close();
+        topic.Compact();
+        Assert.Equal(["1:a=null"], topic.Records());
+        Assert.Equal(topic.Now + CompactionHarness.DeleteRetention, topic.Headers().Single(static header => header.BaseOffset == new Offset(1)).DeleteHorizon);
+
+        topic.Harness.Time.Advance(TimeSpan.FromMilliseconds(CompactionHarness.DeleteRetention - 1));
+        topic.Close();
+        topic.Compact();
+        Assert.Equal(["1:a=null"], topic.Records());
+        topic.Harness.Time.Advance(TimeSpan.FromMilliseconds(1));
+        topic.Close();
+        topic.Compact();
+        Assert.Empty(topic.Records());
+    }
+
+    [Fact]
+    public void The_times_of_records_stay_when_the_delete_horizon_takes_the_place_of_the_base_timestamp()
+    {
+        var topic = new CompactionHarness();
+        topic.Append(CompactionHarness.Batch([("a", null)], timestamp: 123_456));
+        topic.Close();
+        topic.Compact();
+        Assert.Equal(new TimestampedOffset(Offset.Zero, 123_456), topic.Log.OffsetAtTimestamp(100_000, topic.Log.HighWatermark));
+    }
+
+    [Fact]
+    public void Records_of_aborted_transactions_go_and_the_marker_goes_after_them()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append(CompactionHarness.Batch([("a", "aborted")], producer: Seven, isTransactional: true));
+        topic.Log.AppendMarker(Seven, isCommit: false, 0);
+        topic.Append(CompactionHarness.Batch([("b", "1")], producer: Seven, sequence: 1, isTransactional: true));
+        topic.Log.AppendMarker(Seven, isCommit: true, 0);
+        topic.Close();
+        topic.Compact();
+        Assert.Equal(["0:a=1", "3:b=1"], topic.Records());
+        Assert.Equal(2, topic.Headers().Count(static header => header.IsControl));
+        Assert.All(topic.Headers(), static header => Assert.Null(header.DeleteHorizon));
+
+        // The data is gone: the marker gets its horizon, and goes after that.
+        topic.Close();
+        topic.Compact();
+        RecordBatchHeader marker = topic.Headers().First(static header => header.IsControl);
+        Assert.Equal((new Offset(2), topic.Now + CompactionHarness.DeleteRetention), (marker.BaseOffset, marker.DeleteHorizon));
+        topic.Harness.Time.Advance(TimeSpan.FromMilliseconds(CompactionHarness.DeleteRetention));
+        topic.Close();
+        topic.Compact();
+        Assert.Equal(new Offset(4), Assert.Single(topic.Headers(), static header => header.IsControl).BaseOffset);
+        topic.Harness.KillAndOpen();
+        Assert.Equal(["0:a=1", "3:b=1"], topic.Records());
+    }
+
+    [Fact]
+    public void Nothing_is_compacted_at_or_beyond_the_last_stable_offset_or_in_the_active_segment()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("a", "2");
+        topic.Append(CompactionHarness.Batch([("b", "1")], producer: Seven, isTransactional: true));
+        topic.Append("a", "3");
+        topic.Append("a", "4");
+        topic.Close();
+        topic.Compact();
+        Assert.Equal(["1:a=2", "2:b=1", "3:a=3", "4:a=4"], topic.Records());
+        topic.Log.AppendMarker(Seven, isCommit: true, 0);
+        topic.Harness.Sync();
+        topic.Compact();
+        Assert.Equal(["2:b=1", "4:a=4"], topic.Records());
+    }
+
+    [Fact]
+    public void The_last_batch_of_a_producer_stays_without_its_records()
+    {
+        var topic = new CompactionHarness();
+        byte[] first = CompactionHarness.Batch([("a", "1")], producer: Seven);
+        byte[] last = CompactionHarness.Batch([("a", "2")], producer: Seven, sequence: 1);
+        topic.Append([.. first]);
+        topic.Append([.. last]);
+        topic.Append("a", "3");
+        topic.Close();
+        topic.Compact();
+        RecordBatchHeader header = Assert.Single(topic.Headers(), static header => header.Producer == Seven);
+        Assert.Equal((new Offset(1), 0, 1), (header.BaseOffset, header.RecordCount, header.BaseSequence));
+
+        // Also where no snapshot remembers it.
+        topic.Harness.Kill();
+        topic.Harness.Storage.DeleteFile("/data/recovery-point-offset-checkpoint");
+        foreach (string snapshot in topic.Harness.Files().Where(static name => name.EndsWith(".snapshot", StringComparison.Ordinal)))
+        {
+            topic.Harness.Storage.DeleteFile($"{LogHarness.Directory}/{snapshot}");
+        }
+
+        topic.Harness.Open();
+        Assert.Equal(new AppendResult.Duplicate(new Offset(1), new Offset(1)), topic.Log.Append(last, AppendDurability.PageCache));
+    }
+
+    [Fact]
+    public void The_end_of_the_compacted_part_stays_as_an_empty_batch()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("a", "2");
+        topic.Append("a", "3");
+        topic.Harness.Sync();
+        topic.Compact();
+        Assert.Equal([(1L, 1), (2L, 1)], topic.Headers().Select(static header => (header.BaseOffset.Value, header.RecordCount)));
+        topic.Append("a", "4");
+        topic.Harness.Sync();
+        topic.Compact();
+        Assert.Equal([(2L, 1), (3L, 1)], topic.Headers().Select(static header => (header.BaseOffset.Value, header.RecordCount)));
+    }
+
+    [Fact]
+    public void Small_segments_become_one_as_far_as_it_has_room()
+    {
+        var topic = new CompactionHarness(segmentByteCount: 400);
+        for (int number = 0; number < 12; number++)
+        {
+            topic.Append(CompactionHarness.Batch([("a", new string('x', 200)), ($"{number}", "1")]));
+        }
+
+        topic.Close();
+        int count = topic.Log.SegmentsForTests.Count;
+        topic.Compact();
+        Assert.Equal(count, topic.Log.SegmentsForTests.Count);
+        topic.Close();
+        topic.Compact();
+        Assert.InRange(topic.Log.SegmentsForTests.Count, 3, count / 2);
+        Assert.Equal(13, topic.Records().Count);
+        Assert.All(topic.Log.SegmentsForTests, static segment => Assert.InRange(segment.ByteCount, 0, 400));
+    }
+
+    [Fact]
+    public void A_log_is_due_by_its_dirty_part_and_by_the_age_of_its_oldest_dirty_record()
+    {
+        var topic = new CompactionHarness(settings: new() { ["min.compaction.lag.ms"] = "5000", ["max.compaction.lag.ms"] = "20000" });
+        long start = topic.Now;
+        topic.Append(CompactionHarness.Batch([("a", "1")], timestamp: start));
+        topic.Append(CompactionHarness.Batch([("a", "2")], timestamp: start + 1000));
+        topic.Append(CompactionHarness.Batch([("a", "3")], timestamp: start + 1000));
+        topic.Harness.Sync();
+        Assert.Null(topic.Log.PlanCleaning(start + 4999));
+        CleaningPlan plan = topic.Log.PlanCleaning(start + 5000)!;
+        Assert.Equal((new Offset(1), 1.0, false), (plan.End, plan.DirtyRatio, plan.IsOverdue));
+        plan = topic.Log.PlanCleaning(start + 6000)!;
+        Assert.Equal(new Offset(2), plan.End);
+        Assert.False(topic.Log.PlanCleaning(start + 20_000)!.IsOverdue);
+        Assert.True(topic.Log.PlanCleaning(start + 20_001)!.IsOverdue);
+
+        topic.Harness.Time.Advance(TimeSpan.FromSeconds(6));
+        topic.Compact();
+        topic.Append(CompactionHarness.Batch([("a", "4")], timestamp: start + 1000));
+        topic.Harness.Sync();
+        Assert.InRange(topic.Log.PlanCleaning(topic.Now)!.DirtyRatio, 0.3, 0.7);
+    }
+
+    [Fact]
+    public void Where_not_all_keys_have_room_the_compaction_goes_as_far_as_they_have()
+    {
+        var topic = new CompactionHarness();
+        for (int number = 0; number < 60; number++)
+        {
+            topic.Append($"{number % 30}", $"{number}");
+        }
+
+        topic.Close();
+        topic.Compact(keyMemoryByteCount: 20 * KeyOffsets.EntryByteCount);
+        Assert.True(topic.Log.CleanedUpTo > Offset.Zero && topic.Log.CleanedUpTo < new Offset(40));
+        while (topic.Log.PlanCleaning(topic.Now) is not null)
+        {
+            topic.Compact(keyMemoryByteCount: 20 * KeyOffsets.EntryByteCount);
+        }
+
+        Assert.Equal(Enumerable.Range(30, 30).Select(static number => $"{number}:{number % 30}={number}"), topic.Records());
+    }
+
+    [Fact]
+    public void A_batch_whose_keys_have_no_room_makes_the_log_uncleanable()
+    {
+        var topic = new CompactionHarness(segmentByteCount: 1400);
+        topic.Append(CompactionHarness.Batch([.. Enumerable.Range(0, 40).Select(static number => ($"{number}", (string?)"1"))]));
+        topic.Append(CompactionHarness.Batch([.. Enumerable.Range(0, 40).Select(static number => ($"{number}", (string?)new string('x', 10)))]));
+        topic.Close();
+        Assert.Throws<UncleanableException>(() => topic.Compact(keyMemoryByteCount: 20 * KeyOffsets.EntryByteCount));
+    }
+
+    [Fact]
+    public void A_damaged_batch_makes_the_log_uncleanable_and_nothing_is_changed()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("a", "2");
+        topic.Append("a", "3");
+        topic.Close();
+        topic.Harness.Storage.FlipBit($"{LogHarness.Directory}/00000000000000000001.log", 70);
+        List<string> files = topic.Harness.Files();
+        Assert.Throws<UncleanableException>(() => topic.Compact());
+        Assert.Equal(files, topic.Harness.Files());
+        Assert.Equal(Offset.Zero, topic.Log.CleanedUpTo);
+    }
+
+    [Fact]
+    public void Segments_that_leave_the_log_during_a_compaction_are_not_brought_back()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("b", "1");
+        topic.Append("a", "2");
+        topic.Close();
+        bool isDeleted = false;
+        CleaningOutcome outcome = topic.Compact(isStopped: () =>
+        {
+            if (!isDeleted)
+            {
+                isDeleted = true;
+                topic.Log.DeleteRecords(new Offset(2));
+            }
+
+            return false;
+        });
+        Assert.False(outcome.IsComplete);
+        Assert.Equal(["2:a=2"], topic.Records());
+        Assert.DoesNotContain(topic.Harness.Files(), static name => name.EndsWith(".cleaned", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_compaction_that_is_stopped_leaves_nothing_behind()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("a", "2");
+        topic.Append("a", "3");
+        topic.Close();
+        List<string> files = topic.Harness.Files();
+        int asked = 0;
+        Assert.False(topic.Compact(isStopped: () => ++asked > 3).IsComplete);
+        Assert.Equal(files, topic.Harness.Files());
+    }
+
+    [Fact]
+    public void A_reader_of_a_segment_that_is_replaced_reads_on()
+    {
+        var topic = new CompactionHarness();
+        topic.Append("a", "1");
+        topic.Append("a", "2");
+        topic.Append("a", "3");
+        topic.Close();
+        using FileUse use = topic.Log.SegmentsForTests[0].File.Use();
+        topic.Compact();
+        byte[] bytes = new byte[use.File.Length];
+        Assert.Equal(bytes.Length, use.File.Read(bytes, 0));
+        Assert.Equal(1, Assert.Single(LogHarness.Headers(bytes)).RecordCount);
+    }
+
+    [Fact]
+    public void A_compaction_that_is_struck_by_a_crash_at_any_operation_changes_no_newest_record()
+    {
+        for (int operation = 0; ; operation++)
+        {
+            var topic = new CompactionHarness(segmentByteCount: 300);
+            for (int number = 0; number < 12; number++)
+            {
+                topic.Append($"{number % 3}", $"{number}");
+            }
+
+            topic.Append(CompactionHarness.Batch([("0", "aborted")], producer: Seven, isTransactional: true));
+            topic.Log.AppendMarker(Seven, isCommit: false, 0);
+            topic.Close();
+            topic.Close();
+            topic.Harness.Checkpoint();
+            topic.Harness.Storage.CrashAfter(operation);
+            bool isDone = false;
+            try
+            {
+                isDone = topic.Compact().IsComplete;
+            }
+            catch (SimulatedCrashException)
+            {
+            }
+
+            topic.Harness.LosePower();
+            topic.Harness.Open();
+            Assert.True(topic.Log.IsOnline, $"Operation {operation}: {topic.Log.OfflineReason}");
+            Assert.DoesNotContain(topic.Harness.Files(), static name => name.Contains(".swap", StringComparison.Ordinal) || name.Contains(".cleaned", StringComparison.Ordinal));
+            string[] newest = ["9:0=9", "10:1=10", "11:2=11"];
+            Assert.Equal(newest, topic.Records().Where(newest.Contains));
+            Assert.Equal(new Offset(16), topic.Log.LogEndOffset);
+            if (topic.Records().Any(static record => record.Contains("aborted", StringComparison.Ordinal)))
+            {
+                Assert.Single(topic.Log.AbortedTransactions(Offset.Zero, topic.Log.LastStableOffset)!);
+            }
+
+            if (isDone)
+            {
+                Assert.Equal(newest, topic.Records());
+                Assert.True(operation > 40, $"There were {operation} operations.");
+                return;
+            }
+
+            if (topic.Log.PlanCleaning(topic.Now) is not null)
+            {
+                topic.Compact();
+            }
+
+            Assert.Equal(newest, topic.Records());
+        }
+    }
+}
