@@ -1,0 +1,353 @@
+using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka.Records;
+using Millrace.Log;
+using Millrace.Tests;
+using Record = Millrace.Kafka.Records.Record;
+
+namespace Millrace.Simulation.Tests;
+
+/// <summary>What is broken on purpose, to show that the simulation can fail.</summary>
+internal enum CompactionSabotage
+{
+    None,
+
+    /// <summary>The disk says that it has flushed, and has not.</summary>
+    FlushDoesNothing,
+
+    /// <summary>Offsets go missing before it is written down that they may.</summary>
+    ForgetGaps,
+}
+
+/// <summary>
+/// One seed: a compacted topic with transactions, tombstones, compressed batches, compactions, deleted records, restarts, and crashes at any
+/// operation of the disk; and again and again the comparison of what a reader makes of the log with what he makes of all that was appended.
+/// </summary>
+internal sealed class CompactionSimulation
+{
+    private const string Root = "/data";
+    private const int RoundCount = 5;
+    private const int StepCount = 60;
+    private const int KeyCount = 8;
+
+    private static readonly TopicPartition Topic = new("table", 0);
+
+    private readonly CompactionSabotage _sabotage;
+    private readonly Random _random;
+    private readonly ManualTime _time = new();
+    private readonly LogDirectoryOptions _options;
+    private readonly CompactionModel _model = new();
+    private SimulatedStorage _storage;
+    private LogDirectory _directory = null!;
+    private PartitionLog _log = null!;
+    private int _valueCount;
+
+    public CompactionSimulation(int seed, CompactionSabotage sabotage)
+    {
+        _sabotage = sabotage;
+        _random = new Random(seed);
+        _storage = new SimulatedStorage(_random.Next()) { IgnoresFlushes = sabotage == CompactionSabotage.FlushDoesNothing };
+        _options = new LogDirectoryOptions { Path = Root, SegmentByteCount = Pick(150, 400, 1200), IndexIntervalByteCount = Pick(0, 300, 4096) };
+    }
+
+    public int CompactionCount { get; private set; }
+
+    public int CrashCount { get; private set; }
+
+    public HashSet<RecoveryCondition> Findings { get; } = [];
+
+    /// <summary>Returns a hash over every operation of the disk.</summary>
+    public ulong Run()
+    {
+        Open();
+        _directory.Create(Topic, Guid.Empty);
+        _directory.SetOverrides(Topic.Topic, new Dictionary<string, string>
+        {
+            ["cleanup.policy"] = "compact",
+            ["delete.retention.ms"] = "5000",
+            ["segment.ms"] = "9223372036854775807",
+            ["file.delete.delay.ms"] = Pick("0", "1000", "100000"),
+        });
+        Assert();
+        for (int round = 0; round < RoundCount; round++)
+        {
+            Work();
+            Reopen();
+        }
+
+        _directory.Dispose();
+        return _storage.Hash;
+    }
+
+    private void Open()
+    {
+        _directory = LogDirectory.Open(_options, _storage, _time, new Random(_random.Next()), NullLogger.Instance);
+        foreach (RecoveryFinding finding in _directory.Recovery.Findings)
+        {
+            Findings.Add(finding.Condition);
+        }
+    }
+
+    private void Assert()
+    {
+        Require(_directory.TryGet(Topic, out PartitionLog? log), "the partition is there");
+        _log = log;
+        Require(log.IsOnline, $"the partition is online, not: {log.OfflineReason}");
+        Require(log.LogEndOffset >= _model.Promised, $"the log ends at {log.LogEndOffset}, and {_model.Promised} was acknowledged");
+        _model.Recovered(log.LogEndOffset);
+        Require(log.LogStartOffset >= _model.LogStart, $"the log starts at {log.LogStartOffset}, and records below {_model.LogStart} were deleted");
+        _model.LogStart = log.LogStartOffset;
+        CheckTable();
+    }
+
+    private void Reopen()
+    {
+        for (int crashesLeft = _random.Next(3); ; crashesLeft--)
+        {
+            Crash();
+            _storage.CrashAfter(crashesLeft > 0 ? _random.Next(40) : long.MaxValue / 2);
+            try
+            {
+                Open();
+                break;
+            }
+            catch (SimulatedCrashException)
+            {
+            }
+        }
+
+        _storage.CrashAfter(long.MaxValue / 2);
+        Assert();
+    }
+
+    private void Work()
+    {
+        if (_random.Next(10) < 8)
+        {
+            _storage.CrashAfter(_random.Next(400));
+        }
+
+        try
+        {
+            for (int step = 0; step < StepCount; step++)
+            {
+                Step();
+            }
+
+            if (_random.Next(3) == 0)
+            {
+                _directory.Close();
+                _model.Promised = _model.End;
+            }
+        }
+        catch (SimulatedCrashException)
+        {
+            // What was on its way into the log may be in it or not: the model learns it at the next start.
+        }
+    }
+
+    private void Step()
+    {
+        _time.Advance(TimeSpan.FromMilliseconds(_random.Next(1500)));
+        switch (_random.Next(24))
+        {
+            case < 14:
+                Append();
+                break;
+            case < 17:
+                EndTransaction();
+                break;
+            case < 19:
+                Sync();
+                break;
+            case < 22:
+                Compact();
+                CheckTable();
+                break;
+            case 22:
+                _directory.WriteRecoveryPointsOrThrow();
+                _directory.DeleteLeftovers();
+                break;
+            default:
+                DeleteRecords();
+                break;
+        }
+    }
+
+    private void Append()
+    {
+        long producerId = _random.Next(-1, 3);
+        bool isOpen = producerId >= 0 && _model.HasOpenTransaction(producerId);
+        bool isTransactional = producerId >= 0 && (isOpen || _random.Next(2) == 0);
+        List<(string Key, string? Value)> records = [];
+        for (int count = 1 + _random.Next(3); count > 0; count--)
+        {
+            records.Add(($"k{_random.Next(KeyCount)}", _random.Next(4) == 0 ? null : $"v{_valueCount++}"));
+        }
+
+        Offset expected = _model.End;
+        byte[] batch = Build(producerId, isTransactional, records);
+        _model.Begin(() => _model.Appended(expected, producerId, isTransactional, records));
+        AppendResult result = _log.Append(batch, AppendDurability.PageCache);
+        Require(result is AppendResult.Appended appended && appended.BaseOffset == expected, $"an append goes to {expected}, not: {result}");
+        _model.Ended();
+    }
+
+    private byte[] Build(long producerId, bool isTransactional, List<(string Key, string? Value)> records)
+    {
+        var builder = new RecordBatchBuilder(Pick(CompressionCodec.None, CompressionCodec.None, CompressionCodec.Gzip, CompressionCodec.Lz4));
+        long now = _time.GetUtcNow().ToUnixTimeMilliseconds();
+        foreach ((string key, string? value) in records)
+        {
+            byte[] bytes = value is null ? [] : Encoding.UTF8.GetBytes(value);
+            builder.Append(now, Encoding.UTF8.GetBytes(key), keyIsNull: false, bytes, value is null, headers: null);
+        }
+
+        return producerId < 0
+            ? builder.Build().ToArray()
+            : builder.Build(new ProducerIdentity(producerId, 0), _model.NextSequence(producerId), isTransactional).ToArray();
+    }
+
+    private void EndTransaction()
+    {
+        long producerId = _random.Next(3);
+        if (!_model.HasOpenTransaction(producerId))
+        {
+            return;
+        }
+
+        bool isCommit = _random.Next(2) == 0;
+        Offset expected = _model.End;
+        _model.Begin(() => _model.Marked(expected, producerId, isCommit));
+        AppendResult result = _log.AppendMarker(new ProducerIdentity(producerId, 0), isCommit, coordinatorEpoch: 0);
+        Require(result is AppendResult.Appended appended && appended.BaseOffset == expected, $"a marker goes to {expected}, not: {result}");
+        _model.Ended();
+    }
+
+    private void Sync()
+    {
+        if (_log.BeginSync() is { } work)
+        {
+            work.Run();
+            _log.EndSync(work, null);
+            _model.Promised = _log.SyncedOffset;
+        }
+    }
+
+    private void Compact()
+    {
+        Sync();
+        long now = _time.GetUtcNow().ToUnixTimeMilliseconds();
+        if (_log.PlanCleaning(now) is not { } plan)
+        {
+            return;
+        }
+
+        if (_sabotage == CompactionSabotage.ForgetGaps)
+        {
+            _log.SparseBelow = new Offset(long.MaxValue);
+        }
+
+        int stopAfter = _random.Next(3) == 0 ? _random.Next(20) : int.MaxValue;
+        var limits = new CleaningLimits(Pick(20, 4000) * KeyOffsets.EntryByteCount, 0.9, 4096, now, () => stopAfter-- <= 0);
+        CleaningOutcome outcome = _log.Compact(plan, limits);
+        Require(outcome.IsComplete || stopAfter < 0, "a compaction that nobody stops is complete");
+        if (outcome.IsComplete)
+        {
+            CompactionCount++;
+            CheckNewestOnly(_log.CleanedUpTo);
+        }
+    }
+
+    private void DeleteRecords()
+    {
+        if (_random.Next(4) == 0)
+        {
+            var before = new Offset(_random.NextInt64(_log.HighWatermark.Value + 1));
+            DeleteRecordsResult result = _log.DeleteRecords(before);
+            Require(result is DeleteRecordsResult.Deleted, $"records can be deleted, not: {result}");
+            _model.LogStart = _log.LogStartOffset;
+        }
+    }
+
+    /// <summary>Compares what a reader of committed records makes of the log with what he makes of everything that was appended.</summary>
+    private void CheckTable()
+    {
+        SortedDictionary<string, string> expected = _model.Table(_log.LogStartOffset, _log.LastStableOffset);
+        var table = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        foreach (Record record in CommittedRecords())
+        {
+            Require(_model.Has(record), $"the record at {record.Offset} was appended there");
+            CompactionModel.Apply(table, CompactionModel.Text(record.Key), record.Value is null ? null : CompactionModel.Text(record.Value));
+        }
+
+        Require(expected.SequenceEqual(table), $"the log says {string.Join(' ', table)} and was told {string.Join(' ', expected)}");
+    }
+
+    private void CheckNewestOnly(Offset end)
+    {
+        HashSet<string> keys = [];
+        foreach (Record record in CommittedRecords().Where(record => record.Offset < end))
+        {
+            Require(keys.Add(CompactionModel.Text(record.Key)), $"of each key one record stays below {end}, and at {record.Offset} is another");
+        }
+    }
+
+    /// <summary>As a client reads them: without those of aborted transactions, which the broker names.</summary>
+    private List<Record> CommittedRecords()
+    {
+        List<Record> records = [];
+        Offset stable = _log.LastStableOffset;
+        var aborted = new Queue<AbortedTransaction>(_log.AbortedTransactions(_log.LogStartOffset, stable)!.OrderBy(static transaction => transaction.FirstOffset.Value));
+        HashSet<long> abortedProducers = [];
+        Offset last = new(-1);
+        for (Offset next = _log.LogStartOffset; next < stable;)
+        {
+            ReadResult result = _log.Read(next, _random.Next(1, 2000), atLeastOneBatch: true, stable);
+            Require(result is ReadResult.Data { Batches.IsEmpty: false }, $"the log can be read at {next}, not: {result}");
+            var data = (ReadResult.Data)result;
+            ReadOnlyMemory<byte> batches = data.Batches;
+            while (!batches.IsEmpty)
+            {
+                RecordBatchHeader header = RecordBatchHeader.Read(batches.Span);
+                Require(header.BaseOffset > last, $"offsets rise, and {header.BaseOffset} follows {last}");
+                last = header.LastOffset;
+                while (aborted.TryPeek(out AbortedTransaction transaction) && transaction.FirstOffset <= header.LastOffset)
+                {
+                    abortedProducers.Add(aborted.Dequeue().ProducerId);
+                }
+
+                if (header.IsControl)
+                {
+                    abortedProducers.Remove(header.Producer.Id);
+                }
+                else if (!header.IsTransactional || !abortedProducers.Contains(header.Producer.Id))
+                {
+                    records.AddRange(RecordBatchReader.Read(batches).Where(record => record.Offset >= _log.LogStartOffset));
+                }
+
+                batches = batches[header.TotalByteCount..];
+            }
+
+            next = data.NextOffset;
+        }
+
+        return records;
+    }
+
+    private void Crash()
+    {
+        CrashCount++;
+        _storage = _storage.Crash(_random.Next(3) == 0 ? SimulatedCrashKind.ProcessKill : SimulatedCrashKind.PowerLoss);
+    }
+
+    private T Pick<T>(params ReadOnlySpan<T> choices) => choices[_random.Next(choices.Length)];
+
+    private static void Require([System.Diagnostics.CodeAnalysis.DoesNotReturnIf(false)] bool condition, string what)
+    {
+        if (!condition)
+        {
+            throw new SimulationException("It does not hold that " + what);
+        }
+    }
+}
