@@ -7,6 +7,11 @@ public sealed partial class PartitionLog
 {
     private long _sparseBelow;
 
+    // Guarded by the writer lock. The last stable offset when the last sync began, so that the markers it rests on are on the disk; and that
+    // of the sync that is running.
+    private Offset _syncedStableOffset;
+    private Offset _stableOffsetOfSync;
+
     /// <summary>Below it offsets may be missing, within batches, between them and between segments; at and above it none is.</summary>
     internal Offset SparseBelow
     {
@@ -23,8 +28,8 @@ public sealed partial class PartitionLog
     internal int MaximumBatchByteCount => _settings.MaximumBatchByteCount;
 
     /// <summary>
-    /// What a compaction would work on now: whole segments that are on the disk, below the last stable offset, and old enough for
-    /// min.compaction.lag.ms. Null if there is nothing to compact.
+    /// What a compaction would work on now: whole segments that are on the disk, below the last stable offset as the disk has it, and old enough
+    /// for min.compaction.lag.ms. Null if there is nothing to compact.
     /// </summary>
     /// <param name="now">By the broker's clock, in milliseconds since 1970.</param>
     internal CleaningPlan? PlanCleaning(long now)
@@ -35,13 +40,12 @@ public sealed partial class PartitionLog
             return null;
         }
 
-        Offset limit = Offset.Min(LastStableOffset, HighWatermark);
         LogSegment[] segments;
         int count = 0;
         lock (_writerLock)
         {
             segments = _segments;
-            while (count < segments.Length - 1 && segments[count].IsCompleteAndSynced && segments[count + 1].BaseOffset <= limit)
+            while (count < segments.Length - 1 && segments[count].IsCompleteAndSynced && segments[count + 1].BaseOffset <= _syncedStableOffset)
             {
                 count++;
             }
@@ -189,12 +193,16 @@ public sealed partial class PartitionLog
 
     internal void SetCleanedUpTo(Offset offset) => _owner.SetCleanedUpTo(this, offset);
 
-    /// <summary>The newest batch of each producer that is remembered.</summary>
-    internal IReadOnlyDictionary<long, LastBatch> LastBatches()
+    /// <summary>
+    /// The newest batch of each producer that is remembered; and the newest before an offset at which a segment begins: what comes after that
+    /// may get lost with the power, and then it is the newest again.
+    /// </summary>
+    internal IReadOnlyList<IReadOnlyDictionary<long, LastBatch>> LastBatches(Offset before)
     {
+        ProducerStates? snapshot = ReadSnapshot(before);
         lock (_writerLock)
         {
-            return _producers.LastBatches();
+            return snapshot is null ? [_producers.LastBatches()] : [_producers.LastBatches(), snapshot.LastBatches()];
         }
     }
 

@@ -79,7 +79,8 @@ public sealed partial class PartitionLog
 
         try
         {
-            LogSegment segment = FindSegment(Volatile.Read(ref _segments), from);
+            LogSegment[] segments = Volatile.Read(ref _segments);
+            LogSegment segment = segments[FindSegmentNumber(segments, from)];
             if (segment.Index.Last?.LastOffset < from)
             {
                 // Behind the last entry of the index: written a moment ago, or a few kilobytes.

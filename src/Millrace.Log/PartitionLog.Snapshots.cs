@@ -45,6 +45,24 @@ public sealed partial class PartitionLog
         return file;
     }
 
+    /// <summary>The producers as they stood before a segment; null if that is not known.</summary>
+    private ProducerStates? ReadSnapshot(Offset segmentBaseOffset)
+    {
+        lock (_segmentsLock)
+        {
+            string path = $"{_directory}/{FileNames.Segment(segmentBaseOffset, FileNames.SnapshotSuffix)}";
+            if (_isReleased || !_files.Storage.FileExists(path))
+            {
+                return null;
+            }
+
+            using IStorageFile file = _files.Storage.Open(path, StorageOpenMode.Existing);
+            byte[] bytes = new byte[file.Length];
+            file.Read(bytes, 0);
+            return ProducerStates.TryReadSnapshot(bytes, _settings.MaximumProducerCount, out ProducerStates? states) ? states : null;
+        }
+    }
+
     /// <summary>Deletes the snapshot of a segment that has left the log, unless there is none newer.</summary>
     private void DeleteSnapshot(Offset segmentBaseOffset)
     {

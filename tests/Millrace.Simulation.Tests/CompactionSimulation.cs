@@ -263,7 +263,8 @@ internal sealed class CompactionSimulation
     {
         if (_random.Next(4) == 0)
         {
-            var before = new Offset(_random.NextInt64(_log.HighWatermark.Value + 1));
+            // Of what is on the disk: deleted records that the power takes as well take what was known of their producers with them.
+            var before = new Offset(_random.NextInt64(_log.SyncedOffset.Value + 1));
             DeleteRecordsResult result = _log.DeleteRecords(before);
             Require(result is DeleteRecordsResult.Deleted, $"records can be deleted, not: {result}");
             _model.LogStart = _log.LogStartOffset;

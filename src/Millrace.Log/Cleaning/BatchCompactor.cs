@@ -21,7 +21,7 @@ internal sealed class BatchCompactor
     private readonly KeyOffsets _keys;
     private readonly Offset _end;
     private readonly AbortedBatches _aborted;
-    private readonly IReadOnlyDictionary<long, LastBatch> _lastBatches;
+    private readonly IReadOnlyList<IReadOnlyDictionary<long, LastBatch>> _lastBatches;
     private readonly long _now;
     private readonly long _deleteHorizon;
 
@@ -29,9 +29,14 @@ internal sealed class BatchCompactor
     private readonly HashSet<long> _producersWithData = [];
 
     /// <param name="end">Where the part ends that is compacted: the end of a batch.</param>
-    /// <param name="lastBatches">The last batch of each producer that is remembered.</param>
+    /// <param name="lastBatches">The last batches of producers that are remembered, as they stand and as they stood earlier.</param>
     public BatchCompactor(
-        KeyOffsets keys, Offset end, AbortedBatches aborted, IReadOnlyDictionary<long, LastBatch> lastBatches, long now, long deleteRetention)
+        KeyOffsets keys,
+        Offset end,
+        AbortedBatches aborted,
+        IReadOnlyList<IReadOnlyDictionary<long, LastBatch>> lastBatches,
+        long now,
+        long deleteRetention)
     {
         _keys = keys;
         _end = end;
@@ -95,7 +100,18 @@ internal sealed class BatchCompactor
     }
 
     /// <summary>What it says of its producer is not said anywhere else.</summary>
-    private bool IsLastOfProducer(in RecordBatchHeader header) =>
-        !header.Producer.IsNone && _lastBatches.TryGetValue(header.Producer.Id, out LastBatch last)
-        && (last.LastDataOffset is { } offset ? header.LastOffset == offset : header.IsControl && header.Producer.Epoch == last.Epoch);
+    private bool IsLastOfProducer(in RecordBatchHeader header)
+    {
+        foreach (IReadOnlyDictionary<long, LastBatch> lastBatches in _lastBatches)
+        {
+            bool isLast = lastBatches.TryGetValue(header.Producer.Id, out LastBatch last)
+                && (last.LastDataOffset is { } offset ? header.LastOffset == offset : header.IsControl && header.Producer.Epoch == last.Epoch);
+            if (isLast)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 }

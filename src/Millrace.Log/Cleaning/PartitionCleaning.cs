@@ -55,7 +55,7 @@ internal sealed class PartitionCleaning
             return false;
         }
 
-        var compactor = new BatchCompactor(keys, end, aborted, _log.LastBatches(), _limits.Now, _log.Settings.DeleteRetentionMilliseconds);
+        var compactor = new BatchCompactor(keys, end, aborted, _log.LastBatches(_plan.End), _limits.Now, _log.Settings.DeleteRetentionMilliseconds);
 
         // Before the first segment with a gap can be in the log.
         _log.AllowGaps(end);
