@@ -79,8 +79,7 @@ public sealed partial class PartitionLog
 
         try
         {
-            LogSegment[] segments = Volatile.Read(ref _segments);
-            LogSegment segment = segments[FindSegmentNumber(segments, from)];
+            LogSegment segment = FindSegment(Volatile.Read(ref _segments), from);
             if (segment.Index.Last?.LastOffset < from)
             {
                 // Behind the last entry of the index: written a moment ago, or a few kilobytes.
@@ -107,6 +106,8 @@ public sealed partial class PartitionLog
 
     /// <summary>A file that is closed under a reader belongs to a segment that has left the log, unless the log itself is closed.</summary>
     private bool HaveChangedSince(LogSegment[] segments) => !ReferenceEquals(segments, Volatile.Read(ref _segments));
+
+    private static LogSegment FindSegment(LogSegment[] segments, Offset offset) => segments[FindSegmentNumber(segments, offset)];
 
     /// <summary>The last segment that does not begin beyond the offset, or the first one.</summary>
     private static int FindSegmentNumber(LogSegment[] segments, Offset offset)

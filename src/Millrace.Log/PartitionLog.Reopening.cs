@@ -83,10 +83,15 @@ public sealed partial class PartitionLog
         // Everybody is turned away by now; who is still reading keeps his file until he is through.
         CloseFiles();
         _discarded.Clear();
-        Offset? logStart = CheckpointedLogStart == OffsetCheckpoint.Unknown ? null : CheckpointedLogStart;
-        Offset? recoveryPoint = RecoveryPoint == OffsetCheckpoint.Unknown ? null : RecoveryPoint;
+        var checkpoints = new PartitionCheckpoints
+        {
+            RecoveryPoint = RecoveryPoint == OffsetCheckpoint.Unknown ? null : RecoveryPoint,
+            LogStart = CheckpointedLogStart == OffsetCheckpoint.Unknown ? null : CheckpointedLogStart,
+            SparseBelow = SparseBelow,
+            CleanedUpTo = CleanedUpTo,
+        };
         var report = new RecoveryReport(wasCleanStop: false);
-        var recovery = new PartitionRecovery(_settings.For(Settings), _files, report, TopicPartition, recoveryPoint, logStart)
+        var recovery = new PartitionRecovery(_settings.For(Settings), _files, report, TopicPartition, checkpoints)
         {
             FirstSuspect = firstSuspect,
             IsCreated = true,
@@ -132,6 +137,7 @@ public sealed partial class PartitionLog
         Volatile.Write(ref _leaderEpochs, recovered.LeaderEpochs);
         Volatile.Write(ref _segments, segments);
         Publish();
+        _syncedStableOffset = LastStableOffset;
         _keptRecoveryPoint = null;
         _isOfflineReported = 0;
 

@@ -65,6 +65,7 @@ public sealed partial class PartitionLog
             {
                 work.MarkSynced();
                 effects = _commit.SyncSucceeded() | Publish();
+                _syncedStableOffset = Offset.Max(_syncedStableOffset, _stableOffsetOfSync);
             }
         }
 
@@ -114,6 +115,7 @@ public sealed partial class PartitionLog
     private SyncWork StartSync()
     {
         _commit.SyncStarted();
+        _stableOffsetOfSync = LastStableOffset;
         return _runningSync = new SyncWork(_files.Storage, _directory, _segments);
     }
 }

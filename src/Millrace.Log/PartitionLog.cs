@@ -56,6 +56,7 @@ public sealed partial class PartitionLog
         _straySnapshot = recovered.StraySnapshot;
         _commit = new GroupCommit(recovered.LogEndOffset);
         Publish();
+        _syncedStableOffset = LastStableOffset;
     }
 
     public TopicPartition TopicPartition { get; }

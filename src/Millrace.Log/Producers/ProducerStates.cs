@@ -154,6 +154,16 @@ internal sealed class ProducerStates
         }
     }
 
+    /// <summary>Takes no transaction for open any more.</summary>
+    public void ForgetTransactions()
+    {
+        while (_inTransaction.First is { } node)
+        {
+            node.Value.TransactionFirstOffset = null;
+            MoveTo(_idle, node.Value);
+        }
+    }
+
     /// <summary>The newest batch of each.</summary>
     public IReadOnlyDictionary<long, LastBatch> LastBatches() => _producers.ToDictionary(
         static producer => producer.Key,

@@ -48,7 +48,7 @@ internal sealed partial class PartitionRecovery
         while (true)
         {
             Offset from = FromOf(first);
-            ProducerStates? producers = _snapshots.TryRead(from, isWanted: _segments.Count > 0 && from > _segments[0].BaseOffset);
+            ProducerStates? producers = ReadSnapshot(first, from);
             if (producers is not null || first == 0 || from <= _segments[0].BaseOffset)
             {
                 return new ScanPlan
@@ -64,6 +64,28 @@ internal sealed partial class PartitionRecovery
 
             first--;
         }
+    }
+
+    /// <summary>
+    /// The producers before a segment; null where that is not known. What a snapshot within the compacted part says of transactions is not true
+    /// any more: the marker that ended one may be gone, with all of its records.
+    /// </summary>
+    private ProducerStates? ReadSnapshot(int number, Offset from)
+    {
+        bool isCompacted = from < _checkpoints.SparseBelow;
+        if (isCompacted && number > 0)
+        {
+            return null;
+        }
+
+        ProducerStates? producers = _snapshots.TryRead(from, isWanted: _segments.Count > 0 && from > _segments[0].BaseOffset);
+        if (isCompacted)
+        {
+            // Those that have records left begin anew with them.
+            producers?.ForgetTransactions();
+        }
+
+        return producers;
     }
 
     /// <summary>Where the log ends before a segment, as far as the names say.</summary>
