@@ -14,7 +14,6 @@ internal static class FileNames
     public const string LogStartOffsets = "log-start-offset-checkpoint";
     public const string CleanedOffsets = "cleaner-offset-checkpoint";
     public const string HighWatermarks = "replication-offset-checkpoint";
-    public const string CleanedOffsets = "cleaner-offset-checkpoint";
 
     /// <summary>Offsets below which some may be missing. Ours: Kafka ignores it.</summary>
     public const string SparseOffsets = "compaction-offset-checkpoint";

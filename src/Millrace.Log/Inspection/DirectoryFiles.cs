@@ -68,6 +68,7 @@ internal sealed class DirectoryFiles
         LogStarts = OffsetCheckpointFile.Read(storage, path, FileNames.LogStartOffsets);
         HighWatermarks = OffsetCheckpointFile.Read(storage, path, FileNames.HighWatermarks);
         CleanedOffsets = OffsetCheckpointFile.Read(storage, path, FileNames.CleanedOffsets);
+        SparseOffsets = OffsetCheckpointFile.Read(storage, path, FileNames.SparseOffsets);
         WasCleanlyStopped = storage.FileExists($"{path}/{FileNames.CleanShutdown}");
         Entries = storage.List(path);
         Partitions = [.. Entries.Where(static entry => entry.IsDirectory).Select(PartitionOf).OfType<TopicPartition>()];
@@ -86,6 +87,9 @@ internal sealed class DirectoryFiles
 
     /// <summary>Where compaction has not been yet: below there may be gaps.</summary>
     public OffsetCheckpointFile CleanedOffsets { get; }
+
+    /// <summary>The same while a compaction is under way, or was interrupted.</summary>
+    public OffsetCheckpointFile SparseOffsets { get; }
 
     public bool WasCleanlyStopped { get; }
 

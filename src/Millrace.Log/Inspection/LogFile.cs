@@ -38,7 +38,7 @@ public static class LogFile
         return name switch
         {
             FileNames.LeaderEpochs => LogFileKind.LeaderEpochs,
-            FileNames.RecoveryPoints or FileNames.LogStartOffsets or FileNames.HighWatermarks or FileNames.CleanedOffsets => LogFileKind.OffsetCheckpoint,
+            FileNames.RecoveryPoints or FileNames.LogStartOffsets or FileNames.HighWatermarks or FileNames.CleanedOffsets or FileNames.SparseOffsets => LogFileKind.OffsetCheckpoint,
             FileNames.PartitionMetadata or FileNames.MetaProperties or FileNames.TopicSettings or FileNames.CleanShutdown => LogFileKind.Text,
             _ => KindOfSuffix(name[Math.Max(name.LastIndexOf('.'), 0)..]),
         };

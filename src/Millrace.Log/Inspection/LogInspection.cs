@@ -81,6 +81,7 @@ public sealed class LogInspection
         Judge(files.RecoveryPoints, "The next start reads every log from its start and cuts none; a partition that fails stays offline. Restore the file from a copy.");
         Judge(files.LogStarts, "The next start lets every log begin with its first segment, so that deleted records may be there again. Restore the file from a copy.");
         Judge(files.HighWatermarks, "The next clean stop writes it anew.");
+        Judge(files.SparseOffsets, "Logs that were compacted may be taken for damaged. Restore the file from a copy.");
         Judge(files.CleanedOffsets, "Logs that were compacted may be taken for damaged. Restore the file from a copy.");
         if (files.RecoveryPoints.IsMissing)
         {

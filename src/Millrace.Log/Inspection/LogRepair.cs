@@ -247,9 +247,12 @@ public sealed class LogRepair : IDisposable
     private string? LowerRecoveryPoint(Offset offset)
     {
         // Compaction has been nowhere beyond the end.
-        if (_files.CleanedOffsets.Of(_partition) > offset)
+        foreach (OffsetCheckpointFile file in (OffsetCheckpointFile[])[_files.CleanedOffsets, _files.SparseOffsets])
         {
-            WriteOffset(_files.CleanedOffsets, offset);
+            if (file.Of(_partition) > offset)
+            {
+                WriteOffset(file, offset);
+            }
         }
 
         if (!(_inspection.RecoveryPoint <= offset))
@@ -263,12 +266,19 @@ public sealed class LogRepair : IDisposable
     private string? Recover(Action<string> done)
     {
         // As they are now: the steps before this one have moved them.
-        Offset? point = OffsetCheckpointFile.Read(_storage, _settings.Path, FileNames.RecoveryPoints).Of(_partition);
-        Offset? logStart = OffsetCheckpointFile.Read(_storage, _settings.Path, FileNames.LogStartOffsets).Of(_partition);
+        Offset? Read(string name) => OffsetCheckpointFile.Read(_storage, _settings.Path, name).Of(_partition);
+        Offset cleanedUpTo = Read(FileNames.CleanedOffsets) ?? Offset.Zero;
+        var checkpoints = new PartitionCheckpoints
+        {
+            RecoveryPoint = Read(FileNames.RecoveryPoints),
+            LogStart = Read(FileNames.LogStartOffsets),
+            SparseBelow = Offset.Max(cleanedUpTo, Read(FileNames.SparseOffsets) ?? Offset.Zero),
+            CleanedUpTo = cleanedUpTo,
+        };
         using var files = new OpenFiles(_storage, _settings.MaximumOpenFileCount);
         var report = new RecoveryReport(wasCleanStop: false);
         LogSettings settings = _files.SettingsOf(_partition.Topic);
-        RecoveredPartition? recovered = new PartitionRecovery(settings, files, report, _partition, point, logStart).Recover();
+        RecoveredPartition? recovered = new PartitionRecovery(settings, files, report, _partition, checkpoints).Recover();
         foreach (RecoveryFinding finding in report.Findings)
         {
             done(finding.ToString());

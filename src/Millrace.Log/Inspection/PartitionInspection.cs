@@ -140,7 +140,7 @@ internal sealed class PartitionInspection
         segments.RemoveRange(0, first);
         BeginLog(segments);
         SegmentReports reports = new(_counts, FoundDamage, FoundUnreadable, FoundWrongIndex, (segment, position, sentence) => Note(SegmentPath(segment), sentence, position));
-        Offset cleanedUpTo = _files.CleanedOffsets.Of(_partition) ?? Offset.Zero;
+        Offset cleanedUpTo = Offset.Max(_files.CleanedOffsets.Of(_partition) ?? Offset.Zero, _files.SparseOffsets.Of(_partition) ?? Offset.Zero);
         for (int number = 0; number < segments.Count; number++)
         {
             (Offset baseOffset, StorageEntry entry) = segments[number];

@@ -174,7 +174,8 @@ public class CompactionTests
         }
 
         topic.Harness.Open();
-        Assert.Equal(new AppendResult.Duplicate(new Offset(1), new Offset(1)), topic.Log.Append(last, AppendDurability.PageCache));
+        var duplicate = Assert.IsType<AppendResult.Duplicate>(topic.Log.Append(last, AppendDurability.PageCache));
+        Assert.Equal((new Offset(1), new Offset(1)), (duplicate.BaseOffset, duplicate.LastOffset));
     }
 
     [Fact]
