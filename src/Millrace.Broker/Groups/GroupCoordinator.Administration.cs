@@ -31,7 +31,7 @@ internal sealed partial class GroupCoordinator
     public GroupDescription? Describe(string groupId)
     {
         GroupDescription? description = null;
-        if (!TryUse(groupId, (_, group, _, _) => description = group.Describe()) && Offsets.Contains(groupId))
+        if (!TryUse(groupId, (_, group, _, _) => description = group.Describe()) && EveryOffset(groupId).Count > 0)
         {
             description = GroupDescription.OffsetsOnly;
         }
@@ -101,7 +101,7 @@ internal sealed partial class GroupCoordinator
         });
         if (!isSeated)
         {
-            written = Offsets.Contains(groupId)
+            written = EveryOffset(groupId).Count > 0
                 ? AppendTombstonesAsync(groupId, Committed(groupId, partitions), alsoGroup: false)
                 : Task.FromResult(ErrorCode.GroupIdNotFound);
         }
@@ -117,9 +117,9 @@ internal sealed partial class GroupCoordinator
     public async Task<bool> ForgetTopicAsync(string topic)
     {
         List<Task<ErrorCode>> writes = [];
-        foreach (string groupId in Offsets.Groups.Where(_offsetsTopic.Serves).ToArray())
+        foreach (string groupId in KnownGroups().Where(_offsetsTopic.Serves).ToArray())
         {
-            List<TopicPartition> gone = [.. Offsets.All(groupId).Select(offset => offset.Key).Where(partition => partition.Topic == topic)];
+            List<TopicPartition> gone = EveryOffset(groupId).FindAll(partition => partition.Topic == topic);
             writes.Add(AppendTombstonesAsync(groupId, gone, alsoGroup: false));
         }
 
@@ -159,7 +159,7 @@ internal sealed partial class GroupCoordinator
                 break;
         }
 
-        bool hasNothingLeft = expired.Count == Offsets.CountOf(group.GroupId);
+        bool hasNothingLeft = expired.Count == EveryOffset(group.GroupId).Count;
         bool goes = hasNothingLeft && group.State == GroupState.Empty && group.PendingMemberCount == 0;
         if (goes)
         {
@@ -199,11 +199,11 @@ internal sealed partial class GroupCoordinator
     {
         Task<ErrorCode>? deleted = null;
         bool isSeated = TryUse(groupId, (seat, group, _, effects) => deleted = group.State == GroupState.Empty
-            ? Delete(seat, group, [.. Offsets.All(groupId).Select(offset => offset.Key)], effects)
+            ? Delete(seat, group, EveryOffset(groupId), effects)
             : Task.FromResult(ErrorCode.NonEmptyGroup));
-        if (!isSeated && Offsets.Contains(groupId))
+        if (!isSeated && EveryOffset(groupId) is { Count: > 0 } offsets)
         {
-            deleted = AppendTombstonesAsync(groupId, [.. Offsets.All(groupId).Select(offset => offset.Key)], alsoGroup: false);
+            deleted = AppendTombstonesAsync(groupId, offsets, alsoGroup: false);
         }
 
         return deleted;
@@ -262,9 +262,14 @@ internal sealed partial class GroupCoordinator
     }
 
     private List<TopicPartition> Committed(string groupId, IEnumerable<TopicPartition> partitions) =>
-        [.. partitions.Where(partition => Offsets.TryGet(groupId, partition, out _)).Distinct()];
+        [.. partitions.Where(partition => Offsets.TryGet(groupId, partition, out _) || Pending.IsPending(groupId, partition)).Distinct()];
 
-    private IEnumerable<string> KnownGroups() => _seats.Keys.Union(Offsets.Groups, StringComparer.Ordinal);
+    /// <summary>What the group has committed, and what waits for its transaction: that would come back when the transaction ends.</summary>
+    private List<TopicPartition> EveryOffset(string groupId) =>
+        [.. Offsets.All(groupId).Select(offset => offset.Key).Union(Pending.All.Where(pending => pending.GroupId == groupId).Select(pending => pending.Partition))];
+
+    private IEnumerable<string> KnownGroups() =>
+        _seats.Keys.Union(Offsets.Groups, StringComparer.Ordinal).Union(Pending.All.Select(pending => pending.GroupId), StringComparer.Ordinal);
 
     private long UtcNow() => _time.GetUtcNow().ToUnixTimeMilliseconds();
 }

@@ -74,6 +74,18 @@ internal sealed class PendingOffsets
         }
     }
 
+    /// <summary>Every group and partition of which something is pending.</summary>
+    public IReadOnlyList<(string GroupId, TopicPartition Partition)> All
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _counts.Keys];
+            }
+        }
+    }
+
     public bool IsPending(string groupId, TopicPartition partition)
     {
         lock (_lock)

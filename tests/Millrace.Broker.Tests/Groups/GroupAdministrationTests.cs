@@ -1,4 +1,5 @@
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 using static Millrace.Broker.Tests.GroupRequestsOfTests;
 
 namespace Millrace.Broker.Tests;
@@ -197,6 +198,34 @@ public sealed class GroupAdministrationTests
 
         await Conditions.BecomesTrueAsync(() => broker.Broker.Groups.Offsets.CountOf("g") == 1, "one offset has expired");
         Assert.Equal(1, (await client.FetchOffsetAsync("g", "orders")).CommittedOffset);
+    }
+
+    [Theory]
+    [InlineData("topic")]
+    [InlineData("group")]
+    [InlineData("offset")]
+    public async Task An_offset_that_waits_for_its_transaction_does_not_outlive_what_is_deleted(string what)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await client.CommitAsync(Commit("other", "orders", 1));
+        GroupCoordinator groups = broker.Broker.Groups;
+        CommittedOffset offset = new(new Offset(5), CommittedOffset.UnknownLeaderEpoch, "", 0);
+        ErrorCode written = groups.CommitInTransaction(
+            "g", new MemberName(""), -1, new ProducerIdentity(7, 0), [new(new TopicPartition("orders", 0), offset)]);
+        Assert.Equal(ErrorCode.None, written);
+        Assert.Equal(["g Empty  classic", "other Empty  classic"], await ListAsync(client));
+
+        ErrorCode deleted = what switch
+        {
+            "topic" => (await client.SendAsync<DeleteTopicsRequest, DeleteTopicsResponse>(
+                new DeleteTopicsRequest { TopicNames = ["orders"], TimeoutMilliseconds = 1000 }, 5)).Responses[0].ErrorCode,
+            "group" => (await DeleteAsync(client, "g"))[0].Item2,
+            _ => (await DeleteOffsetsAsync(client, "g", "orders")).Topics[0].Partitions[0].ErrorCode,
+        };
+        Assert.Equal(ErrorCode.None, deleted);
+        groups.EndTransaction(7, offsetsPartition: 0, isCommit: true);
+        Assert.False(groups.Offsets.Contains("g"));
     }
 
     private static async Task<TestBroker> StartAsync()
