@@ -82,5 +82,9 @@ public abstract record AppendResult
     public sealed record Duplicate(Offset BaseOffset, Offset LastOffset, int LeaderEpoch = 0) : AppendResult;
 
     /// <summary>Nothing was written. <paramref name="Detail"/> says to a person what is wrong.</summary>
-    public sealed record Rejected(AppendRejection Rejection, string Detail) : AppendResult;
+    public sealed record Rejected(AppendRejection Rejection, string Detail) : AppendResult
+    {
+        /// <summary>The places in the batch of the records that are at fault, where that is known: the producer may send the others again (KIP-467).</summary>
+        public IReadOnlyList<int> FaultyRecords { get; init; } = [];
+    }
 }

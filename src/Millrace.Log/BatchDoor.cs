@@ -44,7 +44,7 @@ internal static class BatchDoor
 
             if ((FindFault(header, rules.Origin) ?? FindFaultInRecords(header, batches, rules.Topic.IsCompacted)) is { } fault)
             {
-                return Refuse(AppendRejection.InvalidRecord, fault);
+                return Refuse(AppendRejection.InvalidRecord, fault) with { FaultyRecords = rules.Topic.IsCompacted ? WithoutKey(header, batches) : [] };
             }
 
             if (rules.JudgesTimestamps && FindFaultInTimes(header, batches, rules) is { } timeFault)
@@ -96,6 +96,19 @@ internal static class BatchDoor
         catch (CodecUnavailableException exception)
         {
             return $"The records of a compacted topic need keys, and these cannot be looked at. {exception.Message}";
+        }
+    }
+
+    private static int[] WithoutKey(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    {
+        try
+        {
+            return [.. RecordBatchReader.Read(batch[..header.TotalByteCount].ToArray()).Index().Where(static at => at.Item.Key is null).Select(static at => at.Index)];
+        }
+        catch (Exception exception) when (exception is InvalidRecordBatchException or CodecUnavailableException)
+        {
+            // Records that cannot be looked at: the whole batch is at fault.
+            return [];
         }
     }
 

@@ -235,7 +235,9 @@ public class RetentionTests
             builder = new RecordBatchBuilder(codec);
             builder.Append(1000, "k"u8.ToArray(), "v"u8.ToArray());
             builder.Append(1000, null, "v"u8.ToArray());
-            Assert.Equal(AppendRejection.InvalidRecord, Rejection(harness.Append(builder.Build().ToArray())));
+            AppendResult.Rejected rejected = Assert.IsType<AppendResult.Rejected>(harness.Append(builder.Build().ToArray()));
+            Assert.Equal(AppendRejection.InvalidRecord, rejected.Rejection);
+            Assert.Equal([1], rejected.FaultyRecords);
         }
     }
 

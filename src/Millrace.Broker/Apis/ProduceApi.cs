@@ -135,7 +135,9 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             case AppendResult.Duplicate duplicate:
                 return Succeeded(acks, partition, duplicate.BaseOffset, duplicate.LastOffset, NoLogAppendTime, unsynced);
             case AppendResult.Rejected rejected:
-                return Failed(partition.TopicPartition, ErrorFor(rejected.Rejection), rejected.Detail);
+                ProducePartitionResponse failed = Failed(partition.TopicPartition, ErrorFor(rejected.Rejection), rejected.Detail);
+                failed.RecordErrors = [.. rejected.FaultyRecords.Select(index => new ProduceRecordError { BatchIndex = index, Message = rejected.Detail })];
+                return failed;
             default:
                 throw new InvalidOperationException($"An append has no outcome {result}.");
         }
