@@ -131,9 +131,11 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         {
             case AppendResult.Appended appended:
                 Diagnostics.Produced(byteCount);
-                return Succeeded(acks, partition, appended.BaseOffset, appended.LastOffset, appended.LogAppendTime, unsynced);
+                return Succeeded(
+                    acks, new AppendedRecords(partition, appended.LastOffset, appended.LeaderEpoch), appended.BaseOffset, appended.LogAppendTime, unsynced);
             case AppendResult.Duplicate duplicate:
-                return Succeeded(acks, partition, duplicate.BaseOffset, duplicate.LastOffset, NoLogAppendTime, unsynced);
+                return Succeeded(
+                    acks, new AppendedRecords(partition, duplicate.LastOffset, duplicate.LeaderEpoch), duplicate.BaseOffset, NoLogAppendTime, unsynced);
             case AppendResult.Rejected rejected:
                 ProducePartitionResponse failed = Failed(partition.TopicPartition, ErrorFor(rejected.Rejection), rejected.Detail);
                 failed.RecordErrors = [.. rejected.FaultyRecords.Select(index => new ProduceRecordError { BatchIndex = index, Message = rejected.Detail })];
@@ -144,8 +146,9 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
     }
 
     private static ProducePartitionResponse Succeeded(
-        short acks, PartitionLog partition, Offset baseOffset, Offset lastOffset, long logAppendTime, List<Unsynced> unsynced)
+        short acks, AppendedRecords records, Offset baseOffset, long logAppendTime, List<Unsynced> unsynced)
     {
+        PartitionLog partition = records.Partition;
         var response = new ProducePartitionResponse
         {
             Index = partition.TopicPartition.Partition,
@@ -155,7 +158,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         };
         if (acks == AcksAll)
         {
-            unsynced.Add(new Unsynced(new AppendedRecords(partition, lastOffset), response));
+            unsynced.Add(new Unsynced(records, response));
         }
 
         return response;
@@ -182,12 +185,12 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
 
             // Not on the disk: whether the records survive is open, so nothing but an error would be true.
             PartitionLog partition = append.Records.Partition;
-            bool isOnline = partition.IsOnline;
+            bool isOnItsWay = append.Records.AreOnTheirWay;
             append.Response.BaseOffset = -1;
-            append.Response.ErrorCode = isOnline ? ErrorCode.RequestTimedOut : ErrorCode.KafkaStorageError;
-            append.Response.ErrorMessage = isOnline
+            append.Response.ErrorCode = isOnItsWay ? ErrorCode.RequestTimedOut : ErrorCode.KafkaStorageError;
+            append.Response.ErrorMessage = isOnItsWay
                 ? $"The disk did not confirm within {request.TimeoutMilliseconds} ms. The records are in the log and may or may not survive a crash."
-                : $"Partition {partition.TopicPartition} is offline: {partition.OfflineReason}";
+                : $"Partition {partition.TopicPartition} {(partition.OfflineReason is { } reason ? $"is offline: {reason}" : "was offline, and came back without the records.")}";
         }
 
         return response;

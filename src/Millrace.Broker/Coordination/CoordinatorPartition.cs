@@ -29,7 +29,7 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
     /// <summary>Called once for an append: with <see cref="ErrorCode.None"/> when the records are on the disk; after an error they may be there or not.</summary>
     public delegate void Decided(ErrorCode error, Offset baseOffset);
 
-    private readonly record struct Pending(Offset BaseOffset, Offset LastOffset, Decided Decided);
+    private readonly record struct Pending(Offset BaseOffset, AppendedRecords Records, Decided Decided);
 
     public TopicPartition TopicPartition => _log.TopicPartition;
 
@@ -47,7 +47,7 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
             switch (_log.Append(batch.Span, AppendDurability.Disk, int.MaxValue))
             {
                 case AppendResult.Appended appended:
-                    _undecided.Enqueue(new Pending(appended.BaseOffset, appended.LastOffset, decided));
+                    _undecided.Enqueue(new Pending(appended.BaseOffset, new AppendedRecords(_log, appended.LastOffset, appended.LeaderEpoch), decided));
                     return ErrorCode.None;
                 case AppendResult.Rejected { Rejection: AppendRejection.MessageTooLarge }:
                     return ErrorCode.MessageTooLarge;
@@ -90,11 +90,11 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
             return false;
         }
 
-        // First the state, then the offset: a partition that failed after the sync of these records has kept them.
-        bool isOnline = _log.IsOnline;
-        if (_log.SyncedOffset <= next.LastOffset)
+        // First the state, then the disk: a partition that failed after the sync of these records has kept them.
+        bool wereOnTheirWay = next.Records.AreOnTheirWay;
+        if (!next.Records.AreOnDisk)
         {
-            if (isOnline)
+            if (wereOnTheirWay)
             {
                 return false;
             }
