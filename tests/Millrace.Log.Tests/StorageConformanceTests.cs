@@ -51,6 +51,20 @@ public abstract class StorageConformanceTests
         Assert.Throws<FileNotFoundException>(() => Storage.Open($"{Root}/a", StorageOpenMode.Existing));
 
     [Fact]
+    public void A_file_that_is_opened_for_reading_is_read_and_not_changed()
+    {
+        Write($"{Root}/a", "hello");
+        using IStorageFile file = Storage.Open($"{Root}/a", StorageOpenMode.Reading);
+        byte[] bytes = new byte[5];
+        Assert.Equal(5, file.Read(bytes, 0));
+        Assert.ThrowsAny<Exception>(() => file.Write("world"u8, 0));
+        Assert.ThrowsAny<Exception>(() => file.SetLength(0));
+        Assert.Equal(5, file.Read(bytes, 0));
+        Assert.Equal("hello"u8, bytes);
+        Assert.Throws<FileNotFoundException>(() => Storage.Open($"{Root}/b", StorageOpenMode.Reading));
+    }
+
+    [Fact]
     public void Creating_a_file_in_a_directory_that_is_not_there_fails() =>
         Assert.ThrowsAny<IOException>(() => Storage.Open($"{Root}/x/a", StorageOpenMode.Create));
 

@@ -8,6 +8,7 @@ namespace Millrace.Cli;
 internal static class InternalTopics
 {
     private const string Offsets = "__consumer_offsets";
+    private const string Transactions = "__transaction_state";
     private const short NewestCommitKey = 1;
     private const short GroupKey = 2;
 
@@ -24,6 +25,7 @@ internal static class InternalTopics
         {
             (Offsets, >= 0 and <= NewestCommitKey) => Describe<OffsetCommitKey, OffsetCommitValue>(key, record.Value),
             (Offsets, GroupKey) => Describe<GroupMetadataKey, GroupMetadataValue>(key, record.Value),
+            (Transactions, 0) => Describe<TransactionLogKey, TransactionLogValue>(key, record.Value),
             _ => null,
         };
         return description is not null;

@@ -4,6 +4,8 @@ namespace Millrace.Log.Tests;
 
 public class LogRepairTests
 {
+    private const string SecondOfLastSegment = "the second batch of the last segment";
+
     private readonly DamagedLog _log = DamagedLog.Stopped();
 
     private LogHarness Harness => _log.Harness;
@@ -12,6 +14,7 @@ public class LogRepairTests
     {
         { "a batch in the first segment", 0 },
         { "a batch in the middle", 5 },
+        { SecondOfLastSegment, DamagedLog.EndOffset },
         { "a segment that is gone", 4 },
         { "the last segment that is gone", 8 },
         { "the metadata", DamagedLog.EndOffset },
@@ -175,6 +178,13 @@ public class LogRepairTests
 
                 // As damaged as it was, or mended, and never shorter.
                 Assert.True(!log.Harness.Log.IsOnline || log.Harness.Log.LogEndOffset >= new Offset(endOffset));
+                int end = damage == SecondOfLastSegment ? DamagedLog.EndOffset + 1 : DamagedLog.EndOffset;
+                if (log.Harness.LogDirectory.Recovery.WasCleanStop && log.Harness.Log.IsOnline && log.Harness.Log.LogEndOffset < new Offset(end))
+                {
+                    // Nothing of the log was read: the marker may vouch for a shorter one only when the repair is done.
+                    Assert.Empty(log.Check(LogHarness.Orders));
+                }
+
                 log.Harness.LogDirectory.Dispose();
             }
 
@@ -221,6 +231,12 @@ public class LogRepairTests
                 break;
             case "a batch in the middle":
                 log.FlipBit(DamagedLog.PathOf(4, ".log"), harness.ReadFile(DamagedLog.PathOf(4, ".log")).Length - 5);
+                break;
+            case SecondOfLastSegment:
+                harness.Open();
+                harness.AppendMany(1);
+                harness.LogDirectory.Close();
+                log.FlipBit(DamagedLog.PathOf(8, ".log"), BatchByteCount + 70);
                 break;
             case "a segment that is gone":
                 harness.Storage.DeleteFile(DamagedLog.PathOf(4, ".log"));
