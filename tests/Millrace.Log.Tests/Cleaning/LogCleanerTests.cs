@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Records;
 
@@ -27,9 +28,10 @@ public class LogCleanerTests
         }
 
         topic.Harness.Storage.FlipBit($"{LogHarness.Directory}/00000000000000000001.log", 70);
-        await using (new LogCleaner(topic.Harness.LogDirectory, new LogCleanerOptions(), topic.Harness.Time, NullLogger.Instance))
+        var logger = new SignalingLogger();
+        await using (new LogCleaner(topic.Harness.LogDirectory, new LogCleanerOptions(), topic.Harness.Time, logger))
         {
-            Assert.True(SpinWait.SpinUntil(() => whole.CleanedUpTo == new Offset(3) && damaged.UncleanableReason is not null, Patience));
+            await logger.UntilAsync(() => whole.CleanedUpTo == new Offset(3) && damaged.UncleanableReason is not null);
             Assert.Equal(2, whole.SegmentsForTests.Count(static segment => segment.ByteCount > 0));
 
             // A tick later, what has become due meanwhile.
@@ -39,7 +41,7 @@ public class LogCleanerTests
             work.Run();
             whole.EndSync(work, null);
             topic.Harness.Time.Advance(new LogCleanerOptions().Backoff);
-            Assert.True(SpinWait.SpinUntil(() => whole.CleanedUpTo == new Offset(5), Patience));
+            await logger.UntilAsync(() => whole.CleanedUpTo == new Offset(5));
         }
 
         Assert.Equal(Offset.Zero, damaged.CleanedUpTo);
@@ -62,5 +64,27 @@ public class LogCleanerTests
         Assert.Contains("00000000000000000000.log.deleted", harness.Files());
         harness.Time.Advance(TimeSpan.FromMinutes(2));
         Assert.DoesNotContain("00000000000000000000.log.deleted", harness.Files());
+    }
+
+    /// <summary>Every compaction ends with a line in the log.</summary>
+    private sealed class SignalingLogger : ILogger
+    {
+        private readonly SemaphoreSlim _written = new(0);
+
+        public async Task UntilAsync(Func<bool> condition)
+        {
+            while (!condition())
+            {
+                Assert.True(await _written.WaitAsync(Patience));
+            }
+        }
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            _written.Release();
     }
 }
