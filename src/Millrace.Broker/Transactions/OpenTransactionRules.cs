@@ -55,7 +55,7 @@ internal static class OpenTransactionRules
         return Aborted(open.Producer with { Epoch = epoch });
     }
 
-    /// <summary>An abort has no ends, since what it leaves open would be aborted anyway; and another broker's decisions have none. Then only the last word counts.</summary>
+    /// <summary>The decisions of Kafka's brokers have no ends, nor has a partition that was deleted by then. There only the last word counts.</summary>
     private static bool Covers(TransactionState decision, bool isLastWord, OpenTransaction open, TopicPartition partition) =>
         decision.Producer.Id == open.Producer.Id
         && decision.Partitions.TryGetValue(partition, out Offset end)

@@ -19,18 +19,24 @@ internal sealed partial class TransactionCoordinator
             // Records of a partition that was deleted meanwhile are gone with it, committed or not.
             if (_services.Topics.Find(touched) is PartitionLog partition)
             {
-                if (seat.Epochs.GetValueOrDefault(touched, partition.LeaderEpoch) != partition.LeaderEpoch)
+                // First the end, then the epoch: an end that is of a newer epoch shows that one, too.
+                Offset end = partition.LogEndOffset;
+                int epoch = seat.Epochs.GetValueOrDefault(touched, partition.LeaderEpoch);
+                ends[touched] = end;
+                if (left.MustBeOnDisk && epoch != partition.LeaderEpoch)
                 {
                     Lose(seat, left, partition);
                     return;
                 }
 
-                Offset end = partition.LogEndOffset;
-                ends[touched] = end;
-                unsynced.Add(new AppendedRecords(partition, end + -1));
+                if (left.MustBeOnDisk)
+                {
+                    unsynced.Add(new AppendedRecords(partition, end + -1, epoch));
+                }
             }
         }
 
+        RenewLostMarkers(seat);
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
         unsynced.AddRange(seat.UnsyncedMarkers);
         unsynced.RemoveAll(static records => records.AreOnDisk && records.Partition.IsOnline);
@@ -73,7 +79,7 @@ internal sealed partial class TransactionCoordinator
         TransactionMachine machine = seat.Machine;
         LogMessages.TransactionBarrierFailed(_logger, machine.Current.TransactionalId, partition.TopicPartition, partition.OfflineReason ?? "it was offline meanwhile");
         machine.Synced(left.Number, ends: null, Now, seat.Effects);
-        if (left.Partitions.Contains(partition.TopicPartition))
+        if (left.MustBeOnDisk && left.Partitions.Contains(partition.TopicPartition))
         {
             machine.PartitionLost(partition.TopicPartition, Now, seat.Effects);
         }
@@ -98,6 +104,7 @@ internal sealed partial class TransactionCoordinator
     private void WriteMarkers(TransactionSeat seat, MarkersDue due)
     {
         bool areAllWritten = true;
+        seat.Decision = due.Decision;
         foreach ((TopicPartition partition, Offset _) in due.Decision.Partitions)
         {
             areAllWritten &= TryWriteMarker(partition, due.Decision, seat.UnsyncedMarkers);
@@ -131,7 +138,7 @@ internal sealed partial class TransactionCoordinator
         {
             case AppendResult.Appended appended:
                 unsyncedMarkers.RemoveAll(marker => ReferenceEquals(marker.Partition, partition));
-                unsyncedMarkers.Add(new AppendedRecords(partition, appended.LastOffset));
+                unsyncedMarkers.Add(new AppendedRecords(partition, appended.LastOffset, appended.LeaderEpoch));
                 TellGroups(target, decision.Producer.Id, decision.IsCommit);
                 return true;
             case AppendResult.Rejected { Rejection: AppendRejection.Offline or AppendRejection.TooManyProducers }:
@@ -159,7 +166,30 @@ internal sealed partial class TransactionCoordinator
             return;
         }
 
+        RenewLostMarkers(seat);
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
         seat.UnsyncedMarkers.ForEach(static marker => marker.Partition.WantSync());
+        seat.MarkersWakeAt = seat.UnsyncedMarkers.Count == 0 ? null : _wakeUps.Now + TransactionSettings.MarkerSyncDelay;
+    }
+
+    /// <summary>
+    /// A partition that was offline comes back with what it had on the disk: where the marker was not, the transaction is open again, and is ended once more as it was
+    /// decided. One that has begun since then is another one.
+    /// </summary>
+    private void RenewLostMarkers(TransactionSeat seat)
+    {
+        foreach (AppendedRecords marker in seat.UnsyncedMarkers.FindAll(static marker => !marker.AreOnDisk && !marker.AreOnTheirWay && marker.Partition.IsOnline))
+        {
+            if (seat.Decision is { } decision
+                && decision.Partitions.TryGetValue(marker.Partition.TopicPartition, out Offset end)
+                && marker.Partition.OpenTransactions.Any(open => open.Producer.Id == decision.Producer.Id && open.FirstOffset < end))
+            {
+                TryWriteMarker(marker.Partition.TopicPartition, decision, seat.UnsyncedMarkers);
+            }
+            else
+            {
+                seat.UnsyncedMarkers.Remove(marker);
+            }
+        }
     }
 }

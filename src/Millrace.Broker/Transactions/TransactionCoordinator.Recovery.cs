@@ -30,7 +30,7 @@ internal sealed partial class TransactionCoordinator
             // A partition that turned out to be damaged half-way has told part of the truth: its ids are not served.
             if (_topic.Serves(transactionalId))
             {
-                Restore(transaction.State, markers.GetValueOrDefault(transactionalId, []), isAfterPowerLoss, writes);
+                Restore(transaction, markers.GetValueOrDefault(transactionalId, []), isAfterPowerLoss, writes);
             }
         }
 
@@ -88,7 +88,7 @@ internal sealed partial class TransactionCoordinator
                 markers.Add(transactionalId, own = []);
             }
 
-            own.Add(new AppendedRecords(partition, appended.LastOffset));
+            own.Add(new AppendedRecords(partition, appended.LastOffset, appended.LeaderEpoch));
         }
 
         return true;
@@ -109,8 +109,9 @@ internal sealed partial class TransactionCoordinator
         return owners;
     }
 
-    private void Restore(TransactionState state, List<AppendedRecords> markers, bool isAfterPowerLoss, List<Task<ErrorCode>> writes)
+    private void Restore(RecordedTransaction transaction, List<AppendedRecords> markers, bool isAfterPowerLoss, List<Task<ErrorCode>> writes)
     {
+        TransactionState state = transaction.State;
         TransactionState restored = state;
         bool isOverdue = state.IsDecided && state.Partitions.Keys.Any(IsOffline);
         if (state.IsDecided && !isOverdue)
@@ -129,6 +130,7 @@ internal sealed partial class TransactionCoordinator
         }
 
         TransactionSeat seat = new(new TransactionMachine(restored, NewProducerId, _settings.IdExpiration, Now));
+        seat.Decision = transaction.Decision;
         seat.UnsyncedMarkers.AddRange(markers);
         _seats[state.TransactionalId] = seat;
         Use(seat, machine =>

@@ -304,7 +304,7 @@ internal sealed partial class TransactionMachine
     private void Leave(Step step, List<TransactionEffect> effects)
     {
         _step = step;
-        effects.Add(new PartitionsLeft(step.Number, step.IsCommit ? [.. Current.Partitions.Keys] : []));
+        effects.Add(new PartitionsLeft(step.Number, [.. Current.Partitions.Keys], MustBeOnDisk: step.IsCommit));
     }
 
     private void Fail(Step step, Moment now, List<TransactionEffect> effects)

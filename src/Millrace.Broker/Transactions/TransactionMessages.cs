@@ -23,10 +23,10 @@ internal sealed record StateNoted(TransactionState State) : TransactionEffect;
 internal sealed record StateDecided(long Number, TransactionState State) : TransactionEffect;
 
 /// <summary>
-/// Put what is in these partitions on the disk, and the markers of the decision before; then call <see cref="TransactionMachine.Synced"/>. From now on nothing is
-/// appended to them in this transaction.
+/// From now on nothing is appended to these partitions in this transaction. Put the markers of the decision before on the disk, and what is in the partitions if that
+/// must be; then call <see cref="TransactionMachine.Synced"/>.
 /// </summary>
-internal sealed record PartitionsLeft(long Number, IReadOnlyCollection<TopicPartition> Partitions) : TransactionEffect;
+internal sealed record PartitionsLeft(long Number, IReadOnlyCollection<TopicPartition> Partitions, bool MustBeOnDisk) : TransactionEffect;
 
 /// <summary>
 /// Write a marker to each partition of the decision, and call <see cref="TransactionMachine.MarkersWritten"/> when all are written; before that

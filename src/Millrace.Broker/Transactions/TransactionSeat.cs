@@ -27,6 +27,9 @@ internal sealed class TransactionSeat(TransactionMachine machine)
     /// <summary>Markers that could not be written yet, since their partition is offline.</summary>
     public MarkersDue? Overdue { get; set; }
 
+    /// <summary>What <see cref="UnsyncedMarkers"/> carry out.</summary>
+    public TransactionState? Decision { get; set; }
+
     /// <summary>Markers that are written and not known to be on the disk. Until they are, their decision must stay the last one that is.</summary>
     public List<AppendedRecords> UnsyncedMarkers { get; } = [];
 

@@ -1,5 +1,6 @@
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
+using Millrace.Log;
 
 namespace Millrace.Broker.Tests;
 
@@ -345,6 +346,64 @@ public sealed class TransactionApiTests
 
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, await producer.EndAsync(isCommit: true));
         Assert.NotEqual(ErrorCode.None, await producer.EndAsync(isCommit: true));
+
+        // The disk is well again, and the partition comes back: the transaction is aborted there, and somebody else may go on.
+        broker.Storage.FailsSyncs = false;
+        PartitionLog orders = broker.Partition("orders");
+        await Conditions.BecomesTrueAsync(
+            () =>
+            {
+                broker.Time.Advance(TimeSpan.FromSeconds(1));
+                return orders.IsOnline && orders.OpenTransactions.Count == 0;
+            },
+            "the transaction is aborted in the partition");
+        TransactionClient successor = new(client, "id");
+        await successor.InitUntilDoneAsync();
+        await WriteAndEndAsync(successor, isCommit: true, "b");
+        Assert.Equal(["b"], await client.ReadCommittedAsync("orders"));
+    }
+
+    [Fact]
+    public async Task A_marker_that_a_partition_lost_while_it_was_offline_is_written_again()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, "id");
+        await producer.InitAsync();
+        await WriteAndEndAsync(producer, isCommit: true, "a");
+        PartitionLog orders = broker.Partition("orders");
+        Offset marker = orders.LogEndOffset + -1;
+        Assert.True(orders.SyncedOffset <= marker, "the marker is on the disk already");
+
+        // A sync fails, and what was not on the disk goes.
+        broker.Storage.FailsSyncs = true;
+        Assert.Equal(ErrorCode.KafkaStorageError, (await client.ProduceAsync("orders", Batches.Of("lost"))).ErrorCode);
+        CutLog(broker, orders);
+        broker.Storage.FailsSyncs = false;
+
+        await Conditions.BecomesTrueAsync(
+            () =>
+            {
+                broker.Time.Advance(TimeSpan.FromSeconds(1));
+                return orders.IsOnline && orders.OpenTransactions.Count == 0;
+            },
+            "the marker is written again");
+        Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
+    }
+
+    /// <summary>Leaves of the partition's log what is known to be on the disk.</summary>
+    private static void CutLog(TestBroker broker, PartitionLog partition)
+    {
+        string path = Path.Combine(broker.DataDirectory, partition.TopicPartition.ToString(), "00000000000000000000.log");
+        byte[] bytes = File.ReadAllBytes(path);
+        int position = 0;
+        while (RecordBatchHeader.Read(bytes.AsSpan(position)).LastOffset < partition.SyncedOffset)
+        {
+            position += RecordBatchHeader.Read(bytes.AsSpan(position)).TotalByteCount;
+        }
+
+        using FileStream log = new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
+        log.SetLength(position);
     }
 
     private static AddPartitionsToTxnTopic Topic(string name) => new() { Name = name, Partitions = [0] };

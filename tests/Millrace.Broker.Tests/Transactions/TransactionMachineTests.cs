@@ -168,7 +168,7 @@ public sealed class TransactionMachineTests
     {
         MachineHarness harness = In("Ongoing");
         harness.End(harness.Producer, isCommit: false);
-        Assert.Empty(harness.Seen.OfType<PartitionsLeft>().Single().Partitions);
+        Assert.False(harness.Seen.OfType<PartitionsLeft>().Single().MustBeOnDisk);
     }
 
     [Fact]
