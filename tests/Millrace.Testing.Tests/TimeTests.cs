@@ -90,7 +90,7 @@ public sealed class TimeTests
     [Fact]
     public async Task Nothing_waits_for_a_machine_that_is_down()
     {
-        MachineTime machine = new(TimeProvider.System);
+        MachineTime machine = new(TimeProvider.System, TimeProvider.System);
         Task before = WaitForADayAsync();
         long started = machine.GetTimestamp();
 

@@ -19,7 +19,7 @@ internal sealed class Machine
 
     private readonly SimulatedStorage _storage;
     private readonly MachineDisk _disk;
-    private readonly MachineTime _time = new(TimeProvider.System);
+    private readonly MachineTime _time;
     private readonly VirtualTime _applicationTime;
     private readonly IHost _host;
     private readonly Lock _gate = new();
@@ -31,6 +31,7 @@ internal sealed class Machine
     {
         _storage = storage;
         _applicationTime = applicationTime;
+        _time = new MachineTime(TimeProvider.System, applicationTime);
         _disk = new MachineDisk(storage);
         _host = Build(number, options, configure);
         Json = _host.Services.GetRequiredService<IOptions<MessagingOptions>>().Value.Json;

@@ -4,7 +4,9 @@ namespace Millrace.Testing;
 /// The clock of one simulated machine's sessions with its broker: another clock, until the machine goes down. Then every
 /// time-out has passed, so that nothing of the machine waits any longer for a broker that is gone.
 /// </summary>
-internal sealed class MachineTime(TimeProvider inner) : TimeProvider
+/// <param name="inner">What time-outs are measured with.</param>
+/// <param name="calendar">What day and time it is: the broker judges the times of records by it, so it is the application's.</param>
+internal sealed class MachineTime(TimeProvider inner, TimeProvider calendar) : TimeProvider
 {
     /// <summary>Longer than any time-out that anybody measures with it.</summary>
     private static readonly TimeSpan s_afterTheEnd = TimeSpan.FromDays(365);
@@ -17,7 +19,7 @@ internal sealed class MachineTime(TimeProvider inner) : TimeProvider
 
     public override long TimestampFrequency => inner.TimestampFrequency;
 
-    public override DateTimeOffset GetUtcNow() => inner.GetUtcNow();
+    public override DateTimeOffset GetUtcNow() => calendar.GetUtcNow();
 
     public override long GetTimestamp()
     {
