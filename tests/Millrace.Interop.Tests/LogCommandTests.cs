@@ -90,7 +90,10 @@ public sealed class LogCommandTests
     {
         Kcat.Require();
         await using StandaloneBroker broker = await StandaloneBroker.StartAsync();
-        await Kcat.RunAsync(broker, ["-P", "-t", "orders", "-K", ":", "-H", "origin=test", "-z", "gzip"], ["k1:one", "k2:two"]);
+        await Kcat.RunAsync(
+            broker,
+            ["-P", "-t", "orders", "-K", ":", "-H", "origin=test", "-z", "gzip", "-X", "linger.ms=10000"], // both records in one batch: the flush at the end of input sends it
+            ["k1:one", "k2:two"]);
         await Kcat.RunAsync(broker, ["-G", "shipping", "-e", "-q", "-X", "auto.offset.reset=earliest", "orders"]);
         await broker.StopAsync();
 
