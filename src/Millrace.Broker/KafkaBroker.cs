@@ -259,6 +259,9 @@ public sealed class KafkaBroker : IAsyncDisposable
             new DescribeLogDirsApi(services),
             new ListPartitionReassignmentsApi(),
             new ElectLeadersApi(services),
+            new DescribeAclsApi(),
+            new CreateAclsApi(),
+            new DeleteAclsApi(),
             .. groups.Apis,
         ]);
         apiVersions.Offer(table.Definitions);

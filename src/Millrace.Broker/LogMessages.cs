@@ -148,4 +148,10 @@ internal static partial class LogMessages
 
     [LoggerMessage(2403, LogLevel.Error, "A transaction of producer {ProducerId}, epoch {ProducerEpoch}, stays open in {Partition}: its end cannot be written there. Consumers of committed records do not get beyond it.")]
     public static partial void TransactionNotEnded(ILogger logger, TopicPartition partition, long producerId, short producerEpoch);
+
+    [LoggerMessage(2404, LogLevel.Information, "WriteTxnMarkers: the transaction of producer {ProducerId}, epoch {ProducerEpoch}, is {Outcome} in {Partition}, whatever its coordinator knows of it.")]
+    public static partial void MarkerWrittenByRequest(ILogger logger, TopicPartition partition, long producerId, short producerEpoch, string outcome);
+
+    [LoggerMessage(2405, LogLevel.Warning, "WriteTxnMarkers: a marker of producer {ProducerId}, epoch {ProducerEpoch}, was not written to {Partition}. {Reason}")]
+    public static partial void MarkerRefused(ILogger logger, TopicPartition partition, long producerId, short producerEpoch, string reason);
 }

@@ -72,7 +72,10 @@ public sealed partial class PartitionLog
     /// </summary>
     /// <param name="producer">Its epoch is that of the transaction or a newer one.</param>
     /// <param name="coordinatorEpoch">Not older than any that came here before.</param>
-    public AppendResult AppendMarker(ProducerIdentity producer, bool isCommit, int coordinatorEpoch)
+    /// <param name="raisesEpoch">
+    /// The epoch of the marker is above that of its transaction (KIP-890). One with the epoch of the transaction that is open is late: it belongs to the one before.
+    /// </param>
+    public AppendResult AppendMarker(ProducerIdentity producer, bool isCommit, int coordinatorEpoch, bool raisesEpoch = false)
     {
         long now = _owner.Time.GetUtcNow().ToUnixTimeMilliseconds();
         Memory<byte> batch = new EndTransactionMarker(isCommit, coordinatorEpoch).ToBatch(producer, now);
@@ -82,7 +85,7 @@ public sealed partial class PartitionLog
         lock (_writerLock)
         {
             result = CheckState(batch.Length)
-                ?? CheckMarker(producer, coordinatorEpoch)
+                ?? CheckMarker(producer, coordinatorEpoch, raisesEpoch)
                 ?? Write(batch.Span, [header], AppendDurability.PageCache, ref effects);
         }
 
@@ -90,9 +93,9 @@ public sealed partial class PartitionLog
         return result;
     }
 
-    private AppendResult.Rejected? CheckMarker(ProducerIdentity producer, int coordinatorEpoch)
+    private AppendResult.Rejected? CheckMarker(ProducerIdentity producer, int coordinatorEpoch, bool raisesEpoch)
     {
-        ProducerVerdict verdict = _producers.CheckMarker(producer, coordinatorEpoch);
+        ProducerVerdict verdict = _producers.CheckMarker(producer, coordinatorEpoch, raisesEpoch);
         return verdict == ProducerVerdict.Accept ? null : Refuse(verdict, producer, ProducerState.NoSequence);
     }
 }

@@ -95,10 +95,14 @@ internal sealed class IncrementalAlterConfigsApi(BrokerServices services) : Api<
 
         List<string> words = Words(settings.GetValueOrDefault(config.Name) ?? setting.ValueIn(services.Log.TopicDefaults));
         List<string> given = Words(config.Value!);
-        words.RemoveAll(given.Contains);
         if (isAppended)
         {
-            words.AddRange(given);
+            // What is there keeps its place.
+            words.AddRange(given.Except(words, StringComparer.Ordinal));
+        }
+        else
+        {
+            words.RemoveAll(given.Contains);
         }
 
         settings[config.Name] = string.Join(',', words);

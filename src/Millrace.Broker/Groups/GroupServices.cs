@@ -31,6 +31,7 @@ internal sealed class GroupServices : IAsyncDisposable
             new AddPartitionsToTxnApi(services, transactions),
             new AddOffsetsToTxnApi(coordinator, transactions),
             new EndTxnApi(transactions),
+            new WriteTxnMarkersApi(services, transactions),
             new TxnOffsetCommitApi(services, coordinator, transactions, settings),
             new DescribeProducersApi(services),
             new DescribeTransactionsApi(transactions),

@@ -149,6 +149,34 @@ internal sealed partial class TransactionCoordinator
         }
     }
 
+    /// <summary>
+    /// Writes a marker that another coordinator sends, or a person who ends a transaction by hand. Where the producer is known here, under the lock of its id: so groups
+    /// are told of this marker and of the coordinator's own in the order in which the log has them.
+    /// </summary>
+    public AppendResult WriteMarkerFor(PartitionLog partition, ProducerIdentity producer, EndTransactionMarker marker, bool raisesEpoch)
+    {
+        AppendResult? result = null;
+        TransactionSeat? owner = _seats.Values.FirstOrDefault(seat => StateOf(seat).Producer.Id == producer.Id);
+        if (owner is null || !Use(owner, _ => result = Write()))
+        {
+            result = Write();
+        }
+
+        return result!;
+
+        AppendResult Write()
+        {
+            AppendResult written = partition.AppendMarker(producer, marker.IsCommit, marker.CoordinatorEpoch, raisesEpoch);
+            if (written is AppendResult.Appended)
+            {
+                TellGroups(partition.TopicPartition, producer.Id, marker.IsCommit);
+                partition.WantSync();
+            }
+
+            return written;
+        }
+    }
+
     private void TellGroups(TopicPartition partition, long producerId, bool isCommit)
     {
         if (partition.Topic == TopicName.ConsumerOffsets)

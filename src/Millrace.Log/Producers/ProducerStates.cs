@@ -93,16 +93,17 @@ internal sealed class ProducerStates
 
     /// <summary>
     /// Judges a marker that is not yet written. It may have a newer epoch than the records: so the coordinator shuts out whoever still
-    /// writes with theirs (KIP-890).
+    /// writes with theirs (KIP-890). Where it must have one, a marker with the epoch of the open transaction is a late one of the transaction before.
     /// </summary>
-    public ProducerVerdict CheckMarker(ProducerIdentity identity, int coordinatorEpoch)
+    public ProducerVerdict CheckMarker(ProducerIdentity identity, int coordinatorEpoch, bool raisesEpoch)
     {
         if (!_producers.TryGetValue(identity.Id, out ProducerState? producer))
         {
             return HasRoom ? ProducerVerdict.Accept : ProducerVerdict.TooManyProducers;
         }
 
-        return identity.Epoch < producer.Epoch ? ProducerVerdict.Fenced
+        bool isLate = raisesEpoch && identity.Epoch == producer.Epoch && producer.TransactionFirstOffset is not null;
+        return identity.Epoch < producer.Epoch || isLate ? ProducerVerdict.Fenced
             : coordinatorEpoch < producer.CoordinatorEpoch ? ProducerVerdict.CoordinatorFenced
             : ProducerVerdict.Accept;
     }

@@ -168,7 +168,11 @@ public static class TopicSettingTable
         foreach ((string name, string text) in overrides)
         {
             TopicSetting setting = s_byName[name];
-            normalized.Add(name, setting.ValueIn(setting.TryApply(TopicLogSettings.Default, text)!));
+
+            // A list is shown in the order in which it was given, as by Kafka.
+            normalized.Add(name, setting.Kind == TopicSettingKind.List
+                ? string.Join(',', text.Split(',', StringSplitOptions.TrimEntries).Distinct(StringComparer.Ordinal))
+                : setting.ValueIn(setting.TryApply(TopicLogSettings.Default, text)!));
         }
 
         return normalized;

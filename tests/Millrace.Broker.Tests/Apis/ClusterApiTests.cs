@@ -134,6 +134,22 @@ public sealed class ClusterApiTests
         Assert.Equal(ErrorCode.InvalidRequest, (await client.SendAsync<ElectLeadersRequest, ElectLeadersResponse>(new ElectLeadersRequest { ElectionType = 7 }, 2)).ErrorCode);
     }
 
+    [Fact]
+    public async Task Who_asks_for_access_control_is_told_that_there_is_none()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        for (short version = 0; version <= 3; version++)
+        {
+            DescribeAclsResponse described = await client.SendAsync<DescribeAclsRequest, DescribeAclsResponse>(new DescribeAclsRequest(), version);
+            Assert.Equal((ErrorCode.SecurityDisabled, 0), (described.ErrorCode, described.Resources.Count));
+            CreateAclsResponse created = await client.SendAsync<CreateAclsRequest, CreateAclsResponse>(new CreateAclsRequest { Creations = [new(), new()] }, version);
+            Assert.Equal([ErrorCode.SecurityDisabled, ErrorCode.SecurityDisabled], created.Results.Select(static result => result.ErrorCode));
+            DeleteAclsResponse deleted = await client.SendAsync<DeleteAclsRequest, DeleteAclsResponse>(new DeleteAclsRequest { Filters = [new()] }, version);
+            Assert.Equal(ErrorCode.SecurityDisabled, Assert.Single(deleted.FilterResults).ErrorCode);
+        }
+    }
+
     private static async Task<DescribeTopicPartitionsResponse> DescribeAsync(TestClient client, int limit, Cursor? cursor, params string[] topics) =>
         await client.SendAsync<DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse>(
             new DescribeTopicPartitionsRequest { Topics = [.. topics.Select(topic => new TopicRequest { Name = topic })], ResponsePartitionLimit = limit, Cursor = cursor }, 0);

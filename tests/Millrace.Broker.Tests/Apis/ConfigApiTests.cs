@@ -111,6 +111,18 @@ public sealed class ConfigApiTests
         Assert.Equal("cleanup.policy=compact", Own(broker));
     }
 
+    [Fact]
+    public async Task What_is_appended_to_a_list_comes_last_and_what_it_had_keeps_its_place()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        foreach (string appended in new[] { "compact", "delete", "compact, delete" })
+        {
+            Assert.Equal(ErrorCode.None, await AlterAsync(client, "orders", ("cleanup.policy", Append, appended)));
+            Assert.Equal("cleanup.policy=delete,compact", Own(broker));
+        }
+    }
+
     [Theory]
     [InlineData("retention.ms", Set, "soon", ErrorCode.InvalidConfig)]
     [InlineData("no.such", Set, "1", ErrorCode.InvalidConfig)]

@@ -142,7 +142,7 @@ public sealed class TransactionalOffsetsTests
         Assert.Equal((ErrorCode.None, -1), await FetchAsync(client, requireStable: true));
     }
 
-    private static async Task<(ErrorCode Error, long Offset)> FetchAsync(TestClient client, bool requireStable)
+    internal static async Task<(ErrorCode Error, long Offset)> FetchAsync(TestClient client, bool requireStable)
     {
         OffsetFetchResponse response = await client.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
             new OffsetFetchRequest { GroupId = "group", RequireStable = requireStable, Topics = [new OffsetFetchTopic { Name = "orders", Partitions = [0] }] }, 7);

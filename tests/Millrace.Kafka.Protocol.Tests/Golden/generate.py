@@ -45,7 +45,11 @@ MESSAGES = [  # name, newest version, API key or None for data
     ("AddPartitionsToTxn", 5),
     ("AddOffsetsToTxn", 4),
     ("EndTxn", 5),
+    ("WriteTxnMarkers", 2),
     ("TxnOffsetCommit", 5),
+    ("DescribeAcls", 3),
+    ("CreateAcls", 3),
+    ("DeleteAcls", 3),
     ("DescribeProducers", 0),
     ("DescribeTransactions", 0),
     ("ListTransactions", 2),
@@ -69,12 +73,13 @@ NEWER = {
     "ProduceResponse": [(["Responses"], PRODUCE_TOPIC_ID, "Name")],
     "ListTransactionsRequest": [([], {"name": "TransactionalIdPattern", "type": "string", "versions": "2+", "nullableVersions": "2+",
                                       "default": "null"}, "DurationFilter")],  # KIP-1152
+    "WriteTxnMarkersRequest": [(["Markers"], {"name": "TransactionVersion", "type": "int8", "versions": "2+"}, "CoordinatorEpoch")],  # KIP-1228
     "OffsetCommitRequest": [(["Topics"], TOPIC_ID, "Name")],  # topic ids, KIP-848
     "OffsetCommitResponse": [(["Topics"], TOPIC_ID, "Name")],
     "OffsetFetchRequest": [(["Groups", "Topics"], TOPIC_ID, "Name")],
     "OffsetFetchResponse": [(["Groups", "Topics"], TOPIC_ID, "Name")]}
 NEWEST = {"Metadata": 13, "DescribeGroups": 6, "DescribeCluster": 2, "OffsetCommit": 10, "OffsetFetch": 10, "Produce": 13, "ListOffsets": 11,
-          "TxnOffsetCommit": 5, "ListTransactions": 2}
+          "TxnOffsetCommit": 5, "WriteTxnMarkers": 2, "ListTransactions": 2}
 
 
 def amend(name, definition):
