@@ -20,6 +20,7 @@ internal sealed record BrokerConfiguration
     public required int MaxRequestByteCount { get; init; }
     public required long MaxQueuedRequestByteCount { get; init; }
     public required int MaxMessageByteCount { get; init; }
+    public required TopicLogSettings TopicDefaults { get; init; }
     public required int MaxFetchByteCount { get; init; }
     public required int MaxConnections { get; init; }
     public required int MaxConnectionsPerAddress { get; init; }
@@ -67,6 +68,7 @@ internal sealed record BrokerConfiguration
             MaxRequestByteCount = options.MaxRequestByteCount,
             MaxQueuedRequestByteCount = options.MaxQueuedRequestByteCount,
             MaxMessageByteCount = options.MaxMessageByteCount,
+            TopicDefaults = options.TopicDefaults with { MaximumBatchByteCount = options.MaxMessageByteCount },
             MaxFetchByteCount = options.MaxFetchByteCount,
             MaxConnections = options.MaxConnections,
             MaxConnectionsPerAddress = options.MaxConnectionsPerAddress,

@@ -81,6 +81,11 @@ public sealed class BrokerOptions
     /// <summary><c>message.max.bytes</c>: the largest record batch that is accepted. Default 1 MiB and the 12 bytes before a batch's length, as in Kafka.</summary>
     public int MaxMessageByteCount { get; set; } = (1024 * 1024) + 12;
 
+    /// <summary>
+    /// What topics have that say nothing, by Kafka's <c>log.*</c> names; the largest batch is <see cref="MaxMessageByteCount"/>. Default: Kafka's.
+    /// </summary>
+    public TopicLogSettings TopicDefaults { get; set; } = TopicLogSettings.Default;
+
     /// <summary><c>fetch.max.bytes</c>: the most that one fetch returns, whatever the client asks for. Default 55 MiB.</summary>
     public int MaxFetchByteCount { get; set; } = 55 * 1024 * 1024;
 

@@ -227,7 +227,10 @@ public sealed class KafkaBroker : IAsyncDisposable
             {
                 Path = configuration.DataDirectory,
                 MaximumBatchByteCount = configuration.MaxRequestByteCount,
-                TopicDefaults = TopicLogSettings.Default with { MaximumBatchByteCount = configuration.MaxMessageByteCount },
+                SegmentByteCount = configuration.TopicDefaults.SegmentByteCount,
+                IndexIntervalByteCount = configuration.TopicDefaults.IndexIntervalByteCount,
+                MaximumIndexByteCount = configuration.TopicDefaults.SegmentIndexByteCount,
+                TopicDefaults = configuration.TopicDefaults,
             };
             return LogDirectory.Open(options, storage, time, NewRandom(), logger);
         }

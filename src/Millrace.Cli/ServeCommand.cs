@@ -42,9 +42,11 @@ internal static class ServeCommand
             DefaultValueFactory = _ => 1,
         };
 
+        Option<Dictionary<string, string>> set = SettingsOption();
+
         Command command = new("serve", "Runs a broker that Kafka clients can connect to, until it is told to stop.")
         {
-            data, listen, advertise, partitions,
+            data, listen, advertise, partitions, set,
         };
         command.SetAction((parsed, cancellationToken) =>
         {
@@ -56,6 +58,11 @@ internal static class ServeCommand
                 AdvertisedPort = advertised?.Port,
                 DefaultPartitionCount = parsed.GetValue(partitions),
             };
+            if (!BrokerSettings.TryApply(options, parsed.GetValue(set) ?? [], out string? error))
+            {
+                throw new InvalidOperationException(error);
+            }
+
             return ServeAsync(options, parsed.GetRequiredValue(listen), parsed.InvocationConfiguration, cancellationToken);
         });
         return command;
@@ -116,6 +123,37 @@ internal static class ServeCommand
         await console.Output.WriteLineAsync("Millrace has stopped; everything is on the disk.");
         return ExitCode.Success;
     }
+
+    private static Option<Dictionary<string, string>> SettingsOption() => new("--set")
+    {
+        Description = "A setting of the broker by Kafka's name for it, such as log.retention.ms=3600000; may be given several times.",
+        HelpName = "NAME=VALUE",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+        CustomParser = result =>
+        {
+            Dictionary<string, string> settings = new(StringComparer.Ordinal);
+            foreach (string text in result.Tokens.Select(static token => token.Value))
+            {
+                int equals = text.IndexOf('=', StringComparison.Ordinal);
+                if (equals <= 0)
+                {
+                    result.AddError($"'{text}' is no setting for --set; write NAME=VALUE, for example log.retention.ms=3600000.");
+                }
+                else if (!settings.TryAdd(text[..equals].Trim(), text[(equals + 1)..]))
+                {
+                    result.AddError($"--set {text[..equals]} is given twice.");
+                }
+            }
+
+            if (!BrokerSettings.TryApply(new BrokerOptions(), settings, out string? error))
+            {
+                result.AddError(error);
+            }
+
+            return settings;
+        },
+    };
 
     private static Option<HostPort> AddressOption(string name, string description) => new(name)
     {

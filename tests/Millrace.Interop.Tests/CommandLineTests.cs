@@ -23,6 +23,9 @@ public sealed class CommandLineTests : IDisposable
         { ["serve", "--data", "x", "--listen", "::1:9092"], "'::1:9092' is not an address" },
         { ["serve", "--data", "x", "--advertise", "host"], "'host' is not an address for --advertise" },
         { ["serve", "--data", "x", "--partitions", "many"], "many" },
+        { ["serve", "--data", "x", "--set", "log.retention.ms"], "'log.retention.ms' is no setting for --set; write NAME=VALUE" },
+        { ["serve", "--data", "x", "--set", "log.retention.ms=1", "--set", "no.such=1"], "There is no broker setting 'no.such'" },
+        { ["serve", "--data", "x", "--set", "num.partitions=1", "--set", "num.partitions=2"], "--set num.partitions is given twice" },
     };
 
     private string DataDirectory => Path.Combine(_folder.FullName, "data");
@@ -33,6 +36,13 @@ public sealed class CommandLineTests : IDisposable
     [MemberData(nameof(BadCommandLines))]
     public async Task A_command_line_that_makes_no_sense_is_refused_with_a_sentence(string[] arguments, string expected)
         => await RequireRefusalAsync(Usage, expected, ["exec", StandaloneBroker.Command, .. arguments]);
+
+    [Fact]
+    public async Task Settings_that_the_broker_cannot_start_with_are_refused()
+    {
+        string[] settings = ["--set", "group.max.session.timeout.ms=7000", "--set", "group.min.session.timeout.ms=8000"];
+        await RequireRefusalAsync(Failure, "GroupMinSessionTimeout is 00:00:08", StandaloneBroker.ServeArguments(DataDirectory, "127.0.0.1:0", settings));
+    }
 
     [Fact]
     public async Task A_data_directory_that_another_broker_uses_is_refused()

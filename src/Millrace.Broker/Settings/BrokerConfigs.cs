@@ -21,7 +21,9 @@ internal sealed class BrokerConfigs
         AddIdentity(configuration);
         AddTopics(configuration);
         AddGroups(configuration.Groups);
+        AddTransactions(configuration.Transactions);
         AddConnections(configuration);
+        AddCleaner(configuration.Cleaner);
         _entries.Sort(static (left, right) => string.CompareOrdinal(left.Name, right.Name));
     }
 
@@ -64,8 +66,29 @@ internal sealed class BrokerConfigs
         Add("group.max.size", TopicSettingKind.Int, Text(groups.MaxSize), Text(int.MaxValue), "Members of a group.");
     }
 
+    private void AddTransactions(TransactionSettings transactions)
+    {
+        Add("transaction.max.timeout.ms", TopicSettingKind.Int, Text(transactions.MaxTimeout), "900000", "The most time that a producer gets for a transaction.");
+        Add("transactional.id.expiration.ms", TopicSettingKind.Int, Text(transactions.IdExpiration), "604800000", "How long an id is known that nobody uses.");
+        Add("transaction.state.log.num.partitions", TopicSettingKind.Int, Text(transactions.StateTopicPartitionCount), "50", "Partitions of __transaction_state when it is made.");
+        Add("transaction.state.log.replication.factor", TopicSettingKind.Int, "1", "3", "There is one node.");
+    }
+
+    private void AddCleaner(LogCleanerOptions cleaner)
+    {
+        Add("log.retention.check.interval.ms", TopicSettingKind.Long, Text(cleaner.RetentionCheckInterval), "300000", "How often it is looked for segments that go by age or size.");
+        Add("log.cleaner.enable", TopicSettingKind.Boolean, Text(cleaner.IsEnabled), "true", "Whether topics are compacted.");
+        Add("log.cleaner.threads", TopicSettingKind.Int, Text(cleaner.ThreadCount), "1", "Threads that compact, each one partition at a time.");
+        Add("log.cleaner.dedupe.buffer.size", TopicSettingKind.Long, Text(cleaner.KeyMemoryByteCount), "134217728", "The most memory for the keys of compactions.");
+        string loadFactor = cleaner.KeyMemoryLoadFactor.ToString(CultureInfo.InvariantCulture);
+        Add("log.cleaner.io.buffer.load.factor", TopicSettingKind.Double, loadFactor, "0.9", "How full the table of keys may get.");
+        Add("log.cleaner.io.buffer.size", TopicSettingKind.Int, Text(cleaner.BufferByteCount), "524288", "The buffer for reading and writing logs, over all threads.");
+        Add("log.cleaner.backoff.ms", TopicSettingKind.Long, Text(cleaner.Backoff), "15000", "How long a thread waits that has found nothing to compact.");
+    }
+
     private void AddConnections(BrokerConfiguration configuration)
     {
+        Add("queued.max.request.bytes", TopicSettingKind.Long, Text(configuration.MaxQueuedRequestByteCount), "-1", "Requests that are held in memory while they are worked on.");
         Add("socket.request.max.bytes", TopicSettingKind.Int, Text(configuration.MaxRequestByteCount), "104857600", "The largest request that is read.");
         Add("fetch.max.bytes", TopicSettingKind.Int, Text(configuration.MaxFetchByteCount), "57671680", "The most that one fetch returns.");
         Add("max.connections", TopicSettingKind.Int, Text(configuration.MaxConnections), Text(int.MaxValue), "Network connections at one time.");

@@ -1,0 +1,114 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using Millrace.Log;
+
+namespace Millrace.Broker;
+
+/// <summary>The settings of a broker as text under Kafka's names, as command lines and files have them. What topics have where they say nothing is among them.</summary>
+public static class BrokerSettings
+{
+    // Each returns false where the text is no value of its setting. Whether a value makes sense is judged with all others, when the broker starts.
+    private static readonly Dictionary<string, Func<BrokerOptions, string, bool>> s_byName = new(StringComparer.Ordinal)
+    {
+        ["num.partitions"] = Int(static (options, value) => options.DefaultPartitionCount = value),
+        ["auto.create.topics.enable"] = Boolean(static (options, value) => options.AutoCreateTopics = value),
+        ["offsets.topic.num.partitions"] = Int(static (options, value) => options.OffsetsTopicPartitionCount = value),
+        ["offset.metadata.max.bytes"] = Int(static (options, value) => options.MaxOffsetMetadataLength = value),
+        ["offsets.retention.minutes"] = Time(TimeSpan.TicksPerMinute, static (options, value) => options.OffsetsRetention = value),
+        ["offsets.retention.check.interval.ms"] = Milliseconds(static (options, value) => options.OffsetsRetentionCheckInterval = value),
+        ["group.initial.rebalance.delay.ms"] = Milliseconds(static (options, value) => options.GroupInitialRebalanceDelay = value),
+        ["group.min.session.timeout.ms"] = Milliseconds(static (options, value) => options.GroupMinSessionTimeout = value),
+        ["group.max.session.timeout.ms"] = Milliseconds(static (options, value) => options.GroupMaxSessionTimeout = value),
+        ["group.max.size"] = Int(static (options, value) => options.GroupMaxSize = value),
+        ["transaction.max.timeout.ms"] = Milliseconds(static (options, value) => options.TransactionMaxTimeout = value),
+        ["transactional.id.expiration.ms"] = Milliseconds(static (options, value) => options.TransactionalIdExpiration = value),
+        ["transaction.state.log.num.partitions"] = Int(static (options, value) => options.TransactionStateTopicPartitionCount = value),
+        ["socket.request.max.bytes"] = Int(static (options, value) => options.MaxRequestByteCount = value),
+        ["queued.max.request.bytes"] = Long(static (options, value) => options.MaxQueuedRequestByteCount = value),
+        ["message.max.bytes"] = Int(static (options, value) => options.MaxMessageByteCount = value),
+        ["fetch.max.bytes"] = Int(static (options, value) => options.MaxFetchByteCount = value),
+        ["max.connections"] = Int(static (options, value) => options.MaxConnections = value),
+        ["max.connections.per.ip"] = Int(static (options, value) => options.MaxConnectionsPerAddress = value),
+        ["connections.max.idle.ms"] = Milliseconds(static (options, value) => options.MaxConnectionIdleTime = value),
+        ["log.retention.check.interval.ms"] = Milliseconds(static (options, value) => options.Cleaner.RetentionCheckInterval = value),
+        ["log.cleaner.enable"] = Boolean(static (options, value) => options.Cleaner.IsEnabled = value),
+        ["log.cleaner.threads"] = Int(static (options, value) => options.Cleaner.ThreadCount = value),
+        ["log.cleaner.dedupe.buffer.size"] = Long(static (options, value) => options.Cleaner.KeyMemoryByteCount = value),
+        ["log.cleaner.io.buffer.load.factor"] = Double(static (options, value) => options.Cleaner.KeyMemoryLoadFactor = value),
+        ["log.cleaner.io.buffer.size"] = Int(static (options, value) => options.Cleaner.BufferByteCount = value),
+        ["log.cleaner.backoff.ms"] = Milliseconds(static (options, value) => options.Cleaner.Backoff = value),
+    };
+
+    private static readonly Dictionary<string, TopicSetting> s_topicDefaults =
+        TopicSettingTable.All.Where(static setting => !s_byName.ContainsKey(setting.BrokerName))
+            .ToDictionary(static setting => setting.BrokerName, StringComparer.Ordinal);
+
+    /// <summary>Every name that can be set, sorted.</summary>
+    public static IReadOnlyList<string> Names { get; } = [.. s_byName.Keys.Concat(s_topicDefaults.Keys).Order(StringComparer.Ordinal)];
+
+    /// <summary>Sets all of the settings, or says which is wrong and sets some.</summary>
+    /// <param name="error">What is wrong, and what is allowed, in a sentence.</param>
+    public static bool TryApply(BrokerOptions options, IReadOnlyDictionary<string, string> settings, [NotNullWhen(false)] out string? error)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(settings);
+        var ofTopics = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach ((string name, string value) in settings)
+        {
+            if (s_topicDefaults.TryGetValue(name, out TopicSetting? setting))
+            {
+                ofTopics.Add(setting.Name, value);
+            }
+            else if (!s_byName.TryGetValue(name, out Func<BrokerOptions, string, bool>? set))
+            {
+                error = $"There is no broker setting '{name}'. Allowed is one of {string.Join(", ", Names)}.";
+                return false;
+            }
+            else if (!set(options, value.Trim()))
+            {
+                error = $"'{value}' is no value of {name}.";
+                return false;
+            }
+        }
+
+        // Together, since some of them must fit each other.
+        if (!TopicSettingTable.TryApply(options.TopicDefaults, ofTopics, out TopicLogSettings? defaults, out error))
+        {
+            return false;
+        }
+
+        options.TopicDefaults = defaults;
+        return true;
+    }
+
+    private static Func<BrokerOptions, string, bool> Int(Action<BrokerOptions, int> set) => (options, text) =>
+        Take(int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value), options, value, set);
+
+    private static Func<BrokerOptions, string, bool> Long(Action<BrokerOptions, long> set) => (options, text) =>
+        Take(long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value), options, value, set);
+
+    private static Func<BrokerOptions, string, bool> Double(Action<BrokerOptions, double> set) => (options, text) =>
+        Take(double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value), options, value, set);
+
+    private static Func<BrokerOptions, string, bool> Boolean(Action<BrokerOptions, bool> set) => (options, text) =>
+        Take(bool.TryParse(text, out bool value), options, value, set);
+
+    private static Func<BrokerOptions, string, bool> Milliseconds(Action<BrokerOptions, TimeSpan> set) => Time(TimeSpan.TicksPerMillisecond, set);
+
+    private static Func<BrokerOptions, string, bool> Time(long unitTicks, Action<BrokerOptions, TimeSpan> set) => (options, text) =>
+    {
+        bool isNumber = long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value);
+        bool fits = isNumber && Math.Abs((double)value) < TimeSpan.MaxValue.Ticks / unitTicks;
+        return Take(fits, options, fits ? new TimeSpan(value * unitTicks) : default, set);
+    };
+
+    private static bool Take<T>(bool isValue, BrokerOptions options, T value, Action<BrokerOptions, T> set)
+    {
+        if (isValue)
+        {
+            set(options, value);
+        }
+
+        return isValue;
+    }
+}
