@@ -15,7 +15,7 @@ public sealed partial class LogDirectory
         List<KeyValuePair<PartitionLog, Offset>> starts = [];
         foreach (PartitionLog log in SortedPartitions())
         {
-            if (TryFindStart(log, now) is { } start && start > log.LogStartOffset)
+            if (TryFindStart(log, now) is { } start)
             {
                 starts.Add(KeyValuePair.Create(log, start));
             }
@@ -50,7 +50,8 @@ public sealed partial class LogDirectory
     {
         try
         {
-            return log.RetentionStart(now);
+            Offset start = log.RetentionStart(now);
+            return start > log.LogStartOffset && log.TryPrepareStart(start) ? start : null;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
         {

@@ -88,9 +88,7 @@ public sealed partial class PartitionLog
                 return null;
             }
 
-            var segment = LogSegment.Create(_files, _directory, baseOffset, _settings.For(Settings), _owner.Now, FileNames.CleanedSuffix);
-            segment.CreateTransactionIndex();
-            return segment;
+            return LogSegment.Create(_files, _directory, baseOffset, _settings.For(Settings), _owner.Now, FileNames.CleanedSuffix);
         }
     }
 

@@ -39,6 +39,11 @@ public sealed partial class PartitionLog
 
         try
         {
+            if (!TryPrepareStart(start))
+            {
+                return new DeleteRecordsResult.Failed(OfflineReason ?? $"The log of {TopicPartition} is closed.");
+            }
+
             _owner.MoveLogStarts([KeyValuePair.Create(this, start)]);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -52,6 +57,35 @@ public sealed partial class PartitionLog
 
         ApplyLogStart(start);
         return new DeleteRecordsResult.Deleted(LogStartOffset);
+    }
+
+    /// <summary>
+    /// Makes ready for a start that is to be written down: what is known of the producers at the segment which is the first one then is on the disk, since the
+    /// records that say it are given up. Where all records go, a new segment begins. False if the log is offline, or closed.
+    /// </summary>
+    /// <exception cref="IOException">The disk refused.</exception>
+    internal bool TryPrepareStart(Offset start)
+    {
+        CommitEffects effects = CommitEffects.None;
+        bool isReady;
+        lock (_segmentsLock)
+        {
+            Offset? unsynced;
+            lock (_writerLock)
+            {
+                isReady = !_isReleased && !_isClosed && IsOnline && (start < _commit.LogEndOffset || TryRoll(ref effects));
+                LogSegment first = FindSegment(_segments, start);
+                unsynced = isReady && !first.IsCompleteAndSynced ? first.BaseOffset : null;
+            }
+
+            if (unsynced is { } segmentBaseOffset)
+            {
+                SyncSnapshot(segmentBaseOffset);
+            }
+        }
+
+        Run(effects);
+        return isReady;
     }
 
     /// <summary>Takes what lies below a start that is written down out of the log.</summary>
@@ -69,7 +103,6 @@ public sealed partial class PartitionLog
             lock (_writerLock)
             {
                 Volatile.Write(ref _logStartOffset, Offset.Max(start, LogStartOffset).Value);
-                RollIfNothingStays(ref effects);
                 removed = _segments[..CountRemovable()];
                 Volatile.Write(ref _segments, _segments[removed.Length..]);
                 effects |= Publish();
@@ -138,21 +171,23 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>Where all records are deleted, the active segment goes as well.</summary>
-    private void RollIfNothingStays(ref CommitEffects effects)
+    private bool TryRoll(ref CommitEffects effects)
     {
-        if (LogStartOffset < _commit.LogEndOffset || _segments[^1].ByteCount == 0 || !IsOnline || _isClosed)
+        if (_segments[^1].ByteCount == 0)
         {
-            return;
+            return true;
         }
 
         try
         {
             Roll(_commit.LogEndOffset, ref effects);
+            return true;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            // Nothing was lost by it: the segment stays until the next time.
-            LogMessages.SegmentNotDeleted(_logger, TopicPartition, _segments[^1].BaseOffset, exception.Message);
+            // A file may be there that the next append knows nothing of.
+            effects |= TakeOffline($"Writing to {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+            return false;
         }
     }
 

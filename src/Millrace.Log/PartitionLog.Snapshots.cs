@@ -63,6 +63,18 @@ public sealed partial class PartitionLog
         }
     }
 
+    /// <summary>Puts the snapshot at the first offset of a segment on the disk, if it has one. The lock of the segments is held.</summary>
+    private void SyncSnapshot(Offset segmentBaseOffset)
+    {
+        string path = $"{_directory}/{FileNames.Segment(segmentBaseOffset, FileNames.SnapshotSuffix)}";
+        if (_files.Storage.FileExists(path))
+        {
+            using IStorageFile file = _files.Storage.Open(path, StorageOpenMode.Existing);
+            file.SyncData();
+            _files.Storage.SyncDirectory(_directory);
+        }
+    }
+
     /// <summary>Deletes the snapshot of a segment that has left the log, unless there is none newer.</summary>
     private void DeleteSnapshot(Offset segmentBaseOffset)
     {

@@ -46,7 +46,7 @@ public sealed partial class PartitionLog
             // A transaction is in the index of the segment that holds its marker, the same as its first record or a later one.
             for (int number = FindSegmentNumber(segments, from); number < segments.Length; number++)
             {
-                if (segments[number].TransactionIndex?.Collect(from, upTo, found) == true)
+                if (segments[number].TransactionIndex.Collect(from, upTo, found))
                 {
                     break;
                 }

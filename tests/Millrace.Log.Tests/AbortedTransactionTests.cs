@@ -65,20 +65,59 @@ public class AbortedTransactionTests
         Assert.Equal([first], harness.Log.AbortedTransactions(Offset.Zero, new Offset(1)));
         Assert.Equal([first], harness.Log.AbortedTransactions(new Offset(3), new Offset(8)));
         Assert.Equal([first, Aborted(7, 12, 13, stable: 14)], harness.Log.AbortedTransactions(Offset.Zero, new Offset(14)));
-        Assert.Equal(2, harness.Files().Count(static file => file.EndsWith(".txnindex", StringComparison.Ordinal)));
     }
 
     [Fact]
-    public void The_file_has_Kafkas_layout_and_is_there_only_where_it_has_entries()
+    public void The_file_has_Kafkas_layout_and_is_there_from_the_first_on()
     {
         Send(Seven, 0);
         End(Seven, isCommit: true);
-        Assert.DoesNotContain(_harness.Files(), static file => file.EndsWith(".txnindex", StringComparison.Ordinal));
+        Assert.Empty(_harness.ReadFile(FirstTransactionIndex));
         Send(new ProducerIdentity(0x0102030405060708, 0), 0);
         End(new ProducerIdentity(0x0102030405060708, 0), isCommit: false);
         Assert.Equal(
             "0000" + "0102030405060708" + "0000000000000002" + "0000000000000003" + "0000000000000004",
             Convert.ToHexString(_harness.ReadFile(FirstTransactionIndex)));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(4)]
+    public void After_a_clean_stop_a_missing_index_is_no_proof_that_nothing_was_aborted(long segment)
+    {
+        LogHarness harness = WithAbortedTransactions();
+        harness.LogDirectory.Close();
+        harness.Kill();
+        harness.Storage.DeleteFile(PathOf(segment, ".txnindex"));
+        harness.Open();
+        Assert.Equal(RecoveryAction.Rebuild, harness.Finding(RecoveryCondition.IndexMissing).Action);
+        Assert.Equal([Aborted(7, 0, 1, stable: 2), Aborted(7, 4, 5, stable: 6)], harness.Log.AbortedTransactions(Offset.Zero, new Offset(6)));
+    }
+
+    [Theory]
+    [InlineData(".index", SimulatedCrashKind.ProcessKill)]
+    [InlineData(".index", SimulatedCrashKind.PowerLoss)]
+    [InlineData(".timeindex", SimulatedCrashKind.ProcessKill)]
+    [InlineData(".timeindex", SimulatedCrashKind.PowerLoss)]
+    [InlineData(".txnindex", SimulatedCrashKind.ProcessKill)]
+    [InlineData(".txnindex", SimulatedCrashKind.PowerLoss)]
+    public void A_start_that_is_interrupted_while_it_makes_indexes_anew_is_done_again(string missing, SimulatedCrashKind crash)
+    {
+        bool wasInterrupted = true;
+        for (int operation = 0; wasInterrupted; operation++)
+        {
+            LogHarness harness = WithAbortedTransactions();
+            harness.LogDirectory.Close();
+            harness.Kill();
+            harness.Edit(PathOf(0, ".txnindex"), static bytes => [.. bytes, 1]);
+            harness.Storage.DeleteFile(PathOf(0, missing));
+            harness.Storage.SyncDirectory(LogHarness.Directory);
+            harness.Storage.CrashAfter(operation);
+            wasInterrupted = Xunit.Record.Exception(harness.Open) is SimulatedCrashException;
+            harness.Crash(crash);
+            harness.Open();
+            Assert.Equal([Aborted(7, 0, 1, stable: 2), Aborted(7, 4, 5, stable: 6)], harness.Log.AbortedTransactions(Offset.Zero, new Offset(6)));
+        }
     }
 
     [Theory]
@@ -161,11 +200,28 @@ public class AbortedTransactionTests
     public void A_transaction_index_that_cannot_be_written_takes_the_partition_offline_before_its_marker_is_seen()
     {
         Send(Seven, 0);
-        _harness.Storage.FailNext(SimulatedOperation.Create, ".txnindex");
+        _harness.Storage.FailNext(SimulatedOperation.Write, ".txnindex");
         Assert.Equal(AppendRejection.Offline, Assert.IsType<AppendResult.Rejected>(End(Seven, isCommit: false)).Rejection);
         Assert.Equal(new Offset(1), Log.LogEndOffset);
         Assert.Equal(Offset.Zero, Log.LastStableOffset);
     }
+
+    /// <summary>Offsets: seven 0, its marker 1; two others; seven again 4 in the next segment, its marker 5; and one more behind it.</summary>
+    private static LogHarness WithAbortedTransactions()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options => options.SegmentByteCount = 4 * BatchByteCount);
+        for (int number = 0; number < 2; number++)
+        {
+            harness.Append(Batch(Seven, number));
+            harness.Log.AppendMarker(Seven, isCommit: false, coordinatorEpoch: 0);
+            harness.AppendMany(2);
+        }
+
+        harness.AppendMany(1);
+        return harness;
+    }
+
+    private static string PathOf(long segment, string suffix) => $"{LogHarness.Directory}/{segment:D20}{suffix}";
 
     private static byte[] Batch(ProducerIdentity producer, int sequence) =>
         LogHarness.Batch(1, producer.Id, producer.Epoch, sequence, isTransactional: true);

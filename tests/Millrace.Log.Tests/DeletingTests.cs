@@ -44,14 +44,33 @@ public class DeletingTests
     }
 
     [Fact]
+    public void What_is_known_of_producers_outlives_their_deleted_records_and_the_power()
+    {
+        for (int count = 1; count <= 20; count++)
+        {
+            LogHarness harness = LogHarness.WithPartition();
+            for (int sequence = 0; sequence < count; sequence++)
+            {
+                harness.Append(LogHarness.Batch(producerId: 7, sequence: sequence));
+            }
+
+            harness.Sync();
+            Assert.IsType<DeleteRecordsResult.Deleted>(harness.Log.DeleteRecords(new Offset(count)));
+            harness.LosePower();
+            harness.Open();
+            Assert.Equal(count - 1, Assert.Single(harness.Log.ActiveProducers()).LastSequence);
+        }
+    }
+
+    [Fact]
     public void Segments_below_the_start_are_renamed_at_once_and_deleted_after_their_delay()
     {
         LogHarness harness = WithSegments(7);
         harness.Log.DeleteRecords(new Offset(5));
         Assert.Equal(
             [
-                "00000000000000000000.index.deleted", "00000000000000000000.log.deleted", "00000000000000000000.timeindex.deleted",
-                "00000000000000000002.index.deleted", "00000000000000000002.log.deleted", "00000000000000000002.timeindex.deleted",
+                "00000000000000000000.index.deleted", "00000000000000000000.log.deleted", "00000000000000000000.timeindex.deleted", "00000000000000000000.txnindex.deleted",
+                "00000000000000000002.index.deleted", "00000000000000000002.log.deleted", "00000000000000000002.timeindex.deleted", "00000000000000000002.txnindex.deleted",
             ],
             harness.Files().Where(static file => file.EndsWith(".deleted", StringComparison.Ordinal)));
         harness.Time.Advance(TimeSpan.FromSeconds(59));

@@ -25,8 +25,8 @@ public sealed class LogDirectoryTests : IDisposable
             harness.Storage.List(LogHarness.Root).Select(static entry => entry.Name));
         Assert.Equal(
             [
-                "00000000000000000000.index", "00000000000000000000.log", "00000000000000000000.timeindex", "00000000000000000002.snapshot",
-                "leader-epoch-checkpoint", "partition.metadata",
+                "00000000000000000000.index", "00000000000000000000.log", "00000000000000000000.timeindex", "00000000000000000000.txnindex",
+                "00000000000000000002.snapshot", "leader-epoch-checkpoint", "partition.metadata",
             ],
             harness.Files());
         Assert.Equal("0\n1\norders 0 2\n", harness.ReadText("/data/recovery-point-offset-checkpoint"));

@@ -88,10 +88,12 @@ internal sealed class LogHarness
         LogDirectory.WriteRecoveryPointsOrThrow();
     }
 
-    public void Kill() => Storage = Storage.Crash(SimulatedCrashKind.ProcessKill);
+    public void Kill() => Crash(SimulatedCrashKind.ProcessKill);
+
+    public void Crash(SimulatedCrashKind kind) => Storage = Storage.Crash(kind);
 
     /// <summary>Loses what was not synced, or parts of it.</summary>
-    public void LosePower() => Storage = Storage.Crash(SimulatedCrashKind.PowerLoss);
+    public void LosePower() => Crash(SimulatedCrashKind.PowerLoss);
 
     public void KillAndOpen()
     {

@@ -38,9 +38,9 @@ internal sealed class IndexInspection
         _maximumEntryCount = settings.MaximumIndexByteCount / OffsetIndex.EntryByteCount;
 
         // The offset index first: the times of its entries are written before them.
-        _offsets = Read(storage, directory, FileNames.IndexSuffix, OffsetIndex.EntryByteCount, isRequired: true);
-        _times = Read(storage, directory, FileNames.TimeIndexSuffix, TimeIndex.EntryByteCount, isRequired: true);
-        _transactions = Read(storage, directory, FileNames.TransactionIndexSuffix, TransactionIndex.EntryByteCount, isRequired: false);
+        _offsets = Read(storage, directory, FileNames.IndexSuffix, OffsetIndex.EntryByteCount);
+        _times = Read(storage, directory, FileNames.TimeIndexSuffix, TimeIndex.EntryByteCount);
+        _transactions = Read(storage, directory, FileNames.TransactionIndexSuffix, TransactionIndex.EntryByteCount);
     }
 
     /// <summary>Whether one of them has to be made anew.</summary>
@@ -168,13 +168,13 @@ internal sealed class IndexInspection
         }
     }
 
-    private EntryFile Read(IStorage storage, string directory, string suffix, int entryByteCount, bool isRequired)
+    private EntryFile Read(IStorage storage, string directory, string suffix, int entryByteCount)
     {
         var file = new EntryFile(FileNames.Segment(_baseOffset, suffix), entryByteCount);
         string path = $"{directory}/{file.Name}";
         if (!storage.FileExists(path))
         {
-            if (isRequired && !_isGrowing)
+            if (!_isGrowing)
             {
                 Fault(file, "is missing", hasPosition: false);
             }

@@ -213,8 +213,7 @@ public sealed class LogRepair : IDisposable
     }
 
     /// <summary>
-    /// Only the offset index goes: without it recovery reads the segment and compares all three. The index of transactions must not be away for a
-    /// moment, since a start takes a segment without one for a segment without aborted transactions.
+    /// Only the offset index goes: without it recovery reads the segment and compares all three.
     /// </summary>
     private string? RemoveIndexes(Action<string> done)
     {

@@ -24,14 +24,11 @@ internal sealed class IndexRecovery
     /// <summary>Whether a file was made whose name is not synced.</summary>
     public bool HasNewFile { get; private set; }
 
-    /// <summary>Whether the indexes of a segment may be taken as they are: they are there, and hold whole entries.</summary>
-    public bool IsPlausible(Offset baseOffset)
-    {
-        string transactions = FileNames.Segment(baseOffset, FileNames.TransactionIndexSuffix);
-        return _listing.EntryCount(FileNames.Segment(baseOffset, FileNames.IndexSuffix), OffsetIndex.EntryByteCount) is not null
-            && _listing.EntryCount(FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix), TimeIndex.EntryByteCount) is not null
-            && (!_listing.Has(transactions) || _listing.EntryCount(transactions, TransactionIndex.EntryByteCount) is not null);
-    }
+    /// <summary>Whether the indexes of a segment may be taken as they are: they are there, all of them, and hold whole entries.</summary>
+    public bool IsPlausible(Offset baseOffset) =>
+        _listing.EntryCount(FileNames.Segment(baseOffset, FileNames.IndexSuffix), OffsetIndex.EntryByteCount) is not null
+        && _listing.EntryCount(FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix), TimeIndex.EntryByteCount) is not null
+        && _listing.EntryCount(FileNames.Segment(baseOffset, FileNames.TransactionIndexSuffix), TransactionIndex.EntryByteCount) is not null;
 
     public void Take(SegmentFile segment)
     {
@@ -40,24 +37,32 @@ internal sealed class IndexRecovery
         segment.Index = new OffsetIndex(file, baseOffset, entryCount);
         (file, entryCount) = Take(baseOffset, FileNames.TimeIndexSuffix, TimeIndex.EntryByteCount);
         segment.TimeIndex = new TimeIndex(file, baseOffset, entryCount);
-        if (_listing.Has(FileNames.Segment(baseOffset, FileNames.TransactionIndexSuffix)))
-        {
-            (file, entryCount) = Take(baseOffset, FileNames.TransactionIndexSuffix, TransactionIndex.EntryByteCount);
-            segment.TransactionIndex = new TransactionIndex(file, entryCount);
-        }
+        (file, entryCount) = Take(baseOffset, FileNames.TransactionIndexSuffix, TransactionIndex.EntryByteCount);
+        segment.TransactionIndex = new TransactionIndex(file, entryCount);
     }
 
-    public void Rebuild(SegmentFile segment, IndexContent content)
+    /// <summary>
+    /// Makes the indexes of a segment what its batches say. An interruption leaves them so that the next start comes here again: unless it does in any
+    /// case, the offset index goes first, durably, and comes back last.
+    /// </summary>
+    /// <param name="isReadByEveryStart">Whether the next start reads the segment, whatever it finds of its indexes.</param>
+    public void Rebuild(SegmentFile segment, IndexContent content, bool isReadByEveryStart)
     {
         Offset baseOffset = segment.BaseOffset;
-        segment.Progress = content.Progress;
-        segment.Index = content.OpenOffsetIndex(Rebuild(FileNames.Segment(baseOffset, FileNames.IndexSuffix), content.Offsets));
-        segment.TimeIndex = content.OpenTimeIndex(Rebuild(FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix), content.Times));
-        string transactions = FileNames.Segment(baseOffset, FileNames.TransactionIndexSuffix);
-        if (content.TransactionEntryCount > 0 || _listing.Has(transactions))
+        Wanted offsets = Compare(baseOffset, FileNames.IndexSuffix, content.Offsets);
+        Wanted times = Compare(baseOffset, FileNames.TimeIndexSuffix, content.Times);
+        Wanted transactions = Compare(baseOffset, FileNames.TransactionIndexSuffix, content.Transactions);
+        if (!isReadByEveryStart && !(times.IsRight && transactions.IsRight))
         {
-            segment.TransactionIndex = content.OpenTransactionIndex(Rebuild(transactions, content.Transactions));
+            offsets.File.Delete();
+            _files.Storage.SyncDirectory(_directory);
+            offsets = offsets with { File = _files.Existing(_directory, offsets.File.Name), IsRight = false };
         }
+
+        segment.Progress = content.Progress;
+        segment.TransactionIndex = content.OpenTransactionIndex(Provide(transactions));
+        segment.TimeIndex = content.OpenTimeIndex(Provide(times));
+        segment.Index = content.OpenOffsetIndex(Provide(offsets));
     }
 
     private (LazyFile File, int EntryCount) Take(Offset baseOffset, string suffix, int entryByteCount)
@@ -67,18 +72,32 @@ internal sealed class IndexRecovery
         return (_files.Existing(_directory, name), entryCount);
     }
 
-    private LazyFile Rebuild(string name, byte[] content)
+    private Wanted Compare(Offset baseOffset, string suffix, byte[] content)
     {
-        bool exists = _files.Storage.FileExists($"{_directory}/{name}");
-        LazyFile file = exists ? _files.Existing(_directory, name) : _files.Create(_directory, name);
-        if (exists && HasContent(file, content))
+        string name = FileNames.Segment(baseOffset, suffix);
+        LazyFile file = _files.Existing(_directory, name);
+        bool exists = _files.Storage.FileExists(file.Path);
+        bool isRight = exists && HasContent(file, content);
+        if (!isRight)
         {
-            return file;
+            _report(exists ? RecoveryCondition.IndexStale : RecoveryCondition.IndexMissing, $"'{name}' is made anew.");
         }
 
-        _report(exists ? RecoveryCondition.IndexStale : RecoveryCondition.IndexMissing, $"'{name}' is made anew.");
-        file.SetLength(0);
-        file.Write(content, 0);
+        return new Wanted(file, content, isRight);
+    }
+
+    private LazyFile Provide(Wanted wanted)
+    {
+        if (wanted.IsRight)
+        {
+            return wanted.File;
+        }
+
+        string name = wanted.File.Name;
+        bool exists = _files.Storage.FileExists(wanted.File.Path);
+        wanted.File.Dispose();
+        LazyFile file = _files.Create(_directory, name);
+        file.Write(wanted.Content, 0);
         file.SyncData();
         HasNewFile |= !exists;
         return file;
@@ -94,4 +113,7 @@ internal sealed class IndexRecovery
         byte[] found = new byte[content.Length];
         return file.Read(found, 0) == found.Length && found.AsSpan().SequenceEqual(content);
     }
+
+    /// <param name="IsRight">Whether the file is there and has the content.</param>
+    private readonly record struct Wanted(LazyFile File, byte[] Content, bool IsRight);
 }

@@ -383,7 +383,7 @@ internal sealed partial class PartitionRecovery
                 content.Complete();
             }
 
-            _indexes.Rebuild(_segments[number], content);
+            _indexes.Rebuild(_segments[number], content, isReadByEveryStart: number >= _plan.FirstCheckedSegment);
         }
 
         _hasChangedDirectory |= _indexes.HasNewFile;
@@ -405,11 +405,7 @@ internal sealed partial class PartitionRecovery
             // The indexes from their start: those of a segment that is whole below the recovery point may not have been complete.
             Rewrite(segment.Index!.File, 0);
             Rewrite(segment.TimeIndex!.File, 0);
-            if (segment.TransactionIndex is { } transactionIndex)
-            {
-                Rewrite(transactionIndex.File, 0);
-            }
-
+            Rewrite(segment.TransactionIndex!.File, 0);
             _hasChangedDirectory = true;
         }
 

@@ -9,7 +9,6 @@ internal sealed record SegmentFile(Offset BaseOffset, LazyFile File, long Length
 
     public TimeIndex? TimeIndex { get; set; }
 
-    /// <summary>Null where no transaction was aborted.</summary>
     public TransactionIndex? TransactionIndex { get; set; }
 
     /// <summary>Null where the batches were not looked at.</summary>
@@ -19,7 +18,7 @@ internal sealed record SegmentFile(Offset BaseOffset, LazyFile File, long Length
     public LogSegment ToLogSegment(LogSettings settings, bool isComplete)
     {
         int byteCount = checked((int)Length);
-        return new LogSegment(BaseOffset, File, Index!, TimeIndex!, TransactionIndex, byteCount, settings, Progress)
+        return new LogSegment(BaseOffset, File, Index!, TimeIndex!, TransactionIndex!, byteCount, settings, Progress)
         {
             SyncedByteCount = byteCount,
             IsCompleteAndSynced = isComplete,

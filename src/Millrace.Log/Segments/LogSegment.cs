@@ -14,7 +14,6 @@ internal sealed class LogSegment : IDisposable
 
     // Null until the first append after a start that had no reason to read the segment. Guarded by the partition's lock.
     private IndexProgress? _progress;
-    private TransactionIndex? _transactionIndex;
     private int _byteCount;
     private long? _firstTimestamp;
 
@@ -23,7 +22,7 @@ internal sealed class LogSegment : IDisposable
         LazyFile file,
         OffsetIndex index,
         TimeIndex timeIndex,
-        TransactionIndex? transactionIndex,
+        TransactionIndex transactionIndex,
         int byteCount,
         LogSettings settings,
         IndexProgress? progress)
@@ -32,7 +31,7 @@ internal sealed class LogSegment : IDisposable
         File = file;
         Index = index;
         TimeIndex = timeIndex;
-        _transactionIndex = transactionIndex;
+        TransactionIndex = transactionIndex;
         _byteCount = byteCount;
         _settings = settings;
         _progress = progress;
@@ -46,8 +45,8 @@ internal sealed class LogSegment : IDisposable
 
     public TimeIndex TimeIndex { get; }
 
-    /// <summary>Null where no marker in the segment has aborted a transaction.</summary>
-    public TransactionIndex? TransactionIndex => Volatile.Read(ref _transactionIndex);
+    /// <summary>Its file is there also where it has no entries: one that is gone would say that nothing was aborted.</summary>
+    public TransactionIndex TransactionIndex { get; }
 
     /// <summary>Bytes that hold whole batches. The file may be longer where an append failed.</summary>
     public int ByteCount => Volatile.Read(ref _byteCount);
@@ -69,15 +68,21 @@ internal sealed class LogSegment : IDisposable
     public static LogSegment Create(
         OpenFiles files, string directory, Offset baseOffset, LogSettings settings, long now, string suffix = "")
     {
-        LazyFile file = files.Create(directory, FileNames.Segment(baseOffset, FileNames.LogSuffix) + suffix);
-        LazyFile? indexFile = null;
+        List<LazyFile> created = [];
+        LazyFile Create(string fileSuffix)
+        {
+            LazyFile file = files.Create(directory, FileNames.Segment(baseOffset, fileSuffix) + suffix);
+            created.Add(file);
+            return file;
+        }
+
         try
         {
-            indexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.IndexSuffix) + suffix);
-            LazyFile timeIndexFile = files.Create(directory, FileNames.Segment(baseOffset, FileNames.TimeIndexSuffix) + suffix);
-            var index = new OffsetIndex(indexFile, baseOffset, 0);
-            var timeIndex = new TimeIndex(timeIndexFile, baseOffset, 0);
-            return new LogSegment(baseOffset, file, index, timeIndex, null, 0, settings, new IndexProgress(baseOffset, settings))
+            LazyFile file = Create(FileNames.LogSuffix);
+            var index = new OffsetIndex(Create(FileNames.IndexSuffix), baseOffset, 0);
+            var timeIndex = new TimeIndex(Create(FileNames.TimeIndexSuffix), baseOffset, 0);
+            var transactionIndex = new TransactionIndex(Create(FileNames.TransactionIndexSuffix), 0);
+            return new LogSegment(baseOffset, file, index, timeIndex, transactionIndex, 0, settings, new IndexProgress(baseOffset, settings))
             {
                 HasNewFile = true,
                 CreatedAt = now,
@@ -85,8 +90,7 @@ internal sealed class LogSegment : IDisposable
         }
         catch
         {
-            file.Dispose();
-            indexFile?.Dispose();
+            created.ForEach(static file => file.Dispose());
             throw;
         }
     }
@@ -167,29 +171,7 @@ internal sealed class LogSegment : IDisposable
     }
 
     /// <summary>Takes note of a transaction that a marker in the segment has aborted, before that marker is shown to readers.</summary>
-    public void WriteAborted(in AbortedTransaction transaction)
-    {
-        if (_transactionIndex is not { } index)
-        {
-            LazyFile file = File.CreateBeside(FileNames.Segment(BaseOffset, FileNames.TransactionIndexSuffix));
-            index = new TransactionIndex(file, entryCount: 0);
-            HasNewFile = true;
-            Volatile.Write(ref _transactionIndex, index);
-        }
-
-        index.Append(transaction);
-    }
-
-    /// <summary>
-    /// Makes the index of aborted transactions of a segment that is compacted, under a name beside those of its other files; empty, so that
-    /// it takes the place of an old one.
-    /// </summary>
-    public void CreateTransactionIndex()
-    {
-        string suffix = File.Name[FileNames.Segment(BaseOffset, FileNames.LogSuffix).Length..];
-        LazyFile file = File.CreateBeside(FileNames.Segment(BaseOffset, FileNames.TransactionIndexSuffix) + suffix);
-        Volatile.Write(ref _transactionIndex, new TransactionIndex(file, entryCount: 0));
-    }
+    public void WriteAborted(in AbortedTransaction transaction) => TransactionIndex.Append(transaction);
 
     public void RenameLog(string suffix) => File.Rename(FileNames.Segment(BaseOffset, FileNames.LogSuffix) + suffix);
 
@@ -197,7 +179,7 @@ internal sealed class LogSegment : IDisposable
     {
         Index.File.Rename(FileNames.Segment(BaseOffset, FileNames.IndexSuffix) + suffix);
         TimeIndex.File.Rename(FileNames.Segment(BaseOffset, FileNames.TimeIndexSuffix) + suffix);
-        TransactionIndex?.File.Rename(FileNames.Segment(BaseOffset, FileNames.TransactionIndexSuffix) + suffix);
+        TransactionIndex.File.Rename(FileNames.Segment(BaseOffset, FileNames.TransactionIndexSuffix) + suffix);
     }
 
     /// <summary>There will be no more appends: the time index gets its last entry, the latest time of the segment.</summary>
@@ -240,7 +222,7 @@ internal sealed class LogSegment : IDisposable
     {
         Index.SyncIfDirty();
         TimeIndex.SyncIfDirty();
-        TransactionIndex?.SyncIfDirty();
+        TransactionIndex.SyncIfDirty();
     }
 
     public void Dispose()
@@ -248,12 +230,11 @@ internal sealed class LogSegment : IDisposable
         File.Dispose();
         Index.Dispose();
         TimeIndex.Dispose();
-        TransactionIndex?.Dispose();
+        TransactionIndex.Dispose();
         NewSnapshot?.Dispose();
     }
 
-    private IEnumerable<LazyFile> Files =>
-        TransactionIndex is { } transactionIndex ? [File, Index.File, TimeIndex.File, transactionIndex.File] : [File, Index.File, TimeIndex.File];
+    private LazyFile[] Files => [File, Index.File, TimeIndex.File, TransactionIndex.File];
 
     private void WriteTimeEntry()
     {

@@ -5,7 +5,7 @@ namespace Millrace.Log;
 
 /// <summary>
 /// The aborted transactions whose markers lie in a segment, in the order of the markers: Kafka's <c>.txnindex</c>. A segment without any
-/// has no such file.
+/// has an empty one.
 /// </summary>
 /// <remarks>
 /// <code>
