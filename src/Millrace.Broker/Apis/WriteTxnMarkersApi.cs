@@ -70,9 +70,9 @@ internal sealed class WriteTxnMarkersApi(BrokerServices services, TransactionCoo
     private ErrorCode Write(WritableTxnMarker marker, PartitionLog partition, List<Written> written, WritableTxnMarkerPartitionResult result)
     {
         ProducerIdentity producer = new(marker.ProducerId, marker.ProducerEpoch);
-        if (producer.IsNone || producer.Epoch < 0 || marker.CoordinatorEpoch < 0)
+        if (producer.Id < 0 || producer.Epoch < 0)
         {
-            return ErrorCode.InvalidRequest;
+            return ErrorCode.InvalidProducerEpoch;
         }
 
         bool raisesEpoch = marker.TransactionVersion >= TransactionState.RisingEpochs;

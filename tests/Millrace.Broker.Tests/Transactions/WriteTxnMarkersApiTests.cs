@@ -44,8 +44,9 @@ public sealed class WriteTxnMarkersApiTests
 
         Assert.Equal(ErrorCode.TransactionCoordinatorFenced, await WriteAsync(client, Nobody, coordinatorEpoch: 4));
         Assert.Equal(ErrorCode.InvalidProducerEpoch, await WriteAsync(client, Nobody with { Epoch = 2 }, coordinatorEpoch: 6));
-        Assert.Equal(ErrorCode.InvalidRequest, await WriteAsync(client, Nobody, coordinatorEpoch: -1));
-        Assert.Equal(ErrorCode.InvalidRequest, await WriteAsync(client, ProducerIdentity.None));
+        Assert.Equal(ErrorCode.TransactionCoordinatorFenced, await WriteAsync(client, Nobody, coordinatorEpoch: -1));
+        Assert.Equal(ErrorCode.InvalidProducerEpoch, await WriteAsync(client, Nobody with { Epoch = -1 }, coordinatorEpoch: 6));
+        Assert.Equal(ErrorCode.InvalidProducerEpoch, await WriteAsync(client, ProducerIdentity.None));
         Assert.Single(broker.Partition("orders").OpenTransactions);
         Assert.Equal(ErrorCode.None, await WriteAsync(client, Nobody, coordinatorEpoch: 5));
         AssertEnded(broker);
