@@ -7,8 +7,8 @@ public sealed partial class PartitionLog
 {
     private long _sparseBelow;
 
-    // Guarded by the writer lock. The last stable offset when the last sync began, so that the markers it rests on are on the disk; and that
-    // of the sync that is running.
+    // Guarded by the writer lock. What was stable in the log when the last sync began, whether readers saw it already or not, so that the
+    // markers it rests on are on the disk; and that of the sync that is running.
     private Offset _syncedStableOffset;
     private Offset _stableOffsetOfSync;
 

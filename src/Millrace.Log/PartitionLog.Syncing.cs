@@ -115,7 +115,7 @@ public sealed partial class PartitionLog
     private SyncWork StartSync()
     {
         _commit.SyncStarted();
-        _stableOffsetOfSync = LastStableOffset;
+        _stableOffsetOfSync = _producers.FirstOpenTransactionOffset ?? LogEndOffset;
         return _runningSync = new SyncWork(_files.Storage, _directory, _segments);
     }
 }

@@ -215,6 +215,19 @@ public class CompactionTests
     }
 
     [Fact]
+    public void What_acks_all_waited_for_is_compacted_without_another_sync()
+    {
+        var topic = new CompactionHarness();
+        foreach (string value in new[] { "1", "2", "3" })
+        {
+            Assert.IsType<AppendResult.Appended>(topic.Log.Append(CompactionHarness.Batch([("a", value)]), AppendDurability.Disk));
+        }
+
+        topic.Harness.Sync();
+        Assert.Equal(new Offset(2), topic.Log.PlanCleaning(topic.Now)?.End);
+    }
+
+    [Fact]
     public void A_log_is_due_by_its_dirty_part_and_by_the_age_of_its_oldest_dirty_record()
     {
         var topic = new CompactionHarness(settings: new() { ["min.compaction.lag.ms"] = "5000", ["max.compaction.lag.ms"] = "20000" });
