@@ -15,7 +15,7 @@ public sealed class NodeClientTests
     [MemberData(nameof(Scenarios))]
     public async Task Every_assertion_of_the_script_holds(string client, string scenario)
     {
-        await NodeClient.RequireAsync();
+        await NodeClient.RequireAsync(client);
         await using StandaloneBroker broker = await StandaloneBroker.StartAsync();
         await using RunningProgram script = NodeClient.Start(client, scenario, broker);
 
@@ -27,7 +27,7 @@ public sealed class NodeClientTests
     [InlineData("platformatic")]
     public async Task The_survivor_of_a_group_of_two_gets_every_partition_and_every_record_is_seen(string client)
     {
-        await NodeClient.RequireAsync();
+        await NodeClient.RequireAsync(client);
         Kcat.Require();
         await using StandaloneBroker broker = await StandaloneBroker.StartAsync("--partitions", "4");
         await ProduceAsync(broker, "before");
@@ -53,7 +53,7 @@ public sealed class NodeClientTests
     [InlineData("platformatic")]
     public async Task An_idempotent_producer_outlives_kills_of_the_broker_without_a_loss_or_a_repetition(string client)
     {
-        await NodeClient.RequireAsync();
+        await NodeClient.RequireAsync(client);
         await using StandaloneBroker broker = await StandaloneBroker.StartAsync();
         await using RunningProgram script = NodeClient.Start(client, "produceThroughKills", broker, "survivors", $"{RecordCount}");
         foreach (int acknowledged in new[] { RecordCount / 4, RecordCount / 2 })
