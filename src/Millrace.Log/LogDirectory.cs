@@ -285,15 +285,7 @@ public sealed partial class LogDirectory : IDisposable
     /// <summary>Null, or why this was no clean stop.</summary>
     private string? CloseCleanly()
     {
-        string? fault = null;
-        foreach (PartitionLog log in SortedPartitions())
-        {
-            if (!log.CloseCleanly())
-            {
-                fault = $"{log.TopicPartition} is offline.";
-            }
-        }
-
+        string? fault = ClosePartitions();
         try
         {
             WriteRecoveryPointsOrThrow();
@@ -311,6 +303,20 @@ public sealed partial class LogDirectory : IDisposable
         }
 
         return fault;
+    }
+
+    /// <summary>Null, or which partition is not on the disk. Several at a time where the disk gains by it.</summary>
+    private string? ClosePartitions()
+    {
+        PartitionLog? offline = null;
+        StorageThreads.ForEach(_storage, [.. SortedPartitions()], log =>
+        {
+            if (!log.CloseCleanly())
+            {
+                Volatile.Write(ref offline, log);
+            }
+        });
+        return offline is null ? null : $"{offline.TopicPartition} is offline.";
     }
 
     private string Checkpoint(Func<PartitionLog, Offset> offsetOf) =>

@@ -327,19 +327,7 @@ internal sealed class DirectoryOpening
     private RecoveredPartition?[] Recover(List<PartitionRecovery> recoveries)
     {
         var recovered = new RecoveredPartition?[recoveries.Count];
-        if (_storage.UsefulThreadCount == 1)
-        {
-            for (int number = 0; number < recoveries.Count; number++)
-            {
-                recovered[number] = recoveries[number].Recover();
-            }
-        }
-        else
-        {
-            var options = new ParallelOptions { MaxDegreeOfParallelism = _storage.UsefulThreadCount };
-            Parallel.For(0, recoveries.Count, options, number => recovered[number] = recoveries[number].Recover());
-        }
-
+        StorageThreads.ForEach(_storage, [.. Enumerable.Range(0, recoveries.Count)], number => recovered[number] = recoveries[number].Recover());
         return recovered;
     }
 

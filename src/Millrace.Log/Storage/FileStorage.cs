@@ -18,7 +18,8 @@ public sealed class FileStorage : IStorage
     /// <summary>Linux makes one up each time it starts.</summary>
     public string? BootId => OperatingSystem.IsLinux() && File.Exists(BootIdPath) ? File.ReadAllText(BootIdPath).Trim() : null;
 
-    public int UsefulThreadCount => Environment.ProcessorCount;
+    /// <summary>More than there are processors: most of the time they wait for the disk, which takes several syncs together.</summary>
+    public int UsefulThreadCount => 32;
 
     public IStorageFile Open(string path, StorageOpenMode mode) => new RealFile(path, mode);
 
