@@ -131,6 +131,12 @@ internal static partial class LogMessages
     [LoggerMessage(2314, LogLevel.Warning, "Group {GroupId} had committed offset {Committed} of {Partition}, whose log ends at {LogEnd} after the unclean stop: set it back to {LogEnd}. The records between were not acknowledged with acks=all.")]
     public static partial void CommittedOffsetClamped(ILogger logger, string groupId, TopicPartition partition, long committed, long logEnd);
 
+    [LoggerMessage(2315, LogLevel.Warning, "Read {Partition} again, which was offline, up to offset {LogEnd}: what is kept in it is served from here on.")]
+    public static partial void CoordinatorPartitionReloaded(ILogger logger, TopicPartition partition, long logEnd);
+
+    [LoggerMessage(2316, LogLevel.Error, "What follows from the return of {Partition} could not be done: its transactions stay open, or its groups are not served, until the broker starts again.")]
+    public static partial void ReturnFailed(ILogger logger, Exception bug, TopicPartition partition);
+
     [LoggerMessage(2320, LogLevel.Information, "Reserved producer ids {First} to {Last}.")]
     public static partial void ProducerIdsReserved(ILogger logger, long first, long last);
 

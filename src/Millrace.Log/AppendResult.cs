@@ -55,6 +55,9 @@ public enum AppendRejection
     /// <summary>The batch is whole, but says what no producer may: no records, a control batch, an unknown codec.</summary>
     InvalidRecord,
 
+    /// <summary>The partition came back, and it is not known yet which of its transactions go on; the same batch may succeed later.</summary>
+    TransactionsUnsettled,
+
     /// <summary>The partition is offline; <see cref="PartitionLog.OfflineReason"/> says why.</summary>
     Offline,
 }

@@ -5,8 +5,18 @@ public sealed partial class LogDirectory
 {
     private readonly ReopenSchedule _reopenings;
 
+    /// <summary>
+    /// Raised when a partition is online again, on the thread that brought it back, outside of every lock. Whoever listens says of each when its transactions
+    /// are settled (<see cref="PartitionLog.AwaitsSettlement"/>).
+    /// </summary>
+    public event Action<PartitionLog>? CameBack;
+
+    internal bool IsReturnAwaited => CameBack is not null;
+
     /// <summary>Whether a partition is offline whose next attempt is due.</summary>
     internal bool HasDueReopening => _reopenings.HasDue;
+
+    internal void ReportReturn(PartitionLog log) => CameBack?.Invoke(log);
 
     internal void WentOffline(PartitionLog log) => _reopenings.WentOffline(log);
 

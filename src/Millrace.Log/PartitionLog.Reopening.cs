@@ -54,6 +54,7 @@ public sealed partial class PartitionLog
     internal bool TryReopen()
     {
         CommitEffects effects;
+        bool isBack;
         lock (_segmentsLock)
         {
             Offset? firstSuspect;
@@ -68,6 +69,7 @@ public sealed partial class PartitionLog
             }
 
             RecoveredPartition recovered = Recover(firstSuspect);
+            isBack = recovered.OfflineReason is null;
             lock (_writerLock)
             {
                 effects = recovered.OfflineReason is { } reason ? StayOffline(reason) : Replace(recovered);
@@ -75,6 +77,11 @@ public sealed partial class PartitionLog
         }
 
         Run(effects);
+        if (isBack)
+        {
+            _owner.ReportReturn(this);
+        }
+
         return IsOnline;
     }
 
@@ -126,6 +133,7 @@ public sealed partial class PartitionLog
         _newestSnapshot = recovered.NewestSnapshot;
         _straySnapshot = recovered.StraySnapshot;
         _firstSuspect = null;
+        _awaitsSettlement = _owner.IsReturnAwaited && _producers.FirstOpenTransactionOffset is not null;
         if (CheckpointedLogStart == OffsetCheckpoint.Unknown)
         {
             CheckpointedLogStart = recovered.LogStartOffset;

@@ -75,7 +75,8 @@ public sealed partial class PartitionLog
     /// <param name="raisesEpoch">
     /// The epoch of the marker is above that of its transaction (KIP-890). One with the epoch of the transaction that is open is late: it belongs to the one before.
     /// </param>
-    public AppendResult AppendMarker(ProducerIdentity producer, bool isCommit, int coordinatorEpoch, bool raisesEpoch = false)
+    /// <param name="settles">Whether it is one of those that <see cref="AwaitsSettlement"/> waits for; others come after them.</param>
+    public AppendResult AppendMarker(ProducerIdentity producer, bool isCommit, int coordinatorEpoch, bool raisesEpoch = false, bool settles = false)
     {
         long now = _owner.Time.GetUtcNow().ToUnixTimeMilliseconds();
         Memory<byte> batch = new EndTransactionMarker(isCommit, coordinatorEpoch).ToBatch(producer, now);
@@ -85,6 +86,7 @@ public sealed partial class PartitionLog
         lock (_writerLock)
         {
             result = CheckState(batch.Length)
+                ?? (_awaitsSettlement && !settles ? Unsettled() : null)
                 ?? CheckMarker(producer, coordinatorEpoch, raisesEpoch)
                 ?? Write(batch.Span, [header], AppendDurability.PageCache, ref effects);
         }

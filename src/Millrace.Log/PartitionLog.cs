@@ -110,12 +110,14 @@ public sealed partial class PartitionLog
     /// For a transactional batch: <see cref="LogEndOffset"/> as it was before the coordinator said that its transaction is open. A batch
     /// that a marker has overtaken since is refused: it would open a transaction that nobody ends. Null: the coordinator was not asked.
     /// </param>
+    /// <param name="leaderEpoch">In which the caller knows the log. In another one nothing is written: it may have lost records. Null: in any.</param>
     public AppendResult Append(
         Span<byte> batches,
         AppendDurability durability,
         int? maximumBatchByteCount = null,
         AppendOrigin origin = AppendOrigin.Client,
-        Offset? verifiedAt = null)
+        Offset? verifiedAt = null,
+        int? leaderEpoch = null)
     {
         var headers = new List<RecordBatchHeader>(1);
         TopicLogSettings topic = Settings;
@@ -137,6 +139,8 @@ public sealed partial class PartitionLog
         lock (_writerLock)
         {
             result = CheckState(batches.Length)
+                ?? CheckLeaderEpoch(leaderEpoch)
+                ?? CheckSettled(headers)
                 ?? CheckProducers(headers, origin, verifiedAt, durability, ref effects)
                 ?? Write(batches, headers, durability, ref effects);
         }

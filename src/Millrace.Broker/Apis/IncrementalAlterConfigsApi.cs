@@ -8,9 +8,6 @@ internal sealed class IncrementalAlterConfigsApi(BrokerServices services) : Api<
 {
     private readonly TopicConfigChanges _changes = new(services);
 
-    // Changes are read, made and written under it: of two clients that change different settings at once, neither loses its own.
-    private readonly Lock _lock = new();
-
     private enum Operation : sbyte
     {
         Set,
@@ -41,7 +38,8 @@ internal sealed class IncrementalAlterConfigsApi(BrokerServices services) : Api<
             return refusal;
         }
 
-        lock (_lock)
+        // Of two clients that change settings of a topic at once, by this request or by AlterConfigs, neither loses its own.
+        return services.Topics.WhileUnchanged(() =>
         {
             var settings = new Dictionary<string, string>(services.Topics.SettingsOf(resource.ResourceName), StringComparer.Ordinal);
             var changed = new HashSet<string>(StringComparer.Ordinal);
@@ -59,7 +57,7 @@ internal sealed class IncrementalAlterConfigsApi(BrokerServices services) : Api<
             }
 
             return _changes.Replace(resource.ResourceName, settings, validateOnly);
-        }
+        });
     }
 
     /// <summary>Makes one change, or says why it cannot be made.</summary>

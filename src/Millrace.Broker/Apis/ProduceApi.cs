@@ -125,7 +125,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             : Respond(partition, records.Length, result, AcksLeader, unsynced: []);
     }
 
-    private static ProducePartitionResponse Respond(PartitionLog partition, int byteCount, AppendResult result, short acks, List<Unsynced> unsynced)
+    private ProducePartitionResponse Respond(PartitionLog partition, int byteCount, AppendResult result, short acks, List<Unsynced> unsynced)
     {
         switch (result)
         {
@@ -137,7 +137,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
                 return Succeeded(
                     acks, new AppendedRecords(partition, duplicate.LastOffset, duplicate.LeaderEpoch), duplicate.BaseOffset, NoLogAppendTime, unsynced);
             case AppendResult.Rejected rejected:
-                ProducePartitionResponse failed = Failed(partition.TopicPartition, ErrorFor(rejected.Rejection), rejected.Detail);
+                ProducePartitionResponse failed = Failed(partition.TopicPartition, ErrorFor(rejected.Rejection, partition), rejected.Detail);
                 failed.RecordErrors = [.. rejected.FaultyRecords.Select(index => new ProduceRecordError { BatchIndex = index, Message = rejected.Detail })];
                 return failed;
             default:
@@ -187,7 +187,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             PartitionLog partition = append.Records.Partition;
             bool isOnItsWay = append.Records.AreOnTheirWay;
             append.Response.BaseOffset = -1;
-            append.Response.ErrorCode = isOnItsWay ? ErrorCode.RequestTimedOut : ErrorCode.KafkaStorageError;
+            append.Response.ErrorCode = isOnItsWay ? ErrorCode.RequestTimedOut : OfflineError(partition);
             append.Response.ErrorMessage = isOnItsWay
                 ? $"The disk did not confirm within {request.TimeoutMilliseconds} ms. The records are in the log and may or may not survive a crash."
                 : $"Partition {partition.TopicPartition} {(partition.OfflineReason is { } reason ? $"is offline: {reason}" : "was offline, and came back without the records.")}";
@@ -280,7 +280,11 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         }
     }
 
-    private static ErrorCode ErrorFor(AppendRejection rejection) => rejection switch
+    /// <summary>A topic that was deleted while its records were on their way is no fault of the disk.</summary>
+    private ErrorCode OfflineError(PartitionLog partition) =>
+        services.Topics.Find(partition.TopicPartition) == partition ? ErrorCode.KafkaStorageError : ErrorCode.UnknownTopicOrPartition;
+
+    private ErrorCode ErrorFor(AppendRejection rejection, PartitionLog partition) => rejection switch
     {
         AppendRejection.CorruptMessage => ErrorCode.CorruptMessage,
         AppendRejection.MessageTooLarge => ErrorCode.MessageTooLarge,
@@ -291,7 +295,10 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         AppendRejection.TooManyProducers => ErrorCode.ThrottlingQuotaExceeded,
         AppendRejection.InvalidTimestamp => ErrorCode.InvalidTimestamp,
         AppendRejection.InvalidRecord => ErrorCode.InvalidRecord,
-        AppendRejection.Offline => ErrorCode.KafkaStorageError,
+        AppendRejection.Offline => OfflineError(partition),
+
+        // The error after which clients of every age send the batch again, and do not ask for metadata first.
+        AppendRejection.TransactionsUnsettled => ErrorCode.NotEnoughReplicas,
         _ => ErrorCode.UnknownServerError,
     };
 

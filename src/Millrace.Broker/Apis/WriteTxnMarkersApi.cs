@@ -96,6 +96,8 @@ internal sealed class WriteTxnMarkersApi(BrokerServices services, TransactionCoo
         AppendRejection.CoordinatorFenced => ErrorCode.TransactionCoordinatorFenced,
         AppendRejection.Offline => ErrorCode.KafkaStorageError,
 
+        // After which the tool comes again.
+        AppendRejection.TransactionsUnsettled => ErrorCode.NotLeaderOrFollower,
         AppendRejection.TooManyProducers => ErrorCode.ThrottlingQuotaExceeded,
         _ => ErrorCode.UnknownServerError,
     };

@@ -9,21 +9,27 @@ namespace Millrace.Broker;
 /// </summary>
 /// <remarks>
 /// The order is what makes a rebalance safe: the record of a generation stands behind every commit of the generation before it, so that a member
-/// that has its assignment finds those commits.
+/// that has its assignment finds those commits. A log that was offline may have come back with less, or with what was taken for lost; so this ends with the leader
+/// epoch in which it began, and another one takes its place when the log has been read again.
 /// </remarks>
 internal sealed class CoordinatorPartition : IThreadPoolWorkItem
 {
     private readonly Lock _gate = new();
     private readonly PartitionLog _log;
+    private readonly int _leaderEpoch;
+    private volatile bool _isLoaded;
 
     // Guarded by the gate.
     private readonly Queue<Pending> _undecided = new();
     private bool _isDrainQueued;
+    private bool _isRetired;
 
+    /// <summary>Begins with the log as it is now; what it holds is to be read after this.</summary>
     public CoordinatorPartition(PartitionLog log)
     {
         _log = log;
-        _log.Progressed += _ => QueueDrain();
+        _leaderEpoch = log.LeaderEpoch;
+        _log.Progressed += QueueDrain;
     }
 
     /// <summary>Called once for an append: with <see cref="ErrorCode.None"/> when the records are on the disk; after an error they may be there or not.</summary>
@@ -35,6 +41,27 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
 
     public int LeaderEpoch => _log.LeaderEpoch;
 
+    /// <summary>Whether the log is the one that this began with.</summary>
+    public bool IsCurrent => _log.LeaderEpoch == _leaderEpoch;
+
+    /// <summary>Whether all that the log holds is known, and requests may be answered from it.</summary>
+    public bool Serves => _isLoaded && IsCurrent;
+
+    /// <summary>The log is read, and what follows from it is done.</summary>
+    public void MarkLoaded() => _isLoaded = true;
+
+    /// <summary>Nothing more is appended through this; what was is decided all the same.</summary>
+    public void Retire()
+    {
+        lock (_gate)
+        {
+            _isRetired = true;
+            ReleaseIfDone();
+        }
+
+        QueueDrain(_log);
+    }
+
     /// <summary>
     /// Appends the batch, and returns why it is refused; then nothing was written. If it is not, <paramref name="decided"/> is called once, on another
     /// thread and in the order of the appends.
@@ -44,7 +71,12 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
         lock (_gate)
         {
             // Both under the gate: of two appends, the one with the lower offsets must be the first in the queue.
-            switch (_log.Append(batch.Span, AppendDurability.Disk, int.MaxValue))
+            if (_isRetired)
+            {
+                return ErrorCode.CoordinatorNotAvailable;
+            }
+
+            switch (_log.Append(batch.Span, AppendDurability.Disk, int.MaxValue, leaderEpoch: _leaderEpoch))
             {
                 case AppendResult.Appended appended:
                     _undecided.Enqueue(new Pending(appended.BaseOffset, new AppendedRecords(_log, appended.LastOffset, appended.LeaderEpoch), decided));
@@ -59,7 +91,7 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
 
     /// <summary>Appends a batch that need not be on the disk, such as one of a producer's transaction.</summary>
     public AppendResult AppendToCache(Memory<byte> batch) =>
-        _log.Append(batch.Span, AppendDurability.PageCache, int.MaxValue, AppendOrigin.Coordinator);
+        _log.Append(batch.Span, AppendDurability.PageCache, int.MaxValue, AppendOrigin.Coordinator, leaderEpoch: _leaderEpoch);
 
     /// <summary>Runs on the pool; at most one at a time.</summary>
     void IThreadPoolWorkItem.Execute()
@@ -74,11 +106,20 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
                 if (!TryDecide(out next, out outcome))
                 {
                     _isDrainQueued = false;
+                    ReleaseIfDone();
                     return;
                 }
             }
 
             next.Decided(outcome, next.BaseOffset);
+        }
+    }
+
+    private void ReleaseIfDone()
+    {
+        if (_isRetired && _undecided.Count == 0)
+        {
+            _log.Progressed -= QueueDrain;
         }
     }
 
@@ -110,7 +151,7 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
     /// The log reports progress on its flusher, or on a thread that is in the middle of <see cref="Append"/> and may hold the lock of a group:
     /// neither may run what waits here.
     /// </summary>
-    private void QueueDrain()
+    private void QueueDrain(PartitionLog log)
     {
         lock (_gate)
         {

@@ -26,7 +26,7 @@ internal sealed class CoordinatorTopic
     private readonly int _newPartitionCount;
     private readonly ILogger _logger;
 
-    // Null where a partition is missing or damaged: its keys are not served.
+    // Null where a partition is missing, offline or damaged: its keys are not served. An entry is replaced when its partition has come back.
     private volatile CoordinatorPartition?[]? _partitions;
 
     public CoordinatorTopic(TopicCatalog topics, string name, int newPartitionCount, ILogger logger)
@@ -40,8 +40,8 @@ internal sealed class CoordinatorTopic
     /// <summary>Takes a batch that is read; returns what cannot be read in it, and at which offset.</summary>
     public delegate (Offset Offset, string Fault)? ReplayBatch(int partition, RecordBatchHeader header, ReadOnlyMemory<byte> batch);
 
-    /// <summary>Whether every partition that there is can be read and written.</summary>
-    public bool ServesAll => _partitions is not CoordinatorPartition?[] partitions || Array.TrueForAll(partitions, static partition => partition is not null);
+    /// <summary>Whether every partition of the topic was read as it is now.</summary>
+    public bool KnowsAll => _partitions is not { } partitions || Array.TrueForAll(partitions, static partition => partition is { IsCurrent: true });
 
     /// <summary>Reads all of the topic if it is there; a key's records come in the order of the log.</summary>
     public void Open(ReplayBatch replay)
@@ -54,8 +54,36 @@ internal sealed class CoordinatorTopic
                 _topics.SetSettings(topic.Name, Settings);
             }
 
-            _partitions = [.. topic.Partitions.Select(log => log is not null && Replay(log, replay) ? new CoordinatorPartition(log) : null)];
+            CoordinatorPartition?[] partitions = [.. topic.Partitions.Select(log => log is null ? null : Load(log, replay))];
+            Array.ForEach(partitions, static partition => partition?.MarkLoaded());
+            _partitions = partitions;
         }
+    }
+
+    /// <summary>
+    /// Reads a partition that has come back, in place of what was known of it. Its keys are not served until all is done.
+    /// </summary>
+    /// <param name="unload">Forgets what was known; from before it on nothing is appended.</param>
+    /// <param name="restore">Makes of what was read what is known; it may append.</param>
+    public async Task ReloadAsync(PartitionLog log, Action unload, ReplayBatch replay, Func<Task> restore)
+    {
+        int number = log.TopicPartition.Partition;
+        if (_partitions is not { } partitions || number >= partitions.Length || !ReferenceEquals(_topics.Find(log.TopicPartition), log))
+        {
+            return;
+        }
+
+        Interlocked.Exchange(ref partitions[number], null)?.Retire();
+        unload();
+        if (Load(log, replay) is not { } partition)
+        {
+            return;
+        }
+
+        Volatile.Write(ref partitions[number], partition);
+        await restore();
+        partition.MarkLoaded();
+        LogMessages.CoordinatorPartitionReloaded(_logger, log.TopicPartition, log.LogEndOffset.Value);
     }
 
     /// <summary>Kafka's choice: Java's hash of the string, its sign dropped.</summary>
@@ -74,7 +102,11 @@ internal sealed class CoordinatorTopic
     /// Whether the key's partition can be read and written. If it cannot, nobody may be told that nothing is known of the key:
     /// consumers would start over, or skip what they have not read.
     /// </summary>
-    public bool Serves(string key) => _partitions is not CoordinatorPartition?[] partitions || partitions[PartitionFor(key, partitions.Length)] is not null;
+    public bool Serves(string key) =>
+        _partitions is not { } partitions || Volatile.Read(ref partitions[PartitionFor(key, partitions.Length)]) is { Serves: true };
+
+    /// <summary>The number of the partition that holds what is known of the key; -1 while there is no topic.</summary>
+    public int PartitionOf(string key) => _partitions is { } partitions ? PartitionFor(key, partitions.Length) : -1;
 
     /// <summary>Creates the topic if it is not there. Blocks until it is on the disk; false if it cannot be created.</summary>
     public bool EnsureCreated()
@@ -94,7 +126,9 @@ internal sealed class CoordinatorTopic
             switch (_topics.Create(_name, _newPartitionCount, Settings))
             {
                 case TopicCreation.Created created:
-                    _partitions = [.. created.Topic.Partitions.Select(log => new CoordinatorPartition(log!))];
+                    CoordinatorPartition[] partitions = [.. created.Topic.Partitions.Select(log => new CoordinatorPartition(log!))];
+                    Array.ForEach(partitions, static partition => partition.MarkLoaded());
+                    _partitions = partitions;
                     return true;
                 case TopicCreation.Refused refused:
                     LogMessages.CoordinatorTopicNotCreated(_logger, _name, refused.Message);
@@ -105,13 +139,32 @@ internal sealed class CoordinatorTopic
         }
     }
 
-    /// <summary>The partition that holds what is known of the key; null if it is not served.</summary>
+    /// <summary>The partition that holds what is known of the key; null if there is none that could be read.</summary>
     public CoordinatorPartition? Find(string key) =>
-        EnsureCreated() && _partitions is { } partitions ? partitions[PartitionFor(key, partitions.Length)] : null;
+        EnsureCreated() && _partitions is { } partitions ? Volatile.Read(ref partitions[PartitionFor(key, partitions.Length)]) : null;
+
+    private CoordinatorPartition? Load(PartitionLog log, ReplayBatch replay)
+    {
+        // Before the first look at the log: if it comes back once more meanwhile, this is of an epoch that is over.
+        CoordinatorPartition partition = new(log);
+        if (Replay(log, replay))
+        {
+            return partition;
+        }
+
+        partition.Retire();
+        return null;
+    }
 
     private bool Replay(PartitionLog log, ReplayBatch replay)
     {
         Offset position = log.LogStartOffset;
+        if (log.OfflineReason is { } reason)
+        {
+            // Its end says nothing: what is not known looks like a log without records.
+            return Unavailable(log, position, reason);
+        }
+
         while (position < log.LogEndOffset)
         {
             if (log.Read(position, ReplayByteCount, atLeastOneBatch: true, log.LogEndOffset) is not ReadResult.Data { Batches.IsEmpty: false } data)

@@ -37,7 +37,11 @@ internal sealed partial class GroupCoordinator : IDisposable
         _offsetsTopic = OffsetsTopic.Open(topics, settings.OffsetsTopicPartitionCount, logger, entry => Replay(entry, snapshots));
         foreach ((string groupId, GroupSnapshot snapshot) in snapshots)
         {
-            Restore(groupId, snapshot);
+            // A partition that turned out to be damaged half-way has told part of the truth: its groups are not served.
+            if (_offsetsTopic.Serves(groupId))
+            {
+                Restore(groupId, snapshot);
+            }
         }
 
         _expiry = time.CreateTimer(
@@ -74,6 +78,13 @@ internal sealed partial class GroupCoordinator : IDisposable
             Seat seat = _seats.GetOrAdd(groupId, NewSeat);
             bool isTaken = seat.Use(this, (group, now, effects) =>
             {
+                // Under the lock: a group whose partition is about to be read again is ended under it.
+                if (!_offsetsTopic.Serves(groupId))
+                {
+                    completion.SetResult(JoinAnswer.Refused(ErrorCode.CoordinatorNotAvailable, request.MemberId));
+                    return;
+                }
+
                 long requestId = seat.Park(completion);
                 group.Join(request with { RequestId = requestId }, now, effects);
             });
@@ -140,6 +151,11 @@ internal sealed partial class GroupCoordinator : IDisposable
             return committed!;
         }
 
+        if (!_offsetsTopic.Serves(groupId))
+        {
+            return Task.FromResult(ErrorCode.CoordinatorNotAvailable);
+        }
+
         if (generation >= 0)
         {
             return Task.FromResult(Offsets.Contains(groupId) ? ErrorCode.UnknownMemberId : ErrorCode.GroupIdNotFound);
@@ -179,7 +195,7 @@ internal sealed partial class GroupCoordinator : IDisposable
 
     private bool TryUse(string groupId, Action<Seat, ClassicGroup, TimeSpan, List<GroupEffect>> use)
     {
-        while (_seats.TryGetValue(groupId, out Seat? seat))
+        while (_offsetsTopic.Serves(groupId) && _seats.TryGetValue(groupId, out Seat? seat))
         {
             if (seat.Use(this, (group, now, effects) => use(seat, group, now, effects)))
             {
@@ -218,14 +234,18 @@ internal sealed partial class GroupCoordinator : IDisposable
 
     private void Restore(string groupId, GroupSnapshot snapshot)
     {
-        // A partition that turned out to be damaged half-way has told part of the truth: its groups are not served.
-        if (_offsetsTopic.Serves(groupId))
+        ClassicGroup group = ClassicGroup.Restore(groupId, _settings, _nextMemberSuffix, snapshot, _wakeUps.Now);
+        Seat seat = new(group) { EmptySince = snapshot.StateTimestamp };
+        while (!_seats.TryAdd(groupId, seat))
         {
-            ClassicGroup group = ClassicGroup.Restore(groupId, _settings, _nextMemberSuffix, snapshot, _wakeUps.Now);
-            Seat seat = new(group) { EmptySince = snapshot.StateTimestamp };
-            _seats[groupId] = seat;
-            seat.Use(this, static (_, _, _) => { });
+            // Somebody came before the group was read, and was told to come again.
+            if (_seats.TryRemove(groupId, out Seat? stale))
+            {
+                stale.Kill(this);
+            }
         }
+
+        seat.Use(this, static (_, _, _) => { });
     }
 
     private Task<ErrorCode> AppendAsync(string groupId, IReadOnlyList<KeyValuePair<TopicPartition, CommittedOffset>> offsets)

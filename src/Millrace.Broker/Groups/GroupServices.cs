@@ -7,9 +7,12 @@ namespace Millrace.Broker;
 internal sealed class GroupServices : IAsyncDisposable
 {
     private readonly CancellationTokenRegistration _stop;
+    private readonly PartitionReturns _returns;
 
-    private GroupServices(BrokerServices services, GroupCoordinator coordinator, TransactionCoordinator transactions, ProducerIds producerIds)
+    private GroupServices(
+        BrokerServices services, GroupCoordinator coordinator, TransactionCoordinator transactions, ProducerIds producerIds, PartitionReturns returns)
     {
+        _returns = returns;
         GroupSettings settings = services.Configuration.Groups;
         Coordinator = coordinator;
         Transactions = transactions;
@@ -54,6 +57,7 @@ internal sealed class GroupServices : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(services);
         ILogger logger = services.Loggers.CreateLogger<GroupCoordinator>();
+        PartitionReturns returns = new(services.Log, logger);
         ProducerIds producerIds = ProducerIds.Open(services.Storage, services.Configuration.DataDirectory, logger);
         GroupCoordinator coordinator = GroupCoordinator.Open(services.Configuration.Groups, services.Topics, services.Time, NewMemberSuffix, logger);
         TransactionCoordinator transactions = await TransactionCoordinator.OpenAsync(services, coordinator, producerIds, logger);
@@ -64,6 +68,8 @@ internal sealed class GroupServices : IAsyncDisposable
             await OffsetClamp.RunAsync(coordinator, services.Topics, services.Time, logger);
         }
 
+        returns.Begin(
+            coordinator, transactions, partition => OffsetClamp.RunAsync(coordinator, services.Topics, partition.TopicPartition, services.Time, logger));
         foreach (string topic in services.Topics.UnfinishedDeletions)
         {
             if (await coordinator.ForgetTopicAsync(topic))
@@ -72,13 +78,14 @@ internal sealed class GroupServices : IAsyncDisposable
             }
         }
 
-        return new GroupServices(services, coordinator, transactions, producerIds);
+        return new GroupServices(services, coordinator, transactions, producerIds, returns);
     }
 
     /// <summary>Called once no request is left; the log is still open.</summary>
     public ValueTask DisposeAsync()
     {
         _stop.Dispose();
+        _returns.Dispose();
         Transactions.Dispose();
         Coordinator.Dispose();
         return ValueTask.CompletedTask;

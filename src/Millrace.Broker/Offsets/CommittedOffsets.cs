@@ -30,6 +30,18 @@ internal sealed class CommittedOffsets
         }
     }
 
+    /// <summary>Forgets what the group has committed, before its partition of the offsets topic is read again.</summary>
+    public void Forget(string groupId)
+    {
+        if (_groups.TryGetValue(groupId, out Dictionary<TopicPartition, Placed>? offsets))
+        {
+            lock (offsets)
+            {
+                _groups.TryRemove(KeyValuePair.Create(groupId, offsets));
+            }
+        }
+    }
+
     private bool TryApply(string groupId, TopicPartition partition, CommittedOffset? offset, Offset position)
     {
         Dictionary<TopicPartition, Placed> offsets = _groups.GetOrAdd(groupId, static _ => []);

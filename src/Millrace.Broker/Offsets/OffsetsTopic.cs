@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
@@ -31,6 +32,20 @@ internal sealed class OffsetsTopic
 
         return new OffsetsTopic(topic);
     }
+
+    /// <inheritdoc cref="CoordinatorTopic.ReloadAsync"/>
+    public Task ReloadAsync(PartitionLog log, Action unload, Action<OffsetsEntry> replay, Action restore)
+    {
+        long foreignCount = 0;
+        return _topic.ReloadAsync(log, unload, (partition, header, batch) => ReplayBatch(partition, header, batch, replay, ref foreignCount), () =>
+        {
+            restore();
+            return Task.CompletedTask;
+        });
+    }
+
+    /// <inheritdoc cref="CoordinatorTopic.PartitionOf"/>
+    public int PartitionOf(string groupId) => _topic.PartitionOf(groupId);
 
     /// <inheritdoc cref="CoordinatorTopic.Serves"/>
     public bool Serves(string groupId) => _topic.Serves(groupId);

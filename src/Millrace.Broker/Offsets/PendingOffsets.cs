@@ -53,6 +53,19 @@ internal sealed class PendingOffsets
         }
     }
 
+    /// <summary>Forgets what is in a partition of the offsets topic, which is read again.</summary>
+    public void Forget(int offsetsPartition)
+    {
+        lock (_lock)
+        {
+            foreach ((long producerId, int partition) in _byTransaction.Keys.Where(key => key.OffsetsPartition == offsetsPartition).ToList())
+            {
+                _byTransaction.Remove((producerId, partition), out List<PendingOffset>? offsets);
+                offsets!.ForEach(Forget);
+            }
+        }
+    }
+
     /// <summary>The offset was deleted: what was written before that is not committed any more.</summary>
     public void Delete(string groupId, TopicPartition partition, Offset position)
     {

@@ -23,6 +23,15 @@ internal sealed partial class TopicCatalog
     /// <summary>What a topic has of its own.</summary>
     public IReadOnlyDictionary<string, string> SettingsOf(string name) => _log.Overrides(name);
 
+    /// <summary>Does something while nobody else creates, deletes or changes a topic. It may itself; it must not wait for anybody else.</summary>
+    public T WhileUnchanged<T>(Func<T> work)
+    {
+        lock (_creation)
+        {
+            return work();
+        }
+    }
+
     /// <summary>Replaces what a topic has of its own; durable on return. False if there is no such topic.</summary>
     /// <exception cref="ArgumentException">A setting is wrong; the message says which.</exception>
     /// <exception cref="IOException">The disk refused.</exception>

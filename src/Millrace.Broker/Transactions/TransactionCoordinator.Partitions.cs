@@ -36,7 +36,12 @@ internal sealed partial class TransactionCoordinator
             }
         }
 
-        RenewLostMarkers(seat);
+        if (FindDoubtful(seat) is { } doubtful)
+        {
+            Lose(seat, left, doubtful);
+            return;
+        }
+
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
         unsynced.AddRange(seat.UnsyncedMarkers);
         unsynced.RemoveAll(static records => records.AreOnDisk && records.Partition.IsOnline);
@@ -96,9 +101,22 @@ internal sealed partial class TransactionCoordinator
         }
     }
 
-    /// <summary>The marker is on the disk, or nobody can read it any more.</summary>
+    /// <summary>
+    /// The marker is on the disk, or nobody can read it any more; or its partition lost it while it was offline, and got another one when it came back, if there was still
+    /// something to end.
+    /// </summary>
     private bool IsSettled(AppendedRecords marker) =>
-        marker.AreOnDisk || !ReferenceEquals(_services.Topics.Find(marker.Partition.TopicPartition), marker.Partition);
+        marker.AreOnDisk || IsGone(marker.Partition)
+        || (!marker.AreOnTheirWay && marker.Partition is { IsOnline: true, AwaitsSettlement: false } && !marker.AreOnDisk);
+
+    private bool IsGone(PartitionLog partition) => !ReferenceEquals(_services.Topics.Find(partition.TopicPartition), partition);
+
+    /// <summary>A partition of which it is not known yet whether it has the marker of the last decision; null if there is none.</summary>
+    private PartitionLog? FindDoubtful(TransactionSeat seat)
+    {
+        seat.Doubtful.RemoveAll(partition => IsGone(partition) || partition is { IsOnline: true, AwaitsSettlement: false });
+        return seat.Doubtful.Count == 0 ? null : seat.Doubtful[0];
+    }
 
     /// <summary>Writes each marker to the page cache. The lock of the seat is held: nothing else of this id happens meanwhile.</summary>
     private void WriteMarkers(TransactionSeat seat, MarkersDue due)
@@ -141,7 +159,7 @@ internal sealed partial class TransactionCoordinator
                 unsyncedMarkers.Add(new AppendedRecords(partition, appended.LastOffset, appended.LeaderEpoch));
                 TellGroups(target, decision.Producer.Id, decision.IsCommit);
                 return true;
-            case AppendResult.Rejected { Rejection: AppendRejection.Offline or AppendRejection.TooManyProducers }:
+            case AppendResult.Rejected { Rejection: AppendRejection.Offline or AppendRejection.TransactionsUnsettled or AppendRejection.TooManyProducers }:
                 return false;
             default:
                 // A newer producer or coordinator has been there: the transaction has ended.
@@ -194,30 +212,8 @@ internal sealed partial class TransactionCoordinator
             return;
         }
 
-        RenewLostMarkers(seat);
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
         seat.UnsyncedMarkers.ForEach(static marker => marker.Partition.WantSync());
         seat.MarkersWakeAt = seat.UnsyncedMarkers.Count == 0 ? null : _wakeUps.Now + TransactionSettings.MarkerSyncDelay;
-    }
-
-    /// <summary>
-    /// A partition that was offline comes back with what it had on the disk: where the marker was not, the transaction is open again, and is ended once more as it was
-    /// decided. One that has begun since then is another one.
-    /// </summary>
-    private void RenewLostMarkers(TransactionSeat seat)
-    {
-        foreach (AppendedRecords marker in seat.UnsyncedMarkers.FindAll(static marker => !marker.AreOnDisk && !marker.AreOnTheirWay && marker.Partition.IsOnline))
-        {
-            if (seat.Decision is { } decision
-                && decision.Partitions.TryGetValue(marker.Partition.TopicPartition, out Offset end)
-                && marker.Partition.OpenTransactions.Any(open => open.Producer.Id == decision.Producer.Id && open.FirstOffset < end))
-            {
-                TryWriteMarker(marker.Partition.TopicPartition, decision, seat.UnsyncedMarkers);
-            }
-            else
-            {
-                seat.UnsyncedMarkers.Remove(marker);
-            }
-        }
     }
 }

@@ -22,18 +22,10 @@ internal sealed partial class TransactionCoordinator
 
     private async Task RecoverAsync(Dictionary<string, RecordedTransaction> recorded, bool isAfterPowerLoss)
     {
+        // A partition that turned out to be damaged half-way has told part of the truth: its ids are not served.
         Dictionary<string, List<AppendedRecords>> markers = new(StringComparer.Ordinal);
         int markerCount = EndOpenTransactions(recorded, isAfterPowerLoss, markers);
-        List<Task<ErrorCode>> writes = [];
-        foreach ((string transactionalId, RecordedTransaction transaction) in recorded)
-        {
-            // A partition that turned out to be damaged half-way has told part of the truth: its ids are not served.
-            if (_topic.Serves(transactionalId))
-            {
-                Restore(transaction, markers.GetValueOrDefault(transactionalId, []), isAfterPowerLoss, writes);
-            }
-        }
-
+        List<Task<ErrorCode>> writes = RestoreAll(recorded.Values.Where(transaction => _topic.Serves(transaction.State.TransactionalId)), markers, isAfterPowerLoss);
         await Task.WhenAll(writes);
         if (recorded.Count > 0)
         {
@@ -41,28 +33,49 @@ internal sealed partial class TransactionCoordinator
         }
     }
 
+    private List<Task<ErrorCode>> RestoreAll(
+        IEnumerable<RecordedTransaction> recorded, Dictionary<string, List<AppendedRecords>> markers, bool isAfterPowerLoss)
+    {
+        List<Task<ErrorCode>> writes = [];
+        foreach (RecordedTransaction transaction in recorded)
+        {
+            Restore(transaction, markers.GetValueOrDefault(transaction.State.TransactionalId, []), isAfterPowerLoss, writes);
+        }
+
+        return writes;
+    }
+
     /// <summary>Returns how many markers were written; those of each transactional id are added to <paramref name="markers"/>.</summary>
     private int EndOpenTransactions(
         Dictionary<string, RecordedTransaction> recorded, bool isAfterPowerLoss, Dictionary<string, List<AppendedRecords>> markers)
     {
-        Dictionary<long, RecordedTransaction> owners = OwnersOf(recorded.Values);
-        bool isEverythingKnown = _topic.ServesAll;
-        int markerCount = 0;
+        // First what is open, then who is known: who opens a transaction was known before.
+        List<(PartitionLog Partition, OpenTransaction Open)> all = [];
         foreach (PartitionLog partition in _services.Log.Partitions)
         {
-            if (!partition.IsOnline)
+            // One that is offline, or came back a moment ago, is settled by itself.
+            if (partition is { IsOnline: true, AwaitsSettlement: false })
+            {
+                all.AddRange(partition.OpenTransactions.Select(open => (partition, open)));
+            }
+        }
+
+        Dictionary<long, RecordedTransaction> owners = OwnersOf(recorded.Values);
+        Dictionary<long, TransactionSeat> others = LiveOwners();
+        bool isEverythingKnown = _topic.KnowsAll;
+        int markerCount = 0;
+        foreach ((PartitionLog partition, OpenTransaction open) in all)
+        {
+            RecordedTransaction? owner = owners.TryGetValue(open.Producer.Id, out RecordedTransaction found) ? found : null;
+            if (owner is null && others.ContainsKey(open.Producer.Id))
             {
                 continue;
             }
 
-            foreach (OpenTransaction open in partition.OpenTransactions)
+            OpenTransactionVerdict verdict = OpenTransactionRules.Judge(open, partition.TopicPartition, owner, isAfterPowerLoss, isEverythingKnown);
+            if (verdict.Fate != OpenTransactionFate.LeftOpen && TryEnd(partition, verdict, owner?.State.TransactionalId, markers))
             {
-                RecordedTransaction? owner = owners.TryGetValue(open.Producer.Id, out RecordedTransaction found) ? found : null;
-                OpenTransactionVerdict verdict = OpenTransactionRules.Judge(open, partition.TopicPartition, owner, isAfterPowerLoss, isEverythingKnown);
-                if (verdict.Fate != OpenTransactionFate.LeftOpen && TryEnd(partition, verdict, owner?.State.TransactionalId, markers))
-                {
-                    markerCount++;
-                }
+                markerCount++;
             }
         }
 
@@ -72,15 +85,11 @@ internal sealed partial class TransactionCoordinator
     private bool TryEnd(
         PartitionLog partition, OpenTransactionVerdict verdict, string? transactionalId, Dictionary<string, List<AppendedRecords>> markers)
     {
-        bool isCommit = verdict.Fate == OpenTransactionFate.Committed;
-        int coordinatorEpoch = transactionalId is null ? 0 : _topic.CoordinatorEpoch(transactionalId);
-        if (partition.AppendMarker(verdict.Producer, isCommit, coordinatorEpoch) is not AppendResult.Appended appended)
+        if (End(partition, verdict, transactionalId, settles: false) is not { } marker)
         {
-            LogMessages.TransactionNotEnded(_logger, partition.TopicPartition, verdict.Producer.Id, verdict.Producer.Epoch);
             return false;
         }
 
-        TellGroups(partition.TopicPartition, verdict.Producer.Id, isCommit);
         if (transactionalId is not null)
         {
             if (!markers.TryGetValue(transactionalId, out List<AppendedRecords>? own))
@@ -88,10 +97,25 @@ internal sealed partial class TransactionCoordinator
                 markers.Add(transactionalId, own = []);
             }
 
-            own.Add(new AppendedRecords(partition, appended.LastOffset, appended.LeaderEpoch));
+            own.Add(marker);
         }
 
         return true;
+    }
+
+    /// <summary>Writes the marker of a verdict; null if the partition does not take it.</summary>
+    private AppendedRecords? End(PartitionLog partition, OpenTransactionVerdict verdict, string? transactionalId, bool settles)
+    {
+        bool isCommit = verdict.Fate == OpenTransactionFate.Committed;
+        int coordinatorEpoch = transactionalId is null ? 0 : _topic.CoordinatorEpoch(transactionalId);
+        if (partition.AppendMarker(verdict.Producer, isCommit, coordinatorEpoch, settles: settles) is not AppendResult.Appended appended)
+        {
+            LogMessages.TransactionNotEnded(_logger, partition.TopicPartition, verdict.Producer.Id, verdict.Producer.Epoch);
+            return null;
+        }
+
+        TellGroups(partition.TopicPartition, verdict.Producer.Id, isCommit);
+        return new AppendedRecords(partition, appended.LastOffset, appended.LeaderEpoch);
     }
 
     private static Dictionary<long, RecordedTransaction> OwnersOf(IEnumerable<RecordedTransaction> recorded)
@@ -132,13 +156,29 @@ internal sealed partial class TransactionCoordinator
         TransactionSeat seat = new(new TransactionMachine(restored, NewProducerId, _settings.IdExpiration, Now));
         seat.Decision = transaction.Decision;
         seat.UnsyncedMarkers.AddRange(markers);
-        _seats[state.TransactionalId] = seat;
+        seat.Doubtful.AddRange(PartitionsOf(transaction.Decision).Where(static partition => !partition.IsOnline || partition.AwaitsSettlement));
+        Seat(state.TransactionalId, seat);
         Use(seat, machine =>
         {
             RememberEpochs(seat, restored.Partitions.Keys);
             machine.Resume(fences: isAfterPowerLoss, seat.Effects);
         });
     }
+
+    private void Seat(string transactionalId, TransactionSeat seat)
+    {
+        while (!_seats.TryAdd(transactionalId, seat))
+        {
+            // Somebody came before the id was read, and was told to come again.
+            if (_seats.TryRemove(transactionalId, out TransactionSeat? stale))
+            {
+                Retire(stale);
+            }
+        }
+    }
+
+    private IEnumerable<PartitionLog> PartitionsOf(TransactionState? decision) =>
+        decision is null ? [] : decision.Partitions.Keys.Select(_services.Topics.Find).OfType<PartitionLog>();
 
     private bool IsOffline(TopicPartition partition) => _services.Topics.Find(partition) is { IsOnline: false };
 

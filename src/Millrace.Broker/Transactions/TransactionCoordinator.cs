@@ -58,7 +58,19 @@ internal sealed partial class TransactionCoordinator : IDisposable
         while (!_isStopped)
         {
             TransactionSeat seat = _seats.GetOrAdd(transactionalId, NewSeat);
-            if (Use(seat, machine => machine.Init(new InitInput(seat.Park(completion), timeout, known), Now, seat.Effects)))
+            bool isTaken = Use(seat, machine =>
+            {
+                // Under the lock: an id whose partition is about to be read again is forgotten under it.
+                if (_topic.Serves(transactionalId))
+                {
+                    machine.Init(new InitInput(seat.Park(completion), timeout, known), Now, seat.Effects);
+                }
+                else
+                {
+                    completion.SetResult(TransactionAnswer.Refused(ErrorCode.CoordinatorNotAvailable));
+                }
+            });
+            if (isTaken)
             {
                 return completion.Task;
             }
@@ -157,7 +169,7 @@ internal sealed partial class TransactionCoordinator : IDisposable
 
     private bool TryUse(string transactionalId, Action<TransactionSeat, TransactionMachine> use)
     {
-        while (!_isStopped && _seats.TryGetValue(transactionalId, out TransactionSeat? seat))
+        while (!_isStopped && _topic.Serves(transactionalId) && _seats.TryGetValue(transactionalId, out TransactionSeat? seat))
         {
             if (Use(seat, machine => use(seat, machine)))
             {

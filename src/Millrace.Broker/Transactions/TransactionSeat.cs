@@ -1,5 +1,6 @@
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
@@ -30,6 +31,11 @@ internal sealed class TransactionSeat(TransactionMachine machine)
     /// <summary>What <see cref="UnsyncedMarkers"/> carry out.</summary>
     public TransactionState? Decision { get; set; }
 
+    /// <summary>
+    /// Partitions of the decision that were offline at the start: its markers may be missing there. Until it is known, no other decision may take its place.
+    /// </summary>
+    public List<PartitionLog> Doubtful { get; } = [];
+
     /// <summary>Markers that are written and not known to be on the disk. Until they are, their decision must stay the last one that is.</summary>
     public List<AppendedRecords> UnsyncedMarkers { get; } = [];
 
@@ -49,6 +55,18 @@ internal sealed class TransactionSeat(TransactionMachine machine)
     {
         _waiting.Add(++_lastRequestId, completion);
         return _lastRequestId;
+    }
+
+    /// <summary>Ends the seat: what is known of its id is read again. Who waits is told to come again.</summary>
+    public void Retire()
+    {
+        IsDead = true;
+        foreach (TaskCompletionSource<TransactionAnswer> completion in _waiting.Values)
+        {
+            completion.SetResult(TransactionAnswer.Refused(ErrorCode.CoordinatorNotAvailable));
+        }
+
+        _waiting.Clear();
     }
 
     public void Answer(TransactionAnswered answered)

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
@@ -16,8 +17,8 @@ internal sealed class TransactionTopic
 
     private TransactionTopic(CoordinatorTopic topic) => _topic = topic;
 
-    /// <inheritdoc cref="CoordinatorTopic.ServesAll"/>
-    public bool ServesAll => _topic.ServesAll;
+    /// <inheritdoc cref="CoordinatorTopic.KnowsAll"/>
+    public bool KnowsAll => _topic.KnowsAll;
 
     /// <summary>Opens the topic if it is there, and reads all of it.</summary>
     public static TransactionTopic Open(TopicCatalog topics, int newPartitionCount, ILogger logger, Dictionary<string, RecordedTransaction> recorded)
@@ -26,6 +27,13 @@ internal sealed class TransactionTopic
         topic.Open((_, header, batch) => Replay(header, batch, recorded));
         return new TransactionTopic(topic);
     }
+
+    /// <inheritdoc cref="CoordinatorTopic.ReloadAsync"/>
+    public Task ReloadAsync(PartitionLog log, Action unload, Dictionary<string, RecordedTransaction> recorded, Func<Task> restore) =>
+        _topic.ReloadAsync(log, unload, (_, header, batch) => Replay(header, batch, recorded), restore);
+
+    /// <inheritdoc cref="CoordinatorTopic.PartitionOf"/>
+    public int PartitionOf(string transactionalId) => _topic.PartitionOf(transactionalId);
 
     /// <inheritdoc cref="CoordinatorTopic.Serves"/>
     public bool Serves(string transactionalId) => _topic.Serves(transactionalId);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Millrace.Kafka.Protocol;
 
 namespace Millrace.Broker.Tests;
@@ -202,6 +203,22 @@ public sealed class ConfigApiTests
         Assert.Equal(("compact", 1), (configs.Single(config => config.Name == "cleanup.policy").Value, configs.Single(config => config.Name == "cleanup.policy").ConfigSource));
         Assert.Equal(("604800000", 5), (configs.Single(config => config.Name == "retention.ms").Value, configs.Single(config => config.Name == "retention.ms").ConfigSource));
         Assert.True(broker.Partition("table").Settings.IsCompacted);
+    }
+
+    [Fact]
+    public async Task Of_changes_by_both_requests_at_once_none_is_lost()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient replacing = broker.Connect();
+        await using TestClient changing = broker.Connect();
+        for (int round = 1; round <= 50; round++)
+        {
+            string value = (60_000 + round).ToString(CultureInfo.InvariantCulture);
+            Task<ErrorCode> replaced = ReplaceAsync(replacing, "orders", validateOnly: false, ("retention.ms", value));
+            Task<ErrorCode> changed = AlterAsync(changing, "orders", ("segment.ms", 0, value));
+            Assert.Equal([ErrorCode.None, ErrorCode.None], await Task.WhenAll(replaced, changed));
+            Assert.Equal(value, broker.Broker.Topics.SettingsOf("orders")["retention.ms"]);
+        }
     }
 
     private static async Task<TestBroker> StartAsync()

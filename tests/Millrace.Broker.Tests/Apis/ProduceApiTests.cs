@@ -130,6 +130,22 @@ public sealed class ProduceApiTests
     }
 
     [Fact]
+    public async Task A_topic_that_is_deleted_while_its_records_wait_for_the_disk_is_unknown()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await using TestClient other = broker.Connect();
+        int timers = broker.Time.PendingTimerCount;
+        broker.Storage.CloseGate();
+        await client.PostAsync(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Time.PendingTimerCount > timers, "the request waits for the disk");
+
+        await other.SendAsync<DeleteTopicsRequest, DeleteTopicsResponse>(new DeleteTopicsRequest { TopicNames = ["orders"] }, 5);
+        (_, ProduceResponse response) = await client.ReceiveAsync<ProduceRequest, ProduceResponse>(9);
+        Assert.Equal((ErrorCode.UnknownTopicOrPartition, -1L), Outcome(response.Topics[0].Partitions[0]));
+    }
+
+    [Fact]
     public async Task A_duplicate_is_answered_with_its_first_offset_even_after_a_crash()
     {
         await using TestBroker broker = await StartAsync();

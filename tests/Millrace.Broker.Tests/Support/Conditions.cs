@@ -5,10 +5,13 @@ namespace Millrace.Broker.Tests;
 internal static class Conditions
 {
     /// <summary>Waits, without a clock of the test's own choosing, for something that another thread brings about.</summary>
-    public static async Task BecomesTrueAsync(Func<bool> condition, string what)
+    public static Task BecomesTrueAsync(Func<bool> condition, string what) => BecomesTrueAsync(() => Task.FromResult(condition()), what);
+
+    /// <summary>The same, for what has to be asked for.</summary>
+    public static async Task BecomesTrueAsync(Func<Task<bool>> condition, string what)
     {
         long begun = Stopwatch.GetTimestamp();
-        while (!condition())
+        while (!await condition())
         {
             Assert.True(Stopwatch.GetElapsedTime(begun) < TestClient.Patience, $"This did not happen: {what}.");
             await Task.Yield();

@@ -49,18 +49,38 @@ internal sealed class TestBroker : IAsyncDisposable
         await StartAsync();
     }
 
-    public async Task CrashAndRestartAsync()
+    public async Task CrashAndRestartAsync(Action? between = null)
     {
         Broker.Abort();
+        between?.Invoke();
         await StartAsync();
     }
 
     /// <summary>As after a loss of power that happened to lose nothing: the broker cannot know that.</summary>
-    public Task LosePowerAndRestartAsync()
+    public Task LosePowerAndRestartAsync(Action? between = null)
     {
         Storage.BootId += " and another one";
-        return CrashAndRestartAsync();
+        return CrashAndRestartAsync(between);
     }
+
+    /// <summary>Takes away what a partition cannot be opened without.</summary>
+    public void Hide(string partition) => File.Move(MetadataOf(partition), MetadataOf(partition) + "-hidden");
+
+    /// <summary>Puts it back, and waits until the partition is online by itself.</summary>
+    public async Task BringBackAsync(TopicPartition partition)
+    {
+        File.Move(MetadataOf(partition.ToString()) + "-hidden", MetadataOf(partition.ToString()));
+        await ReturnsAsync(partition);
+    }
+
+    /// <summary>Waits until a partition that is offline is online by itself.</summary>
+    public Task ReturnsAsync(TopicPartition partition) => Conditions.BecomesTrueAsync(
+        () =>
+        {
+            Time.Advance(TimeSpan.FromMilliseconds(10));
+            return Broker.Topics.Find(partition)!.IsOnline;
+        },
+        $"{partition} is online again");
 
     public async Task CreateTopicAsync(string name, int partitionCount = 1)
     {
@@ -79,6 +99,8 @@ internal sealed class TestBroker : IAsyncDisposable
         await Broker.StopAsync();
         Directory.Delete(_directory, recursive: true);
     }
+
+    private string MetadataOf(string partition) => Path.Combine(_directory, partition, "partition.metadata");
 
     private static async Task<TestBroker> StartAsync(string directory, Action<BrokerOptions>? configure)
     {

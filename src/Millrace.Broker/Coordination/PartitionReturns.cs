@@ -1,0 +1,101 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Log;
+
+namespace Millrace.Broker;
+
+/// <summary>
+/// What the coordinators do when a partition that was offline comes back, one partition after the other: what is kept in it is read again, and its transactions are settled.
+/// Those that come back while the broker starts wait until it has.
+/// </summary>
+internal sealed class PartitionReturns : IDisposable
+{
+    private readonly Lock _lock = new();
+    private readonly LogDirectory _log;
+    private readonly ILogger _logger;
+
+    // Guarded by the lock. A partition is in here at most once, so that their number bounds it.
+    private readonly Queue<PartitionLog> _queue = new();
+    private Func<PartitionLog, Task>? _handle;
+    private bool _isRunning;
+
+    /// <summary>From here on nothing that comes back is missed.</summary>
+    public PartitionReturns(LogDirectory log, ILogger logger)
+    {
+        _log = log;
+        _logger = logger;
+        _log.CameBack += Add;
+    }
+
+    /// <summary>The coordinators are there.</summary>
+    public void Begin(GroupCoordinator groups, TransactionCoordinator transactions, Func<PartitionLog, Task> clamp)
+    {
+        lock (_lock)
+        {
+            _handle = async partition =>
+            {
+                // In the order of a start: what was committed for groups in a transaction counts from the marker on that settles it.
+                if (partition.TopicPartition.Topic == TopicName.ConsumerOffsets)
+                {
+                    await groups.ReloadAsync(partition);
+                }
+                else if (partition.TopicPartition.Topic == TopicName.TransactionState)
+                {
+                    await transactions.ReloadAsync(partition);
+                }
+
+                transactions.Settle(partition);
+                await clamp(partition);
+            };
+            RunIfNeeded();
+        }
+    }
+
+    public void Dispose() => _log.CameBack -= Add;
+
+    private void Add(PartitionLog partition)
+    {
+        lock (_lock)
+        {
+            if (!_queue.Contains(partition))
+            {
+                _queue.Enqueue(partition);
+                RunIfNeeded();
+            }
+        }
+    }
+
+    private void RunIfNeeded()
+    {
+        if (_handle is not null && !_isRunning && _queue.Count > 0)
+        {
+            // Not on the thread that brought it back: it has others to sync.
+            _isRunning = true;
+            _ = Task.Run(RunAsync);
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        while (TryTake() is { } partition)
+        {
+            try
+            {
+                await _handle!(partition);
+            }
+            catch (Exception bug)
+            {
+                // The others have their own fate.
+                LogMessages.ReturnFailed(_logger, bug, partition.TopicPartition);
+            }
+        }
+    }
+
+    private PartitionLog? TryTake()
+    {
+        lock (_lock)
+        {
+            _isRunning = _queue.TryDequeue(out PartitionLog? next);
+            return next;
+        }
+    }
+}

@@ -1,0 +1,207 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+using Millrace.Log;
+using static Millrace.Broker.Tests.GroupRequestsOfTests;
+
+namespace Millrace.Broker.Tests;
+
+/// <summary>What the coordinators make of partitions that were offline, at the start or for a while, and come back by themselves.</summary>
+public sealed class PartitionReturnTests
+{
+    private static readonly TopicPartition Orders = new("orders", 0);
+    private static readonly TopicPartition Offsets = new("__consumer_offsets", 0);
+
+    [Fact]
+    public async Task A_transaction_that_was_decided_is_ended_in_a_partition_that_was_not_there_at_the_start()
+    {
+        await using TestBroker broker = await StartAsync();
+        await CommitAsync(broker, "a");
+        await broker.LosePowerAndRestartAsync(() => LoseMarker(broker));
+        Assert.False(broker.Partition("orders").IsOnline);
+        await using TestClient client = broker.Connect();
+        Assert.Equal(["a"], await client.ReadCommittedAsync("payments"));
+
+        await broker.BringBackAsync(Orders);
+        await IsSettledAsync(broker);
+        Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
+    }
+
+    [Fact]
+    public async Task A_transaction_that_nobody_goes_on_with_is_aborted_in_a_partition_that_was_not_there_at_the_start()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using (TestClient client = broker.Connect())
+        {
+            TransactionClient producer = new(client, "id");
+            await producer.InitAsync();
+            await producer.WriteAsync("orders", "a");
+        }
+
+        await broker.LosePowerAndRestartAsync(() => broker.Hide("orders-0"));
+        await broker.BringBackAsync(Orders);
+        await IsSettledAsync(broker);
+        await using TestClient reader = broker.Connect();
+        Assert.Empty(await reader.ReadCommittedAsync("orders"));
+        PartitionLog orders = broker.Partition("orders");
+        Assert.Equal(orders.LogEndOffset, orders.LastStableOffset);
+    }
+
+    [Fact]
+    public async Task A_transaction_that_its_producer_goes_on_with_stays_open_in_a_partition_that_was_not_there_at_the_start()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient before = broker.Connect();
+        TransactionClient producer = new(before, "id");
+        await producer.InitAsync();
+        await producer.WriteAsync("orders", "a");
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        await broker.BringBackAsync(Orders);
+        await Conditions.BecomesTrueAsync(() => !broker.Partition("orders").AwaitsSettlement, "its transactions are settled");
+        Assert.Single(broker.Partition("orders").OpenTransactions);
+
+        // Its partition came back in a new epoch, and may have lost records: so it cannot be committed.
+        await using TestClient client = broker.Connect();
+        producer = producer.On(client);
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await producer.EndAsync(isCommit: true));
+        await IsSettledAsync(broker);
+        Assert.Empty(await client.ReadCommittedAsync("orders"));
+    }
+
+    [Fact]
+    public async Task While_a_marker_may_be_missing_in_a_partition_that_is_offline_the_next_transaction_is_not_ended()
+    {
+        await using TestBroker broker = await StartAsync();
+        TransactionClient producer = await CommitAsync(broker, "a");
+        await broker.CrashAndRestartAsync(() => LoseMarker(broker));
+        await using TestClient client = broker.Connect();
+        producer = producer.On(client);
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("payments", "b"));
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await producer.EndAsync(isCommit: false));
+
+        await broker.BringBackAsync(Orders);
+        await IsSettledAsync(broker);
+        await Conditions.BecomesTrueAsync(async () => await producer.EndAsync(isCommit: false) == ErrorCode.None, "the transaction is ended");
+        Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
+        Assert.Equal(["a"], await client.ReadCommittedAsync("payments"));
+    }
+
+    [Fact]
+    public async Task Groups_whose_partition_was_not_there_at_the_start_are_served_when_it_is()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using (TestClient client = broker.Connect())
+        {
+            Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 5)));
+        }
+
+        await broker.CrashAndRestartAsync(() => broker.Hide("__consumer_offsets-0"));
+        await using TestClient later = broker.Connect();
+        Assert.Null(await FetchAsync(later));
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await later.CommitAsync(Commit("g", "orders", 6)));
+
+        await broker.BringBackAsync(Offsets);
+        await Conditions.BecomesTrueAsync(async () => await FetchAsync(later) == 5, "the offset is there");
+        Assert.Equal(ErrorCode.None, await later.CommitAsync(Commit("g", "orders", 6)));
+    }
+
+    [Fact]
+    public async Task A_group_is_what_its_log_says_when_its_partition_has_come_back()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 5)));
+
+        // The record is in the file, and nobody knows whether it is on the disk.
+        broker.Storage.FailsSyncs = true;
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await client.CommitAsync(Commit("g", "orders", 6)));
+        broker.Storage.FailsSyncs = false;
+        await broker.ReturnsAsync(Offsets);
+        await Conditions.BecomesTrueAsync(async () => await FetchAsync(client) is not null, "the group is served");
+        long? offset = await FetchAsync(client);
+
+        await broker.RestartAsync();
+        await using TestClient later = broker.Connect();
+        Assert.Equal(await FetchAsync(later), offset);
+    }
+
+    [Fact]
+    public async Task Transactional_ids_whose_partition_was_not_there_at_the_start_are_served_when_it_is()
+    {
+        await using TestBroker broker = await StartAsync();
+        await CommitAsync(broker, "a");
+        TopicPartition state = new("__transaction_state", CoordinatorTopic.PartitionFor("id", broker.Broker.Topics.Find("__transaction_state")!.Partitions.Count));
+        await broker.CrashAndRestartAsync(() =>
+        {
+            CutMarker(broker);
+            broker.Hide(state.ToString());
+        });
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, "id");
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await producer.InitAsync());
+        Assert.Single(broker.Partition("orders").OpenTransactions);
+
+        await broker.BringBackAsync(state);
+        await IsSettledAsync(broker);
+        Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
+        await Conditions.BecomesTrueAsync(async () => await producer.InitAsync() == ErrorCode.None, "the id is served");
+        Assert.True(producer.Producer.Epoch > 0, "the producer of before is not shut out");
+    }
+
+    /// <summary>What the group has committed; null while its coordinator is not available.</summary>
+    private static async Task<long?> FetchAsync(TestClient client)
+    {
+        OffsetFetchResponse response = await client.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
+            new OffsetFetchRequest
+            {
+                Groups = [new OffsetFetchGroup { GroupId = "g", Topics = [new OffsetFetchTopic { Name = "orders", Partitions = [0] }] }],
+            },
+            9);
+        OffsetFetchGroupResponse group = response.Groups[0];
+        Assert.True(group.ErrorCode is ErrorCode.None or ErrorCode.CoordinatorNotAvailable, group.ErrorCode.ToString());
+        return group.ErrorCode == ErrorCode.None ? group.Topics[0].Partitions[0].CommittedOffset : null;
+    }
+
+    private static async Task<TestBroker> StartAsync()
+    {
+        TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await broker.CreateTopicAsync("payments");
+        return broker;
+    }
+
+    private static async Task<TransactionClient> CommitAsync(TestBroker broker, string value)
+    {
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, "id");
+        await producer.InitAsync();
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("orders", value));
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("payments", value));
+        Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit: true));
+        return producer;
+    }
+
+    private static Task IsSettledAsync(TestBroker broker) => Conditions.BecomesTrueAsync(
+        () =>
+        {
+            // In small steps: many of them pass while a file is read, and the transaction must not time out.
+            broker.Time.Advance(TimeSpan.FromMilliseconds(10));
+            return broker.Partition("orders") is { IsOnline: true, OpenTransactions.Count: 0 };
+        },
+        "no transaction is open");
+
+    /// <summary>Takes the marker of the only transaction out of the log, and the partition away.</summary>
+    private static void LoseMarker(TestBroker broker)
+    {
+        CutMarker(broker);
+        broker.Hide("orders-0");
+    }
+
+    private static void CutMarker(TestBroker broker)
+    {
+        string path = Path.Combine(broker.DataDirectory, "orders-0", "00000000000000000000.log");
+        using FileStream log = new(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        byte[] header = new byte[RecordBatchHeader.ByteCount];
+        log.ReadExactly(header);
+        log.SetLength(RecordBatchHeader.Read(header).TotalByteCount);
+    }
+}
