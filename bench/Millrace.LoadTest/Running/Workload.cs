@@ -48,6 +48,12 @@ internal static class Workload
         Check(response.Topics[0].ErrorCode);
     }
 
+    public static void DeleteTopic(WireConnection connection, string topic)
+    {
+        var request = new DeleteTopicsRequest { TopicNames = [topic], TimeoutMilliseconds = 120_000 };
+        Check(connection.Send<DeleteTopicsRequest, DeleteTopicsResponse>(request, 5).Responses[0].ErrorCode);
+    }
+
     public static void Check(ErrorCode error)
     {
         if (error != ErrorCode.None)
