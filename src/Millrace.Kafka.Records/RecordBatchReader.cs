@@ -61,6 +61,11 @@ public static class RecordBatchReader
             ? payload
             : Compression.Decompress(header.Codec, payload, maximumDecompressedByteCount);
 
+        if (RecordScan.AreWellFormed(records, header, requiresKeys))
+        {
+            return;
+        }
+
         var reader = new RecordReader(records, header);
         _ = reader.HasPlausibleCount();
         while (reader.TryReadNext(out RecordLayout layout))

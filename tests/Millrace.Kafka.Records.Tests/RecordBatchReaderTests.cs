@@ -7,6 +7,14 @@ public sealed class RecordBatchReaderTests
     private const string Record0 = "0C 00 00 00 01 01 00";
     private const string Record1 = "0C 00 00 02 01 01 00";
 
+    [Fact]
+    public void Ordinary_records_are_seen_to_be_right_without_reading_them_twice()
+    {
+        byte[] batch = Samples.Batch();
+        var header = RecordBatchHeader.Read(batch);
+        Assert.True(RecordScan.AreWellFormed(batch.AsSpan(RecordBatchHeader.ByteCount), header, requiresKeys: false));
+    }
+
     [Theory]
     [InlineData(1, Record0)]
     [InlineData(2, Record0 + Record1)]

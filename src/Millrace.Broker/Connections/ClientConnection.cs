@@ -29,6 +29,7 @@ internal sealed class ClientConnection : IDisposable
     private readonly SemaphoreSlim _slots;
     private readonly Channel<PendingResponse> _pending;
     private int _inFlightRequestCount;
+    private bool _isOpen = true;
 
     /// <summary>Serves a transport, which it owns. <paramref name="stopReading"/> ends the reading; what has begun is finished and answered.</summary>
     public ClientConnection(
@@ -135,7 +136,13 @@ internal sealed class ClientConnection : IDisposable
                 return;
             }
 
-            Interlocked.Increment(ref _inFlightRequestCount);
+            if (Interlocked.Increment(ref _inFlightRequestCount) == 1 && pending.Response.IsCompleted)
+            {
+                // Nothing is ahead of it, so that the other loop sleeps; it need not be woken for what is known already.
+                await AnswerAsync(pending);
+                continue;
+            }
+
             if (!_pending.Writer.TryWrite(pending))
             {
                 throw new UnreachableException("A request that has a slot has room in the queue.");
@@ -203,38 +210,43 @@ internal sealed class ClientConnection : IDisposable
 
     private async Task AnswerAsync()
     {
-        bool isOpen = true;
         await foreach (PendingResponse pending in _pending.Reader.ReadAllAsync())
         {
-            ResponseFrame? response = await EncodeAsync(pending);
-            if (response is { } frame && isOpen)
-            {
-                isOpen = await _transport.SendAsync(frame);
-            }
-            else
-            {
-                response?.Release();
-            }
-
-            pending.Context.Release();
-
-            if (isOpen && pending.Context.CloseReason is { } reason)
-            {
-                LogMessages.ConnectionClosedByApi(_logger, Identity.Remote, pending.Context.Header.Key, pending.Context.Version, reason);
-                isOpen = false;
-            }
-
-            if (!isOpen)
-            {
-                // The requests that are behind this one end unanswered. The socket is closed in order, not cut: what was sent still arrives.
-                await _aborted.CancelAsync();
-                await _reading.CancelAsync();
-            }
-
-            pending.Answered.TrySetResult();
-            Interlocked.Decrement(ref _inFlightRequestCount);
-            _slots.Release();
+            await AnswerAsync(pending);
         }
+    }
+
+    /// <summary>Sends the response to a request, which nothing is ahead of. At any time one loop at most is here.</summary>
+    private async Task AnswerAsync(PendingResponse pending)
+    {
+        ResponseFrame? response = await EncodeAsync(pending);
+        if (response is { } frame && _isOpen)
+        {
+            _isOpen = await _transport.SendAsync(frame);
+        }
+        else
+        {
+            response?.Release();
+        }
+
+        pending.Context.Release();
+
+        if (_isOpen && pending.Context.CloseReason is { } reason)
+        {
+            LogMessages.ConnectionClosedByApi(_logger, Identity.Remote, pending.Context.Header.Key, pending.Context.Version, reason);
+            _isOpen = false;
+        }
+
+        if (!_isOpen)
+        {
+            // The requests that are behind this one end unanswered. The socket is closed in order, not cut: what was sent still arrives.
+            await _aborted.CancelAsync();
+            await _reading.CancelAsync();
+        }
+
+        pending.Answered.TrySetResult();
+        Interlocked.Decrement(ref _inFlightRequestCount);
+        _slots.Release();
     }
 
     /// <summary>Awaits a request's outcome and writes it as a frame. Null: nothing to send.</summary>
