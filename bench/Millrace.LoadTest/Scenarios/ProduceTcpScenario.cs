@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Millrace.LoadTest.Librdkafka;
+using Millrace.LoadTest.References;
 using Millrace.LoadTest.Running;
 
 namespace Millrace.LoadTest.Scenarios;
@@ -19,6 +20,9 @@ internal static class ProduceTcpScenario
         new Random(1).NextBytes(payload);
         List<ClientRun> runs = [];
         string directory = settings.NewDirectory();
+
+        // What a program that only writes gets: no broker on this machine can take in more. It differs with how much memory was touched before.
+        Console.WriteLine($"  dd writes {DataDump.WriteMegabytesPerSecond(Path.Combine(settings.NewDirectory(), "dd"), 1024):0} MB/s");
         using BrokerProcess broker = BrokerProcess.Start(directory);
         for (int round = 0; round <= settings.Rounds; round++)
         {
