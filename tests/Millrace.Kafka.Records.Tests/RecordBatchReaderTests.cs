@@ -55,6 +55,16 @@ public sealed class RecordBatchReaderTests
     }
 
     [Fact]
+    public void A_record_without_key_is_refused_where_keys_are_required()
+    {
+        byte[] batch = Batch(1, Record0);
+        RecordBatchReader.Validate(batch);
+        InvalidRecordBatchException exception = Assert.Throws<InvalidRecordBatchException>(() => RecordBatchReader.Validate(batch, requiresKeys: true));
+        Assert.Contains("The record at offset delta 0 has no key", exception.Message, StringComparison.Ordinal);
+        RecordBatchReader.Validate(Batch(1, "0C 00 00 00 00 01 00"), requiresKeys: true);
+    }
+
+    [Fact]
     public void A_header_that_leaves_the_range_of_offsets_is_refused()
     {
         byte[] batch = Batch(1, Record0);

@@ -7,7 +7,8 @@ namespace Millrace.Broker;
 
 /// <summary>
 /// One client's connection: begins requests in the order in which they come, lets those that wait overlap, and sends the responses in the order of the requests.
-/// Two loops: one reads and begins, one awaits and sends. What is between them is bounded, so a client that does not read its responses is not read from.
+/// Two loops: one reads and begins, and answers at once what has nothing to wait for; one awaits and sends the rest. What is between them is bounded, so
+/// a client that does not read its responses is not read from.
 /// </summary>
 internal sealed class ClientConnection : IDisposable
 {
