@@ -15,6 +15,7 @@ internal sealed class BrokerServices
     public required ColdReaders ColdReaders { get; init; }
     public required TimeProvider Time { get; init; }
     public required ILoggerFactory Loggers { get; init; }
+    public required BrokerRuntime Runtime { get; init; }
 
     /// <summary>Cancelled when the broker begins to stop: requests that wait answer with what there is.</summary>
     public required CancellationToken Stopping { get; init; }

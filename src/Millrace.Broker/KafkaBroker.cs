@@ -1,5 +1,4 @@
 using System.Net;
-using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Millrace.Log;
 
@@ -21,7 +20,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly LogDirectory _log;
-    private readonly GroupCommitter _committer;
+    private readonly IAsyncDisposable _committer;
     private readonly LogCleaner _cleaner;
     private readonly PartitionWaits _waits;
     private readonly ColdReaders _coldReaders;
@@ -34,7 +33,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _state;
 
-    private KafkaBroker(BrokerServices services, GroupServices groups, GroupCommitter committer, Listener? listener, CancellationTokenSource stopping)
+    private KafkaBroker(BrokerServices services, GroupServices groups, IAsyncDisposable committer, Listener? listener, CancellationTokenSource stopping)
     {
         _configuration = services.Configuration;
         _time = services.Time;
@@ -84,7 +83,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         BrokerConfiguration configuration = BrokerConfiguration.From(options);
 
         // Recovery reads files for as long as it takes; the caller's thread is not ours to hold.
-        return await Task.Run(() => StartCoreAsync(configuration, storage, time, loggers), cancellationToken);
+        return await Task.Run(() => StartAsync(configuration, storage, time, loggers, BrokerRuntime.OfProcess), cancellationToken);
     }
 
     /// <summary>Opens a connection inside the process. Closing it is the caller's; stopping the broker ends it as well.</summary>
@@ -168,19 +167,20 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     public async ValueTask DisposeAsync() => await StopAsync(CancellationToken.None);
 
-    private static async Task<KafkaBroker> StartCoreAsync(
-        BrokerConfiguration configuration, IStorage storage, TimeProvider time, ILoggerFactory loggers)
+    /// <summary>As the other, on the caller's thread and in its synchronization context.</summary>
+    internal static async Task<KafkaBroker> StartAsync(
+        BrokerConfiguration configuration, IStorage storage, TimeProvider time, ILoggerFactory loggers, BrokerRuntime runtime)
     {
         ILogger logger = loggers.CreateLogger<KafkaBroker>();
 
         // The address first: it is the likelier thing to be wrong, and nothing has to be undone.
         Listener? listener = configuration.Listen is { } endPoint ? Listener.Start(endPoint, time, logger) : null;
         LogDirectory? log = null;
-        GroupCommitter? committer = null;
+        IAsyncDisposable? committer = null;
         try
         {
-            log = OpenLog(configuration, storage, time, logger);
-            committer = new GroupCommitter(log, new GroupCommitterOptions(), time);
+            log = OpenLog(configuration, storage, time, runtime.NewRandom(), logger);
+            committer = runtime.StartCommitter(log, time);
             var stopping = new CancellationTokenSource();
             var waits = new PartitionWaits(time);
             var services = new BrokerServices
@@ -190,14 +190,15 @@ public sealed class KafkaBroker : IAsyncDisposable
                 Storage = storage,
                 Log = log,
                 Topics = TopicCatalog.Open(
-                    log, TopicDeletions.Open(storage, configuration.DataDirectory), waits, NewTopicId, configuration.MaxPartitionCount, logger),
+                    log, TopicDeletions.Open(storage, configuration.DataDirectory), waits, runtime.NewId, configuration.MaxPartitionCount, logger),
                 Waits = waits,
                 ColdReaders = new ColdReaders(),
                 Time = time,
                 Loggers = loggers,
+                Runtime = runtime,
                 Stopping = stopping.Token,
             };
-            var broker = new KafkaBroker(services, await GroupServices.StartAsync(services), committer, listener, stopping);
+            var broker = new KafkaBroker(services, await OpenGroupsAsync(services), committer, listener, stopping);
             LogMessages.BrokerStarted(
                 logger,
                 configuration.DataDirectory,
@@ -219,7 +220,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         }
     }
 
-    private static LogDirectory OpenLog(BrokerConfiguration configuration, IStorage storage, TimeProvider time, ILogger logger)
+    private static LogDirectory OpenLog(BrokerConfiguration configuration, IStorage storage, TimeProvider time, Random random, ILogger logger)
     {
         try
         {
@@ -232,11 +233,27 @@ public sealed class KafkaBroker : IAsyncDisposable
                 MaximumIndexByteCount = configuration.TopicDefaults.SegmentIndexByteCount,
                 TopicDefaults = configuration.TopicDefaults,
             };
-            return LogDirectory.Open(options, storage, time, NewRandom(), logger);
+            return LogDirectory.Open(options, storage, time, random, logger);
         }
         catch (LogDirectoryException failure)
         {
             throw new BrokerStartException(BrokerStartFailure.DataDirectory, failure.Message, failure);
+        }
+    }
+
+    private static async Task<GroupServices> OpenGroupsAsync(BrokerServices services)
+    {
+        GroupServices groups = await GroupServices.StartAsync(services);
+        try
+        {
+            services.Log.TrustWrites();
+            return groups;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            await groups.DisposeAsync();
+            throw new BrokerStartException(
+                BrokerStartFailure.DataDirectory, $"{services.Configuration.DataDirectory} cannot be written: {failure.Message}", failure);
         }
     }
 
@@ -271,11 +288,6 @@ public sealed class KafkaBroker : IAsyncDisposable
         return table;
     }
 
-    // Ids that no other cluster has can only come from the system.
-    private static Guid NewTopicId() => new(RandomNumberGenerator.GetBytes(16));
-
-    private static Random NewRandom() => new(RandomNumberGenerator.GetInt32(int.MaxValue));
-
     /// <summary>Ends timers and threads; the log is closed to them already.</summary>
     private async Task AbandonAsync()
     {
@@ -285,10 +297,12 @@ public sealed class KafkaBroker : IAsyncDisposable
         await _committer.DisposeAsync();
     }
 
+    private void BeginToStop() => _stopping.Cancel();
+
     private async Task EndConnectionsAsync(CancellationToken cancellationToken)
     {
         // Cancelled before the waits are woken: a long poll that is answered now must not be followed by the next one of the same client.
-        await _stopping.CancelAsync();
+        BeginToStop();
         _listener?.Dispose();
         _connections.Dispose();
         _waits.Stop();

@@ -25,6 +25,10 @@ public readonly record struct Offset(long Value) : IComparable<Offset>
 /// <summary>One partition of a topic. Written as Kafka names its directories: <c>orders-3</c>.</summary>
 public readonly record struct TopicPartition(string Topic, int Partition)
 {
+    /// <summary>By topic, then by number: an order that is the same in every process, as that of a hash table is not.</summary>
+    public static IComparer<TopicPartition> Order { get; } = Comparer<TopicPartition>.Create(static (left, right) =>
+        string.CompareOrdinal(left.Topic, right.Topic) is var byTopic and not 0 ? byTopic : left.Partition.CompareTo(right.Partition));
+
     public override string ToString() => $"{Topic}-{Partition}";
 }
 

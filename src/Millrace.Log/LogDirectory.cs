@@ -22,6 +22,7 @@ public sealed partial class LogDirectory : IDisposable
     private readonly Lock _checkpointLock = new();
     private Dictionary<TopicPartition, Offset> _writtenRecoveryPoints = [];
     private bool _isReleased;
+    private bool _areWritesDoubted;
 
     private Action<PartitionLog>? _queueSync;
     private bool _isClosed;
@@ -184,12 +185,33 @@ public sealed partial class LogDirectory : IDisposable
 
     internal void Detach() => Volatile.Write(ref _queueSync, null);
 
+    /// <summary>
+    /// Whoever had something to mend after a loss of power has done so, durably: from now on the end of this process alone loses nothing. Until this is said a start
+    /// after a loss of power finds <see cref="RecoveryReport.HasKeptWrites"/> false again, so that one that is interrupted is made up for.
+    /// </summary>
+    /// <exception cref="IOException">The disk refused.</exception>
+    public void TrustWrites()
+    {
+        lock (_checkpointLock)
+        {
+            ObjectDisposedException.ThrowIf(_isReleased, this);
+            if (!_areWritesDoubted && !Recovery.HasKeptWrites && _storage.BootId is { } boot)
+            {
+                AtomicFile.Write(_storage, Path, FileNames.Boot, boot);
+            }
+        }
+    }
+
     /// <summary>A partition has failed: what was written there and not synced may never reach the disk, though this process still reads it.</summary>
     internal void DoubtWrites()
     {
         try
         {
-            _storage.DeleteFile($"{Path}/{FileNames.Boot}");
+            lock (_checkpointLock)
+            {
+                _areWritesDoubted = true;
+                _storage.DeleteFile($"{Path}/{FileNames.Boot}");
+            }
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -217,6 +239,12 @@ public sealed partial class LogDirectory : IDisposable
         _partitions[recovered.TopicPartition] = log;
         if (!log.IsOnline)
         {
+            // What it has lost is mended when it comes back. If this process ends before that, it is for the next start to know.
+            lock (_checkpointLock)
+            {
+                _areWritesDoubted = true;
+            }
+
             WentOffline(log);
         }
     }

@@ -26,7 +26,12 @@ public sealed class KeptWritesTests
         harness.Open();
         Assert.False(harness.LogDirectory.Recovery.HasKeptWrites);
 
+        // A start that was interrupted may not have mended everything.
+        harness.KillAndOpen();
+        Assert.False(harness.LogDirectory.Recovery.HasKeptWrites);
+
         // The next process of the same boot may trust again.
+        harness.LogDirectory.TrustWrites();
         harness.KillAndOpen();
         Assert.True(harness.LogDirectory.Recovery.HasKeptWrites);
     }
@@ -38,6 +43,38 @@ public sealed class KeptWritesTests
         harness.AppendMany(3);
         SyncWork work = harness.Log.BeginSync()!;
         harness.Log.EndSync(work, new IOException("Input/output error"));
+
+        harness.KillAndOpen();
+
+        Assert.False(harness.LogDirectory.Recovery.HasKeptWrites);
+    }
+
+    [Fact]
+    public void A_disk_error_during_a_start_leaves_what_was_written_in_doubt()
+    {
+        LogHarness harness = StartedInABoot();
+        harness.LosePower();
+        harness.Open();
+        SyncWork work = harness.Log.BeginSync()!;
+        harness.Log.EndSync(work, new IOException("Input/output error"));
+        harness.LogDirectory.TrustWrites();
+
+        harness.KillAndOpen();
+
+        Assert.False(harness.LogDirectory.Recovery.HasKeptWrites);
+    }
+
+    [Fact]
+    public void A_partition_that_a_start_after_a_loss_of_power_finds_offline_leaves_what_was_written_in_doubt()
+    {
+        LogHarness harness = StartedInABoot();
+        harness.AppendMany(1);
+        harness.Sync();
+        harness.LosePower();
+        harness.Storage.FailNext(SimulatedOperation.Read, "orders-0/00000000000000000000.log");
+        harness.Open();
+        Assert.False(harness.Log.IsOnline);
+        harness.LogDirectory.TrustWrites();
 
         harness.KillAndOpen();
 
@@ -82,6 +119,7 @@ public sealed class KeptWritesTests
         harness.Storage.BootId = "boot";
         harness.Open();
         harness.LogDirectory.Create(LogHarness.Orders, LogHarness.OrdersId);
+        harness.LogDirectory.TrustWrites();
         return harness;
     }
 }

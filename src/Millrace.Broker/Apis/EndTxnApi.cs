@@ -24,7 +24,7 @@ internal sealed class EndTxnApi(TransactionCoordinator transactions) : Api<EndTx
 
     private static async ValueTask<EndTxnResponse?> AwaitAsync(Task<TransactionAnswer> answer, RequestContext context)
     {
-        (ErrorCode error, ProducerIdentity producer) = await answer.WaitAsync(context.Aborted);
+        (ErrorCode error, ProducerIdentity producer) = await answer.UntilAbortedAsync(context.Aborted);
         return new EndTxnResponse
         {
             ErrorCode = TransactionErrors.ForVersion(error, context.Version), ProducerId = producer.Id, ProducerEpoch = producer.Epoch,

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Log;
@@ -29,7 +28,7 @@ internal sealed class FetchApi : Api<FetchRequest, FetchResponse>
     public FetchApi(BrokerServices services)
     {
         _services = services;
-        _sessions = new FetchSessions(services.Time, new Random(RandomNumberGenerator.GetInt32(int.MaxValue)));
+        _sessions = new FetchSessions(services.Time, services.Runtime.NewRandom());
         _logger = services.Loggers.CreateLogger<FetchApi>();
     }
 

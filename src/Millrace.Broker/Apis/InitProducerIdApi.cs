@@ -42,7 +42,7 @@ internal sealed class InitProducerIdApi(ProducerIds producerIds, TransactionCoor
 
     private static async ValueTask<InitProducerIdResponse?> AwaitAsync(Task<TransactionAnswer> answer, RequestContext context)
     {
-        (ErrorCode error, ProducerIdentity producer) = await answer.WaitAsync(context.Aborted);
+        (ErrorCode error, ProducerIdentity producer) = await answer.UntilAbortedAsync(context.Aborted);
         return error == ErrorCode.None
             ? new InitProducerIdResponse { ProducerId = producer.Id, ProducerEpoch = producer.Epoch }
             : Refused(TransactionErrors.ForVersion(error, context.Version, FencedVersion));

@@ -43,7 +43,7 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
         return AwaitAsync(groups.JoinAsync(request.GroupId, input), context.Aborted);
 
         // The others may take minutes: a connection whose client is gone does not wait for them. The member stays until its time is up, as in Kafka.
-        static async ValueTask<JoinGroupResponse?> AwaitAsync(Task<JoinAnswer> answer, CancellationToken aborted) => Respond(await answer.WaitAsync(aborted));
+        static async ValueTask<JoinGroupResponse?> AwaitAsync(Task<JoinAnswer> answer, CancellationToken aborted) => Respond(await answer.UntilAbortedAsync(aborted));
     }
 
     private static string Shorten(string clientId) => clientId.Length <= MaxClientIdLength ? clientId : clientId[..MaxClientIdLength];

@@ -18,7 +18,7 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
     {
         // A client may send a commit and, without waiting for the answer, ask for what is committed. Kafka does the requests of a connection one after
         // the other and so tells it of that commit; here the commit may still be on its way to the disk, where nobody sees it.
-        await context.EarlierAreAnswered.WaitAsync(context.Aborted);
+        await context.EarlierAreAnswered.UntilAbortedAsync(context.Aborted);
         OffsetFetchResponse response = new();
         if (context.Version >= BatchedVersion)
         {

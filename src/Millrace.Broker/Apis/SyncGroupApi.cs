@@ -24,7 +24,7 @@ internal sealed class SyncGroupApi(GroupCoordinator groups) : Api<SyncGroupReque
         return AwaitAsync(groups.SyncAsync(request.GroupId, input), context.Aborted);
 
         // The others may take minutes: a connection whose client is gone does not wait for them. The member stays until its time is up, as in Kafka.
-        static async ValueTask<SyncGroupResponse?> AwaitAsync(Task<SyncAnswer> answer, CancellationToken aborted) => Respond(await answer.WaitAsync(aborted));
+        static async ValueTask<SyncGroupResponse?> AwaitAsync(Task<SyncAnswer> answer, CancellationToken aborted) => Respond(await answer.UntilAbortedAsync(aborted));
     }
 
     private static SyncGroupResponse Respond(SyncAnswer answer) => new()

@@ -76,7 +76,7 @@ internal sealed class ClientConnection : IDisposable
         catch (Exception bug)
         {
             LogMessages.ConnectionFailed(_logger, bug, Identity.Remote);
-            await _aborted.CancelAsync();
+            Interrupt();
         }
 
         _pending.Writer.TryComplete();
@@ -123,17 +123,18 @@ internal sealed class ClientConnection : IDisposable
                     LogMessages.ConnectionClosedForFault(_logger, Identity.Remote, fault);
                 }
 
-                await _aborted.CancelAsync();
+                Interrupt();
                 return;
             }
 
-            await previousIsAnswered.WaitAsync(_aborted.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await previousIsAnswered.UntilAbortedAsync(_aborted.Token)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
             await _slots.WaitAsync(CancellationToken.None);
             PendingResponse? pending = _aborted.IsCancellationRequested ? null : Begin(frame, earlierAreAnswered);
             if (pending is null)
             {
                 frame.Release();
-                await _aborted.CancelAsync();
+                Interrupt();
                 return;
             }
 
@@ -211,9 +212,12 @@ internal sealed class ClientConnection : IDisposable
 
     private async Task AnswerAsync()
     {
-        await foreach (PendingResponse pending in _pending.Reader.ReadAllAsync())
+        while (await _pending.Reader.WaitToReadAsync())
         {
-            await AnswerAsync(pending);
+            while (_pending.Reader.TryRead(out PendingResponse? pending))
+            {
+                await AnswerAsync(pending);
+            }
         }
     }
 
@@ -241,14 +245,17 @@ internal sealed class ClientConnection : IDisposable
         if (!_isOpen)
         {
             // The requests that are behind this one end unanswered. The socket is closed in order, not cut: what was sent still arrives.
-            await _aborted.CancelAsync();
-            await _reading.CancelAsync();
+            Interrupt();
+            _reading.Cancel();
         }
 
         pending.Answered.TrySetResult();
         Interlocked.Decrement(ref _inFlightRequestCount);
         _slots.Release();
     }
+
+    /// <summary>Nobody is left to read an answer: ends what waits, and the reading of requests behind it.</summary>
+    private void Interrupt() => _aborted.Cancel();
 
     /// <summary>Awaits a request's outcome and writes it as a frame. Null: nothing to send.</summary>
     private async ValueTask<ResponseFrame?> EncodeAsync(PendingResponse pending)

@@ -16,6 +16,7 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
 {
     private readonly Lock _gate = new();
     private readonly PartitionLog _log;
+    private readonly BrokerRuntime _runtime;
     private readonly int _leaderEpoch;
     private volatile bool _isLoaded;
 
@@ -25,9 +26,10 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
     private bool _isRetired;
 
     /// <summary>Begins with the log as it is now; what it holds is to be read after this.</summary>
-    public CoordinatorPartition(PartitionLog log)
+    public CoordinatorPartition(PartitionLog log, BrokerRuntime runtime)
     {
         _log = log;
+        _runtime = runtime;
         _leaderEpoch = log.LeaderEpoch;
         _log.Progressed += QueueDrain;
     }
@@ -163,6 +165,6 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
             _isDrainQueued = true;
         }
 
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        _runtime.Queue(this);
     }
 }

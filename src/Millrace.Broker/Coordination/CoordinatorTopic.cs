@@ -24,16 +24,18 @@ internal sealed class CoordinatorTopic
     private readonly TopicCatalog _topics;
     private readonly string _name;
     private readonly int _newPartitionCount;
+    private readonly BrokerRuntime _runtime;
     private readonly ILogger _logger;
 
     // Null where a partition is missing, offline or damaged: its keys are not served. An entry is replaced when its partition has come back.
     private volatile CoordinatorPartition?[]? _partitions;
 
-    public CoordinatorTopic(TopicCatalog topics, string name, int newPartitionCount, ILogger logger)
+    public CoordinatorTopic(TopicCatalog topics, string name, int newPartitionCount, BrokerRuntime runtime, ILogger logger)
     {
         _topics = topics;
         _name = name;
         _newPartitionCount = newPartitionCount;
+        _runtime = runtime;
         _logger = logger;
     }
 
@@ -126,7 +128,7 @@ internal sealed class CoordinatorTopic
             switch (_topics.Create(_name, _newPartitionCount, Settings))
             {
                 case TopicCreation.Created created:
-                    CoordinatorPartition[] partitions = [.. created.Topic.Partitions.Select(log => new CoordinatorPartition(log!))];
+                    CoordinatorPartition[] partitions = [.. created.Topic.Partitions.Select(log => new CoordinatorPartition(log!, _runtime))];
                     Array.ForEach(partitions, static partition => partition.MarkLoaded());
                     _partitions = partitions;
                     return true;
@@ -146,7 +148,7 @@ internal sealed class CoordinatorTopic
     private CoordinatorPartition? Load(PartitionLog log, ReplayBatch replay)
     {
         // Before the first look at the log: if it comes back once more meanwhile, this is of an epoch that is over.
-        CoordinatorPartition partition = new(log);
+        CoordinatorPartition partition = new(log, _runtime);
         if (Replay(log, replay))
         {
             return partition;

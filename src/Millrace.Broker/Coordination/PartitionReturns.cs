@@ -7,30 +7,39 @@ namespace Millrace.Broker;
 /// What the coordinators do when a partition that was offline comes back, one partition after the other: what is kept in it is read again, and its transactions are settled.
 /// Those that come back while the broker starts wait until it has.
 /// </summary>
-internal sealed class PartitionReturns : IDisposable
+internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
 {
     private readonly Lock _lock = new();
     private readonly LogDirectory _log;
+    private readonly BrokerRuntime _runtime;
     private readonly ILogger _logger;
 
     // Guarded by the lock. A partition is in here at most once, so that their number bounds it.
     private readonly Queue<PartitionLog> _queue = new();
     private Func<PartitionLog, Task>? _handle;
     private bool _isRunning;
+    private LostOffsets? _offsets;
 
     /// <summary>From here on nothing that comes back is missed.</summary>
-    public PartitionReturns(LogDirectory log, ILogger logger)
+    public PartitionReturns(LogDirectory log, BrokerRuntime runtime, ILogger logger)
     {
         _log = log;
+        _runtime = runtime;
         _logger = logger;
         _log.CameBack += Add;
     }
 
     /// <summary>The coordinators are there.</summary>
-    public void Begin(GroupCoordinator groups, TransactionCoordinator transactions, Func<PartitionLog, Task> clamp)
+    public void Begin(GroupCoordinator groups, TransactionCoordinator transactions, LostOffsets offsets)
     {
         lock (_lock)
         {
+            _offsets = offsets;
+            foreach (PartitionLog early in _queue)
+            {
+                offsets.CameBack(early);
+            }
+
             _handle = async partition =>
             {
                 // In the order of a start: what was committed for groups in a transaction counts from the marker on that settles it.
@@ -44,11 +53,13 @@ internal sealed class PartitionReturns : IDisposable
                 }
 
                 transactions.Settle(partition);
-                await clamp(partition);
+                offsets.SetBack();
             };
             RunIfNeeded();
         }
     }
+
+    void IThreadPoolWorkItem.Execute() => _ = RunAsync();
 
     public void Dispose() => _log.CameBack -= Add;
 
@@ -56,6 +67,8 @@ internal sealed class PartitionReturns : IDisposable
     {
         lock (_lock)
         {
+            // At once: what groups commit from now on may be of new records.
+            _offsets?.CameBack(partition);
             if (!_queue.Contains(partition))
             {
                 _queue.Enqueue(partition);
@@ -70,7 +83,7 @@ internal sealed class PartitionReturns : IDisposable
         {
             // Not on the thread that brought it back: it has others to sync.
             _isRunning = true;
-            _ = Task.Run(RunAsync);
+            _runtime.Queue(this);
         }
     }
 

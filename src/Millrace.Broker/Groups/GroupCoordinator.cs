@@ -25,16 +25,18 @@ internal sealed partial class GroupCoordinator : IDisposable
     private readonly ITimer _expiry;
     private volatile bool _isStopped;
 
-    private GroupCoordinator(GroupSettings settings, TopicCatalog topics, TimeProvider time, Func<string> nextMemberSuffix, ILogger logger)
+    private GroupCoordinator(BrokerServices services, ILogger logger)
     {
+        GroupSettings settings = services.Configuration.Groups;
+        TimeProvider time = services.Time;
         _settings = settings;
         _time = time;
-        _nextMemberSuffix = nextMemberSuffix;
+        _nextMemberSuffix = () => services.Runtime.NewId().ToString();
         _logger = logger;
         _wakeUps = new WakeUps<Seat>(time, Wake);
 
         Dictionary<string, GroupSnapshot> snapshots = new(StringComparer.Ordinal);
-        _offsetsTopic = OffsetsTopic.Open(topics, settings.OffsetsTopicPartitionCount, logger, entry => Replay(entry, snapshots));
+        _offsetsTopic = OffsetsTopic.Open(services.Topics, settings.OffsetsTopicPartitionCount, services.Runtime, logger, entry => Replay(entry, snapshots));
         foreach ((string groupId, GroupSnapshot snapshot) in snapshots)
         {
             // A partition that turned out to be damaged half-way has told part of the truth: its groups are not served.
@@ -55,9 +57,7 @@ internal sealed partial class GroupCoordinator : IDisposable
     public int GroupCount => _seats.Count;
 
     /// <summary>Reads the offsets topic; when this returns, every group answers as before the broker stopped.</summary>
-    public static GroupCoordinator Open(
-        GroupSettings settings, TopicCatalog topics, TimeProvider time, Func<string> nextMemberSuffix, ILogger logger) =>
-        new(settings, topics, time, nextMemberSuffix, logger);
+    public static GroupCoordinator Open(BrokerServices services, ILogger logger) => new(services, logger);
 
     /// <summary>Whether this broker can coordinate the group now; creates the offsets topic when it is the first to need it.</summary>
     public bool CanCoordinate(string groupId) => !_isStopped && _offsetsTopic.EnsureCreated() && _offsetsTopic.Serves(groupId);

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 
 namespace Millrace.Broker;
@@ -57,9 +56,9 @@ internal sealed class GroupServices : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(services);
         ILogger logger = services.Loggers.CreateLogger<GroupCoordinator>();
-        PartitionReturns returns = new(services.Log, logger);
+        PartitionReturns returns = new(services.Log, services.Runtime, logger);
         ProducerIds producerIds = ProducerIds.Open(services.Storage, services.Configuration.DataDirectory, logger);
-        GroupCoordinator coordinator = GroupCoordinator.Open(services.Configuration.Groups, services.Topics, services.Time, NewMemberSuffix, logger);
+        GroupCoordinator coordinator = GroupCoordinator.Open(services, logger);
         TransactionCoordinator transactions = await TransactionCoordinator.OpenAsync(services, coordinator, producerIds, logger);
 
         // After the transactions: what was committed in one of them counts from its marker on.
@@ -68,8 +67,7 @@ internal sealed class GroupServices : IAsyncDisposable
             await OffsetClamp.RunAsync(coordinator, services.Topics, services.Time, logger);
         }
 
-        returns.Begin(
-            coordinator, transactions, partition => OffsetClamp.RunAsync(coordinator, services.Topics, partition.TopicPartition, services.Time, logger));
+        returns.Begin(coordinator, transactions, new LostOffsets(coordinator, services.Time, logger));
         foreach (string topic in services.Topics.UnfinishedDeletions)
         {
             if (await coordinator.ForgetTopicAsync(topic))
@@ -96,7 +94,4 @@ internal sealed class GroupServices : IAsyncDisposable
         Transactions.Stop();
         Coordinator.Stop();
     }
-
-    // The seam itself: an id that no other member has, in this run of the broker or any other, can only come from the system.
-    private static string NewMemberSuffix() => new Guid(RandomNumberGenerator.GetBytes(16)).ToString();
 }

@@ -13,27 +13,17 @@ internal static class OffsetClamp
     /// Looks at every committed offset, before any client is served. What it sets back is on the disk when this completes: a second crash, after new records have
     /// filled the gap, would otherwise find the old offset within the log again.
     /// </summary>
-    public static Task RunAsync(GroupCoordinator coordinator, TopicCatalog topics, TimeProvider time, ILogger logger) =>
-        RunAsync(coordinator, topics, only: null, time, logger);
-
-    /// <param name="only">The one partition that may have lost records; null: any may.</param>
-    public static async Task RunAsync(GroupCoordinator coordinator, TopicCatalog topics, TopicPartition? only, TimeProvider time, ILogger logger)
+    public static async Task RunAsync(GroupCoordinator coordinator, TopicCatalog topics, TimeProvider time, ILogger logger)
     {
-        foreach (string groupId in coordinator.Offsets.Groups)
+        foreach (string groupId in coordinator.Offsets.Groups.Order(StringComparer.Ordinal))
         {
             List<KeyValuePair<TopicPartition, CommittedOffset>> clamped = [];
             foreach ((TopicPartition partition, CommittedOffset committed) in coordinator.Offsets.All(groupId))
             {
                 // A partition that is missing or offline says nothing about its end.
-                if ((only is null || only == partition) && topics.Find(partition) is { IsOnline: true } log && committed.Offset > log.LogEndOffset)
+                if (topics.Find(partition) is { IsOnline: true } log && committed.Offset > log.LogEndOffset)
                 {
-                    LogMessages.CommittedOffsetClamped(logger, groupId, partition, committed.Offset.Value, log.LogEndOffset.Value);
-                    clamped.Add(new(partition, committed with
-                    {
-                        Offset = log.LogEndOffset,
-                        LeaderEpoch = CommittedOffset.UnknownLeaderEpoch,
-                        CommitTimestamp = time.GetUtcNow().ToUnixTimeMilliseconds(),
-                    }));
+                    clamped.Add(new(partition, SetBack(groupId, partition, committed, log.LogEndOffset, time, logger)));
                 }
             }
 
@@ -42,5 +32,17 @@ internal static class OffsetClamp
                 await coordinator.SetBackAsync(groupId, clamped);
             }
         }
+    }
+
+    public static CommittedOffset SetBack(
+        string groupId, TopicPartition partition, CommittedOffset committed, Offset end, TimeProvider time, ILogger logger)
+    {
+        LogMessages.CommittedOffsetClamped(logger, groupId, partition, committed.Offset.Value, end.Value);
+        return committed with
+        {
+            Offset = end,
+            LeaderEpoch = CommittedOffset.UnknownLeaderEpoch,
+            CommitTimestamp = time.GetUtcNow().ToUnixTimeMilliseconds(),
+        };
     }
 }

@@ -20,9 +20,10 @@ internal sealed class OffsetsTopic
     private OffsetsTopic(CoordinatorTopic topic) => _topic = topic;
 
     /// <summary>Opens the topic if it is there, and reads all of it: <paramref name="replay"/> gets every record, a group's in the order of the log.</summary>
-    public static OffsetsTopic Open(TopicCatalog topics, int newPartitionCount, ILogger logger, Action<OffsetsEntry> replay)
+    public static OffsetsTopic Open(
+        TopicCatalog topics, int newPartitionCount, BrokerRuntime runtime, ILogger logger, Action<OffsetsEntry> replay)
     {
-        CoordinatorTopic topic = new(topics, TopicName.ConsumerOffsets, newPartitionCount, logger);
+        CoordinatorTopic topic = new(topics, TopicName.ConsumerOffsets, newPartitionCount, runtime, logger);
         long foreignCount = 0;
         topic.Open((partition, header, batch) => ReplayBatch(partition, header, batch, replay, ref foreignCount));
         if (foreignCount > 0)

@@ -72,13 +72,16 @@ internal sealed partial class TopicCatalog
     {
         var catalog = new TopicCatalog(log, deletions, waits, newTopicId, maxPartitionCount, logger);
         catalog.ResumeDeletions();
-        foreach (IGrouping<string, PartitionLog> partitions in log.Partitions.GroupBy(partition => partition.TopicPartition.Topic))
+        foreach (IGrouping<string, PartitionLog> partitions in InOrder(log.Partitions).GroupBy(partition => partition.TopicPartition.Topic))
         {
             catalog.Adopt(partitions.Key, [.. partitions]);
         }
 
         return catalog;
     }
+
+    private static IEnumerable<PartitionLog> InOrder(IEnumerable<PartitionLog> partitions) =>
+        partitions.OrderBy(static partition => partition.TopicPartition, TopicPartition.Order);
 
     public Topic? Find(string name) => _byName.GetValueOrDefault(name);
 

@@ -10,6 +10,9 @@ internal enum OpenTransactionFate
     LeftOpen,
     Committed,
     Aborted,
+
+    /// <summary>Aborted, though nothing is decided about it: of what its producer did some trace is lost, so that whatever else it has open is given up with it.</summary>
+    GivenUp,
 }
 
 /// <summary>The fate, and in whose name the marker is written that brings it about.</summary>
@@ -21,13 +24,14 @@ internal readonly record struct OpenTransactionVerdict(OpenTransactionFate Fate,
 /// what the state topic says of the producer                                     nothing lost   after a loss of power
 /// its last decision covers the partition, and the transaction began before      as decided     as decided
 /// where the partition ended when that was decided
-/// a transaction is open, and includes the partition                             left open      aborted
-/// anything else, or nothing, while all of the topic can be read                 aborted        aborted
+/// a transaction is open, and includes the partition                             left open      given up
+/// anything else, or nothing, while all of the topic can be read                 given up       given up
 /// nothing, while a partition of the topic cannot be read                        left open      left open
 /// </code>
 /// Nothing is lost by a clean stop, nor by the end of the process alone. In the first row the marker was lost, or the process ended before it. A transaction that began
-/// behind that end is a later one of the same producer, of which the state topic lost all trace: it is in the third row. After a loss of power no open transaction is gone
-/// on with, since some of its records may be lost that its client takes for written.
+/// behind that end is a later one of the same producer, of which the state topic lost all trace: it is in the third row. That happens without a loss of power as well: what
+/// happened while its partition of the state topic was offline was never written there. After a loss of power no open transaction is gone on
+/// with, since some of its records may be lost that its client takes for written.
 /// </remarks>
 internal static class OpenTransactionRules
 {
@@ -36,7 +40,7 @@ internal static class OpenTransactionRules
     {
         if (owner is not { State: { } state } known)
         {
-            return isEverythingKnown ? Aborted(open.Producer) : new OpenTransactionVerdict(OpenTransactionFate.LeftOpen, open.Producer);
+            return isEverythingKnown ? GivenUp(open.Producer) : new OpenTransactionVerdict(OpenTransactionFate.LeftOpen, open.Producer);
         }
 
         if (known.Decision is { } decision && Covers(decision, isLastWord: state.IsDecided, open, partition))
@@ -52,7 +56,7 @@ internal static class OpenTransactionRules
 
         // In the name of the newest epoch, so that nobody writes here any more with the one of the records.
         short epoch = state.Producer.Id == open.Producer.Id ? Math.Max(state.Fence(state.UpdateTimestamp).Producer.Epoch, open.Producer.Epoch) : open.Producer.Epoch;
-        return Aborted(open.Producer with { Epoch = epoch });
+        return GivenUp(open.Producer with { Epoch = epoch });
     }
 
     /// <summary>The decisions of Kafka's brokers have no ends, nor has a partition that was deleted by then. There only the last word counts.</summary>
@@ -61,5 +65,5 @@ internal static class OpenTransactionRules
         && decision.Partitions.TryGetValue(partition, out Offset end)
         && (end == TransactionState.NoEnd ? isLastWord : open.FirstOffset < end);
 
-    private static OpenTransactionVerdict Aborted(ProducerIdentity producer) => new(OpenTransactionFate.Aborted, producer);
+    private static OpenTransactionVerdict GivenUp(ProducerIdentity producer) => new(OpenTransactionFate.GivenUp, producer);
 }

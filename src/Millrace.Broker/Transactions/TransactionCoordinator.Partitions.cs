@@ -61,7 +61,7 @@ internal sealed partial class TransactionCoordinator
         Task waiting = _services.Waits.WaitAsync(new DiskWait(unsynced), Timeout.InfiniteTimeSpan, CancellationToken.None).AsTask();
 
         // Never on the thread that began to wait: it carries out the effects of this very seat.
-        await waiting.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        await waiting.ConfigureAwait(ConfigureAwaitOptions.ForceYielding | ConfigureAwaitOptions.ContinueOnCapturedContext);
         Use(seat, machine =>
         {
             if (unsynced.Find(static records => !records.AreOnDisk).Partition is { } lost)

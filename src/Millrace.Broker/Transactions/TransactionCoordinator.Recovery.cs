@@ -24,42 +24,60 @@ internal sealed partial class TransactionCoordinator
     {
         // A partition that turned out to be damaged half-way has told part of the truth: its ids are not served.
         Dictionary<string, List<AppendedRecords>> markers = new(StringComparer.Ordinal);
-        int markerCount = EndOpenTransactions(recorded, isAfterPowerLoss, markers);
-        List<Task<ErrorCode>> writes = RestoreAll(recorded.Values.Where(transaction => _topic.Serves(transaction.State.TransactionalId)), markers, isAfterPowerLoss);
-        await Task.WhenAll(writes);
+        HashSet<string> givenUp = isAfterPowerLoss ? [.. recorded.Keys] : FindGivenUp(recorded);
+        int markerCount = EndOpenTransactions(recorded, givenUp, markers);
+        List<Task<ErrorCode>> writes = RestoreAll(recorded.Values.Where(transaction => _topic.Serves(transaction.State.TransactionalId)), givenUp, markers);
+        foreach (Task<ErrorCode> write in writes)
+        {
+            await write;
+        }
+
         if (recorded.Count > 0)
         {
             LogMessages.TransactionsReplayed(_logger, recorded.Count, markerCount, writes.Count);
         }
     }
 
+    /// <summary>
+    /// The transactional ids that have a transaction open of which the state topic has lost the trace. What else they have open is part of it: to commit that would commit half
+    /// of a transaction. And the client may not be answered by what the topic still knows, which is the end of the one before.
+    /// </summary>
+    private HashSet<string> FindGivenUp(Dictionary<string, RecordedTransaction> recorded)
+    {
+        Dictionary<long, RecordedTransaction> owners = OwnersOf(recorded.Values);
+        HashSet<string> givenUp = new(StringComparer.Ordinal);
+        foreach ((PartitionLog partition, OpenTransaction open) in OpenTransactions())
+        {
+            if (owners.TryGetValue(open.Producer.Id, out RecordedTransaction owner)
+                && OpenTransactionRules.Judge(open, partition.TopicPartition, owner, isAfterPowerLoss: false, isEverythingKnown: true).Fate == OpenTransactionFate.GivenUp)
+            {
+                givenUp.Add(owner.State.TransactionalId);
+            }
+        }
+
+        return givenUp;
+    }
+
     private List<Task<ErrorCode>> RestoreAll(
-        IEnumerable<RecordedTransaction> recorded, Dictionary<string, List<AppendedRecords>> markers, bool isAfterPowerLoss)
+        IEnumerable<RecordedTransaction> recorded, HashSet<string> givenUp, Dictionary<string, List<AppendedRecords>> markers)
     {
         List<Task<ErrorCode>> writes = [];
         foreach (RecordedTransaction transaction in recorded)
         {
-            Restore(transaction, markers.GetValueOrDefault(transaction.State.TransactionalId, []), isAfterPowerLoss, writes);
+            string transactionalId = transaction.State.TransactionalId;
+            Restore(transaction, markers.GetValueOrDefault(transactionalId, []), fences: givenUp.Contains(transactionalId), writes);
         }
 
         return writes;
     }
 
     /// <summary>Returns how many markers were written; those of each transactional id are added to <paramref name="markers"/>.</summary>
+    /// <param name="givenUp">The ids whose open transactions are given up.</param>
     private int EndOpenTransactions(
-        Dictionary<string, RecordedTransaction> recorded, bool isAfterPowerLoss, Dictionary<string, List<AppendedRecords>> markers)
+        Dictionary<string, RecordedTransaction> recorded, HashSet<string> givenUp, Dictionary<string, List<AppendedRecords>> markers)
     {
         // First what is open, then who is known: who opens a transaction was known before.
-        List<(PartitionLog Partition, OpenTransaction Open)> all = [];
-        foreach (PartitionLog partition in _services.Log.Partitions)
-        {
-            // One that is offline, or came back a moment ago, is settled by itself.
-            if (partition is { IsOnline: true, AwaitsSettlement: false })
-            {
-                all.AddRange(partition.OpenTransactions.Select(open => (partition, open)));
-            }
-        }
-
+        List<(PartitionLog Partition, OpenTransaction Open)> all = OpenTransactions();
         Dictionary<long, RecordedTransaction> owners = OwnersOf(recorded.Values);
         Dictionary<long, TransactionSeat> others = LiveOwners();
         bool isEverythingKnown = _topic.KnowsAll;
@@ -72,8 +90,10 @@ internal sealed partial class TransactionCoordinator
                 continue;
             }
 
-            OpenTransactionVerdict verdict = OpenTransactionRules.Judge(open, partition.TopicPartition, owner, isAfterPowerLoss, isEverythingKnown);
-            if (verdict.Fate != OpenTransactionFate.LeftOpen && TryEnd(partition, verdict, owner?.State.TransactionalId, markers))
+            string? transactionalId = owner?.State.TransactionalId;
+            bool isGivenUp = transactionalId is not null && givenUp.Contains(transactionalId);
+            OpenTransactionVerdict verdict = OpenTransactionRules.Judge(open, partition.TopicPartition, owner, isGivenUp, isEverythingKnown);
+            if (verdict.Fate != OpenTransactionFate.LeftOpen && TryEnd(partition, verdict, transactionalId, markers))
             {
                 markerCount++;
             }
@@ -81,6 +101,15 @@ internal sealed partial class TransactionCoordinator
 
         return markerCount;
     }
+
+    /// <summary>As they are now, in one order always. A partition that is offline, or came back a moment ago, is settled by itself.</summary>
+    private List<(PartitionLog Partition, OpenTransaction Open)> OpenTransactions() =>
+    [
+        .. from partition in _services.Log.Partitions.OrderBy(static log => log.TopicPartition, TopicPartition.Order)
+           where partition is { IsOnline: true, AwaitsSettlement: false }
+           from open in partition.OpenTransactions
+           select (partition, open),
+    ];
 
     private bool TryEnd(
         PartitionLog partition, OpenTransactionVerdict verdict, string? transactionalId, Dictionary<string, List<AppendedRecords>> markers)
@@ -133,7 +162,8 @@ internal sealed partial class TransactionCoordinator
         return owners;
     }
 
-    private void Restore(RecordedTransaction transaction, List<AppendedRecords> markers, bool isAfterPowerLoss, List<Task<ErrorCode>> writes)
+    /// <param name="fences">Whether its producer is shut out.</param>
+    private void Restore(RecordedTransaction transaction, List<AppendedRecords> markers, bool fences, List<Task<ErrorCode>> writes)
     {
         TransactionState state = transaction.State;
         TransactionState restored = state;
@@ -143,7 +173,7 @@ internal sealed partial class TransactionCoordinator
             restored = restored.Complete(Now.Timestamp);
         }
 
-        if (isAfterPowerLoss && !isOverdue)
+        if (fences && !isOverdue)
         {
             restored = restored.Fence(Now.Timestamp);
             writes.Add(WriteAsync(restored));
@@ -161,7 +191,7 @@ internal sealed partial class TransactionCoordinator
         Use(seat, machine =>
         {
             RememberEpochs(seat, restored.Partitions.Keys);
-            machine.Resume(fences: isAfterPowerLoss, seat.Effects);
+            machine.Resume(fences, seat.Effects);
         });
     }
 

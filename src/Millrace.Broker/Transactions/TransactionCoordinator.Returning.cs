@@ -37,9 +37,14 @@ internal sealed partial class TransactionCoordinator
         Dictionary<string, List<AppendedRecords>> markers = new(StringComparer.Ordinal);
         return _topic.ReloadAsync(log, () => Unload(log.TopicPartition.Partition, markers), recorded, async () =>
         {
-            int markerCount = EndOpenTransactions(recorded, isAfterPowerLoss: true, markers);
-            List<Task<ErrorCode>> writes = RestoreAll(recorded.Values, markers, isAfterPowerLoss: true);
-            await Task.WhenAll(writes);
+            HashSet<string> givenUp = [.. recorded.Keys];
+            int markerCount = EndOpenTransactions(recorded, givenUp, markers);
+            List<Task<ErrorCode>> writes = RestoreAll(recorded.Values, givenUp, markers);
+            foreach (Task<ErrorCode> write in writes)
+            {
+                await write;
+            }
+
             LogMessages.TransactionsReplayed(_logger, recorded.Count, markerCount, writes.Count);
         });
     }

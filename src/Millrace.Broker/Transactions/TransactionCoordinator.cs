@@ -38,7 +38,7 @@ internal sealed partial class TransactionCoordinator : IDisposable
         _producerIds = producerIds;
         _logger = logger;
         _wakeUps = new WakeUps<TransactionSeat>(services.Time, Wake);
-        _topic = TransactionTopic.Open(services.Topics, _settings.StateTopicPartitionCount, logger, recorded);
+        _topic = TransactionTopic.Open(services.Topics, _settings.StateTopicPartitionCount, services.Runtime, logger, recorded);
     }
 
     private Moment Now => new(_wakeUps.Now, _services.Time.GetUtcNow().ToUnixTimeMilliseconds());

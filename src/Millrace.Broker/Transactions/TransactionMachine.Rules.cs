@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 
@@ -79,7 +78,7 @@ internal sealed partial class TransactionMachine
         {
             Status = TransactionStatus.Empty,
             Timeout = request.Timeout,
-            Partitions = ImmutableDictionary<TopicPartition, Offset>.Empty,
+            Partitions = TransactionState.NoPartitions,
             StartTimestamp = TransactionState.NoTimestamp,
             UpdateTimestamp = now.Timestamp,
             LastEpoch = isKnown ? Current.Producer.Epoch : TransactionState.NoEpoch,

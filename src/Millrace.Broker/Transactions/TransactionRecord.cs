@@ -89,7 +89,7 @@ internal readonly record struct TransactionRecord(string TransactionalId, Transa
 
     private static TransactionState StateOf(string transactionalId, TransactionLogValue value)
     {
-        ImmutableDictionary<TopicPartition, Offset>.Builder partitions = ImmutableDictionary.CreateBuilder<TopicPartition, Offset>();
+        ImmutableSortedDictionary<TopicPartition, Offset>.Builder partitions = TransactionState.NoPartitions.ToBuilder();
         foreach (TransactionLogPartitions topic in value.TransactionPartitions ?? [])
         {
             for (int index = 0; index < topic.PartitionIds.Count; index++)

@@ -18,6 +18,10 @@ internal sealed record TransactionState
     /// <summary>A partition that has no end yet, since nothing is decided.</summary>
     public static readonly Offset NoEnd = new(-1);
 
+    /// <summary>They are kept in order, so that markers are written in the same one always.</summary>
+    public static readonly ImmutableSortedDictionary<TopicPartition, Offset> NoPartitions =
+        ImmutableSortedDictionary.Create<TopicPartition, Offset>(TopicPartition.Order);
+
     /// <summary>The last epoch that a client is given. The one above is for the marker that ends the transaction of this one.</summary>
     public const short LastEpochOfClients = short.MaxValue - 1;
 
@@ -46,7 +50,7 @@ internal sealed record TransactionState
     public TransactionStatus Status { get; init; }
 
     /// <summary>The partitions of the transaction that is open or being ended, and, once its end is decided, where each of them ended then.</summary>
-    public ImmutableDictionary<TopicPartition, Offset> Partitions { get; init; } = ImmutableDictionary<TopicPartition, Offset>.Empty;
+    public ImmutableSortedDictionary<TopicPartition, Offset> Partitions { get; init; } = NoPartitions;
 
     /// <summary>When the transaction began, in milliseconds since 1970; or -1.</summary>
     public long StartTimestamp { get; init; } = NoTimestamp;
@@ -73,7 +77,7 @@ internal sealed record TransactionState
         Producer = markerProducer,
         LastEpoch = NoEpoch,
         EndedAs = ProducerIdentity.None,
-        Partitions = Partitions.Keys.ToImmutableDictionary(static partition => partition, partition => ends.GetValueOrDefault(partition, NoEnd)),
+        Partitions = Partitions.Keys.ToImmutableSortedDictionary(static partition => partition, partition => ends.GetValueOrDefault(partition, NoEnd), TopicPartition.Order),
         StartTimestamp = StartTimestamp == NoTimestamp ? timestamp : StartTimestamp,
         UpdateTimestamp = timestamp,
     };
@@ -85,7 +89,7 @@ internal sealed record TransactionState
         Producer = NextProducerId == NoProducerId ? Producer : new ProducerIdentity(NextProducerId, 0),
         PreviousProducerId = NextProducerId == NoProducerId ? PreviousProducerId : Producer.Id,
         NextProducerId = NoProducerId,
-        Partitions = ImmutableDictionary<TopicPartition, Offset>.Empty,
+        Partitions = NoPartitions,
         StartTimestamp = NoTimestamp,
         UpdateTimestamp = timestamp,
     };
@@ -99,7 +103,7 @@ internal sealed record TransactionState
         Status = Status == TransactionStatus.Ongoing ? TransactionStatus.CompleteAbort : Status,
         Producer = Producer.Epoch == short.MaxValue ? Producer : Producer with { Epoch = (short)(Producer.Epoch + 1) },
         LastEpoch = NoEpoch,
-        Partitions = ImmutableDictionary<TopicPartition, Offset>.Empty,
+        Partitions = NoPartitions,
         StartTimestamp = NoTimestamp,
         UpdateTimestamp = timestamp,
 

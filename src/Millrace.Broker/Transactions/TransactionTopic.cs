@@ -21,9 +21,10 @@ internal sealed class TransactionTopic
     public bool KnowsAll => _topic.KnowsAll;
 
     /// <summary>Opens the topic if it is there, and reads all of it.</summary>
-    public static TransactionTopic Open(TopicCatalog topics, int newPartitionCount, ILogger logger, Dictionary<string, RecordedTransaction> recorded)
+    public static TransactionTopic Open(
+        TopicCatalog topics, int newPartitionCount, BrokerRuntime runtime, ILogger logger, Dictionary<string, RecordedTransaction> recorded)
     {
-        CoordinatorTopic topic = new(topics, TopicName.TransactionState, newPartitionCount, logger);
+        CoordinatorTopic topic = new(topics, TopicName.TransactionState, newPartitionCount, runtime, logger);
         topic.Open((_, header, batch) => Replay(header, batch, recorded));
         return new TransactionTopic(topic);
     }

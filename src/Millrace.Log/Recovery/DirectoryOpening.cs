@@ -109,7 +109,8 @@ internal sealed class DirectoryOpening
         IReadOnlyList<StorageEntry> entries = _storage.List(_settings.Path);
         MetaProperties properties = ReadOrCreateProperties(entries);
         var topicSettings = TopicSettingsStore.Open(_storage, _settings.Path, _settings.TopicDefaults);
-        var report = new RecoveryReport(TakeCleanMarker(), TakeBoot());
+        bool wasCleanStop = TakeCleanMarker();
+        var report = new RecoveryReport(wasCleanStop, IsOfThisBoot(wasCleanStop));
         var files = new OpenFiles(_storage, _settings.MaximumOpenFileCount);
         var directory = new LogDirectory(_settings, topicSettings, files, _time, _random, _logger, directoryLock, properties, report);
         try
@@ -200,12 +201,15 @@ internal sealed class DirectoryOpening
         return true;
     }
 
-    /// <summary>Whether the files are from this boot of the machine; says that they are from now on.</summary>
-    private bool TakeBoot()
+    /// <summary>
+    /// Whether the files are from this boot of the machine. After a clean stop they are as good as that, and it is said from now on; otherwise not before
+    /// <see cref="LogDirectory.TrustWrites"/>.
+    /// </summary>
+    private bool IsOfThisBoot(bool wasCleanStop)
     {
         string? before = AtomicFile.TryRead(_storage, _settings.Path, FileNames.Boot);
         string? now = _storage.BootId;
-        if (now is not null && now != before)
+        if (wasCleanStop && now is not null && now != before)
         {
             AtomicFile.Write(_storage, _settings.Path, FileNames.Boot, now);
         }

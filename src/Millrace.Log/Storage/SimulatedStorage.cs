@@ -126,6 +126,15 @@ public sealed class SimulatedStorage : IStorage
         }
     }
 
+    /// <summary>Nothing fails any more of what <see cref="FailNext"/> has asked for.</summary>
+    public void FailNoMore()
+    {
+        lock (_lock)
+        {
+            _failures.Clear();
+        }
+    }
+
     /// <summary>The disk flips a bit of a file, unnoticed.</summary>
     public void FlipBit(string path, long position)
     {

@@ -92,6 +92,21 @@ internal sealed class TestBroker : IAsyncDisposable
 
     public PartitionLog Partition(string topic, int partition = 0) => Broker.Topics.Find(new TopicPartition(topic, partition))!;
 
+    /// <summary>Leaves of the partition's log what is known to be on the disk.</summary>
+    public void CutLog(PartitionLog partition)
+    {
+        string path = Path.Combine(DataDirectory, partition.TopicPartition.ToString(), "00000000000000000000.log");
+        byte[] bytes = File.ReadAllBytes(path);
+        int position = 0;
+        while (RecordBatchHeader.Read(bytes.AsSpan(position)).LastOffset < partition.SyncedOffset)
+        {
+            position += RecordBatchHeader.Read(bytes.AsSpan(position)).TotalByteCount;
+        }
+
+        using FileStream log = new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
+        log.SetLength(position);
+    }
+
     public async ValueTask DisposeAsync()
     {
         Storage.FailsSyncs = false;

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Millrace.Kafka.Records;
 using Millrace.Log;
 
@@ -30,16 +29,16 @@ public sealed class OpenTransactionRulesTests
     }
 
     [Fact]
-    public void A_transaction_that_began_behind_the_end_of_the_decision_is_a_later_one_and_aborted()
+    public void A_transaction_that_began_behind_the_end_of_the_decision_is_a_later_one_and_given_up()
     {
         TransactionState decision = State(TransactionStatus.PrepareCommit, end: 10);
         (OpenTransactionFate fate, ProducerIdentity producer) = Judge(10, new RecordedTransaction(decision, decision), isAfterPowerLoss: true);
-        Assert.Equal((OpenTransactionFate.Aborted, Producer with { Epoch = 4 }), (fate, producer));
+        Assert.Equal((OpenTransactionFate.GivenUp, Producer with { Epoch = 4 }), (fate, producer));
     }
 
     [Theory]
     [InlineData(false, OpenTransactionFate.LeftOpen)]
-    [InlineData(true, OpenTransactionFate.Aborted)]
+    [InlineData(true, OpenTransactionFate.GivenUp)]
     internal void An_open_transaction_goes_on_where_nothing_is_lost_and_not_after_a_loss_of_power(bool isAfterPowerLoss, OpenTransactionFate fate)
     {
         TransactionState ongoing = State(TransactionStatus.Ongoing, end: -1);
@@ -49,17 +48,17 @@ public sealed class OpenTransactionRulesTests
     }
 
     [Fact]
-    public void A_transaction_of_a_partition_that_the_coordinator_does_not_count_to_it_is_aborted()
+    public void A_transaction_of_a_partition_that_the_coordinator_does_not_count_to_it_is_given_up()
     {
         TransactionState elsewhere = State(TransactionStatus.Ongoing, end: -1) with
         {
-            Partitions = ImmutableDictionary<TopicPartition, Offset>.Empty.Add(new TopicPartition("payments", 0), TransactionState.NoEnd),
+            Partitions = TransactionState.NoPartitions.Add(new TopicPartition("payments", 0), TransactionState.NoEnd),
         };
-        Assert.Equal(OpenTransactionFate.Aborted, Judge(20, new RecordedTransaction(elsewhere, Decision: null), isAfterPowerLoss: false).Fate);
+        Assert.Equal(OpenTransactionFate.GivenUp, Judge(20, new RecordedTransaction(elsewhere, Decision: null), isAfterPowerLoss: false).Fate);
     }
 
     [Theory]
-    [InlineData(true, OpenTransactionFate.Aborted)]
+    [InlineData(true, OpenTransactionFate.GivenUp)]
     [InlineData(false, OpenTransactionFate.LeftOpen)]
     internal void A_producer_of_which_nothing_is_known_is_given_up_only_where_everything_is_known(bool isEverythingKnown, OpenTransactionFate fate) =>
         Assert.Equal((fate, Producer), Judge(20, owner: null, isAfterPowerLoss: true, isEverythingKnown));
@@ -74,6 +73,6 @@ public sealed class OpenTransactionRulesTests
 
     private static TransactionState State(TransactionStatus status, long end) => TransactionState.New("id") with
     {
-        Producer = Producer, Status = status, Partitions = ImmutableDictionary<TopicPartition, Offset>.Empty.Add(Orders, new Offset(end)),
+        Producer = Producer, Status = status, Partitions = TransactionState.NoPartitions.Add(Orders, new Offset(end)),
     };
 }

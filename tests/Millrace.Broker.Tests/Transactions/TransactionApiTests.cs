@@ -378,7 +378,7 @@ public sealed class TransactionApiTests
         // A sync fails, and what was not on the disk goes.
         broker.Storage.FailsSyncs = true;
         Assert.Equal(ErrorCode.KafkaStorageError, (await client.ProduceAsync("orders", Batches.Of("lost"))).ErrorCode);
-        CutLog(broker, orders);
+        broker.CutLog(orders);
         broker.Storage.FailsSyncs = false;
 
         await Conditions.BecomesTrueAsync(
@@ -389,21 +389,6 @@ public sealed class TransactionApiTests
             },
             "the marker is written again");
         Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
-    }
-
-    /// <summary>Leaves of the partition's log what is known to be on the disk.</summary>
-    private static void CutLog(TestBroker broker, PartitionLog partition)
-    {
-        string path = Path.Combine(broker.DataDirectory, partition.TopicPartition.ToString(), "00000000000000000000.log");
-        byte[] bytes = File.ReadAllBytes(path);
-        int position = 0;
-        while (RecordBatchHeader.Read(bytes.AsSpan(position)).LastOffset < partition.SyncedOffset)
-        {
-            position += RecordBatchHeader.Read(bytes.AsSpan(position)).TotalByteCount;
-        }
-
-        using FileStream log = new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
-        log.SetLength(position);
     }
 
     private static AddPartitionsToTxnTopic Topic(string name) => new() { Name = name, Partitions = [0] };

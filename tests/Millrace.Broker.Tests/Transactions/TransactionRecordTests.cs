@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 
@@ -16,7 +15,7 @@ public sealed class TransactionRecordTests
             NextProducerId = 9,
             Timeout = TimeSpan.FromSeconds(60),
             Status = TransactionStatus.PrepareCommit,
-            Partitions = ImmutableDictionary<TopicPartition, Offset>.Empty
+            Partitions = TransactionState.NoPartitions
                 .Add(new TopicPartition("b", 1), new Offset(11)).Add(new TopicPartition("b", 0), new Offset(10)).Add(new TopicPartition("a", 4), new Offset(0)),
             StartTimestamp = 1_000,
             UpdateTimestamp = 2_000,

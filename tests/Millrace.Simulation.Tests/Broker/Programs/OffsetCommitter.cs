@@ -1,0 +1,74 @@
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Simulation.Tests;
+
+/// <summary>A consumer that commits how far it has read, one commit after the other, and asks now and then what is committed.</summary>
+internal sealed class OffsetCommitter(BrokerSimulation world, string groupId) : BrokerProgram(world)
+{
+    public override async Task RunAsync()
+    {
+        ModelGroup group = new() { Partition = World.PickPartition() };
+        World.Model.Groups.Add(groupId, group);
+        while (!World.IsEnding)
+        {
+            // What was sent over a connection that is cut may still arrive, after a later commit: so this one lasts.
+            SimulatedLink link = await LinkAsync();
+            link.IsSteady = true;
+            if (World.Chance(30))
+            {
+                await AskAsync(link, group);
+            }
+            else
+            {
+                int generation = World.Model[group.Partition].Generation;
+                if (await EndAsync(link, group.Partition) is long end && end > group.Values.Max)
+                {
+                    await CommitAsync(link, group, end - World.Next((int)(end - Math.Max(group.Values.Max, 0))), generation);
+                }
+            }
+
+            await World.PauseAsync();
+        }
+    }
+
+    private async Task CommitAsync(SimulatedLink link, ModelGroup group, long offset, int generation)
+    {
+        group.Values.Add(offset);
+        OffsetCommitRequest request = new()
+        {
+            GroupId = groupId,
+            Topics =
+            [
+                new OffsetCommitTopic
+                {
+                    Name = group.Partition.Topic,
+                    Partitions = [new OffsetCommitPartition { Index = group.Partition.Partition, CommittedOffset = offset }],
+                },
+            ],
+        };
+        OffsetCommitResponse? response = await link.SendAsync<OffsetCommitRequest, OffsetCommitResponse>(request, 7);
+        if (generation != World.Model[group.Partition].Generation)
+        {
+            group.MayBeBeyondEnd = true;
+        }
+        else if (response?.Topics[0].Partitions[0].ErrorCode == ErrorCode.None)
+        {
+            group.Promised = Math.Max(group.Promised, offset);
+        }
+    }
+
+    private async Task AskAsync(SimulatedLink link, ModelGroup group)
+    {
+        int generation = World.Model[group.Partition].Generation;
+        OffsetFetchRequest request = new()
+        {
+            GroupId = groupId,
+            Topics = [new OffsetFetchTopic { Name = group.Partition.Topic, Partitions = [group.Partition.Partition] }],
+        };
+        OffsetFetchResponse? response = await link.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(request, 7);
+        if (response is { ErrorCode: ErrorCode.None } && generation == World.Model[group.Partition].Generation)
+        {
+            group.Found(groupId, response.Topics[0].Partitions[0].CommittedOffset);
+        }
+    }
+}
