@@ -63,15 +63,18 @@ public sealed class ClientConnectionTests
         await first.PostAsync(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
         await Conditions.BecomesTrueAsync(() => broker.Partition("orders").LogEndOffset.Value == 1, "the first request has begun");
 
-        // Each of them was reading already and may have one more request; what comes behind that waits.
+        // The second may have been reading already, and then has one request; whatever else comes waits.
         await first.PostAsync(TestClientRequests.Produce("orders", Batches.Of("b")), 9);
         for (int request = 0; request < 5; request++)
         {
             await second.PostAsync(TestClientRequests.Produce("orders", Batches.Of("c"), acks: 1), 9);
         }
 
-        await Conditions.BecomesTrueAsync(() => broker.Partition("orders").LogEndOffset.Value >= 2, "who was reading goes on");
-        Assert.InRange(broker.Partition("orders").LogEndOffset.Value, 2, 3);
+        for (int look = 0; look < 1000; look++)
+        {
+            await Task.Yield();
+            Assert.InRange(broker.Partition("orders").LogEndOffset.Value, 1, 2);
+        }
 
         broker.Storage.OpenGate();
         await Conditions.BecomesTrueAsync(() => broker.Partition("orders").LogEndOffset.Value == 7, "everything is appended");

@@ -50,8 +50,7 @@ public sealed class OffsetsAfterReturnTests
         Assert.Equal(ErrorCode.KafkaStorageError, (await client.ProduceAsync("orders", Batches.Of("never acknowledged"))).ErrorCode);
         broker.CutLog(orders);
         broker.Storage.FailsSyncs = false;
-        broker.Time.Advance(TimeSpan.FromSeconds(2));
-        await Conditions.BecomesTrueAsync(() => orders.IsOnline, "the partition comes back");
+        await broker.ReturnsAsync(orders.TopicPartition);
         Assert.Equal(1, orders.LogEndOffset.Value);
     }
 

@@ -74,13 +74,32 @@ internal sealed class TestBroker : IAsyncDisposable
     }
 
     /// <summary>Waits until a partition that is offline is online by itself.</summary>
-    public Task ReturnsAsync(TopicPartition partition) => Conditions.BecomesTrueAsync(
-        () =>
-        {
-            Time.Advance(TimeSpan.FromMilliseconds(10));
-            return Broker.Topics.Find(partition)!.IsOnline;
-        },
-        $"{partition} is online again");
+    public Task ReturnsAsync(TopicPartition partition) =>
+        BecomesTrueWithTimeAsync(() => Broker.Topics.Find(partition)!.IsOnline, $"{partition} is online again");
+
+    /// <summary>
+    /// Waits for something that a while brings about. Time goes on in small steps and not without end: on a busy machine many of them pass before another thread
+    /// gets to read a file, and no transaction may time out by that.
+    /// </summary>
+    public Task BecomesTrueWithTimeAsync(Func<bool> condition, string what, TimeSpan? step = null) =>
+        BecomesTrueWithTimeAsync(() => Task.FromResult(condition()), what, step);
+
+    /// <summary>The same, for what has to be asked for.</summary>
+    public Task BecomesTrueWithTimeAsync(Func<Task<bool>> condition, string what, TimeSpan? step = null)
+    {
+        int stepCount = 0;
+        return Conditions.BecomesTrueAsync(
+            () =>
+            {
+                if (stepCount++ < 1000)
+                {
+                    Time.Advance(step ?? TimeSpan.FromMilliseconds(10));
+                }
+
+                return condition();
+            },
+            what);
+    }
 
     public async Task CreateTopicAsync(string name, int partitionCount = 1)
     {

@@ -180,14 +180,8 @@ public sealed class PartitionReturnTests
         return producer;
     }
 
-    private static Task IsSettledAsync(TestBroker broker) => Conditions.BecomesTrueAsync(
-        () =>
-        {
-            // In small steps: many of them pass while a file is read, and the transaction must not time out.
-            broker.Time.Advance(TimeSpan.FromMilliseconds(10));
-            return broker.Partition("orders") is { IsOnline: true, OpenTransactions.Count: 0 };
-        },
-        "no transaction is open");
+    private static Task IsSettledAsync(TestBroker broker) => broker.BecomesTrueWithTimeAsync(
+        () => broker.Partition("orders") is { IsOnline: true, OpenTransactions.Count: 0 }, "no transaction is open");
 
     /// <summary>Takes the marker of the only transaction out of the log, and the partition away.</summary>
     private static void LoseMarker(TestBroker broker)

@@ -350,15 +350,11 @@ public sealed class TransactionApiTests
         // The disk is well again, and the partition comes back: the transaction is aborted there, and somebody else may go on.
         broker.Storage.FailsSyncs = false;
         PartitionLog orders = broker.Partition("orders");
-        await Conditions.BecomesTrueAsync(
-            () =>
-            {
-                broker.Time.Advance(TimeSpan.FromSeconds(1));
-                return orders.IsOnline && orders.OpenTransactions.Count == 0;
-            },
-            "the transaction is aborted in the partition");
+        await broker.BecomesTrueWithTimeAsync(() => orders.IsOnline && orders.OpenTransactions.Count == 0, "the transaction is aborted in the partition");
+
+        // What could not be written is tried again after a while.
         TransactionClient successor = new(client, "id");
-        await successor.InitUntilDoneAsync();
+        await broker.BecomesTrueWithTimeAsync(async () => await successor.InitAsync() == ErrorCode.None, "somebody else may go on");
         await WriteAndEndAsync(successor, isCommit: true, "b");
         Assert.Equal(["b"], await client.ReadCommittedAsync("orders"));
     }

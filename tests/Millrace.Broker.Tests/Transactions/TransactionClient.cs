@@ -53,16 +53,14 @@ internal sealed class TransactionClient(TestClient client, string transactionalI
     }
 
     /// <summary>Tries until the transaction of whoever came before is over.</summary>
-    public async Task InitUntilDoneAsync(int timeoutMilliseconds = 60_000)
-    {
-        ErrorCode error;
-        do
+    public Task InitUntilDoneAsync(int timeoutMilliseconds = 60_000) => Conditions.BecomesTrueAsync(
+        async () =>
         {
-            error = await InitAsync(timeoutMilliseconds);
+            ErrorCode error = await InitAsync(timeoutMilliseconds);
             Assert.True(error is ErrorCode.None or ErrorCode.ConcurrentTransactions, error.ToString());
-        }
-        while (error != ErrorCode.None);
-    }
+            return error == ErrorCode.None;
+        },
+        "the transaction of whoever came before is over");
 
     public async Task<ErrorCode> AddPartitionsAsync(string topic, int partition = 0, short version = 3)
     {
