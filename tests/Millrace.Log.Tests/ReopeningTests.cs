@@ -212,6 +212,38 @@ public class ReopeningTests
         Assert.Equal(new Offset(3), harness.ReadHeaders(3, 1)[0].BaseOffset);
     }
 
+    [Fact]
+    public void Indexes_below_the_recovery_point_that_are_made_anew_survive_a_crash_in_the_middle_of_it()
+    {
+        bool isThrough = false;
+        for (int operationCount = 0; !isThrough; operationCount++)
+        {
+            LogHarness harness = LogHarness.WithPartition(static options =>
+            {
+                options.SegmentByteCount = 4 * BatchByteCount;
+                options.IndexIntervalByteCount = 0;
+            });
+            for (int number = 0; number < 9; number++)
+            {
+                Assert.IsType<AppendResult.Appended>(harness.Append(LogHarness.Batch(timestamp: 1000 + number)));
+            }
+
+            harness.Checkpoint();
+            TopicSettingsCell settings = harness.LogDirectory.SettingsCellOf(LogHarness.Orders.Topic);
+            settings.Current = settings.Current with { IndexIntervalByteCount = 2 * BatchByteCount };
+            harness.Storage.FailNext(SimulatedOperation.Read, ".log");
+            Assert.IsType<ReadResult.Offline>(harness.Log.Read(Offset.Zero, 1000, atLeastOneBatch: true, harness.Log.HighWatermark));
+            harness.Time.Advance(TimeSpan.FromSeconds(1));
+            harness.Storage.CrashAfter(operationCount);
+            isThrough = Xunit.Record.Exception(() => harness.LogDirectory.ReopenDue()) is null;
+            harness.KillAndOpen();
+            Assert.True(harness.LogDirectory.Close());
+            List<InspectionFinding> findings = [];
+            LogInspection.Run(harness.Options, harness.Storage, [], findings.Add);
+            Assert.DoesNotContain(findings, static finding => !finding.IsNote);
+        }
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

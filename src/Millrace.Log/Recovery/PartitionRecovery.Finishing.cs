@@ -29,7 +29,8 @@ internal sealed partial class PartitionRecovery
                 content.Complete();
             }
 
-            _indexes.Rebuild(_segments[number], content, isReadByEveryStart: number >= _plan.FirstCheckedSegment);
+            // A segment that is looked at because a read failed in it is not: the next start does not know of that.
+            _indexes.Rebuild(_segments[number], content, isReadByEveryStart: number >= _plan.FirstAlwaysReadSegment);
         }
 
         _hasChangedDirectory |= _indexes.HasNewFile;

@@ -37,7 +37,8 @@ internal sealed partial class PartitionRecovery
     {
         // A segment that begins at the recovery point is younger than the sync that moved that there: the indexes of the one before it were
         // not complete then.
-        int firstChecked = isTrusted ? _segments.Count : Math.Max(_segments.FindLastIndex(segment => segment.BaseOffset < _recoveryPoint), 0);
+        int firstAlwaysRead = isTrusted ? _segments.Count : Math.Max(_segments.FindLastIndex(segment => segment.BaseOffset < _recoveryPoint), 0);
+        int firstChecked = firstAlwaysRead;
         if (FirstSuspect is { } suspect)
         {
             firstChecked = Math.Min(firstChecked, Math.Max(_segments.FindLastIndex(segment => segment.BaseOffset <= suspect), 0));
@@ -55,6 +56,7 @@ internal sealed partial class PartitionRecovery
                 {
                     FirstSegment = first,
                     FirstCheckedSegment = firstChecked,
+                    FirstAlwaysReadSegment = firstAlwaysRead,
                     SparseBelow = _checkpoints.SparseBelow,
                     From = from,
                     Producers = producers ?? new ProducerStates(_settings.MaximumProducerCount),

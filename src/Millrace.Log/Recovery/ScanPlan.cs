@@ -8,8 +8,11 @@ internal sealed record ScanPlan
     /// <summary>The number of the first segment whose batches are looked at; the number of segments, if none are.</summary>
     public required int FirstSegment { get; init; }
 
-    /// <summary>The number of the first segment whose checksums are looked at: the one that holds the recovery point.</summary>
+    /// <summary>The number of the first segment whose checksums are looked at: the one that holds the recovery point, or an earlier one in which a read has failed.</summary>
     public required int FirstCheckedSegment { get; init; }
+
+    /// <summary>The number of the first segment that the next start reads as well, whatever it finds, if this one does not come to its end.</summary>
+    public required int FirstAlwaysReadSegment { get; init; }
 
     /// <summary>Below it offsets may be missing: the log is compacted there.</summary>
     public required Offset SparseBelow { get; init; }
