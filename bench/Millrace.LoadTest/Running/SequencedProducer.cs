@@ -49,10 +49,15 @@ internal sealed class SequencedProducer : IDisposable
         _inFlight++;
     }
 
-    /// <summary>Waits for the answers, and commits.</summary>
+    /// <summary>Waits for the answers, and commits if there is something to commit: a broker refuses to end what has not begun.</summary>
     public void Commit()
     {
         Flush();
+        if (_nextSequence == 0)
+        {
+            return;
+        }
+
         var request = new EndTxnRequest
         {
             TransactionalId = _transactionalId!,
