@@ -12,7 +12,8 @@ public sealed partial class PartitionLog
         {
             lock (_writerLock)
             {
-                return _producers.OpenTransactions;
+                LeaderEpochs epochs = _leaderEpochs;
+                return [.. _producers.OpenTransactions.Select(open => open with { LeaderEpoch = epochs.Before(open.FirstOffset + 1) })];
             }
         }
     }

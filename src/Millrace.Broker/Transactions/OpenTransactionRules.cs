@@ -22,13 +22,14 @@ internal readonly record struct OpenTransactionVerdict(OpenTransactionFate Fate,
 /// <remarks>
 /// <code>
 /// what the state topic says of the producer                                     nothing lost   after a loss of power
-/// its last decision covers the partition, and the transaction began before      as decided     as decided
-/// where the partition ended when that was decided
+/// a decision whose markers may be missing covers the partition, and the         as decided     as decided
+/// transaction began before where the partition ended when that was decided
 /// a transaction is open, and includes the partition                             left open      given up
 /// anything else, or nothing, while all of the topic can be read                 given up       given up
 /// nothing, while a partition of the topic cannot be read                        left open      left open
 /// </code>
-/// Nothing is lost by a clean stop, nor by the end of the process alone. In the first row the marker was lost, or the process ended before it. A transaction that began
+/// Nothing is lost by a clean stop, nor by the end of the process alone. In the first row the marker was lost, or the process ended before it. That decision is the last one, or
+/// an earlier one that the records still name; of several the oldest counts, since a transaction that an earlier one has ended is none of a later one's. A transaction that began
 /// behind that end is a later one of the same producer, of which the state topic lost all trace: it is in the third row. That happens without a loss of power as well: what
 /// happened while its partition of the state topic was offline was never written there. After a loss of power no open transaction is gone on
 /// with, since some of its records may be lost that its client takes for written.
@@ -43,7 +44,7 @@ internal static class OpenTransactionRules
             return isEverythingKnown ? GivenUp(open.Producer) : new OpenTransactionVerdict(OpenTransactionFate.LeftOpen, open.Producer);
         }
 
-        if (known.Decision is { } decision && Covers(decision, isLastWord: state.IsDecided, open, partition))
+        if (FindDecision(known, open, partition) is { } decision)
         {
             return new OpenTransactionVerdict(decision.IsCommit ? OpenTransactionFate.Committed : OpenTransactionFate.Aborted, decision.Producer);
         }
@@ -59,11 +60,25 @@ internal static class OpenTransactionRules
         return GivenUp(open.Producer with { Epoch = epoch });
     }
 
-    /// <summary>The decisions of Kafka's brokers have no ends, nor has a partition that was deleted by then. There only the last word counts.</summary>
-    private static bool Covers(TransactionState decision, bool isLastWord, OpenTransaction open, TopicPartition partition) =>
-        decision.Producer.Id == open.Producer.Id
-        && decision.Partitions.TryGetValue(partition, out Offset end)
-        && (end == TransactionState.NoEnd ? isLastWord : open.FirstOffset < end);
+    /// <summary>The decision about a transaction that is open all the same; null if there is none.</summary>
+    private static OwedMarkers? FindDecision(RecordedTransaction known, OpenTransaction open, TopicPartition partition)
+    {
+        if (known.Owed.FirstOrDefault(owed => owed.Covers(open, partition)) is { } earlier)
+        {
+            return earlier;
+        }
+
+        if (known.Decision is not { } last)
+        {
+            return null;
+        }
+
+        // The decisions of Kafka's brokers have no ends, nor has a partition that was deleted by then. There only the last word counts.
+        var decision = OwedMarkers.Of(last);
+        bool isLastWord = known.State.IsDecided && last.Producer.Id == open.Producer.Id
+            && last.Partitions.TryGetValue(partition, out PartitionEnd end) && end == PartitionEnd.None;
+        return isLastWord || decision.Covers(open, partition) ? decision : null;
+    }
 
     private static OpenTransactionVerdict GivenUp(ProducerIdentity producer) => new(OpenTransactionFate.GivenUp, producer);
 }

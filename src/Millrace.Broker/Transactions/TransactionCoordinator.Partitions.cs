@@ -8,21 +8,23 @@ internal sealed partial class TransactionCoordinator
 {
     /// <summary>
     /// The first of the two barriers: what the transaction has written, and the markers of the decision before, all at once. The latter because the next decision
-    /// takes the place of that one, from which its markers could be written again.
+    /// takes the place of that one, from which its markers could be written again. Markers that cannot be on the disk now are not waited for: the next decision names theirs.
     /// </summary>
     private void PassBarrier(TransactionSeat seat, PartitionsLeft left)
     {
-        Dictionary<TopicPartition, Offset> ends = [];
-        List<AppendedRecords> unsynced = [];
+        Dictionary<TopicPartition, PartitionEnd> ends = [];
+        List<AppendedRecords> written = [];
         foreach (TopicPartition touched in left.Partitions)
         {
             // Records of a partition that was deleted meanwhile are gone with it, committed or not.
             if (_services.Topics.Find(touched) is PartitionLog partition)
             {
-                // First the end, then the epoch: an end that is of a newer epoch shows that one, too.
+                // The epoch on both sides of the end. An end of a newer one must not be taken for one of the older: that is seen behind it. And what comes in a newer
+                // one is not of this transaction: so what is written down is the older.
+                int endEpoch = partition.LeaderEpoch;
                 Offset end = partition.LogEndOffset;
                 int epoch = seat.Epochs.GetValueOrDefault(touched, partition.LeaderEpoch);
-                ends[touched] = end;
+                ends[touched] = new PartitionEnd(end, endEpoch);
                 if (left.MustBeOnDisk && epoch != partition.LeaderEpoch)
                 {
                     Lose(seat, left, partition);
@@ -31,20 +33,17 @@ internal sealed partial class TransactionCoordinator
 
                 if (left.MustBeOnDisk)
                 {
-                    unsynced.Add(new AppendedRecords(partition, end + -1, epoch));
+                    written.Add(new AppendedRecords(partition, end + -1, epoch));
                 }
             }
         }
 
-        if (FindDoubtful(seat) is { } doubtful)
-        {
-            Lose(seat, left, doubtful);
-            return;
-        }
-
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
-        unsynced.AddRange(seat.UnsyncedMarkers);
-        unsynced.RemoveAll(static records => records.AreOnDisk && records.Partition.IsOnline);
+        List<AppendedRecords> unsynced =
+        [
+            .. written.Where(static records => !records.AreOnDisk || !records.Partition.IsOnline),
+            .. seat.UnsyncedMarkers.Where(static marker => marker.AreOnTheirWay),
+        ];
         if (unsynced.Count == 0)
         {
             seat.Machine.Synced(left.Number, ends, Now, seat.Effects);
@@ -52,11 +51,11 @@ internal sealed partial class TransactionCoordinator
         }
 
         unsynced.ForEach(static records => records.Partition.WantSync());
-        _ = AwaitBarrierAsync(seat, left, ends, unsynced);
+        _ = AwaitBarrierAsync(seat, left, ends, written, unsynced);
     }
 
     private async Task AwaitBarrierAsync(
-        TransactionSeat seat, PartitionsLeft left, Dictionary<TopicPartition, Offset> ends, List<AppendedRecords> unsynced)
+        TransactionSeat seat, PartitionsLeft left, Dictionary<TopicPartition, PartitionEnd> ends, List<AppendedRecords> written, List<AppendedRecords> unsynced)
     {
         Task waiting = _services.Waits.WaitAsync(new DiskWait(unsynced), Timeout.InfiniteTimeSpan, CancellationToken.None).AsTask();
 
@@ -64,7 +63,7 @@ internal sealed partial class TransactionCoordinator
         await waiting.ConfigureAwait(ConfigureAwaitOptions.ForceYielding | ConfigureAwaitOptions.ContinueOnCapturedContext);
         Use(seat, machine =>
         {
-            if (unsynced.Find(static records => !records.AreOnDisk).Partition is { } lost)
+            if (written.Find(static records => !records.AreOnDisk).Partition is { } lost)
             {
                 Lose(seat, left, lost);
             }
@@ -75,19 +74,13 @@ internal sealed partial class TransactionCoordinator
         });
     }
 
-    /// <summary>
-    /// What was written to a partition is not on the disk and may never be. If it was written in this transaction, that cannot be committed. If it is a marker of the one
-    /// before, no new decision may take the place of that one's, until the partition is back or deleted.
-    /// </summary>
+    /// <summary>What was written to a partition in the transaction is not on the disk and may never be: so it cannot be committed.</summary>
     private void Lose(TransactionSeat seat, PartitionsLeft left, PartitionLog partition)
     {
         TransactionMachine machine = seat.Machine;
         LogMessages.TransactionBarrierFailed(_logger, machine.Current.TransactionalId, partition.TopicPartition, partition.OfflineReason ?? "it was offline meanwhile");
         machine.Synced(left.Number, ends: null, Now, seat.Effects);
-        if (left.MustBeOnDisk && left.Partitions.Contains(partition.TopicPartition))
-        {
-            machine.PartitionLost(partition.TopicPartition, Now, seat.Effects);
-        }
+        machine.PartitionLost(partition.TopicPartition, Now, seat.Effects);
     }
 
     private void RememberEpochs(TransactionSeat seat, IEnumerable<TopicPartition> partitions)
@@ -101,29 +94,17 @@ internal sealed partial class TransactionCoordinator
         }
     }
 
-    /// <summary>
-    /// The marker is on the disk, or nobody can read it any more; or its partition lost it while it was offline, and got another one when it came back, if there was still
-    /// something to end.
-    /// </summary>
-    private bool IsSettled(AppendedRecords marker) =>
-        marker.AreOnDisk || IsGone(marker.Partition)
-        || (!marker.AreOnTheirWay && marker.Partition is { IsOnline: true, AwaitsSettlement: false } && !marker.AreOnDisk);
-
-    private bool IsGone(PartitionLog partition) => !ReferenceEquals(_services.Topics.Find(partition.TopicPartition), partition);
-
-    /// <summary>A partition of which it is not known yet whether it has the marker of the last decision; null if there is none.</summary>
-    private PartitionLog? FindDoubtful(TransactionSeat seat)
-    {
-        seat.Doubtful.RemoveAll(partition => IsGone(partition) || partition is { IsOnline: true, AwaitsSettlement: false });
-        return seat.Doubtful.Count == 0 ? null : seat.Doubtful[0];
-    }
-
     /// <summary>Writes each marker to the page cache. The lock of the seat is held: nothing else of this id happens meanwhile.</summary>
     private void WriteMarkers(TransactionSeat seat, MarkersDue due)
     {
         bool areAllWritten = true;
-        seat.Decision = due.Decision;
-        foreach ((TopicPartition partition, Offset _) in due.Decision.Partitions)
+        if (!ReferenceEquals(seat.Decision, due.Decision))
+        {
+            seat.EarlierDecisions = OwedBy(seat, isReplaced: true);
+            seat.Decision = due.Decision;
+        }
+
+        foreach (TopicPartition partition in due.Decision.Partitions.Keys)
         {
             areAllWritten &= TryWriteMarker(partition, due.Decision, seat.UnsyncedMarkers);
         }
@@ -214,6 +195,7 @@ internal sealed partial class TransactionCoordinator
 
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
         seat.UnsyncedMarkers.ForEach(static marker => marker.Partition.WantSync());
+        NoteOwed(seat);
         seat.MarkersWakeAt = seat.UnsyncedMarkers.Count == 0 ? null : _wakeUps.Now + TransactionSettings.MarkerSyncDelay;
     }
 }

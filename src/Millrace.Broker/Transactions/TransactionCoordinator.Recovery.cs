@@ -157,6 +157,11 @@ internal sealed partial class TransactionCoordinator
             {
                 owners[decision.Producer.Id] = transaction;
             }
+
+            foreach (OwedMarkers owed in transaction.Owed)
+            {
+                owners[owed.Producer.Id] = transaction;
+            }
         }
 
         return owners;
@@ -176,22 +181,32 @@ internal sealed partial class TransactionCoordinator
         if (fences && !isOverdue)
         {
             restored = restored.Fence(Now.Timestamp);
-            writes.Add(WriteAsync(restored));
+        }
+
+        TransactionSeat seat = new(new TransactionMachine(restored, NewProducerId, _settings.IdExpiration, Now))
+        {
+            Decision = transaction.Decision,
+            EarlierDecisions = transaction.Owed,
+            Recorded = transaction.Owed,
+        };
+        seat.UnsyncedMarkers.AddRange(markers);
+        seat.Doubtful.AddRange(PartitionsOf(transaction).Where(static partition => !partition.IsOnline || partition.AwaitsSettlement));
+        if (fences && !isOverdue)
+        {
+            seat.Recorded = OwedBy(seat, isReplaced: false);
+            writes.Add(WriteAsync(restored, seat.Recorded));
         }
         else if (restored != state)
         {
-            _topic.Note(restored);
+            Note(seat, restored);
         }
 
-        TransactionSeat seat = new(new TransactionMachine(restored, NewProducerId, _settings.IdExpiration, Now));
-        seat.Decision = transaction.Decision;
-        seat.UnsyncedMarkers.AddRange(markers);
-        seat.Doubtful.AddRange(PartitionsOf(transaction.Decision).Where(static partition => !partition.IsOnline || partition.AwaitsSettlement));
         Seat(state.TransactionalId, seat);
         Use(seat, machine =>
         {
             RememberEpochs(seat, restored.Partitions.Keys);
             machine.Resume(fences, seat.Effects);
+            NoteOwed(seat);
         });
     }
 
@@ -207,15 +222,17 @@ internal sealed partial class TransactionCoordinator
         }
     }
 
-    private IEnumerable<PartitionLog> PartitionsOf(TransactionState? decision) =>
-        decision is null ? [] : decision.Partitions.Keys.Select(_services.Topics.Find).OfType<PartitionLog>();
+    /// <summary>In which markers of what was decided may be missing.</summary>
+    private IEnumerable<PartitionLog> PartitionsOf(RecordedTransaction transaction) =>
+        (transaction.Decision?.Partitions.Keys ?? []).Concat(transaction.Owed.SelectMany(static owed => owed.Partitions.Keys))
+            .Distinct().Select(_services.Topics.Find).OfType<PartitionLog>();
 
     private bool IsOffline(TopicPartition partition) => _services.Topics.Find(partition) is { IsOnline: false };
 
-    private Task<ErrorCode> WriteAsync(TransactionState state)
+    private Task<ErrorCode> WriteAsync(TransactionState state, IReadOnlyList<OwedMarkers> owed)
     {
         TaskCompletionSource<ErrorCode> written = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        ErrorCode refusal = _topic.Append(state, (error, _) => written.SetResult(error));
+        ErrorCode refusal = _topic.Append(state, owed, (error, _) => written.SetResult(error));
         return refusal == ErrorCode.None ? written.Task : Task.FromResult(refusal);
     }
 }

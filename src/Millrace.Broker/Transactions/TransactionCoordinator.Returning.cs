@@ -73,7 +73,7 @@ internal sealed partial class TransactionCoordinator
 
     private void Settle(TransactionSeat seat, TransactionState state, PartitionLog partition, OpenTransaction open)
     {
-        RecordedTransaction known = new(state, seat.Decision);
+        RecordedTransaction known = new(state, seat.Decision, seat.EarlierDecisions);
         OpenTransactionVerdict verdict = OpenTransactionRules.Judge(open, partition.TopicPartition, known, isAfterPowerLoss: false, isEverythingKnown: true);
         if (verdict.Fate == OpenTransactionFate.LeftOpen || End(partition, verdict, state.TransactionalId, settles: true) is not { } marker)
         {
@@ -107,6 +107,11 @@ internal sealed partial class TransactionCoordinator
                 if (seat.Decision is { } decision)
                 {
                     owners[decision.Producer.Id] = seat;
+                }
+
+                foreach (OwedMarkers owed in seat.EarlierDecisions)
+                {
+                    owners[owed.Producer.Id] = seat;
                 }
             }
         }

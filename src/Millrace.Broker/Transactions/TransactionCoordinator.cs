@@ -220,7 +220,7 @@ internal sealed partial class TransactionCoordinator : IDisposable
             switch (seat.Effects[index])
             {
                 case StateNoted noted:
-                    _topic.Note(noted.State);
+                    Note(seat, noted.State);
                     break;
                 case StateDecided decided:
                     Decide(seat, decided);
@@ -255,10 +255,17 @@ internal sealed partial class TransactionCoordinator : IDisposable
     private static TimeSpan? Earlier(TimeSpan? left, TimeSpan? right) =>
         left is null ? right : right is null ? left : left < right ? left : right;
 
+    private void Note(TransactionSeat seat, TransactionState state)
+    {
+        seat.Recorded = OwedBy(seat, isReplaced: false);
+        _topic.Note(state, seat.Recorded);
+    }
+
     private void Decide(TransactionSeat seat, StateDecided decided)
     {
+        seat.Recorded = OwedBy(seat, isReplaced: decided.State.IsDecided);
         ErrorCode refusal = _topic.Append(
-            decided.State, decided: (error, _) => Use(seat, machine => machine.Persisted(decided.Number, error, Now, seat.Effects)));
+            decided.State, seat.Recorded, decided: (error, _) => Use(seat, machine => machine.Persisted(decided.Number, error, Now, seat.Effects)));
         if (refusal != ErrorCode.None)
         {
             seat.Machine.Persisted(decided.Number, refusal, Now, seat.Effects);
@@ -267,6 +274,13 @@ internal sealed partial class TransactionCoordinator : IDisposable
 
     private void Forget(TransactionSeat seat)
     {
+        if (OwedBy(seat, isReplaced: true).Count > 0)
+        {
+            // Where a marker is missing, nobody else knows how the transaction has ended.
+            seat.Machine.Keep(Now);
+            return;
+        }
+
         TransactionState state = seat.Machine.Current;
         _topic.NoteExpired(state.TransactionalId, Now.Timestamp);
         seat.IsDead = true;

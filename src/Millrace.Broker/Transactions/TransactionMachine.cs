@@ -113,7 +113,7 @@ internal sealed partial class TransactionMachine
         Current = Current with
         {
             Status = TransactionStatus.Ongoing,
-            Partitions = Current.Partitions.SetItems(partitions.Select(static partition => KeyValuePair.Create(partition, TransactionState.NoEnd))),
+            Partitions = Current.Partitions.SetItems(partitions.Select(static partition => KeyValuePair.Create(partition, PartitionEnd.None))),
             StartTimestamp = isOngoing ? Current.StartTimestamp : now.Timestamp,
             UpdateTimestamp = now.Timestamp,
             LastEpoch = TransactionState.NoEpoch,
@@ -171,7 +171,7 @@ internal sealed partial class TransactionMachine
 
     /// <summary>The barrier of <see cref="PartitionsLeft"/> was passed; null if it cannot be.</summary>
     /// <param name="ends">Where each partition ended when nothing more was appended to it.</param>
-    public void Synced(long number, IReadOnlyDictionary<TopicPartition, Offset>? ends, Moment now, List<TransactionEffect> effects)
+    public void Synced(long number, IReadOnlyDictionary<TopicPartition, PartitionEnd>? ends, Moment now, List<TransactionEffect> effects)
     {
         if (_step is not { Stage: Stage.Syncing } step || step.Number != number)
         {
@@ -291,6 +291,9 @@ internal sealed partial class TransactionMachine
             effects.Add(new IdExpired());
         }
     }
+
+    /// <summary>The id may not be forgotten yet; it is looked at again after as long as it would be kept.</summary>
+    public void Keep(Moment now) => _deadline = now.Elapsed + _expiration;
 
     private void GiveUp(GiveUpReason reason, Moment now, List<TransactionEffect> effects, short lastEpoch = TransactionState.NoEpoch)
     {

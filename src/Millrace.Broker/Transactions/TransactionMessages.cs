@@ -23,8 +23,8 @@ internal sealed record StateNoted(TransactionState State) : TransactionEffect;
 internal sealed record StateDecided(long Number, TransactionState State) : TransactionEffect;
 
 /// <summary>
-/// From now on nothing is appended to these partitions in this transaction. Put the markers of the decision before on the disk, and what is in the partitions if that
-/// must be; then call <see cref="TransactionMachine.Synced"/>.
+/// From now on nothing is appended to these partitions in this transaction. Put what is in them on the disk if that must be, and the markers of the decision before where
+/// that can be; then call <see cref="TransactionMachine.Synced"/>.
 /// </summary>
 internal sealed record PartitionsLeft(long Number, IReadOnlyCollection<TopicPartition> Partitions, bool MustBeOnDisk) : TransactionEffect;
 
@@ -34,7 +34,7 @@ internal sealed record PartitionsLeft(long Number, IReadOnlyCollection<TopicPart
 /// </summary>
 internal sealed record MarkersDue(long Number, TransactionState Decision) : TransactionEffect;
 
-/// <summary>Forget the transactional id, which nobody has used for long.</summary>
+/// <summary>Forget the transactional id, which nobody has used for long, or have the machine keep it.</summary>
 internal sealed record IdExpired : TransactionEffect;
 
 /// <summary>Answer the request. Each is answered exactly once.</summary>

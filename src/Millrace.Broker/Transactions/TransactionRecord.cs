@@ -6,12 +6,13 @@ using Millrace.Kafka.Records;
 namespace Millrace.Broker;
 
 /// <summary>What a record of <c>__transaction_state</c> says of a transactional id; null: it is forgotten. Written in version 1 of Kafka's format.</summary>
-internal readonly record struct TransactionRecord(string TransactionalId, TransactionState? State)
+/// <param name="Owed">Earlier decisions of which markers may be missing, oldest first.</param>
+internal readonly record struct TransactionRecord(string TransactionalId, TransactionState? State, IReadOnlyList<OwedMarkers> Owed)
 {
     private const short KeyVersion = 0;
     private const short ValueVersion = 1;
 
-    public static void Append(RecordBatchBuilder batch, TransactionState state)
+    public static void Append(RecordBatchBuilder batch, TransactionState state, IReadOnlyList<OwedMarkers> owed)
     {
         TransactionLogValue value = new()
         {
@@ -21,10 +22,20 @@ internal readonly record struct TransactionRecord(string TransactionalId, Transa
             ProducerEpoch = state.Producer.Epoch,
             TransactionTimeoutMilliseconds = (int)state.Timeout.TotalMilliseconds,
             TransactionStatus = (sbyte)state.Status,
-            TransactionPartitions = state.Partitions.IsEmpty ? null : PartitionsOf(state),
+            TransactionPartitions = state.Partitions.IsEmpty ? null : PartitionsOf(state.Partitions),
             TransactionLastUpdateTimestampMilliseconds = state.UpdateTimestamp,
             TransactionStartTimestampMilliseconds = state.StartTimestamp,
             ClientTransactionVersion = state.ClientVersion,
+            OwedMarkers =
+            [
+                .. owed.Select(static markers => new TransactionLogOwedMarkers
+                {
+                    ProducerId = markers.Producer.Id,
+                    ProducerEpoch = markers.Producer.Epoch,
+                    Committed = markers.IsCommit,
+                    Partitions = PartitionsOf(markers.Partitions),
+                }),
+            ],
         };
         batch.Append(state.UpdateTimestamp, KeyOf(state.TransactionalId), MessageCodec.WriteData(value, ValueVersion).AsMemory());
     }
@@ -48,7 +59,7 @@ internal readonly record struct TransactionRecord(string TransactionalId, Transa
 
         if (record.Value is not ReadOnlyMemory<byte> valueBytes)
         {
-            read = new TransactionRecord(key.TransactionalId, State: null);
+            read = new TransactionRecord(key.TransactionalId, State: null, []);
             return true;
         }
 
@@ -63,43 +74,55 @@ internal readonly record struct TransactionRecord(string TransactionalId, Transa
             return false;
         }
 
-        read = new TransactionRecord(key.TransactionalId, StateOf(key.TransactionalId, value));
+        read = new TransactionRecord(key.TransactionalId, StateOf(key.TransactionalId, value), [.. value.OwedMarkers.Select(OwedOf)]);
         return true;
     }
 
     private static ReadOnlyMemory<byte> KeyOf(string transactionalId) =>
         MessageCodec.WriteData(new TransactionLogKey { TransactionalId = transactionalId }, KeyVersion);
 
-    private static List<TransactionLogPartitions> PartitionsOf(TransactionState state)
+    private static List<TransactionLogPartitions> PartitionsOf(ImmutableSortedDictionary<TopicPartition, PartitionEnd> ends)
     {
         List<TransactionLogPartitions> topics = [];
-        foreach (IGrouping<string, KeyValuePair<TopicPartition, Offset>> topic in state.Partitions.GroupBy(static entry => entry.Key.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal))
+        foreach (IGrouping<string, KeyValuePair<TopicPartition, PartitionEnd>> topic in ends.GroupBy(static entry => entry.Key.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal))
         {
-            KeyValuePair<TopicPartition, Offset>[] partitions = [.. topic.OrderBy(static entry => entry.Key.Partition)];
+            KeyValuePair<TopicPartition, PartitionEnd>[] partitions = [.. topic.OrderBy(static entry => entry.Key.Partition)];
+            bool hasEnds = !Array.TrueForAll(partitions, static entry => entry.Value == PartitionEnd.None);
             topics.Add(new TransactionLogPartitions
             {
                 Topic = topic.Key,
                 PartitionIds = [.. partitions.Select(static entry => entry.Key.Partition)],
-                EndOffsets = Array.TrueForAll(partitions, static entry => entry.Value == TransactionState.NoEnd) ? [] : [.. partitions.Select(static entry => entry.Value.Value)],
+                EndOffsets = hasEnds ? [.. partitions.Select(static entry => entry.Value.Offset.Value)] : [],
+                LeaderEpochs = hasEnds ? [.. partitions.Select(static entry => entry.Value.LeaderEpoch)] : null,
             });
         }
 
         return topics;
     }
 
-    private static TransactionState StateOf(string transactionalId, TransactionLogValue value)
+    private static ImmutableSortedDictionary<TopicPartition, PartitionEnd> EndsOf(List<TransactionLogPartitions> topics)
     {
-        ImmutableSortedDictionary<TopicPartition, Offset>.Builder partitions = TransactionState.NoPartitions.ToBuilder();
-        foreach (TransactionLogPartitions topic in value.TransactionPartitions ?? [])
+        ImmutableSortedDictionary<TopicPartition, PartitionEnd>.Builder ends = TransactionState.NoPartitions.ToBuilder();
+        foreach (TransactionLogPartitions topic in topics)
         {
             for (int index = 0; index < topic.PartitionIds.Count; index++)
             {
                 // A broker of Kafka's writes no ends.
-                Offset end = index < topic.EndOffsets.Count ? new Offset(topic.EndOffsets[index]) : TransactionState.NoEnd;
-                partitions[new TopicPartition(topic.Topic, topic.PartitionIds[index])] = end;
+                PartitionEnd end = index >= topic.EndOffsets.Count ? PartitionEnd.None
+                    : index < topic.LeaderEpochs?.Count ? new PartitionEnd(new Offset(topic.EndOffsets[index]), topic.LeaderEpochs[index])
+                    : new PartitionEnd(new Offset(topic.EndOffsets[index]));
+                ends[new TopicPartition(topic.Topic, topic.PartitionIds[index])] = end;
             }
         }
 
+        return ends.ToImmutable();
+    }
+
+    private static OwedMarkers OwedOf(TransactionLogOwedMarkers owed) =>
+        new(new ProducerIdentity(owed.ProducerId, owed.ProducerEpoch), owed.Committed, EndsOf(owed.Partitions));
+
+    private static TransactionState StateOf(string transactionalId, TransactionLogValue value)
+    {
         TransactionState state = new()
         {
             TransactionalId = transactionalId,
@@ -108,7 +131,7 @@ internal readonly record struct TransactionRecord(string TransactionalId, Transa
             NextProducerId = value.NextProducerId,
             Timeout = TimeSpan.FromMilliseconds(value.TransactionTimeoutMilliseconds),
             Status = (TransactionStatus)value.TransactionStatus,
-            Partitions = partitions.ToImmutable(),
+            Partitions = EndsOf(value.TransactionPartitions ?? []),
             StartTimestamp = value.TransactionStartTimestampMilliseconds,
             UpdateTimestamp = value.TransactionLastUpdateTimestampMilliseconds,
             ClientVersion = value.ClientTransactionVersion,

@@ -28,16 +28,20 @@ internal sealed class TransactionSeat(TransactionMachine machine)
     /// <summary>Markers that could not be written yet, since their partition is offline.</summary>
     public MarkersDue? Overdue { get; set; }
 
-    /// <summary>What <see cref="UnsyncedMarkers"/> carry out.</summary>
+    /// <summary>The last decision. Its markers, and those of <see cref="EarlierDecisions"/>, are written or on their way, unless <see cref="Overdue"/> says so.</summary>
     public TransactionState? Decision { get; set; }
 
-    /// <summary>
-    /// Partitions of the decision that were offline at the start: its markers may be missing there. Until it is known, no other decision may take its place.
-    /// </summary>
+    /// <summary>Decisions before that one whose markers may be missing somewhere, oldest first.</summary>
+    public IReadOnlyList<OwedMarkers> EarlierDecisions { get; set; } = [];
+
+    /// <summary>Partitions of the decisions that were offline at the start: their markers may be missing there. Until it is known, each record names those decisions.</summary>
     public List<PartitionLog> Doubtful { get; } = [];
 
-    /// <summary>Markers that are written and not known to be on the disk. Until they are, their decision must stay the last one that is.</summary>
+    /// <summary>Markers that are written and not known to be on the disk, the last one of each partition. Until they are, a decision that comes next names theirs.</summary>
     public List<AppendedRecords> UnsyncedMarkers { get; } = [];
+
+    /// <summary>What the last record names of earlier decisions.</summary>
+    public IReadOnlyList<OwedMarkers> Recorded { get; set; } = [];
 
     /// <summary>
     /// The leader epoch that each partition of the open transaction had when it came into it. Where it has risen since, the partition was offline and may have lost

@@ -15,12 +15,9 @@ internal sealed record TransactionState
     public const long NoProducerId = -1;
     public const long NoTimestamp = -1;
 
-    /// <summary>A partition that has no end yet, since nothing is decided.</summary>
-    public static readonly Offset NoEnd = new(-1);
-
     /// <summary>They are kept in order, so that markers are written in the same one always.</summary>
-    public static readonly ImmutableSortedDictionary<TopicPartition, Offset> NoPartitions =
-        ImmutableSortedDictionary.Create<TopicPartition, Offset>(TopicPartition.Order);
+    public static readonly ImmutableSortedDictionary<TopicPartition, PartitionEnd> NoPartitions =
+        ImmutableSortedDictionary.Create<TopicPartition, PartitionEnd>(TopicPartition.Order);
 
     /// <summary>The last epoch that a client is given. The one above is for the marker that ends the transaction of this one.</summary>
     public const short LastEpochOfClients = short.MaxValue - 1;
@@ -50,7 +47,7 @@ internal sealed record TransactionState
     public TransactionStatus Status { get; init; }
 
     /// <summary>The partitions of the transaction that is open or being ended, and, once its end is decided, where each of them ended then.</summary>
-    public ImmutableSortedDictionary<TopicPartition, Offset> Partitions { get; init; } = NoPartitions;
+    public ImmutableSortedDictionary<TopicPartition, PartitionEnd> Partitions { get; init; } = NoPartitions;
 
     /// <summary>When the transaction began, in milliseconds since 1970; or -1.</summary>
     public long StartTimestamp { get; init; } = NoTimestamp;
@@ -71,13 +68,14 @@ internal sealed record TransactionState
     public static TransactionState New(string transactionalId) => new() { TransactionalId = transactionalId, Producer = ProducerIdentity.None };
 
     /// <summary>The decision about the open transaction, which markers then carry to its partitions.</summary>
-    public TransactionState Decide(bool isCommit, ProducerIdentity markerProducer, IReadOnlyDictionary<TopicPartition, Offset> ends, long timestamp) => this with
+    public TransactionState Decide(bool isCommit, ProducerIdentity markerProducer, IReadOnlyDictionary<TopicPartition, PartitionEnd> ends, long timestamp) => this with
     {
         Status = isCommit ? TransactionStatus.PrepareCommit : TransactionStatus.PrepareAbort,
         Producer = markerProducer,
         LastEpoch = NoEpoch,
         EndedAs = ProducerIdentity.None,
-        Partitions = Partitions.Keys.ToImmutableSortedDictionary(static partition => partition, partition => ends.GetValueOrDefault(partition, NoEnd), TopicPartition.Order),
+        Partitions = Partitions.Keys.ToImmutableSortedDictionary(
+            static partition => partition, partition => ends.GetValueOrDefault(partition, PartitionEnd.None), TopicPartition.Order),
         StartTimestamp = StartTimestamp == NoTimestamp ? timestamp : StartTimestamp,
         UpdateTimestamp = timestamp,
     };

@@ -8,7 +8,8 @@ namespace Millrace.Broker;
 /// <summary>What <c>__transaction_state</c> says of one transactional id.</summary>
 /// <param name="State">Its last record.</param>
 /// <param name="Decision">Its last record that decided how a transaction ends: some of its markers may have been lost with the power. Null where there is none.</param>
-internal readonly record struct RecordedTransaction(TransactionState State, TransactionState? Decision);
+/// <param name="Owed">What its last record says of earlier decisions whose markers may be missing, oldest first.</param>
+internal readonly record struct RecordedTransaction(TransactionState State, TransactionState? Decision, IReadOnlyList<OwedMarkers> Owed);
 
 /// <summary>The internal topic <c>__transaction_state</c>: what every transactional id is doing.</summary>
 internal sealed class TransactionTopic
@@ -46,10 +47,10 @@ internal sealed class TransactionTopic
     public int CoordinatorEpoch(string transactionalId) => _topic.Find(transactionalId)?.LeaderEpoch ?? 0;
 
     /// <inheritdoc cref="CoordinatorPartition.Append"/>
-    public ErrorCode Append(TransactionState state, CoordinatorPartition.Decided decided)
+    public ErrorCode Append(TransactionState state, IReadOnlyList<OwedMarkers> owed, CoordinatorPartition.Decided decided)
     {
         RecordBatchBuilder batch = new();
-        TransactionRecord.Append(batch, state);
+        TransactionRecord.Append(batch, state, owed);
         return _topic.Find(state.TransactionalId)?.Append(batch.Build(), decided) ?? ErrorCode.CoordinatorNotAvailable;
     }
 
@@ -57,10 +58,10 @@ internal sealed class TransactionTopic
     /// Appends what need not be on the disk. Where the partition is offline this is lost: then the next start knows that it may not find
     /// everything that was written.
     /// </summary>
-    public void Note(TransactionState state)
+    public void Note(TransactionState state, IReadOnlyList<OwedMarkers> owed)
     {
         RecordBatchBuilder batch = new();
-        TransactionRecord.Append(batch, state);
+        TransactionRecord.Append(batch, state, owed);
         _topic.Find(state.TransactionalId)?.AppendToCache(batch.Build());
     }
 
@@ -93,7 +94,10 @@ internal sealed class TransactionTopic
             }
 
             TransactionState? decision = state.IsDecided ? state : recorded.GetValueOrDefault(read.TransactionalId).Decision;
-            recorded[read.TransactionalId] = new RecordedTransaction(state, decision);
+
+            // A record behind the last decision may name that one, too, lest compaction takes it away.
+            bool IsLast(OwedMarkers owed) => !state.IsDecided && decision is not null && owed.IsPartOf(OwedMarkers.Of(decision));
+            recorded[read.TransactionalId] = new RecordedTransaction(state, decision, [.. read.Owed.Where(owed => !IsLast(owed))]);
         }
 
         return null;

@@ -22,6 +22,9 @@ public sealed class TransactionLogKey : IVersionedData
 /// <summary>The state of a transactional id. Kafka writes version 1 where the feature transaction.version is on.</summary>
 public sealed class TransactionLogValue : IVersionedData, ITaggedMessage
 {
+    /// <summary>As <see cref="TransactionLogPartitions.EndOffsets"/> no field of Kafka's, which skips it.</summary>
+    private const int OwedMarkersTag = 10_000;
+
     public long ProducerId;
 
     /// <summary>The id before <see cref="ProducerId"/>, if its epochs are used up; otherwise -1.</summary>
@@ -45,6 +48,9 @@ public sealed class TransactionLogValue : IVersionedData, ITaggedMessage
 
     /// <summary>2 where the epoch rises with each transaction.</summary>
     public short ClientTransactionVersion;
+
+    /// <summary>No field of Kafka's: earlier decisions whose markers may be missing somewhere, oldest first.</summary>
+    public List<TransactionLogOwedMarkers> OwedMarkers = [];
 
     public static short MinVersion => 0;
     public static short MaxVersion => 1;
@@ -83,6 +89,12 @@ public sealed class TransactionLogValue : IVersionedData, ITaggedMessage
             codec.Int16(ref ClientTransactionVersion);
             codec.EndTag(mark2);
         }
+
+        if (codec.BeginTag(OwedMarkersTag, OwedMarkers.Count > 0, out int owed))
+        {
+            codec.Array(ref OwedMarkers, version);
+            codec.EndTag(owed);
+        }
     }
 }
 
@@ -92,6 +104,8 @@ public sealed class TransactionLogPartitions : ITaggedMessage
     /// <summary>Far above the tags that Kafka gives out, and skipped by its readers as any that they do not know.</summary>
     private const int EndOffsetsTag = 10_000;
 
+    private const int LeaderEpochsTag = 10_001;
+
     public string Topic = "";
     public List<int> PartitionIds = [];
 
@@ -100,6 +114,9 @@ public sealed class TransactionLogPartitions : ITaggedMessage
     /// to its next transaction.
     /// </summary>
     public List<long> EndOffsets = [];
+
+    /// <summary>No field of Kafka's: the leader epochs in which they ended there. Null where there are none.</summary>
+    public List<int>? LeaderEpochs;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -117,5 +134,30 @@ public sealed class TransactionLogPartitions : ITaggedMessage
             codec.Int64Array(ref EndOffsets);
             codec.EndTag(mark);
         }
+
+        if (codec.BeginTag(LeaderEpochsTag, LeaderEpochs is not null, out int epochs))
+        {
+            codec.NullableInt32Array(ref LeaderEpochs);
+            codec.EndTag(epochs);
+        }
+    }
+}
+
+/// <summary>No structure of Kafka's: what has to be known of a decision so that its markers can be written again.</summary>
+public sealed class TransactionLogOwedMarkers : IMessage
+{
+    public long ProducerId;
+    public short ProducerEpoch;
+    public bool Committed;
+    public List<TransactionLogPartitions> Partitions = [];
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Int64(ref ProducerId);
+        codec.Int16(ref ProducerEpoch);
+        codec.Boolean(ref Committed);
+        codec.Array(ref Partitions, version);
+        codec.Tags();
     }
 }

@@ -6,7 +6,8 @@ namespace Millrace.Log;
 /// <param name="Producer">Its producer, with the epoch of its newest batch.</param>
 /// <param name="FirstOffset">Of its first record.</param>
 /// <param name="LastTimestamp">The greatest timestamp of its newest batch, in milliseconds since 1970.</param>
-public readonly record struct OpenTransaction(ProducerIdentity Producer, Offset FirstOffset, long LastTimestamp);
+/// <param name="LeaderEpoch">In which its first record was written; -1 where that is not known, since the record was deleted.</param>
+public readonly record struct OpenTransaction(ProducerIdentity Producer, Offset FirstOffset, long LastTimestamp, int LeaderEpoch = -1);
 
 /// <summary>A transaction that a marker has ended.</summary>
 /// <param name="LastOffset">Of the marker.</param>

@@ -139,7 +139,7 @@ internal sealed class MachineHarness
         switch (effect)
         {
             case PartitionsLeft left:
-                Machine.Synced(left.Number, BarrierHolds ? left.Partitions.ToDictionary(static partition => partition, static _ => new Offset(7)) : null, Now, _effects);
+                Machine.Synced(left.Number, BarrierHolds ? left.Partitions.ToDictionary(static partition => partition, static _ => new PartitionEnd(new Offset(7))) : null, Now, _effects);
                 break;
             case StateDecided decided:
                 Machine.Persisted(decided.Number, DecisionOutcome, Now, _effects);

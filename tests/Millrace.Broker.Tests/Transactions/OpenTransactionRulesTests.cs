@@ -15,7 +15,7 @@ public sealed class OpenTransactionRulesTests
     internal void A_decision_that_covers_it_is_carried_out(bool isAfterPowerLoss, OpenTransactionFate fate)
     {
         TransactionState decision = State(TransactionStatus.PrepareCommit, end: 10);
-        Assert.Equal((fate, Producer), Judge(9, new RecordedTransaction(decision, decision), isAfterPowerLoss));
+        Assert.Equal((fate, Producer), Judge(9, new RecordedTransaction(decision, decision, []), isAfterPowerLoss));
     }
 
     [Fact]
@@ -24,16 +24,38 @@ public sealed class OpenTransactionRulesTests
         TransactionState decision = State(TransactionStatus.PrepareCommit, end: 10);
         TransactionState complete = decision.Complete(timestamp: 1);
         TransactionState next = complete with { Status = TransactionStatus.Ongoing, Partitions = decision.Partitions };
-        Assert.Equal((OpenTransactionFate.Committed, Producer), Judge(9, new RecordedTransaction(complete, decision), isAfterPowerLoss: true));
-        Assert.Equal((OpenTransactionFate.Committed, Producer), Judge(9, new RecordedTransaction(next, decision), isAfterPowerLoss: true));
+        Assert.Equal((OpenTransactionFate.Committed, Producer), Judge(9, new RecordedTransaction(complete, decision, []), isAfterPowerLoss: true));
+        Assert.Equal((OpenTransactionFate.Committed, Producer), Judge(9, new RecordedTransaction(next, decision, []), isAfterPowerLoss: true));
     }
 
     [Fact]
     public void A_transaction_that_began_behind_the_end_of_the_decision_is_a_later_one_and_given_up()
     {
         TransactionState decision = State(TransactionStatus.PrepareCommit, end: 10);
-        (OpenTransactionFate fate, ProducerIdentity producer) = Judge(10, new RecordedTransaction(decision, decision), isAfterPowerLoss: true);
+        (OpenTransactionFate fate, ProducerIdentity producer) = Judge(10, new RecordedTransaction(decision, decision, []), isAfterPowerLoss: true);
         Assert.Equal((OpenTransactionFate.GivenUp, Producer with { Epoch = 4 }), (fate, producer));
+    }
+
+    [Fact]
+    public void A_transaction_that_began_in_a_later_epoch_than_the_decision_knew_is_a_later_one()
+    {
+        // The partition had lost what was decided about, and has other records at those offsets.
+        TransactionState decision = State(TransactionStatus.PrepareAbort, end: 10);
+        TransactionState next = decision.Complete(timestamp: 1) with { Status = TransactionStatus.Ongoing, Partitions = decision.Partitions };
+        RecordedTransaction known = new(next, decision, []);
+        Assert.Equal(OpenTransactionFate.Aborted, Judge(5, known, isAfterPowerLoss: false, leaderEpoch: 1).Fate);
+        Assert.Equal(OpenTransactionFate.LeftOpen, Judge(5, known, isAfterPowerLoss: false, leaderEpoch: 2).Fate);
+    }
+
+    [Theory]
+    [InlineData(9, OpenTransactionFate.Committed, 2)]
+    [InlineData(10, OpenTransactionFate.Aborted, 3)]
+    internal void Of_decisions_whose_markers_may_be_missing_the_oldest_counts_that_covers_it(long firstOffset, OpenTransactionFate fate, short epoch)
+    {
+        TransactionState earlier = State(TransactionStatus.PrepareCommit, end: 10) with { Producer = Producer with { Epoch = 2 } };
+        TransactionState last = State(TransactionStatus.PrepareAbort, end: 20);
+        RecordedTransaction known = new(last.Complete(timestamp: 1), last, [OwedMarkers.Of(earlier)]);
+        Assert.Equal((fate, Producer with { Epoch = epoch }), Judge(firstOffset, known, isAfterPowerLoss: true));
     }
 
     [Theory]
@@ -43,8 +65,8 @@ public sealed class OpenTransactionRulesTests
     {
         TransactionState ongoing = State(TransactionStatus.Ongoing, end: -1);
         TransactionState abort = State(TransactionStatus.PrepareAbort, end: -1);
-        Assert.Equal(fate, Judge(20, new RecordedTransaction(ongoing, Decision: null), isAfterPowerLoss).Fate);
-        Assert.Equal(fate, Judge(20, new RecordedTransaction(ongoing, abort), isAfterPowerLoss).Fate);
+        Assert.Equal(fate, Judge(20, new RecordedTransaction(ongoing, Decision: null, []), isAfterPowerLoss).Fate);
+        Assert.Equal(fate, Judge(20, new RecordedTransaction(ongoing, abort, []), isAfterPowerLoss).Fate);
     }
 
     [Fact]
@@ -52,9 +74,9 @@ public sealed class OpenTransactionRulesTests
     {
         TransactionState elsewhere = State(TransactionStatus.Ongoing, end: -1) with
         {
-            Partitions = TransactionState.NoPartitions.Add(new TopicPartition("payments", 0), TransactionState.NoEnd),
+            Partitions = TransactionState.NoPartitions.Add(new TopicPartition("payments", 0), PartitionEnd.None),
         };
-        Assert.Equal(OpenTransactionFate.GivenUp, Judge(20, new RecordedTransaction(elsewhere, Decision: null), isAfterPowerLoss: false).Fate);
+        Assert.Equal(OpenTransactionFate.GivenUp, Judge(20, new RecordedTransaction(elsewhere, Decision: null, []), isAfterPowerLoss: false).Fate);
     }
 
     [Theory]
@@ -64,15 +86,15 @@ public sealed class OpenTransactionRulesTests
         Assert.Equal((fate, Producer), Judge(20, owner: null, isAfterPowerLoss: true, isEverythingKnown));
 
     private static (OpenTransactionFate Fate, ProducerIdentity Producer) Judge(
-        long firstOffset, RecordedTransaction? owner, bool isAfterPowerLoss, bool isEverythingKnown = true)
+        long firstOffset, RecordedTransaction? owner, bool isAfterPowerLoss, bool isEverythingKnown = true, int leaderEpoch = 1)
     {
-        OpenTransaction open = new(Producer, new Offset(firstOffset), LastTimestamp: 0);
+        OpenTransaction open = new(Producer, new Offset(firstOffset), LastTimestamp: 0, leaderEpoch);
         OpenTransactionVerdict verdict = OpenTransactionRules.Judge(open, Orders, owner, isAfterPowerLoss, isEverythingKnown);
         return (verdict.Fate, verdict.Producer);
     }
 
     private static TransactionState State(TransactionStatus status, long end) => TransactionState.New("id") with
     {
-        Producer = Producer, Status = status, Partitions = TransactionState.NoPartitions.Add(Orders, new Offset(end)),
+        Producer = Producer, Status = status, Partitions = TransactionState.NoPartitions.Add(Orders, end < 0 ? PartitionEnd.None : new PartitionEnd(new Offset(end), LeaderEpoch: 1)),
     };
 }

@@ -68,24 +68,6 @@ public sealed class PartitionReturnTests
     }
 
     [Fact]
-    public async Task While_a_marker_may_be_missing_in_a_partition_that_is_offline_the_next_transaction_is_not_ended()
-    {
-        await using TestBroker broker = await StartAsync();
-        TransactionClient producer = await CommitAsync(broker, "a");
-        await broker.CrashAndRestartAsync(() => LoseMarker(broker));
-        await using TestClient client = broker.Connect();
-        producer = producer.On(client);
-        Assert.Equal(ErrorCode.None, await producer.WriteAsync("payments", "b"));
-        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await producer.EndAsync(isCommit: false));
-
-        await broker.BringBackAsync(Orders);
-        await IsSettledAsync(broker);
-        await Conditions.BecomesTrueAsync(async () => await producer.EndAsync(isCommit: false) == ErrorCode.None, "the transaction is ended");
-        Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
-        Assert.Equal(["a"], await client.ReadCommittedAsync("payments"));
-    }
-
-    [Fact]
     public async Task Groups_whose_partition_was_not_there_at_the_start_are_served_when_it_is()
     {
         await using TestBroker broker = await StartAsync();

@@ -160,7 +160,7 @@ public sealed class TransactionMachineTests
 
         Type[] order = [.. harness.Seen.SkipWhile(static effect => effect is not PartitionsLeft).Select(static effect => effect.GetType())];
         Assert.Equal([typeof(PartitionsLeft), typeof(StateDecided), typeof(MarkersDue), typeof(StateNoted), typeof(TransactionAnswered)], order);
-        Assert.Equal(new Offset(7), harness.Seen.OfType<StateDecided>().Last().State.Partitions[Orders]);
+        Assert.Equal(new PartitionEnd(new Offset(7)), harness.Seen.OfType<StateDecided>().Last().State.Partitions[Orders]);
     }
 
     [Fact]

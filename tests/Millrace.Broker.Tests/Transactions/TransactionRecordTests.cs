@@ -16,14 +16,15 @@ public sealed class TransactionRecordTests
             Timeout = TimeSpan.FromSeconds(60),
             Status = TransactionStatus.PrepareCommit,
             Partitions = TransactionState.NoPartitions
-                .Add(new TopicPartition("b", 1), new Offset(11)).Add(new TopicPartition("b", 0), new Offset(10)).Add(new TopicPartition("a", 4), new Offset(0)),
+                .Add(new TopicPartition("b", 1), new PartitionEnd(new Offset(11), 2)).Add(new TopicPartition("b", 0), new PartitionEnd(new Offset(10), 1))
+                .Add(new TopicPartition("a", 4), new PartitionEnd(new Offset(0), 5)),
             StartTimestamp = 1_000,
             UpdateTimestamp = 2_000,
         };
 
         TransactionState read = Reread(state);
 
-        Assert.Equal(state.Partitions.OrderBy(static entry => entry.Value.Value), read.Partitions.OrderBy(static entry => entry.Value.Value));
+        Assert.Equal(state.Partitions, read.Partitions);
         Assert.Equal(state with { Partitions = read.Partitions }, read);
     }
 
@@ -57,7 +58,7 @@ public sealed class TransactionRecordTests
     {
         RecordBatchBuilder batch = new();
         TransactionRecord.AppendTombstone(batch, "payments", timestamp: 1);
-        Assert.Equal(new TransactionRecord("payments", State: null), Read(batch));
+        Assert.Equal(new TransactionRecord("payments", State: null, []), Read(batch));
     }
 
     [Fact]
@@ -72,10 +73,39 @@ public sealed class TransactionRecordTests
         Assert.Contains(expected, Convert.ToHexString(bytes), StringComparison.OrdinalIgnoreCase);
     }
 
+    [Fact]
+    public void Markers_that_may_be_missing_are_read_as_they_were_written()
+    {
+        OwedMarkers commit = new(new ProducerIdentity(7, 2), IsCommit: true, TransactionState.NoPartitions.Add(new TopicPartition("a", 4), new PartitionEnd(new Offset(9), 1)));
+        OwedMarkers abort = new(
+            new ProducerIdentity(7, 3),
+            IsCommit: false,
+            TransactionState.NoPartitions.Add(new TopicPartition("a", 4), new PartitionEnd(new Offset(19), 2)).Add(new TopicPartition("b", 0), new PartitionEnd(new Offset(3))));
+        RecordBatchBuilder batch = new();
+        TransactionRecord.Append(batch, TransactionState.New("payments"), [commit, abort]);
+
+        IReadOnlyList<OwedMarkers> read = Read(batch).Owed;
+
+        Assert.Equal([(commit.Producer, true), (abort.Producer, false)], read.Select(static owed => (owed.Producer, owed.IsCommit)));
+        Assert.Equal(commit.Partitions, read[0].Partitions);
+        Assert.Equal(abort.Partitions, read[1].Partitions);
+    }
+
+    [Fact]
+    public void Markers_that_may_be_missing_are_where_Kafka_skips_them()
+    {
+        TransactionLogOwedMarkers owed = new() { ProducerId = 3, ProducerEpoch = 2, Committed = true, Partitions = [new() { Topic = "a", PartitionIds = [4] }] };
+        byte[] bytes = MessageCodec.WriteData(new TransactionLogValue { OwedMarkers = [owed] }, version: 1);
+
+        // One tagged field, number 10,000, of 22 bytes, which are the last ones.
+        string fields = "02" + "0000000000000003" + "0002" + "01" + "02" + "0261" + "0200000004" + "00" + "00";
+        Assert.EndsWith("01" + "904e" + "16" + fields, Convert.ToHexString(bytes), StringComparison.OrdinalIgnoreCase);
+    }
+
     private static TransactionState Reread(TransactionState state)
     {
         RecordBatchBuilder batch = new();
-        TransactionRecord.Append(batch, state);
+        TransactionRecord.Append(batch, state, []);
         return Read(batch).State!;
     }
 

@@ -1,0 +1,63 @@
+using Millrace.Kafka.Records;
+using Millrace.Log;
+
+namespace Millrace.Broker;
+
+// Markers that may be missing in a partition, and the decisions from which they can be written again: what is known of those is never overwritten before.
+internal sealed partial class TransactionCoordinator
+{
+    /// <summary>
+    /// The decisions that the next record of an id has to name, oldest first, with the partitions in which their markers may be missing.
+    /// </summary>
+    /// <param name="isReplaced">
+    /// Whether that record is a decision, and takes the place of the last one. If it is not, that one stays where it is, and is named only where its markers cannot be on the
+    /// disk soon: by then compaction may have taken it away.
+    /// </param>
+    private List<OwedMarkers> OwedBy(TransactionSeat seat, bool isReplaced)
+    {
+        seat.UnsyncedMarkers.RemoveAll(IsSettled);
+        seat.Doubtful.RemoveAll(partition => IsGone(partition) || partition is { IsOnline: true, AwaitsSettlement: false });
+        List<OwedMarkers> owed = [];
+        if (seat.UnsyncedMarkers.Count == 0 && seat.Doubtful.Count == 0)
+        {
+            return owed;
+        }
+
+        owed.AddRange(seat.EarlierDecisions.Select(earlier => earlier.In(IsDoubtful)).OfType<OwedMarkers>());
+        if (seat.Decision is { } decision && OwedMarkers.Of(decision).In(isReplaced ? IsDoubtful : IsInTrouble) is { } last)
+        {
+            owed.Add(last);
+        }
+
+        return owed;
+
+        bool IsInTrouble(TopicPartition partition) =>
+            IsNotKnown(partition) || seat.UnsyncedMarkers.Exists(marker => marker.Partition.TopicPartition == partition && !marker.AreOnTheirWay);
+
+        bool IsDoubtful(TopicPartition partition) =>
+            IsNotKnown(partition) || seat.UnsyncedMarkers.Exists(marker => marker.Partition.TopicPartition == partition);
+
+        bool IsNotKnown(TopicPartition partition) => seat.Doubtful.Exists(doubtful => doubtful.TopicPartition == partition);
+    }
+
+    /// <summary>
+    /// The marker is on the disk, or nobody can read it any more; or its partition lost it while it was offline, and got another one when it came back, if there was still
+    /// something to end.
+    /// </summary>
+    private bool IsSettled(AppendedRecords marker) =>
+        marker.AreOnDisk || IsGone(marker.Partition)
+        || (!marker.AreOnTheirWay && marker.Partition is { IsOnline: true, AwaitsSettlement: false } && !marker.AreOnDisk);
+
+    private bool IsGone(PartitionLog partition) => !ReferenceEquals(_services.Topics.Find(partition.TopicPartition), partition);
+
+    /// <summary>
+    /// Writes down which markers are missing where no record has said so. While a decision is on its way this is left to its record.
+    /// </summary>
+    private void NoteOwed(TransactionSeat seat)
+    {
+        if (!seat.Machine.IsBusy && OwedBy(seat, isReplaced: false).Exists(owed => !seat.Recorded.Any(owed.IsPartOf)))
+        {
+            Note(seat, seat.Machine.Current);
+        }
+    }
+}
