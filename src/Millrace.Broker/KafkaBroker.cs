@@ -30,6 +30,9 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly CancellationTokenSource _stopping;
     private readonly ConnectionTable _connections;
     private readonly Task _accepting;
+
+    // Where the broker was started. Who connects to it or stops it may be the thread of a user interface, on which nothing of the broker's may run.
+    private readonly SynchronizationContext? _context = SynchronizationContext.Current;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _state;
 
@@ -92,7 +95,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     {
         ObjectDisposedException.ThrowIf(_stopping.IsCancellationRequested, this);
         var connection = new InMemoryConnection(MaxQueuedInMemoryFrames);
-        _connections.Add(connection);
+        InOwnContext(() => _connections.Add(connection));
         return connection;
     }
 
@@ -100,18 +103,24 @@ public sealed class KafkaBroker : IAsyncDisposable
     /// Stops cleanly: takes no new connection and reads no new request, answers what has begun (long polls with what there is, appends once they are durable),
     /// closes the log, and marks it as closed. Takes under a second, unless the disk takes longer to sync. Who calls it again waits for the same stop.
     /// </summary>
-    public async Task StopAsync(CancellationToken cancellationToken = default)
+    public Task StopAsync(CancellationToken cancellationToken = default)
     {
         if (Interlocked.Exchange(ref _state, (int)State.Stopping) != (int)State.Running)
         {
             // Not before the log is closed: who disposes of the broker while another stops it may end the process next.
-            await _stopped.Task.WaitAsync(cancellationToken);
-            return;
+            return _stopped.Task.WaitAsync(cancellationToken);
         }
 
+        Task stop = Task.CompletedTask;
+        InOwnContext(() => stop = StopOnceAsync(cancellationToken));
+        return stop;
+    }
+
+    private async Task StopOnceAsync(CancellationToken cancellationToken)
+    {
         try
         {
-            await StopOnceAsync(cancellationToken);
+            await StopPartsAsync(cancellationToken);
         }
         finally
         {
@@ -119,7 +128,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         }
     }
 
-    private async Task StopOnceAsync(CancellationToken cancellationToken)
+    private async Task StopPartsAsync(CancellationToken cancellationToken)
     {
         await EndConnectionsAsync(cancellationToken);
         _coldReaders.Dispose();
@@ -161,11 +170,11 @@ public sealed class KafkaBroker : IAsyncDisposable
         _stopping.Cancel();
         _connections.Dispose();
         _log.Dispose();
-        _ = AbandonAsync();
+        InOwnContext(() => _ = AbandonAsync());
         _stopped.SetResult();
     }
 
-    public async ValueTask DisposeAsync() => await StopAsync(CancellationToken.None);
+    public ValueTask DisposeAsync() => new(StopAsync(CancellationToken.None));
 
     /// <summary>As the other, on the caller's thread and in its synchronization context.</summary>
     internal static async Task<KafkaBroker> StartAsync(
@@ -295,6 +304,21 @@ public sealed class KafkaBroker : IAsyncDisposable
         await _groups.DisposeAsync();
         await _cleaner.DisposeAsync();
         await _committer.DisposeAsync();
+    }
+
+    /// <summary>Begins something whose continuations go on where the broker's do, and not where the caller's would.</summary>
+    private void InOwnContext(Action begin)
+    {
+        SynchronizationContext? callers = SynchronizationContext.Current;
+        SynchronizationContext.SetSynchronizationContext(_context);
+        try
+        {
+            begin();
+        }
+        finally
+        {
+            SynchronizationContext.SetSynchronizationContext(callers);
+        }
     }
 
     private void BeginToStop() => _stopping.Cancel();

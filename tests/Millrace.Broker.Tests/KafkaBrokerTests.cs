@@ -29,6 +29,23 @@ public sealed class KafkaBrokerTests
     }
 
     [Fact]
+    public async Task Nothing_of_the_broker_runs_in_the_context_of_who_connects_to_it_or_stops_it()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        CountingContext context = new();
+        TestClient client = context.Run(broker.Connect);
+        await using (client)
+        {
+            await client.SendAsync<MetadataRequest, MetadataResponse>(new MetadataRequest { Topics = [] }, 9);
+        }
+
+        // Were it to go on in there, the stop would wait for whoever waits for the stop.
+        Task stop = context.Run(() => broker.Broker.StopAsync());
+        await stop.WaitAsync(TestClient.Patience);
+        Assert.Equal(0, context.PostCount);
+    }
+
+    [Fact]
     public async Task After_a_crash_the_leader_epoch_rises()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
@@ -146,5 +163,29 @@ public sealed class KafkaBrokerTests
         Assert.All(
             ["DataDirectory", "AdvertisedPort", "DefaultPartitionCount", "MaxMessageByteCount", "MaxConnectionIdleTime"],
             name => Assert.Contains(name, refused.Message));
+    }
+
+    /// <summary>As that of a user interface whose thread is busy: what is posted to it never runs.</summary>
+    private sealed class CountingContext : SynchronizationContext
+    {
+        private int _postCount;
+
+        public int PostCount => Volatile.Read(ref _postCount);
+
+        public override void Post(SendOrPostCallback d, object? state) => Interlocked.Increment(ref _postCount);
+
+        public T Run<T>(Func<T> work)
+        {
+            SynchronizationContext? before = Current;
+            SetSynchronizationContext(this);
+            try
+            {
+                return work();
+            }
+            finally
+            {
+                SetSynchronizationContext(before);
+            }
+        }
     }
 }

@@ -142,7 +142,7 @@ internal sealed class FetchOperation
 
         if (target.Log!.AbortedTransactions(new Offset(target.Asked.FetchOffset), target.NextOffset) is not { } aborted)
         {
-            Fail(target, ErrorCode.KafkaStorageError);
+            Fail(target, OfflineError(target));
             return [];
         }
 

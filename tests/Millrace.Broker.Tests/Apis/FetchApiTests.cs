@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 using Millrace.Log;
@@ -304,6 +305,34 @@ public sealed class FetchApiTests
         FetchPartitionResponse uncommitted = await client.FetchAsync("orders", 0);
         Assert.Null(uncommitted.AbortedTransactions);
         Assert.Equal(5, EndOf(uncommitted));
+    }
+
+    [Theory]
+    [InlineData(false, ErrorCode.UnknownTopicOrPartition)]
+    [InlineData(true, ErrorCode.UnknownTopicId)]
+    public async Task A_topic_that_is_deleted_before_its_aborted_transactions_are_read_is_unknown(bool isById, ErrorCode expected)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await client.ProduceAsync("orders", Batches.Of("a"));
+        Topic topic = broker.Broker.Topics.Find("orders")!;
+        FetchKey key = isById ? new FetchKey("", topic.Id, 0) : new FetchKey("orders", Guid.Empty, 0);
+        FetchTarget target = new(key, new FetchPartition { MaxBytes = 1_000_000 });
+        FetchLimits limits = new(MinByteCount: 1, MaxByteCount: 1_000_000, IsReadCommitted: true, MinPieceByteCount: int.MaxValue);
+        RequestContext context = new()
+        {
+            Header = new RequestHeader(ApiKey.Fetch, 12, 1, "test"),
+            Connection = new ConnectionIdentity(1, "test", ConnectionIdentity.InMemoryHost, LocalEndPoint: null),
+            Aborted = CancellationToken.None,
+        };
+        FetchOperation fetch = new([target], limits, broker.Broker.Topics, context, NullLogger.Instance);
+        fetch.ReadAvailable();
+        Assert.True(fetch.ByteCount > 0, "there is something to answer with");
+
+        Assert.IsType<TopicDeletion.Deleted>(broker.Broker.Topics.Delete(topic));
+
+        FetchPartitionResponse answer = fetch.ToResponse(target);
+        Assert.Equal((expected, 0), (answer.ErrorCode, answer.Records!.Value.Length));
     }
 
     [Fact]
