@@ -75,14 +75,16 @@ public abstract record AppendResult
     /// </summary>
     /// <param name="LogAppendTime">The time that all records have got (message.timestamp.type); -1: they have their producer's.</param>
     /// <param name="LeaderEpoch">Of the log when it answered.</param>
-    public sealed record Appended(Offset BaseOffset, Offset LastOffset, long LogAppendTime = -1, int LeaderEpoch = 0) : AppendResult;
+    /// <param name="IsFlushed">Whether the topic wants it on the disk (flush.messages): then the rule of <see cref="AppendDurability.Disk"/> applies, whatever was asked for.</param>
+    public sealed record Appended(Offset BaseOffset, Offset LastOffset, long LogAppendTime = -1, int LeaderEpoch = 0, bool IsFlushed = false) : AppendResult;
 
     /// <summary>
     /// The batch is in the log since an earlier attempt, at these offsets. Nothing says that the earlier attempt was synced:
     /// the rule of <see cref="Appended"/> applies.
     /// </summary>
     /// <param name="LeaderEpoch">Of the log when it answered.</param>
-    public sealed record Duplicate(Offset BaseOffset, Offset LastOffset, int LeaderEpoch = 0) : AppendResult;
+    /// <param name="IsFlushed">As of <see cref="Appended"/>.</param>
+    public sealed record Duplicate(Offset BaseOffset, Offset LastOffset, int LeaderEpoch = 0, bool IsFlushed = false) : AppendResult;
 
     /// <summary>Nothing was written. <paramref name="Detail"/> says to a person what is wrong.</summary>
     public sealed record Rejected(AppendRejection Rejection, string Detail) : AppendResult

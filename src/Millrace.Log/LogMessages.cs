@@ -39,6 +39,9 @@ internal static partial class LogMessages
     [LoggerMessage(1010, LogLevel.Warning, "Partition {Partition} is online again. It ends at offset {EndOffset} and is in leader epoch {LeaderEpoch}.")]
     public static partial void PartitionOnlineAgain(ILogger logger, TopicPartition partition, Offset endOffset, int leaderEpoch);
 
+    [LoggerMessage(1011, LogLevel.Warning, "The leader epochs of {Partition} whose records are deleted could not be taken out of their file: {Reason} It is tried again with the next deletion.")]
+    public static partial void LeaderEpochsNotTrimmed(ILogger logger, TopicPartition partition, string reason);
+
     [LoggerMessage(1100, LogLevel.Information, "Retention: {Partition} starts at offset {NewStart} now, no longer at {OldStart}.")]
     public static partial void RetentionMovedStart(ILogger logger, TopicPartition partition, Offset oldStart, Offset newStart);
 

@@ -109,9 +109,33 @@ public sealed partial class PartitionLog
             }
 
             Discard(removed);
+            TrimLeaderEpochs();
         }
 
         Run(effects);
+    }
+
+    /// <summary>
+    /// Forgets the epochs whose records are below the log's start. That is written down by now: a file that knew less than the records would be taken for a damaged one. If
+    /// it cannot be replaced, they stay until the start moves again.
+    /// </summary>
+    private void TrimLeaderEpochs()
+    {
+        LeaderEpochs trimmed = _leaderEpochs.StartAt(LogStartOffset);
+        if (!IsOnline || ReferenceEquals(trimmed, _leaderEpochs))
+        {
+            return;
+        }
+
+        try
+        {
+            AtomicFile.Write(_files.Storage, _directory, FileNames.LeaderEpochs, trimmed.Format());
+            Volatile.Write(ref _leaderEpochs, trimmed);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.LeaderEpochsNotTrimmed(_logger, TopicPartition, exception.Message);
+        }
     }
 
     /// <summary>Deletes the files of segments that left the log long enough ago.</summary>

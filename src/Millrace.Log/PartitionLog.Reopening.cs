@@ -133,6 +133,8 @@ public sealed partial class PartitionLog
         _newestSnapshot = recovered.NewestSnapshot;
         _straySnapshot = recovered.StraySnapshot;
         _firstSuspect = null;
+        _flushEnd = Offset.Zero;
+        _unsyncedSince = null;
         _awaitsSettlement = _owner.IsReturnAwaited && _producers.FirstOpenTransactionOffset is not null;
         if (CheckpointedLogStart == OffsetCheckpoint.Unknown)
         {

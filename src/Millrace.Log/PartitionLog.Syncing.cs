@@ -115,6 +115,7 @@ public sealed partial class PartitionLog
     private SyncWork StartSync()
     {
         _commit.SyncStarted();
+        _unsyncedSince = null;
         _stableOffsetOfSync = _producers.FirstOpenTransactionOffset ?? LogEndOffset;
         return _runningSync = new SyncWork(_files.Storage, _directory, _segments);
     }

@@ -161,8 +161,16 @@ public sealed partial class PartitionLog
         }
     }
 
-    /// <summary>The end of the newest epoch that is not newer than the one asked for (KIP-320); null where nothing is known of it.</summary>
-    public (int Epoch, Offset EndOffset)? EndOfLeaderEpoch(int epoch) => Volatile.Read(ref _leaderEpochs).EndOf(epoch, LogEndOffset);
+    /// <summary>
+    /// The end of the newest epoch that is not newer than the one asked for (KIP-320); null where nothing is known of it. One that is older than all that are known has, as in
+    /// Kafka, ended where the oldest begins: its records are deleted.
+    /// </summary>
+    public (int Epoch, Offset EndOffset)? EndOfLeaderEpoch(int epoch)
+    {
+        LeaderEpochs epochs = Volatile.Read(ref _leaderEpochs);
+        return epochs.EndOf(epoch, LogEndOffset)
+            ?? (epoch >= 0 && epochs.Starts is [{ } oldest, ..] && epoch < oldest.Epoch ? (epoch, oldest.StartOffset) : null);
+    }
 
     private AppendResult.Rejected? CheckState(int byteCount)
     {
@@ -229,7 +237,7 @@ public sealed partial class PartitionLog
             effects |= _commit.SyncWanted();
         }
 
-        return new AppendResult.Duplicate(first.BaseOffset, lastOriginal.LastOffset, LeaderEpoch);
+        return new AppendResult.Duplicate(first.BaseOffset, lastOriginal.LastOffset, LeaderEpoch, IsFlushed(lastOriginal.LastOffset));
     }
 
     private static AppendResult.Rejected Refuse(ProducerVerdict verdict, ProducerIdentity producer, int sequence)
@@ -295,13 +303,9 @@ public sealed partial class PartitionLog
             return new AppendResult.Rejected(AppendRejection.Offline, OfflineReason!);
         }
 
-        effects |= _commit.Appended(baseOffset, nextOffset, durability) | Publish();
-        if (nextOffset - _commit.SyncedOffset >= Settings.FlushRecordCount)
-        {
-            effects |= _commit.SyncWanted();
-        }
-
-        return new AppendResult.Appended(baseOffset, nextOffset + -1, LeaderEpoch: LeaderEpoch);
+        bool isFlushed = IsFlushDue(nextOffset, Settings);
+        effects |= _commit.Appended(baseOffset, nextOffset, isFlushed ? AppendDurability.Disk : durability) | Publish();
+        return new AppendResult.Appended(baseOffset, nextOffset + -1, LeaderEpoch: LeaderEpoch, IsFlushed: isFlushed);
     }
 
     private void WriteBatches(LogSegment segment, Span<byte> batches, List<RecordBatchHeader> headers, Offset offset)

@@ -241,18 +241,6 @@ public class RetentionTests
         }
     }
 
-    [Fact]
-    public void A_sync_is_asked_for_when_flush_messages_are_not_on_the_disk()
-    {
-        LogHarness harness = WithTopic(new() { ["flush.messages"] = "3" });
-        harness.AppendMany(2);
-        harness.Sync();
-        harness.AppendMany(2);
-        Assert.False(harness.Log.IsSyncQueued);
-        harness.AppendMany(1);
-        Assert.True(harness.Log.IsSyncQueued);
-    }
-
     /// <summary>Two batches a segment, unless the settings say otherwise.</summary>
     private static LogHarness WithTopic(Dictionary<string, string> settings)
     {

@@ -44,15 +44,8 @@ internal sealed class OffsetForLeaderEpochApi(BrokerServices services) : Api<Off
             return new LeaderEpochEnd { ErrorCode = stale };
         }
 
-        if (partition.EndOfLeaderEpoch(asked.LeaderEpoch) is (int epoch, Offset end))
-        {
-            return new LeaderEpochEnd { LeaderEpoch = epoch, EndOffset = end.Value };
-        }
-
-        // Older than everything that is known: as in Kafka, it ended where the oldest one begins. Newer, and nothing is known of it.
-        LeaderEpochStart oldest = partition.LeaderEpochs[0];
-        return asked.LeaderEpoch >= 0 && asked.LeaderEpoch < oldest.Epoch
-            ? new LeaderEpochEnd { LeaderEpoch = asked.LeaderEpoch, EndOffset = oldest.StartOffset.Value }
+        return partition.EndOfLeaderEpoch(asked.LeaderEpoch) is (int epoch, Offset end)
+            ? new LeaderEpochEnd { LeaderEpoch = epoch, EndOffset = end.Value }
             : new LeaderEpochEnd();
     }
 }

@@ -12,8 +12,8 @@ namespace Millrace.Broker;
 /// </summary>
 /// <remarks>
 /// Everything is appended before the first await, so the batches of one connection enter the log in the order in which they were sent, and those that wait
-/// for the disk share its syncs. With acks=all the answer leaves once the sync of the last batch has returned; not so in a transaction, whose records are on the disk
-/// before it is committed.
+/// for the disk share its syncs. With acks=all, and where the topic's flush.messages asks for it, the answer leaves once the sync of the last batch has returned; not so in a
+/// transaction, whose records are on the disk before it is committed.
 /// </remarks>
 internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator transactions) : Api<ProduceRequest, ProduceResponse>
 {
@@ -132,10 +132,18 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             case AppendResult.Appended appended:
                 Diagnostics.Produced(byteCount);
                 return Succeeded(
-                    acks, new AppendedRecords(partition, appended.LastOffset, appended.LeaderEpoch), appended.BaseOffset, appended.LogAppendTime, unsynced);
+                    acks == AcksAll || appended.IsFlushed,
+                    new AppendedRecords(partition, appended.LastOffset, appended.LeaderEpoch),
+                    appended.BaseOffset,
+                    appended.LogAppendTime,
+                    unsynced);
             case AppendResult.Duplicate duplicate:
                 return Succeeded(
-                    acks, new AppendedRecords(partition, duplicate.LastOffset, duplicate.LeaderEpoch), duplicate.BaseOffset, NoLogAppendTime, unsynced);
+                    acks == AcksAll || duplicate.IsFlushed,
+                    new AppendedRecords(partition, duplicate.LastOffset, duplicate.LeaderEpoch),
+                    duplicate.BaseOffset,
+                    NoLogAppendTime,
+                    unsynced);
             case AppendResult.Rejected rejected:
                 ProducePartitionResponse failed = Failed(partition.TopicPartition, ErrorFor(rejected.Rejection, partition), rejected.Detail);
                 failed.RecordErrors = [.. rejected.FaultyRecords.Select(index => new ProduceRecordError { BatchIndex = index, Message = rejected.Detail })];
@@ -146,7 +154,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
     }
 
     private static ProducePartitionResponse Succeeded(
-        short acks, AppendedRecords records, Offset baseOffset, long logAppendTime, List<Unsynced> unsynced)
+        bool waitsForDisk, AppendedRecords records, Offset baseOffset, long logAppendTime, List<Unsynced> unsynced)
     {
         PartitionLog partition = records.Partition;
         var response = new ProducePartitionResponse
@@ -156,7 +164,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             LogAppendTime = logAppendTime,
             LogStartOffset = partition.LogStartOffset.Value,
         };
-        if (acks == AcksAll)
+        if (waitsForDisk)
         {
             unsynced.Add(new Unsynced(records, response));
         }

@@ -10,7 +10,7 @@ public sealed class GroupCommitterOptions
 
     /// <summary>
     /// How long a recovery point that moved may wait until it is written. The shorter, the less a start after a crash has to scan, and
-    /// the sharper it tells damage from a torn tail. Default: 1 s.
+    /// the sharper it tells damage from a torn tail. So often is looked, too, whether records wait for the disk longer than flush.ms. Default: 1 s.
     /// </summary>
     public TimeSpan RecoveryPointInterval { get; set; } = TimeSpan.FromSeconds(1);
 
@@ -48,7 +48,7 @@ public sealed class GroupCommitter : IAsyncDisposable
             new Thread(Work) { IsBackground = true, Name = $"Millrace flusher {number}" }.Start();
         }
 
-        _timer = time.CreateTimer(_ => QueueHousekeeping(), null, options.RecoveryPointInterval, options.RecoveryPointInterval);
+        _timer = time.CreateTimer(_ => KeepHouse(), null, options.RecoveryPointInterval, options.RecoveryPointInterval);
     }
 
     /// <summary>
@@ -75,6 +75,12 @@ public sealed class GroupCommitter : IAsyncDisposable
         {
             // Stopping: the close of the directory syncs the rest.
         }
+    }
+
+    private void KeepHouse()
+    {
+        _directory.SyncOverdue();
+        QueueHousekeeping();
     }
 
     private void QueueHousekeeping()

@@ -41,6 +41,16 @@ internal sealed class LeaderEpochs
     }
 
     /// <summary>
+    /// What is left when the log starts at an offset: epochs that ended there or before go, and the first one that stays begins there, if it began before. The newest one
+    /// stays always. As it was where none goes.
+    /// </summary>
+    public LeaderEpochs StartAt(Offset logStartOffset)
+    {
+        int first = Math.Max(_starts.FindLastIndex(start => start.StartOffset <= logStartOffset), 0);
+        return first == 0 ? this : new LeaderEpochs([_starts[first] with { StartOffset = logStartOffset }, .. _starts.Skip(first + 1)]);
+    }
+
+    /// <summary>
     /// The newest epoch that is not newer than <paramref name="epoch"/> and the offset where it ended; null where nothing is known of it.
     /// </summary>
     public (int Epoch, Offset EndOffset)? EndOf(int epoch, Offset logEndOffset)

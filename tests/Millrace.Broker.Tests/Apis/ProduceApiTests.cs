@@ -47,6 +47,24 @@ public sealed class ProduceApiTests
     }
 
     [Fact]
+    public async Task With_acks_1_the_answer_waits_for_the_sync_that_flush_messages_asks_for()
+    {
+        await using TestBroker broker = await StartAsync();
+        Assert.True(broker.Broker.Topics.SetSettings("orders", new Dictionary<string, string> { ["flush.messages"] = "2" }));
+        await using TestClient client = broker.Connect();
+        broker.Storage.CloseGate();
+        Assert.Equal((ErrorCode.None, 0L), Outcome(await client.ProduceAsync("orders", Batches.Of("a"), acks: 1)));
+
+        await client.PostAsync(TestClientRequests.Produce("orders", Batches.Of("b"), acks: 1), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount == 1, "the sync has begun");
+        Assert.False(client.HasResponse);
+
+        broker.Storage.OpenGate();
+        (_, ProduceResponse response) = await client.ReceiveAsync<ProduceRequest, ProduceResponse>(9);
+        Assert.Equal((ErrorCode.None, 1L), Outcome(response.Topics[0].Partitions[0]));
+    }
+
+    [Fact]
     public async Task A_record_with_acks_1_behind_one_that_waits_for_the_disk_is_acknowledged_but_not_visible()
     {
         await using TestBroker broker = await StartAsync();
