@@ -128,8 +128,8 @@ internal static partial class LogMessages
     [LoggerMessage(2313, LogLevel.Error, "The topic {Topic} cannot be created, so that nothing is served that is kept in it: {Reason}")]
     public static partial void CoordinatorTopicNotCreated(ILogger logger, string topic, string reason);
 
-    [LoggerMessage(2314, LogLevel.Warning, "Group {GroupId} had committed offset {Committed} of {Partition}, whose log ends at {LogEnd} after the unclean stop: set it back to {LogEnd}. The records between were not acknowledged with acks=all.")]
-    public static partial void CommittedOffsetClamped(ILogger logger, string groupId, TopicPartition partition, long committed, long logEnd);
+    [LoggerMessage(2314, LogLevel.Warning, "Group {GroupId} had committed offset {Committed} of {Partition}, whose log has come back with its end at {LogEnd}: it goes on from there. The records between were not acknowledged with acks=all.")]
+    public static partial void CommittedOffsetSetBack(ILogger logger, string groupId, TopicPartition partition, long committed, long logEnd);
 
     [LoggerMessage(2315, LogLevel.Warning, "Read {Partition} again, which was offline, up to offset {LogEnd}: what is kept in it is served from here on.")]
     public static partial void CoordinatorPartitionReloaded(ILogger logger, TopicPartition partition, long logEnd);

@@ -8,7 +8,12 @@ internal sealed class DeleteGroupsApi(GroupCoordinator groups) : Api<DeleteGroup
     protected override async ValueTask<DeleteGroupsResponse?> HandleAsync(DeleteGroupsRequest request, RequestContext context)
     {
         string[] groupIds = [.. request.GroupIds.Distinct(StringComparer.Ordinal)];
-        ErrorCode[] errors = await Task.WhenAll(groupIds.Select(groups.DeleteAsync));
+        List<ErrorCode> errors = [];
+        foreach (Task<ErrorCode> deletion in groupIds.Select(groups.DeleteAsync).ToList())
+        {
+            errors.Add(await deletion);
+        }
+
         return new DeleteGroupsResponse
         {
             Results = [.. groupIds.Zip(errors, (groupId, error) => new DeletableGroupResult { GroupId = groupId, ErrorCode = error })],

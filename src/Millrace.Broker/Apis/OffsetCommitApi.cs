@@ -32,7 +32,7 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
                 if (answer.ErrorCode == ErrorCode.None)
                 {
                     committing.Add(answer);
-                    offsets.Add(new(topicPartition, ToOffset(partition, now, request.RetentionMilliseconds)));
+                    offsets.Add(new(topicPartition, ToOffset(topicPartition, partition, now, request.RetentionMilliseconds)));
                 }
             }
         }
@@ -71,12 +71,13 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
         : services.Topics.Find(topicPartition) is null ? ErrorCode.UnknownTopicOrPartition
         : ErrorCode.None;
 
-    private static CommittedOffset ToOffset(OffsetCommitPartition partition, long now, long retentionMilliseconds) => new(
+    private CommittedOffset ToOffset(TopicPartition topicPartition, OffsetCommitPartition partition, long now, long retentionMilliseconds) => new(
         new Offset(partition.CommittedOffset),
         partition.CommittedLeaderEpoch,
         partition.CommittedMetadata ?? "",
         partition.CommitTimestamp < 0 ? now : partition.CommitTimestamp)
     {
         ExpireTimestamp = retentionMilliseconds < 0 || retentionMilliseconds > long.MaxValue - now ? CommittedOffset.NoExpiry : now + retentionMilliseconds,
+        Origin = CommitOrigin.Of(services.Topics.Find(topicPartition)),
     };
 }

@@ -63,7 +63,7 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
 
     private OffsetFetchPartitionResponse FindOne(string groupId, TopicPartition partition, bool isStable) =>
         isStable && groups.Pending.IsPending(groupId, partition) ? Nothing(ErrorCode.UnstableOffsetCommit)
-        : groups.Offsets.TryGet(groupId, partition, out CommittedOffset? offset) ? ToResponse(offset)
+        : groups.TryGetOffset(groupId, partition, out CommittedOffset? offset) ? ToResponse(offset)
         : Nothing(ErrorCode.None);
 
     private List<OffsetFetchTopicResponse> FindById(string groupId, List<OffsetFetchTopic>? topics, bool isStable)
@@ -98,6 +98,11 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
         List<OffsetFetchTopicResponse> topics = [];
         foreach ((TopicPartition partition, CommittedOffset _) in groups.Offsets.All(groupId))
         {
+            if (!groups.TryGetOffset(groupId, partition, out _))
+            {
+                continue;
+            }
+
             if (topics.Count == 0 || topics[^1].Name != partition.Topic)
             {
                 topics.Add(new OffsetFetchTopicResponse { Name = partition.Topic });

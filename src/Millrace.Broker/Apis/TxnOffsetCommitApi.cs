@@ -31,7 +31,7 @@ internal sealed class TxnOffsetCommitApi(BrokerServices services, GroupCoordinat
                 if (answer.ErrorCode == ErrorCode.None)
                 {
                     committing.Add(answer);
-                    offsets.Add(new(topicPartition, ToOffset(partition, now)));
+                    offsets.Add(new(topicPartition, ToOffset(topicPartition, partition, now)));
                 }
             }
         }
@@ -88,6 +88,9 @@ internal sealed class TxnOffsetCommitApi(BrokerServices services, GroupCoordinat
         : services.Topics.Find(topicPartition) is null ? ErrorCode.UnknownTopicOrPartition
         : ErrorCode.None;
 
-    private static CommittedOffset ToOffset(TxnOffsetCommitPartition partition, long now) =>
-        new(new Offset(partition.CommittedOffset), partition.CommittedLeaderEpoch, partition.CommittedMetadata ?? "", now);
+    private CommittedOffset ToOffset(TopicPartition topicPartition, TxnOffsetCommitPartition partition, long now) =>
+        new(new Offset(partition.CommittedOffset), partition.CommittedLeaderEpoch, partition.CommittedMetadata ?? "", now)
+        {
+            Origin = CommitOrigin.Of(services.Topics.Find(topicPartition)),
+        };
 }

@@ -18,7 +18,6 @@ internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
     private readonly Queue<PartitionLog> _queue = new();
     private Func<PartitionLog, Task>? _handle;
     private bool _isRunning;
-    private LostOffsets? _offsets;
 
     /// <summary>From here on nothing that comes back is missed.</summary>
     public PartitionReturns(LogDirectory log, BrokerRuntime runtime, ILogger logger)
@@ -30,16 +29,10 @@ internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
     }
 
     /// <summary>The coordinators are there.</summary>
-    public void Begin(GroupCoordinator groups, TransactionCoordinator transactions, LostOffsets offsets)
+    public void Begin(GroupCoordinator groups, TransactionCoordinator transactions)
     {
         lock (_lock)
         {
-            _offsets = offsets;
-            foreach (PartitionLog early in _queue)
-            {
-                offsets.CameBack(early);
-            }
-
             _handle = async partition =>
             {
                 // In the order of a start: what was committed for groups in a transaction counts from the marker on that settles it.
@@ -53,7 +46,7 @@ internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
                 }
 
                 transactions.Settle(partition);
-                offsets.SetBack();
+                groups.ReportLost(partition);
             };
             RunIfNeeded();
         }
@@ -67,8 +60,6 @@ internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
     {
         lock (_lock)
         {
-            // At once: what groups commit from now on may be of new records.
-            _offsets?.CameBack(partition);
             if (!_queue.Contains(partition))
             {
                 _queue.Enqueue(partition);

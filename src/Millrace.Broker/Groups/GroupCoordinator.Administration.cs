@@ -111,8 +111,8 @@ internal sealed partial class GroupCoordinator
     }
 
     /// <summary>
-    /// Deletes what every group has committed for a topic that is gone; completes when this is on the disk. False if some of it could not be deleted. Groups
-    /// that cannot be served have nothing to forget.
+    /// Deletes what every group has committed for a topic that is gone; completes when this is on the disk. False if some of it could not be deleted. What groups that
+    /// cannot be served have committed stays, and is told to nobody: it is of another topic than one of this name that is made later (<see cref="CommitOrigin"/>).
     /// </summary>
     public async Task<bool> ForgetTopicAsync(string topic)
     {
@@ -123,8 +123,13 @@ internal sealed partial class GroupCoordinator
             writes.Add(AppendTombstonesAsync(groupId, gone, alsoGroup: false));
         }
 
-        ErrorCode[] outcomes = await Task.WhenAll(writes);
-        return Array.TrueForAll(outcomes, static outcome => outcome == ErrorCode.None);
+        bool areAllWritten = true;
+        foreach (Task<ErrorCode> write in writes)
+        {
+            areAllWritten &= await write == ErrorCode.None;
+        }
+
+        return areAllWritten;
     }
 
     /// <summary>Deletes what is kept longer than <c>offsets.retention.minutes</c> for nobody, and empty groups that have nothing.</summary>

@@ -20,6 +20,7 @@ internal sealed partial class GroupCoordinator : IDisposable
     private readonly TimeProvider _time;
     private readonly Func<string> _nextMemberSuffix;
     private readonly ILogger _logger;
+    private readonly TopicCatalog _topics;
     private readonly OffsetsTopic _offsetsTopic;
     private readonly WakeUps<Seat> _wakeUps;
     private readonly ITimer _expiry;
@@ -30,6 +31,7 @@ internal sealed partial class GroupCoordinator : IDisposable
         GroupSettings settings = services.Configuration.Groups;
         TimeProvider time = services.Time;
         _settings = settings;
+        _topics = services.Topics;
         _time = time;
         _nextMemberSuffix = () => services.Runtime.NewId().ToString();
         _logger = logger;
@@ -163,10 +165,6 @@ internal sealed partial class GroupCoordinator : IDisposable
 
         return AppendAsync(groupId, offsets);
     }
-
-    /// <summary>Replaces committed offsets without asking the group; completes when they are on the disk.</summary>
-    public Task<ErrorCode> SetBackAsync(string groupId, IReadOnlyList<KeyValuePair<TopicPartition, CommittedOffset>> offsets) =>
-        AppendAsync(groupId, offsets);
 
     /// <summary>
     /// Answers every request that waits, and refuses those that come. What is on its way to the disk is answered when it is there.

@@ -64,10 +64,10 @@ internal sealed class GroupServices : IAsyncDisposable
         // After the transactions: what was committed in one of them counts from its marker on.
         if (!services.Log.Recovery.WasCleanStop)
         {
-            await OffsetClamp.RunAsync(coordinator, services.Topics, services.Time, logger);
+            coordinator.ReportLost();
         }
 
-        returns.Begin(coordinator, transactions, new LostOffsets(coordinator, services.Time, logger));
+        returns.Begin(coordinator, transactions);
         foreach (string topic in services.Topics.UnfinishedDeletions)
         {
             if (await coordinator.ForgetTopicAsync(topic))

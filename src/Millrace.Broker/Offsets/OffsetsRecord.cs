@@ -51,7 +51,8 @@ internal abstract record OffsetsRecord
         batch.Append(
             offset.CommitTimestamp,
             MessageCodec.WriteData(key, CommitKeyVersion).AsMemory(),
-            MessageCodec.WriteData(value, version).AsMemory());
+            MessageCodec.WriteData(value, version).AsMemory(),
+            offset.Origin is { } origin ? [origin.ToHeader()] : null);
     }
 
     /// <summary>What stands in the place of a committed offset that was deleted, until compaction takes both.</summary>
@@ -103,13 +104,13 @@ internal abstract record OffsetsRecord
 
         return version switch
         {
-            0 or CommitKeyVersion => ReadCommit(key, record.Value),
+            0 or CommitKeyVersion => ReadCommit(key, record.Value, CommitOrigin.Find(record.Headers)),
             GroupKeyVersion => ReadGroup(key, record.Value),
             _ => new Foreign(version),
         };
     }
 
-    private static OffsetsRecord ReadCommit(ReadOnlyMemory<byte> keyBytes, ReadOnlyMemory<byte>? valueBytes)
+    private static OffsetsRecord ReadCommit(ReadOnlyMemory<byte> keyBytes, ReadOnlyMemory<byte>? valueBytes, CommitOrigin? origin)
     {
         if (!MessageCodec.TryReadData(keyBytes, acceptNewer: false, out OffsetCommitKey? key, out string? error))
         {
@@ -130,6 +131,7 @@ internal abstract record OffsetsRecord
         CommittedOffset offset = new(new Offset(value.Offset), value.LeaderEpoch, value.Metadata, value.CommitTimestamp)
         {
             ExpireTimestamp = value.ExpireTimestamp,
+            Origin = origin,
         };
         return new Commit(key.Group, partition, offset);
     }

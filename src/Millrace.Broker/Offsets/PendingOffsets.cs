@@ -87,26 +87,6 @@ internal sealed class PendingOffsets
         }
     }
 
-    /// <summary>The partition has lost its records from an offset on: nobody who has read them is to go on behind those that take their place.</summary>
-    public void SetBack(TopicPartition partition, Offset end)
-    {
-        lock (_lock)
-        {
-            foreach (List<PendingOffset> offsets in _byTransaction.Values)
-            {
-                for (int index = 0; index < offsets.Count; index++)
-                {
-                    PendingOffset pending = offsets[index];
-                    if (pending.Partition == partition && pending.Offset.Offset > end)
-                    {
-                        CommittedOffset offset = pending.Offset with { Offset = end, LeaderEpoch = CommittedOffset.UnknownLeaderEpoch };
-                        offsets[index] = pending with { Offset = offset };
-                    }
-                }
-            }
-        }
-    }
-
     /// <summary>Every group and partition of which something is pending.</summary>
     public IReadOnlyList<(string GroupId, TopicPartition Partition)> All
     {

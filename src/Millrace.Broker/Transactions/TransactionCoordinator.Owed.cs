@@ -7,13 +7,10 @@ namespace Millrace.Broker;
 internal sealed partial class TransactionCoordinator
 {
     /// <summary>
-    /// The decisions that the next record of an id has to name, oldest first, with the partitions in which their markers may be missing.
+    /// The decisions that the next record of an id has to name, oldest first, with the partitions in which their markers may be missing. The last one is among them also where
+    /// that record is none itself: compaction keeps the newest record of an id alone.
     /// </summary>
-    /// <param name="isReplaced">
-    /// Whether that record is a decision, and takes the place of the last one. If it is not, that one stays where it is, and is named only where its markers cannot be on the
-    /// disk soon: by then compaction may have taken it away.
-    /// </param>
-    private List<OwedMarkers> OwedBy(TransactionSeat seat, bool isReplaced)
+    private List<OwedMarkers> OwedBy(TransactionSeat seat)
     {
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
         seat.Doubtful.RemoveAll(partition => IsGone(partition) || partition is { IsOnline: true, AwaitsSettlement: false });
@@ -24,20 +21,16 @@ internal sealed partial class TransactionCoordinator
         }
 
         owed.AddRange(seat.EarlierDecisions.Select(earlier => earlier.In(IsDoubtful)).OfType<OwedMarkers>());
-        if (seat.Decision is { } decision && OwedMarkers.Of(decision).In(isReplaced ? IsDoubtful : IsInTrouble) is { } last)
+        if (seat.Decision is { } decision && OwedMarkers.Of(decision).In(IsDoubtful) is { } last)
         {
             owed.Add(last);
         }
 
         return owed;
 
-        bool IsInTrouble(TopicPartition partition) =>
-            IsNotKnown(partition) || seat.UnsyncedMarkers.Exists(marker => marker.Partition.TopicPartition == partition && !marker.AreOnTheirWay);
-
         bool IsDoubtful(TopicPartition partition) =>
-            IsNotKnown(partition) || seat.UnsyncedMarkers.Exists(marker => marker.Partition.TopicPartition == partition);
-
-        bool IsNotKnown(TopicPartition partition) => seat.Doubtful.Exists(doubtful => doubtful.TopicPartition == partition);
+            seat.Doubtful.Exists(doubtful => doubtful.TopicPartition == partition)
+            || seat.UnsyncedMarkers.Exists(marker => marker.Partition.TopicPartition == partition);
     }
 
     /// <summary>
@@ -55,7 +48,7 @@ internal sealed partial class TransactionCoordinator
     /// </summary>
     private void NoteOwed(TransactionSeat seat)
     {
-        if (!seat.Machine.IsBusy && OwedBy(seat, isReplaced: false).Exists(owed => !seat.Recorded.Any(owed.IsPartOf)))
+        if (!seat.Machine.IsBusy && OwedBy(seat).Exists(owed => !seat.Recorded.Any(owed.IsPartOf)))
         {
             Note(seat, seat.Machine.Current);
         }

@@ -100,7 +100,7 @@ internal sealed partial class TransactionCoordinator
         bool areAllWritten = true;
         if (!ReferenceEquals(seat.Decision, due.Decision))
         {
-            seat.EarlierDecisions = OwedBy(seat, isReplaced: true);
+            seat.EarlierDecisions = OwedBy(seat);
             seat.Decision = due.Decision;
         }
 

@@ -193,7 +193,7 @@ internal sealed partial class TransactionCoordinator
         seat.Doubtful.AddRange(PartitionsOf(transaction).Where(static partition => !partition.IsOnline || partition.AwaitsSettlement));
         if (fences && !isOverdue)
         {
-            seat.Recorded = OwedBy(seat, isReplaced: false);
+            seat.Recorded = OwedBy(seat);
             writes.Add(WriteAsync(restored, seat.Recorded));
         }
         else if (restored != state)

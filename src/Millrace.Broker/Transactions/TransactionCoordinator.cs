@@ -257,13 +257,13 @@ internal sealed partial class TransactionCoordinator : IDisposable
 
     private void Note(TransactionSeat seat, TransactionState state)
     {
-        seat.Recorded = OwedBy(seat, isReplaced: false);
+        seat.Recorded = OwedBy(seat);
         _topic.Note(state, seat.Recorded);
     }
 
     private void Decide(TransactionSeat seat, StateDecided decided)
     {
-        seat.Recorded = OwedBy(seat, isReplaced: decided.State.IsDecided);
+        seat.Recorded = OwedBy(seat);
         ErrorCode refusal = _topic.Append(
             decided.State, seat.Recorded, decided: (error, _) => Use(seat, machine => machine.Persisted(decided.Number, error, Now, seat.Effects)));
         if (refusal != ErrorCode.None)
@@ -274,7 +274,7 @@ internal sealed partial class TransactionCoordinator : IDisposable
 
     private void Forget(TransactionSeat seat)
     {
-        if (OwedBy(seat, isReplaced: true).Count > 0)
+        if (OwedBy(seat).Count > 0)
         {
             // Where a marker is missing, nobody else knows how the transaction has ended.
             seat.Machine.Keep(Now);

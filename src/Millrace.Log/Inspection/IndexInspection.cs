@@ -16,6 +16,7 @@ internal sealed class IndexInspection
     private readonly Offset _baseOffset;
     private readonly int _maximumUnindexedByteCount;
     private readonly int _maximumEntryCount;
+    private readonly Offset _cleanedUpTo;
     private readonly bool _isGrowing;
     private readonly EntryFile _offsets;
     private readonly EntryFile _times;
@@ -26,12 +27,22 @@ internal sealed class IndexInspection
     private int _latestRelativeOffset;
     private long _lastIndexedTimestamp = -1;
 
+    /// <param name="cleanedUpTo">
+    /// Where the compacted part of the log ends. Of a transaction that began in it there may be less than there was when it ended, or nothing.
+    /// </param>
     /// <param name="isGrowing">Whether a broker may be writing to it: entries behind what was read of the log are not judged.</param>
     /// <param name="report">Takes the name of a file, the byte in it, and what is wrong there.</param>
     public IndexInspection(
-        IStorage storage, string directory, Offset baseOffset, LogSettings settings, bool isGrowing, Action<string, long?, string> report)
+        IStorage storage,
+        string directory,
+        Offset baseOffset,
+        Offset cleanedUpTo,
+        LogSettings settings,
+        bool isGrowing,
+        Action<string, long?, string> report)
     {
         _baseOffset = baseOffset;
+        _cleanedUpTo = cleanedUpTo;
         _isGrowing = isGrowing;
         _report = report;
         _maximumUnindexedByteCount = Math.Max(MaximumUnindexedByteCount, settings.IndexIntervalByteCount);
@@ -78,7 +89,13 @@ internal sealed class IndexInspection
             return;
         }
 
-        if (_transactions.Next is { } entry && TransactionIndex.ReadEntry(entry) == expected)
+        SkipCompacted();
+        if (expected.FirstOffset < _cleanedUpTo)
+        {
+            return;
+        }
+
+        if (_transactions.Next is { } entry && IsAsExpected(TransactionIndex.ReadEntry(entry), expected))
         {
             _transactions.Advance();
         }
@@ -122,11 +139,27 @@ internal sealed class IndexInspection
             Fault(_times, $"has in entry {_times.Number} a time that none of the batches gives");
         }
 
+        if (knowsTransactions && !_transactions.IsFaulty)
+        {
+            SkipCompacted();
+        }
+
         if (knowsTransactions && !_transactions.IsFaulty && _transactions.Next is not null)
         {
             Fault(_transactions, $"has in entry {_transactions.Number} a transaction that was not aborted in this segment");
         }
     }
+
+    private void SkipCompacted()
+    {
+        while (_transactions.Next is { } entry && TransactionIndex.ReadEntry(entry).FirstOffset < _cleanedUpTo)
+        {
+            _transactions.Advance();
+        }
+    }
+
+    private bool IsAsExpected(in AbortedTransaction found, in AbortedTransaction expected) =>
+        found == expected || (found.LastStableOffset < _cleanedUpTo && found with { LastStableOffset = expected.LastStableOffset } == expected);
 
     private void ObserveIndexed(ReadOnlySpan<byte> entry, int relativeOffset, int position)
     {

@@ -96,12 +96,22 @@ internal sealed class PartitionInspection
     private void RunOrThrow()
     {
         _listing = new PartitionListing(_storage.List(_directory));
+        if (WasNeverCreated())
+        {
+            Note(PathOf(FileNames.PartitionMetadata), "The file is missing, and there never was a record: the creation was interrupted, and the next start deletes the directory.");
+            return;
+        }
+
         InspectMetadata();
         InspectSegments();
         InspectSnapshots();
         InspectEpochs();
         InspectLeftovers();
     }
+
+    private bool WasNeverCreated() =>
+        _recoveryPoint == Offset.Zero && !_storage.FileExists(PathOf(FileNames.PartitionMetadata))
+        && _listing.WithSuffix(FileNames.LogSuffix).All(static segment => segment.Entry.ByteCount == 0);
 
     private void InspectMetadata()
     {

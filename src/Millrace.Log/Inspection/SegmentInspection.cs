@@ -59,7 +59,7 @@ internal sealed class SegmentInspection
             throw new IOException($"{_directory}/{FileNames.Segment(baseOffset, FileNames.LogSuffix)} has {byteCount} bytes; a segment has at most {int.MaxValue}.");
         }
 
-        var indexes = new IndexInspection(_storage, _directory, baseOffset, _settings, isGrowing, _reports.Index);
+        var indexes = new IndexInspection(_storage, _directory, baseOffset, _cleanedUpTo, _settings, isGrowing, _reports.Index);
         using IStorageFile file = _storage.Open($"{_directory}/{FileNames.Segment(baseOffset, FileNames.LogSuffix)}", StorageOpenMode.Reading);
         using var walker = new BatchWalker(file, 0, Math.Min(byteCount, file.Length), _settings.MaximumBatchByteCount, verifiesChecksums: true);
         bool isWhole = Walk(walker, baseOffset, indexes, isLast && isGrowing);
@@ -129,7 +129,7 @@ internal sealed class SegmentInspection
         ValidateRecords(walker, baseOffset);
         indexes.Observe(header, (int)walker.Position);
         CompletedTransaction? ended = _log.Producers.Observe(header, walker.Batch.Span);
-        if (ended is { IsCommitted: false } aborted && _log.KnowsProducers && header.BaseOffset >= _cleanedUpTo)
+        if (ended is { IsCommitted: false } aborted && _log.KnowsProducers)
         {
             indexes.Observe(aborted.ToAborted());
         }

@@ -245,7 +245,7 @@ public sealed class OffsetsApiTests
             Assert.Contains(broker.Logs.Lines, line => line.EventId == 2314 && line.Text.Contains("100", StringComparison.Ordinal));
         }
 
-        // A clean start does not look; the lower offset must be in the log.
+        // The epoch in which it was committed is in its record.
         await broker.RestartAsync();
         await using TestClient again = broker.Connect();
         Assert.Equal(3, (await again.FetchOffsetAsync("g", "orders")).CommittedOffset);

@@ -73,6 +73,7 @@ public sealed class PartitionReturnTests
         await using TestBroker broker = await StartAsync();
         await using (TestClient client = broker.Connect())
         {
+            await client.ProduceAsync("orders", Batches.Of("a", "b", "c", "d", "e"));
             Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 5)));
         }
 

@@ -178,6 +178,28 @@ public class CompactionTests
         Assert.Equal((new Offset(1), new Offset(1)), (duplicate.BaseOffset, duplicate.LastOffset));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_check_finds_nothing_wrong_in_what_is_left_of_an_aborted_transaction(bool isMarkerCompacted)
+    {
+        var topic = new CompactionHarness();
+        topic.Append(CompactionHarness.Batch([("a", "1")], producer: Seven, isTransactional: true));
+        topic.Append(CompactionHarness.Batch([("b", "1")], producer: Seven, sequence: 1, isTransactional: true));
+        Assert.IsType<AppendResult.Appended>(topic.Log.AppendMarker(Seven, isCommit: false, coordinatorEpoch: 0));
+        if (isMarkerCompacted)
+        {
+            topic.Close();
+        }
+
+        topic.Harness.Sync();
+        Assert.True(topic.Compact().IsComplete);
+        Assert.True(topic.Harness.LogDirectory.Close());
+        List<InspectionFinding> findings = [];
+        LogInspection.Run(topic.Harness.Options, topic.Harness.Storage, [], findings.Add);
+        Assert.DoesNotContain(findings, static finding => !finding.IsNote);
+    }
+
     [Fact]
     public void The_end_of_the_compacted_part_stays_as_an_empty_batch()
     {

@@ -37,6 +37,17 @@ public class LogInspectionTests
     }
 
     [Fact]
+    public void A_partition_whose_creation_was_interrupted_is_worth_a_note_whatever_it_lacks()
+    {
+        DamagedLog log = DamagedLog.Running();
+        log.Harness.Storage.FailNext(SimulatedOperation.Rename);
+        Assert.Throws<IOException>(() => log.Harness.LogDirectory.Create(new TopicPartition("orders", 2), LogHarness.OrdersId));
+        Assert.True(log.Harness.LogDirectory.Close());
+        Assert.Empty(log.Check());
+        Assert.Contains("the creation was interrupted", Assert.Single(log.CheckWithNotes()).Description, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Nothing_is_changed()
     {
         _log.FlipBit(DamagedLog.PathOf(2, ".log"), 100);

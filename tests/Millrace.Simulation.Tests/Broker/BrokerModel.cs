@@ -73,7 +73,7 @@ internal sealed class BrokerModel
 
     public IReadOnlyList<ModelTransaction> Transactions => _transactions;
 
-    public Dictionary<string, ModelGroup> Groups { get; } = [];
+    public List<ModelGroup> Groups { get; } = [];
 
     /// <summary>Records of which it is known where they are.</summary>
     public int AcknowledgedCount { get; set; }
@@ -85,6 +85,13 @@ internal sealed class BrokerModel
         ModelRecord record = new() { Id = _records.Count, Partition = partition, IsForDisk = isForDisk, Transaction = transaction };
         _records.Add(record);
         return record;
+    }
+
+    public ModelGroup NewGroup(string id, TopicPartition partition)
+    {
+        ModelGroup group = new() { Id = id, Partition = partition };
+        Groups.Add(group);
+        return group;
     }
 
     public ModelTransaction NewTransaction(string transactionalId)
@@ -101,72 +108,4 @@ internal sealed class BrokerModel
     }
 
     public IEnumerable<ModelRecord> RecordsOf(TopicPartition partition) => _records.Where(record => record.Partition == partition);
-}
-
-/// <summary>What is known of a group's committed offset.</summary>
-internal sealed class ModelGroup
-{
-    private readonly Dictionary<long, long> _caps = [];
-
-    // What was committed of records that are lost, in this life of the broker.
-    private readonly HashSet<long> _lost = [];
-
-    /// <summary>Whose offsets it commits.</summary>
-    public required TopicPartition Partition { get; init; }
-
-    /// <summary>Nobody may find less than this.</summary>
-    public long Promised { get; set; } = -1;
-
-    /// <summary>
-    /// Somebody has committed what it had read before the partition lost records. No broker checks that: its consumer learns of the loss by the leader epoch.
-    /// </summary>
-    public bool MayBeBeyondEnd { get; set; }
-
-    /// <summary>Commits that somebody tried: the offset is one of these, or an end to which it was set back.</summary>
-    public SortedSet<long> Values { get; } = [-1];
-
-    /// <summary>In which transaction an offset was committed, if in one.</summary>
-    public Dictionary<long, ModelTransaction> Transactions { get; } = [];
-
-    public void Found(string group, long offset)
-    {
-        Require.That(offset >= Promised, $"{group} finds no less than the {Promised} that was committed, and not {offset}");
-        Require.That(Values.Contains(offset), $"{group} finds an offset that it committed, and not {offset}");
-        if (Transactions.TryGetValue(offset, out ModelTransaction? transaction))
-        {
-            transaction.Decide(TransactionFate.Committed, $"the offset {offset} of {group} is");
-        }
-
-        // It is told only what is on the disk; but for what is just being set back, which goes on to be told until that is there, too.
-        Promised = Capped(offset);
-    }
-
-    /// <summary>The log is shorter than what was committed: the broker may have set that back.</summary>
-    public void Ended(long end)
-    {
-        if (Values.Max > end)
-        {
-            Values.Add(end);
-            Transactions.Remove(end);
-            Promised = Math.Min(Promised, end);
-            foreach (long value in Values.Where(value => value > end))
-            {
-                _lost.Add(value);
-                _caps[value] = Math.Min(end, Capped(value));
-            }
-        }
-    }
-
-    /// <summary>Whether it was committed of records that were lost meanwhile: at rest nobody finds it.</summary>
-    public bool IsOfLostRecords(long value) => _lost.Contains(value);
-
-    /// <summary>A new life of the broker, which looks at the end of the log alone.</summary>
-    public void Begin()
-    {
-        MayBeBeyondEnd = false;
-        _lost.Clear();
-    }
-
-    /// <summary>What is left of a commit that may have been set back before it was acknowledged.</summary>
-    public long Capped(long value) => _caps.GetValueOrDefault(value, value);
 }

@@ -45,7 +45,10 @@ internal sealed partial class BrokerSimulation
                 ShrinkSegments();
                 break;
             case 60:
-                Clock.Advance(TimeSpan.FromSeconds(_random.Next(70)));
+                Clock.Advance(TimeSpan.FromSeconds(_random.Next(Chance(25) ? 200 : 70)));
+                break;
+            case < 80:
+                _machine.Compact();
                 break;
         }
     }
@@ -53,10 +56,30 @@ internal sealed partial class BrokerSimulation
     /// <summary>Smaller than the settings of a topic allow, so that there are many.</summary>
     private void ShrinkSegments()
     {
-        foreach (string topic in Topics.Select(static partition => partition.Topic).Distinct())
+        foreach (string topic in _machine.Broker!.Topics.All.Select(static topic => topic.Name).Order(StringComparer.Ordinal))
         {
+            bool isInternal = TopicName.IsInternal(topic);
             TopicSettingsCell cell = _machine.Log!.SettingsCellOf(topic);
-            cell.Current = cell.Current with { SegmentByteCount = Pick(400, 2000, 100_000), IndexIntervalByteCount = Pick(0, 300, 4096) };
+            cell.Current = cell.Current with
+            {
+                SegmentByteCount = isInternal ? Pick(1500, 4000, 100_000) : Pick(400, 2000, 100_000),
+                IndexIntervalByteCount = Pick(0, 300, 4096),
+                DeleteRetentionMilliseconds = Pick(0L, 86_400_000L),
+            };
+            if (Topics.Any(partition => partition.Topic == topic) && Chance(10))
+            {
+                LimitSize(cell, topic);
+            }
+        }
+    }
+
+    /// <summary>Lets old records go from here on, until the next start.</summary>
+    private void LimitSize(TopicSettingsCell cell, string topic)
+    {
+        cell.Current = cell.Current with { RetentionByteCount = Pick(1000L, 5000L) };
+        foreach (ModelPartition known in Model.Partitions.Where(known => known.Name.Topic == topic))
+        {
+            known.IsSizeLimited = true;
         }
     }
 
@@ -97,11 +120,7 @@ internal sealed partial class BrokerSimulation
             if (hasComeBack)
             {
                 ReturnCount++;
-                foreach (ModelGroup group in Model.Groups.Values.Where(group => group.Partition == known.Name))
-                {
-                    group.Ended(log.LogEndOffset.Value);
-                }
-
+                TellGroups(known, log);
                 Require.That(log.LeaderEpoch > known.LeaderEpoch, $"the leader epoch of {known.Name} rises when it comes back");
                 Begin(known, log);
             }
@@ -109,12 +128,26 @@ internal sealed partial class BrokerSimulation
             return;
         }
 
-        Require.That(log.HighWatermark <= log.LogEndOffset, $"the high watermark of {known.Name} is not beyond its end");
-        Require.That(log.LastStableOffset <= log.HighWatermark, $"the last stable offset of {known.Name} is not beyond its high watermark");
-        Require.That(log.HighWatermark >= known.HighWatermark, $"the high watermark of {known.Name} does not fall from {known.HighWatermark} to {log.HighWatermark}");
+        known.StartsAt(log.LogStartOffset);
+        Offset mark = _sabotage == BrokerSabotage.LowerWatermarks && Chance(1) ? log.HighWatermark + -1 : log.HighWatermark;
+        Require.That(mark <= log.LogEndOffset, $"the high watermark of {known.Name} is not beyond its end");
+        Require.That(log.LastStableOffset <= mark, $"the last stable offset of {known.Name} is not beyond its high watermark");
+        Require.That(mark >= known.HighWatermark, $"the high watermark of {known.Name} does not fall from {known.HighWatermark} to {mark}");
         Require.That(log.LastStableOffset >= known.LastStableOffset, $"the last stable offset of {known.Name} does not fall from {known.LastStableOffset} to {log.LastStableOffset}");
-        known.HighWatermark = log.HighWatermark;
+        known.HighWatermark = mark;
         known.LastStableOffset = log.LastStableOffset;
+    }
+
+    /// <summary>Of several epochs that began since, the first is the one that has cut what groups have committed before.</summary>
+    private void TellGroups(ModelPartition known, PartitionLog log)
+    {
+        foreach (LeaderEpochStart epoch in log.LeaderEpochs.Where(epoch => epoch.Epoch > known.LeaderEpoch).Take(1))
+        {
+            foreach (ModelGroup group in Model.Groups.Where(group => group.Partition == known.Name))
+            {
+                group.Ended(epoch.StartOffset.Value);
+            }
+        }
     }
 
     private static void Begin(ModelPartition known, PartitionLog log)
@@ -138,20 +171,22 @@ internal sealed partial class BrokerSimulation
                 known.MayHaveLost();
             }
 
+            known.StartsAt(log.LogStartOffset);
+            ForgetOrigins(known);
+            TellGroups(known, log);
             Begin(known, log);
         }
+    }
 
-        foreach ((string name, ModelGroup group) in Model.Groups)
+    private void ForgetOrigins(ModelPartition known)
+    {
+        foreach (ModelGroup group in Model.Groups.Where(group => group.Partition == known.Name))
         {
-            if (_sabotage == BrokerSabotage.ForgetClamp && group.Promised >= 0)
+            if (_sabotage == BrokerSabotage.ForgetCommitOrigins && group.Promised >= 0)
             {
                 CommittedOffset before = new(new Offset(group.Promised), CommittedOffset.UnknownLeaderEpoch, "", CommitTimestamp: 0);
-                _machine.Broker!.Groups.Offsets.Apply(name, group.Partition, before, new Offset(long.MaxValue));
+                _machine.Broker!.Groups.Offsets.Apply(group.Id, group.Partition, before, new Offset(long.MaxValue));
             }
-
-            group.Begin();
-            group.Ended(_machine.Find(group.Partition)!.LogEndOffset.Value);
-            group.Begin();
         }
     }
 
@@ -167,34 +202,47 @@ internal sealed partial class BrokerSimulation
             partition.Check(all, start, end, isAfterStart);
             List<ReadBatch> committed = await ReadAllAsync(link, partition.Name, start, stable, isCommitted: true);
             partition.CheckCommitted(committed, all, stable);
+            await VerifyTimesAsync(link, partition.Name, all, start);
         }
 
-        foreach ((string name, ModelGroup group) in Model.Groups)
+        foreach (ModelGroup group in Model.Groups)
         {
-            await VerifyAsync(link, name, group);
+            await VerifyAsync(link, group);
         }
     }
 
-    private async Task VerifyAsync(SimulatedLink link, string name, ModelGroup group)
+    /// <summary>A time is found where the first record is that has it or a later one.</summary>
+    private async Task VerifyTimesAsync(SimulatedLink link, TopicPartition partition, List<ReadBatch> all, Offset start)
+    {
+        if (all.Count == 0)
+        {
+            return;
+        }
+
+        // All records of a batch have one time here.
+        long time = all[Next(all.Count)].Header.MaxTimestamp + Next(3) - 1;
+        int first = all.FindIndex(batch => batch.Header.MaxTimestamp >= time);
+        long expected = first < 0 ? -1 : Offset.Max(all[first].Header.BaseOffset, start).Value;
+        long asked = _sabotage == BrokerSabotage.ShiftTimes ? time + 1 : time;
+        long found = (await FindOffsetAsync(link, partition, asked, isCommitted: false)).Value;
+        Require.That(found == expected, $"the first record of {partition} at or after {time} is at {expected}, and not at {found}");
+    }
+
+    private async Task VerifyAsync(SimulatedLink link, ModelGroup group)
     {
         OffsetFetchRequest request = new()
         {
-            GroupId = name,
+            GroupId = group.Id,
             RequireStable = true,
             Topics = [new OffsetFetchTopic { Name = group.Partition.Topic, Partitions = [group.Partition.Partition] }],
         };
         OffsetFetchResponse? response = await link.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(request, 7);
-        Require.That(response?.ErrorCode == ErrorCode.None, $"the offsets of {name} can be read, not: {response?.ErrorCode}");
+        Require.That(response?.ErrorCode == ErrorCode.None, $"the offsets of {group.Id} can be read, not: {response?.ErrorCode}");
         OffsetFetchPartitionResponse found = response!.Topics[0].Partitions[0];
         if (found.ErrorCode != ErrorCode.UnstableOffsetCommit)
         {
-            Require.That(found.ErrorCode == ErrorCode.None, $"the offset of {name} can be read, not: {found.ErrorCode}");
-            Offset end = _machine.Find(group.Partition)!.LogEndOffset;
-            Require.That(found.CommittedOffset <= end.Value || group.MayBeBeyondEnd, $"{name} has committed {found.CommittedOffset}, which is not beyond the end of {group.Partition} at {end}");
-            Require.That(
-                !group.IsOfLostRecords(found.CommittedOffset) || group.MayBeBeyondEnd,
-                $"{name} has committed {found.CommittedOffset} of records that {group.Partition} has lost, which is set back");
-            group.Found(name, found.CommittedOffset);
+            Require.That(found.ErrorCode == ErrorCode.None, $"the offset of {group.Id} can be read, not: {found.ErrorCode}");
+            group.Found(found.CommittedOffset, Model[group.Partition], group.Promised);
         }
     }
 
@@ -202,29 +250,28 @@ internal sealed partial class BrokerSimulation
     {
         const long latest = -1;
         const long earliest = -2;
-        long[] found = new long[2];
-        for (int number = 0; number < found.Length; number++)
-        {
-            ListOffsetsRequest request = new()
-            {
-                ReplicaId = -1,
-                IsolationLevel = isCommitted ? BrokerReader.ReadCommitted : (sbyte)0,
-                Topics =
-                [
-                    new ListOffsetsTopic
-                    {
-                        Name = partition.Topic,
-                        Partitions = [new ListOffsetsPartition { Index = partition.Partition, Timestamp = number == 0 ? earliest : latest }],
-                    },
-                ],
-            };
-            ListOffsetsResponse? response = await link.SendAsync<ListOffsetsRequest, ListOffsetsResponse>(request, 7);
-            ListOffsetsPartitionResponse answer = response!.Topics[0].Partitions[0];
-            Require.That(answer.ErrorCode == ErrorCode.None, $"the offsets of {partition} are known, not: {answer.ErrorCode}");
-            found[number] = answer.Offset;
-        }
+        return (await FindOffsetAsync(link, partition, earliest, isCommitted), await FindOffsetAsync(link, partition, latest, isCommitted));
+    }
 
-        return (new Offset(found[0]), new Offset(found[1]));
+    private static async Task<Offset> FindOffsetAsync(SimulatedLink link, TopicPartition partition, long timestamp, bool isCommitted)
+    {
+        ListOffsetsRequest request = new()
+        {
+            ReplicaId = -1,
+            IsolationLevel = isCommitted ? BrokerReader.ReadCommitted : (sbyte)0,
+            Topics =
+            [
+                new ListOffsetsTopic
+                {
+                    Name = partition.Topic,
+                    Partitions = [new ListOffsetsPartition { Index = partition.Partition, Timestamp = timestamp }],
+                },
+            ],
+        };
+        ListOffsetsResponse? response = await link.SendAsync<ListOffsetsRequest, ListOffsetsResponse>(request, 7);
+        ListOffsetsPartitionResponse answer = response!.Topics[0].Partitions[0];
+        Require.That(answer.ErrorCode == ErrorCode.None, $"the offsets of {partition} are known, not: {answer.ErrorCode}");
+        return new Offset(answer.Offset);
     }
 
     private async Task<List<ReadBatch>> ReadAllAsync(SimulatedLink link, TopicPartition partition, Offset start, Offset end, bool isCommitted)

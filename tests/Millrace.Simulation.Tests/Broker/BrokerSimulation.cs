@@ -18,10 +18,12 @@ internal sealed partial class BrokerSimulation
 {
     private const int RoundCount = 3;
     private const int MaxStepsToRest = 200_000;
+    private const int MaxStepsToRestOfControl = 20_000;
     private const int MaxDelayedCount = 30;
 
     private readonly Random _random;
     private readonly BrokerSabotage _sabotage;
+    private readonly int _maxStepsToRest;
     private readonly SimulatedThread _programs;
     private readonly SimulatedMachine _machine;
     private readonly List<SimulatedLink> _links = [];
@@ -44,6 +46,7 @@ internal sealed partial class BrokerSimulation
     {
         _random = new Random(seed);
         _sabotage = sabotage;
+        _maxStepsToRest = sabotage == BrokerSabotage.None ? MaxStepsToRest : MaxStepsToRestOfControl;
         Clock = new SimulatedClock();
         Trace = tracedLineCount > 0 ? new BrokerTrace(Clock, tracedLineCount) : null;
         _programs = new SimulatedThread(_random);
@@ -66,6 +69,10 @@ internal sealed partial class BrokerSimulation
     public int ReturnCount { get; private set; }
 
     public long StepCount { get; private set; }
+
+    public int CompactionCount => _machine.CompactionCount;
+
+    public int RetainedCount => Model.Partitions.Count(static partition => partition.IsSizeLimited);
 
     /// <summary>The programs come to an end.</summary>
     public bool IsEnding { get; private set; }
@@ -184,14 +191,35 @@ internal sealed partial class BrokerSimulation
             new PlainProducer(this),
             new IdempotentProducer(this, acks: -1),
             new IdempotentProducer(this, acks: 1),
-            new TransactionalProducer(this, "classic", isClassic: true),
-            new TransactionalProducer(this, "implicit", isClassic: false),
+            new TransactionalProducer(this, "classic", "of classic", isClassic: true),
+            new TransactionalProducer(this, "implicit", "of implicit", isClassic: false),
             new OffsetCommitter(this, "group"),
             new TailReader(this, isCommitted: false),
             new TailReader(this, isCommitted: true),
             new RecordDeleter(this),
             new DelayedNetwork(this),
         ];
+
+        // Not all of them each time: the steps of a seed would be spread thin.
+        if (Chance(40))
+        {
+            // They fence each other.
+            bool isClassic = Chance(50);
+            string transactionalId = isClassic ? "classic" : "implicit";
+            programs.Add(new TransactionalProducer(this, transactionalId, $"of the other {transactionalId}", isClassic));
+        }
+
+        if (Chance(40))
+        {
+            ModelConsumerGroup group = new("members", Topics.ToDictionary(static partition => partition, partition => Model.NewGroup("members", partition)));
+            programs.AddRange(Enumerable.Range(0, 3).Select(_ => new GroupMember(this, group)));
+        }
+
+        if (Chance(40))
+        {
+            programs.Add(new TopicRenewer(this));
+        }
+
         programs.ForEach(program => Start(program.RunAsync));
     }
 
@@ -312,7 +340,7 @@ internal sealed partial class BrokerSimulation
 
         for (int step = 0; !AreAllOnline || _machine.Committer!.HasWork; step++)
         {
-            Require.That(step < MaxStepsToRest, "the disk comes to rest, and partitions that are offline come back");
+            Require.That(step < _maxStepsToRest, "the disk comes to rest, and partitions that are offline come back");
             Step();
         }
 
@@ -326,6 +354,11 @@ internal sealed partial class BrokerSimulation
     /// <summary>A check of the files finds nothing, whatever they have been through.</summary>
     private void Inspect()
     {
+        if (_sabotage == BrokerSabotage.RotBits)
+        {
+            _machine.RotBit();
+        }
+
         List<InspectionFinding> findings = [];
         LogInspection.Run(new LogDirectoryOptions { Path = SimulatedMachine.Root }, _machine.Storage, [], findings.Add);
         findings.RemoveAll(static finding => finding.IsNote);
@@ -341,7 +374,7 @@ internal sealed partial class BrokerSimulation
         {
             for (int step = 0; !task.IsCompleted; step++)
             {
-                Require.That(step < MaxStepsToRest, "what is begun comes to an end");
+                Require.That(step < _maxStepsToRest, "what is begun comes to an end");
                 Step();
             }
         }

@@ -8,7 +8,7 @@ public class BrokerSimulationTests
     /// <summary>With how many lines of what happened before it a failure is told.</summary>
     private static readonly int TracedLineCount = FromEnvironment("MILLRACE_SIMULATION_TRACE", 0);
 
-    private const int DefaultSeedCount = 200;
+    private const int DefaultSeedCount = 300;
     private const int ControlSeedCount = 60;
     private const int MaxFailureCount = 10;
     private const string ReplayCommand =
@@ -46,6 +46,18 @@ public class BrokerSimulationTests
         }
     }
 
+    [Fact]
+    public void What_disturbs_a_broker_happens()
+    {
+        BrokerSimulation[] simulations = [.. Enumerable.Range(1, 10).Select(static seed => new BrokerSimulation(seed, BrokerSabotage.None))];
+        Array.ForEach(simulations, static simulation => simulation.Run());
+        Assert.True(simulations.Sum(static simulation => simulation.CrashCount) > 10);
+        Assert.True(simulations.Sum(static simulation => simulation.ReturnCount) > 0);
+        Assert.True(simulations.Sum(static simulation => simulation.CompactionCount) > 0);
+        Assert.True(simulations.Sum(static simulation => simulation.RetainedCount) > 0);
+        Assert.True(simulations.Sum(static simulation => simulation.Model.AcknowledgedCount) > 100);
+    }
+
     [Theory]
     [InlineData(BrokerSabotage.FlushDoesNothing)]
     [InlineData(BrokerSabotage.AcknowledgeRecordsBeforeSync)]
@@ -54,7 +66,16 @@ public class BrokerSimulationTests
     [InlineData(BrokerSabotage.ForgetSequences)]
     [InlineData(BrokerSabotage.ForgetIsolation)]
     [InlineData(BrokerSabotage.ForgetAborted)]
-    [InlineData(BrokerSabotage.ForgetClamp)]
+    [InlineData(BrokerSabotage.ForgetCommitOrigins)]
+    [InlineData(BrokerSabotage.KillLosesCache)]
+    [InlineData(BrokerSabotage.LoseSyncs)]
+    [InlineData(BrokerSabotage.LowerWatermarks)]
+    [InlineData(BrokerSabotage.ForgetLogStarts)]
+    [InlineData(BrokerSabotage.ForgetDeletions)]
+    [InlineData(BrokerSabotage.ForgetGenerations)]
+    [InlineData(BrokerSabotage.ForgetFencing)]
+    [InlineData(BrokerSabotage.ShiftTimes)]
+    [InlineData(BrokerSabotage.RotBits)]
     internal void What_is_broken_on_purpose_is_caught(BrokerSabotage sabotage)
     {
         bool isCaught = false;

@@ -32,6 +32,22 @@ internal sealed class ModelPartition(TopicPartition name, BrokerModel model)
     /// <summary>Records below are gone, as somebody was told.</summary>
     public Offset DeletePromised { get; set; }
 
+    /// <summary>Whether old records may go without anybody's asking.</summary>
+    public bool IsSizeLimited { get; set; }
+
+    /// <summary>The log starts here, for good.</summary>
+    public void StartsAt(Offset start)
+    {
+        if (start > DeleteAsked)
+        {
+            Require.That(IsSizeLimited && start <= HighWatermark, $"{name} starts at {start}; only records below {DeleteAsked} were to be deleted, and none at or beyond {HighWatermark}");
+            DeleteAsked = start;
+        }
+
+        Require.That(start >= DeletePromised, $"{name} starts at {start}; the records below {DeletePromised} were deleted");
+        DeletePromised = start;
+    }
+
     /// <summary>What was not on the disk may be gone.</summary>
     public void MayHaveLost()
     {

@@ -28,8 +28,13 @@ internal sealed class SimulatedMachine
             DataDirectory = Root,
             TransactionStateTopicPartitionCount = 1 + random.Next(2),
             AutoCreateTopics = false,
+            TransactionMaxTimeout = TimeSpan.FromSeconds(60),
+            TransactionalIdExpiration = TimeSpan.FromSeconds(90),
         };
+
+        // Its threads, whose work is done here; its timers go on.
         options.Cleaner.IsEnabled = false;
+        options.Cleaner.RetentionCheckInterval = TimeSpan.FromSeconds(5);
         _configuration = BrokerConfiguration.From(options);
     }
 
@@ -43,6 +48,10 @@ internal sealed class SimulatedMachine
     public LogDirectory? Log => _runtime?.Committer?.Log;
 
     public SimulatedCommitter? Committer => _runtime?.Committer;
+
+    public int CompactionCount { get; private set; }
+
+    public int FailedCompactionCount { get; private set; }
 
     public PartitionLog? Find(TopicPartition partition) => Broker?.Topics.Find(partition);
 
@@ -69,8 +78,37 @@ internal sealed class SimulatedMachine
     public void Crash(SimulatedCrashKind kind)
     {
         End();
-        Storage = Storage.Crash(kind);
+        string? bootId = Storage.BootId;
+        Storage = Storage.Crash(_sabotage == BrokerSabotage.KillLosesCache ? SimulatedCrashKind.PowerLoss : kind);
+        Storage.BootId = kind == SimulatedCrashKind.ProcessKill ? bootId : Storage.BootId;
         Storage.FreeByteCount = long.MaxValue;
+        if (_sabotage == BrokerSabotage.ForgetLogStarts)
+        {
+            Storage.DeleteFile($"{Root}/log-start-offset-checkpoint");
+        }
+    }
+
+    /// <summary>Compacts one of the logs that can be, as a thread of the cleaner does; or only begins to.</summary>
+    public void Compact()
+    {
+        if (Log is { } log)
+        {
+            Thread.Enter(() => Compact(log));
+        }
+    }
+
+    /// <summary>The disk flips a bit of one of the files that make up the logs.</summary>
+    public void RotBit()
+    {
+        List<string> files =
+        [
+            .. from directory in Storage.List(Root)
+               where directory.IsDirectory
+               from file in Storage.List($"{Root}/{directory.Name}")
+               where file.ByteCount > 0 && (file.Name.EndsWith(".log", StringComparison.Ordinal) || file.Name.EndsWith("index", StringComparison.Ordinal))
+               select $"{Root}/{directory.Name}/{file.Name}",
+        ];
+        Storage.FlipBit(files[_random.Next(files.Count)], 0);
     }
 
     /// <summary>Nothing of the process goes on.</summary>
@@ -80,6 +118,32 @@ internal sealed class SimulatedMachine
         _runtime = null;
         Thread.End();
         _clock.Forget(Thread);
+    }
+
+    private void Compact(LogDirectory log)
+    {
+        try
+        {
+            List<(PartitionLog Partition, CleaningPlan Plan)> all =
+            [
+                .. from partition in log.Partitions.OrderBy(static partition => partition.TopicPartition, TopicPartition.Order)
+                   let plan = partition.PlanCleaning(log.Now)
+                   where plan is not null
+                   select (partition, plan),
+            ];
+            if (all.Count > 0)
+            {
+                (PartitionLog partition, CleaningPlan plan) = all[_random.Next(all.Count)];
+                int batchCount = _random.Next(200);
+                long memory = (_random.Next(2) == 0 ? 20 : 4000) * KeyOffsets.EntryByteCount;
+                partition.Compact(plan, new CleaningLimits(memory, LoadFactor: 0.9, BufferByteCount: 4096, log.Now, () => batchCount-- <= 0));
+                CompactionCount++;
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
+        {
+            FailedCompactionCount++;
+        }
     }
 
     private async Task StartAsync(SimulatedRuntime runtime) =>

@@ -67,7 +67,11 @@ internal sealed class SimulatedCommitter : IAsyncDisposable
         }
         else if (_queue.Count > 0)
         {
-            Begin(Take(_queue));
+            PartitionLog next = Take(_queue);
+            if (_sabotage != BrokerSabotage.LoseSyncs || _random.Next(10) > 0)
+            {
+                Begin(next);
+            }
         }
         else if (_late.Count > 0)
         {
@@ -158,8 +162,35 @@ internal enum BrokerSabotage
     /// <summary>The list of aborted transactions is lost on the way.</summary>
     ForgetAborted,
 
-    /// <summary>A committed offset is never set back, wherever the log ends.</summary>
-    ForgetClamp,
+    /// <summary>Of a committed offset it is not known any more of which log it was.</summary>
+    ForgetCommitOrigins,
+
+    /// <summary>A process that is killed takes along what it had written, as if the power had failed; and nobody knows.</summary>
+    KillLosesCache,
+
+    /// <summary>A sync that is wanted is never done.</summary>
+    LoseSyncs,
+
+    /// <summary>A high watermark falls by one.</summary>
+    LowerWatermarks,
+
+    /// <summary>Where logs start is lost with the process.</summary>
+    ForgetLogStarts,
+
+    /// <summary>A deletion of a topic is acknowledged, and not done.</summary>
+    ForgetDeletions,
+
+    /// <summary>A commit is acknowledged whichever generation its member is in.</summary>
+    ForgetGenerations,
+
+    /// <summary>A producer that is shut out is told that its transaction has ended as it wanted.</summary>
+    ForgetFencing,
+
+    /// <summary>A search by time looks for a later one.</summary>
+    ShiftTimes,
+
+    /// <summary>The disk has flipped a bit that nobody has looked at yet.</summary>
+    RotBits,
 }
 
 internal static class Require

@@ -8,7 +8,7 @@ internal sealed class SimulatedThread(Random random) : SynchronizationContext
 {
     private readonly List<(SendOrPostCallback Callback, object? State)> _ready = [];
     private readonly int _threadId = Environment.CurrentManagedThreadId;
-    private volatile bool _hasLeaked;
+    private volatile string? _leak;
     private bool _hasEnded;
 
     public bool HasWork => _ready.Count > 0;
@@ -16,8 +16,11 @@ internal sealed class SimulatedThread(Random random) : SynchronizationContext
     public override void Post(SendOrPostCallback d, object? state)
     {
         // From a thread of the process: then that decides what happens, and not the seed.
-        _hasLeaked |= Environment.CurrentManagedThreadId != _threadId;
-        if (!_hasEnded && !_hasLeaked)
+        if (Environment.CurrentManagedThreadId != _threadId)
+        {
+            _leak ??= Environment.StackTrace;
+        }
+        else if (!_hasEnded)
         {
             _ready.Add((d, state));
         }
@@ -29,7 +32,7 @@ internal sealed class SimulatedThread(Random random) : SynchronizationContext
 
     public void RunOne()
     {
-        Require.That(!_hasLeaked, "everything goes on in the simulation, and nothing on the threads of the process");
+        Require.That(_leak is null, $"everything goes on in the simulation, and nothing on the threads of the process: {_leak}");
         int number = random.Next(_ready.Count);
         (SendOrPostCallback callback, object? state) = _ready[number];
         _ready[number] = _ready[^1];

@@ -7,8 +7,7 @@ internal sealed class OffsetCommitter(BrokerSimulation world, string groupId) : 
 {
     public override async Task RunAsync()
     {
-        ModelGroup group = new() { Partition = World.PickPartition() };
-        World.Model.Groups.Add(groupId, group);
+        ModelGroup group = World.Model.NewGroup(groupId, World.PickPartition());
         while (!World.IsEnding)
         {
             // What was sent over a connection that is cut may still arrive, after a later commit: so this one lasts.
@@ -20,10 +19,9 @@ internal sealed class OffsetCommitter(BrokerSimulation world, string groupId) : 
             }
             else
             {
-                int generation = World.Model[group.Partition].Generation;
-                if (await EndAsync(link, group.Partition) is long end && end > group.Values.Max)
+                if (await EndAsync(link, group.Partition) is long end && end > group.Furthest)
                 {
-                    await CommitAsync(link, group, end - World.Next((int)(end - Math.Max(group.Values.Max, 0))), generation);
+                    await CommitAsync(link, group, end - World.Next((int)(end - Math.Max(group.Furthest, 0))));
                 }
             }
 
@@ -31,9 +29,9 @@ internal sealed class OffsetCommitter(BrokerSimulation world, string groupId) : 
         }
     }
 
-    private async Task CommitAsync(SimulatedLink link, ModelGroup group, long offset, int generation)
+    private async Task CommitAsync(SimulatedLink link, ModelGroup group, long offset)
     {
-        group.Values.Add(offset);
+        group.Try(offset);
         OffsetCommitRequest request = new()
         {
             GroupId = groupId,
@@ -47,19 +45,21 @@ internal sealed class OffsetCommitter(BrokerSimulation world, string groupId) : 
             ],
         };
         OffsetCommitResponse? response = await link.SendAsync<OffsetCommitRequest, OffsetCommitResponse>(request, 7);
-        if (generation != World.Model[group.Partition].Generation)
+        if (response is not null)
         {
-            group.MayBeBeyondEnd = true;
+            group.Settle(offset);
         }
-        else if (response?.Topics[0].Partitions[0].ErrorCode == ErrorCode.None)
+
+        if (response?.Topics[0].Partitions[0].ErrorCode == ErrorCode.None)
         {
-            group.Promised = Math.Max(group.Promised, offset);
+            group.Committed(offset);
         }
     }
 
     private async Task AskAsync(SimulatedLink link, ModelGroup group)
     {
         int generation = World.Model[group.Partition].Generation;
+        long least = group.Promised;
         OffsetFetchRequest request = new()
         {
             GroupId = groupId,
@@ -68,7 +68,7 @@ internal sealed class OffsetCommitter(BrokerSimulation world, string groupId) : 
         OffsetFetchResponse? response = await link.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(request, 7);
         if (response is { ErrorCode: ErrorCode.None } && generation == World.Model[group.Partition].Generation)
         {
-            group.Found(groupId, response.Topics[0].Partitions[0].CommittedOffset);
+            group.Found(response.Topics[0].Partitions[0].CommittedOffset, World.Model[group.Partition], least);
         }
     }
 }

@@ -10,17 +10,17 @@ namespace Millrace.Simulation.Tests;
 /// <remarks>
 /// A request of a classic one that is still on its way could become part of its next transaction, as with every broker. So it asks for a new epoch wherever one was not answered.
 /// </remarks>
-internal sealed class TransactionalProducer(BrokerSimulation world, string transactionalId, bool isClassic) : BrokerProgram(world)
+/// <param name="groupId">Of the group whose offsets it commits.</param>
+internal sealed class TransactionalProducer(BrokerSimulation world, string transactionalId, string groupId, bool isClassic) : BrokerProgram(world)
 {
     private const int MaxAttempts = 8;
 
     private readonly Dictionary<TopicPartition, int> _sequences = [];
-    private readonly string _groupId = $"of {transactionalId}";
+    private readonly ModelGroup _group = world.Model.NewGroup(groupId, world.PickPartition());
     private ProducerIdentity _producer = ProducerIdentity.None;
 
     public override async Task RunAsync()
     {
-        World.Model.Groups.Add(_groupId, new ModelGroup { Partition = World.PickPartition() });
         while (!World.IsEnding)
         {
             if (!await TryInitAsync())
@@ -167,40 +167,38 @@ internal sealed class TransactionalProducer(BrokerSimulation world, string trans
 
     private async Task<bool> TryCommitOffsetAsync(ModelTransaction transaction)
     {
-        ModelGroup group = World.Model.Groups[_groupId];
         SimulatedLink link = await LinkAsync();
-        int generation = World.Model[group.Partition].Generation;
-        if (await EndAsync(link, group.Partition) is not long end || end <= group.Values.Max)
+        if (await EndAsync(link, _group.Partition) is not long end || end <= _group.Furthest)
         {
             return !link.IsLost;
         }
 
         if (isClassic && (await link.SendAsync<AddOffsetsToTxnRequest, AddOffsetsToTxnResponse>(
-            new AddOffsetsToTxnRequest { TransactionalId = transactionalId, ProducerId = _producer.Id, ProducerEpoch = _producer.Epoch, GroupId = _groupId }, 3))
+            new AddOffsetsToTxnRequest { TransactionalId = transactionalId, ProducerId = _producer.Id, ProducerEpoch = _producer.Epoch, GroupId = groupId }, 3))
             is not { ErrorCode: ErrorCode.None })
         {
             return false;
         }
 
-        group.Values.Add(end);
-        group.Transactions[end] = transaction;
+        _group.Try(end, transaction);
         TxnOffsetCommitRequest request = new()
         {
             TransactionalId = transactionalId,
-            GroupId = _groupId,
+            GroupId = groupId,
             ProducerId = _producer.Id,
             ProducerEpoch = _producer.Epoch,
             Topics =
             [
                 new TxnOffsetCommitTopic
                 {
-                    Name = group.Partition.Topic,
-                    Partitions = [new TxnOffsetCommitPartition { Index = group.Partition.Partition, CommittedOffset = end }],
+                    Name = _group.Partition.Topic,
+                    Partitions = [new TxnOffsetCommitPartition { Index = _group.Partition.Partition, CommittedOffset = end }],
                 },
             ],
         };
         short version = isClassic ? (short)3 : (short)5;
-        if (World.Chance(isClassic ? 0 : 15))
+        bool isSentTwice = World.Chance(isClassic ? 0 : 15);
+        if (isSentTwice)
         {
             World.Delay(later => later.SendAsync<TxnOffsetCommitRequest, TxnOffsetCommitResponse>(request, version));
         }
@@ -208,7 +206,11 @@ internal sealed class TransactionalProducer(BrokerSimulation world, string trans
         TxnOffsetCommitResponse? response = await link.SendAsync<TxnOffsetCommitRequest, TxnOffsetCommitResponse>(request, version);
         bool isCommitted = response?.Topics[0].Partitions[0].ErrorCode == ErrorCode.None;
         transaction.GroupOffset = isCommitted ? end : null;
-        group.MayBeBeyondEnd |= response is null || generation != World.Model[group.Partition].Generation;
+        if (response is not null && !isSentTwice)
+        {
+            _group.Settle(end);
+        }
+
         return isCommitted;
     }
 
@@ -242,6 +244,11 @@ internal sealed class TransactionalProducer(BrokerSimulation world, string trans
 
             if (response is not (null or { ErrorCode: ErrorCode.ConcurrentTransactions or ErrorCode.CoordinatorNotAvailable }))
             {
+                if (World.Sabotage == BrokerSabotage.ForgetFencing)
+                {
+                    Ended(transaction, isCommit);
+                }
+
                 return false;
             }
 
@@ -256,8 +263,7 @@ internal sealed class TransactionalProducer(BrokerSimulation world, string trans
         transaction.Decide(isCommit ? TransactionFate.Committed : TransactionFate.Aborted, "its end was acknowledged");
         if (isCommit && transaction.GroupOffset is long offset)
         {
-            ModelGroup group = World.Model.Groups[_groupId];
-            group.Promised = Math.Max(group.Promised, group.Capped(offset));
+            _group.Committed(offset);
         }
     }
 }
