@@ -48,6 +48,7 @@ internal sealed class ConnectionTable : IDisposable
         {
             var remote = (IPEndPoint)socket.RemoteEndPoint!;
             socket.NoDelay = true;
+            Pacing.LeaveOutWithinMachine(socket);
             IPAddress address = remote.Address.IsIPv4MappedToIPv6 ? remote.Address.MapToIPv4() : remote.Address;
             var identity = new ConnectionIdentity(
                 Interlocked.Increment(ref _lastId), $"{address}:{remote.Port}", $"/{address}", (IPEndPoint)socket.LocalEndPoint!);
