@@ -28,6 +28,9 @@ internal sealed class FetchSession(int id, bool namesTopicsById)
 
     public int PartitionCount => _byKey.Count;
 
+    /// <summary>0 begins a session and -1 ends one: neither comes again.</summary>
+    internal static int EpochAfter(int epoch) => epoch == int.MaxValue ? FirstEpoch : epoch + 1;
+
     /// <summary>Takes the partitions that a request adds, changes or drops.</summary>
     public void Update(FetchRequest request)
     {
@@ -43,7 +46,7 @@ internal sealed class FetchSession(int id, bool namesTopicsById)
         lock (_lock)
         {
             UpdateUnderLock(request);
-            NextEpoch = NextEpoch == int.MaxValue ? FirstEpoch : NextEpoch + 1;
+            NextEpoch = EpochAfter(NextEpoch);
             return [.. _order.Select(static partition => new FetchTarget(partition.Key, partition.Asked))];
         }
     }

@@ -307,6 +307,29 @@ public sealed class FetchApiTests
         Assert.Equal(5, EndOf(uncommitted));
     }
 
+    [Fact]
+    public async Task A_reader_of_committed_records_is_told_only_of_what_was_aborted_among_those_that_it_gets()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        PartitionLog log = broker.Partition("orders");
+        foreach (short epoch in new short[] { 0, 1, 2 })
+        {
+            ProducerIdentity aborting = new(7, epoch);
+            log.Append(Transactional(aborting, "x").Span, AppendDurability.PageCache);
+            log.AppendMarker(aborting, isCommit: false, coordinatorEpoch: 0);
+        }
+
+        // The second one has offsets 2 and 3. Were it told of the first, all that comes before a marker of the producer would be passed over.
+        FetchRequest request = TestClientRequests.Fetch("orders", 2);
+        request.IsolationLevel = 1;
+        request.Topics[0].Partitions[0].MaxBytes = 200;
+        FetchPartitionResponse answer = (await client.SendAsync<FetchRequest, FetchResponse>(request, 12)).Topics[0].Partitions[0];
+
+        Assert.Equal(4, EndOf(answer));
+        Assert.Equal([(7, 2)], answer.AbortedTransactions!.Select(aborted => (aborted.ProducerId, aborted.FirstOffset)));
+    }
+
     [Theory]
     [InlineData(false, ErrorCode.UnknownTopicOrPartition)]
     [InlineData(true, ErrorCode.UnknownTopicId)]
@@ -366,6 +389,7 @@ public sealed class FetchApiTests
         broker.Storage.IsCold = true;
         FetchPartitionResponse fetched = await client.FetchAsync("orders", 3);
 
+        Assert.StartsWith("Millrace cold reader", broker.Storage.FirstColdReader, StringComparison.Ordinal);
         Assert.Equal(Enumerable.Range(3, 17).Select(offset => (long)offset), Batches.Read(fetched.Records).Select(record => record.Offset));
         using ColdRange? cold = broker.Partition("orders").FindCold(new Offset(3), 5_000);
         Assert.NotNull(cold);

@@ -1,4 +1,5 @@
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Broker.Tests;
 
@@ -71,6 +72,113 @@ public sealed class FetchSessionTests
         FetchResponse second = await FetchAsync(client, first.SessionId, 1, [(0, 0)]);
         Assert.Equal([0], Answered(second));
         Assert.Empty(Answered(await FetchAsync(client, first.SessionId, 2, [])));
+    }
+
+    [Fact]
+    public async Task An_error_is_told_each_time_and_so_is_what_follows_it_though_the_offsets_are_as_before_it()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        int session = (await FetchAsync(client, 0, 0, [(0, 0)])).SessionId;
+        for (int epoch = 1; epoch <= 2; epoch++)
+        {
+            FetchResponse failed = await FetchAsync(client, session, epoch, [(0, 9)]);
+            Assert.Equal(ErrorCode.OffsetOutOfRange, Assert.Single(failed.Topics[0].Partitions).ErrorCode);
+        }
+
+        Assert.Equal([0], Answered(await FetchAsync(client, session, 3, [(0, 0)])));
+        Assert.Empty(Answered(await FetchAsync(client, session, 4, [])));
+    }
+
+    [Fact]
+    public async Task Offsets_that_have_moved_are_told_without_records()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await client.ProduceAsync("orders", Batches.Of("a"), partition: 0);
+        await client.ProduceAsync("orders", Batches.Of("b"), partition: 1);
+        int session = (await FetchAsync(client, 0, 0, [(0, 1), (1, 1)])).SessionId;
+
+        broker.Partition("orders", 1).DeleteRecords(new Offset(1));
+        FetchPartitionResponse start = Assert.Single((await FetchAsync(client, session, 1, [])).Topics[0].Partitions);
+        Assert.Equal((1, 1), (start.Index, start.LogStartOffset));
+
+        // The first one takes all the room that there is.
+        await client.ProduceAsync("orders", Batches.Of("c"), partition: 0);
+        await client.ProduceAsync("orders", Batches.Of("d"), partition: 1);
+        FetchResponse full = await FetchAsync(client, session, 2, [], maxBytes: 1);
+        Assert.Equal([(0, 2, 1), (1, 2, 0)], full.Topics[0].Partitions.Select(answer => (answer.Index, answer.HighWatermark, Batches.Read(answer.Records).Count)));
+    }
+
+    [Fact]
+    public async Task Where_logs_part_ways_is_told_each_time()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using (TestClient before = broker.Connect())
+        {
+            await before.ProduceAsync("orders", Batches.Of("a"));
+        }
+
+        await broker.CrashAndRestartAsync();
+        await using TestClient client = broker.Connect();
+        await client.ProduceAsync("orders", Batches.Of("b", "c"));
+        FetchRequest request = Request(0, 0, [(0, 2)]);
+        request.Topics[0].Partitions[0].LastFetchedEpoch = 0;
+        FetchResponse first = await client.SendAsync<FetchRequest, FetchResponse>(request, 12);
+        FetchResponse second = await FetchAsync(client, first.SessionId, 1, []);
+
+        Assert.All([first, second], response => Assert.Equal(1, Assert.Single(response.Topics[0].Partitions).DivergingEpoch?.EndOffset));
+    }
+
+    [Fact]
+    public void Epochs_of_a_session_begin_anew_after_the_greatest()
+    {
+        Assert.Equal(2, FetchSession.EpochAfter(1));
+        Assert.Equal(1, FetchSession.EpochAfter(int.MaxValue));
+    }
+
+    [Fact]
+    public void The_partitions_of_all_sessions_together_are_bounded()
+    {
+        var sessions = new FetchSessions(new ManualTime(), new Random(1));
+        FetchRequest half = Request(0, 0, [.. Enumerable.Range(0, (FetchSessions.MaxPartitionCount / 2) + 1).Select(partition => (partition, 0L))]);
+        int first = SessionOf(sessions.Begin(half, namesTopicsById: false))!.Id;
+        Assert.Null(SessionOf(sessions.Begin(half, namesTopicsById: false)));
+
+        // What a session had is free when it is gone, however that came.
+        int small = SessionOf(sessions.Begin(Request(0, 0, [(0, 0)]), namesTopicsById: false))!.Id;
+        FetchRequest growing = Request(small, 1, []);
+        growing.Topics = half.Topics;
+        Assert.Equal(new FetchContext.Refused(ErrorCode.FetchSessionIdNotFound), sessions.Begin(growing, namesTopicsById: false));
+        Assert.Equal(1, sessions.Count);
+        SessionOf(sessions.Begin(Request(first, -1, []), namesTopicsById: false));
+        Assert.NotNull(SessionOf(sessions.Begin(half, namesTopicsById: false)));
+    }
+
+    [Fact]
+    public void A_session_that_is_used_does_not_give_way()
+    {
+        var time = new ManualTime();
+        var sessions = new FetchSessions(time, new Random(1));
+        List<int> ids = [];
+        for (int count = 0; count < FetchSessions.MaxSessionCount; count++)
+        {
+            ids.Add(SessionOf(sessions.Begin(Request(0, 0, [(0, 0)]), namesTopicsById: false))!.Id);
+        }
+
+        time.Advance(FetchSessions.MinIdleTimeForEviction);
+        sessions.Begin(Request(ids[0], 1, []), namesTopicsById: false);
+        Assert.NotNull(SessionOf(sessions.Begin(Request(0, 0, [(0, 0)]), namesTopicsById: false)));
+        Assert.IsType<FetchContext.Accepted>(sessions.Begin(Request(ids[0], 2, []), namesTopicsById: false));
+        Assert.IsType<FetchContext.Refused>(sessions.Begin(Request(ids[1], 1, []), namesTopicsById: false));
+
+        // All that are left were used a moment ago.
+        foreach (int id in ids.Skip(2))
+        {
+            sessions.Begin(Request(id, 1, []), namesTopicsById: false);
+        }
+
+        Assert.Null(SessionOf(sessions.Begin(Request(0, 0, [(0, 0)]), namesTopicsById: false)));
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
+using Millrace.Log;
 
 namespace Millrace.Broker.Tests;
 
@@ -22,6 +23,23 @@ public sealed class ListOffsetsApiTests
 
         Assert.Equal((ErrorCode.None, 5), Outcome(await AskAsync(client, Latest, version)));
         Assert.Equal((ErrorCode.None, 0), Outcome(await AskAsync(client, Earliest, version)));
+    }
+
+    [Fact]
+    public async Task Who_reads_committed_records_is_told_the_last_stable_offset()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        broker.Partition("orders").Append(Batches.InTransaction(new ProducerIdentity(7, 0), 0, "open").Span, AppendDurability.PageCache);
+        ListOffsetsRequest request = new()
+        {
+            IsolationLevel = 1, Topics = [new ListOffsetsTopic { Name = "orders", Partitions = [new ListOffsetsPartition { Timestamp = Latest }] }],
+        };
+
+        ListOffsetsResponse committed = await client.SendAsync<ListOffsetsRequest, ListOffsetsResponse>(request, 7);
+
+        Assert.Equal((ErrorCode.None, 5), Outcome(committed.Topics[0].Partitions[0]));
+        Assert.Equal((ErrorCode.None, 6), Outcome(await AskAsync(client, Latest, 7)));
     }
 
     [Fact]

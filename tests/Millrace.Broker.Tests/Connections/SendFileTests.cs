@@ -99,4 +99,51 @@ public sealed class SendFileTests
         Assert.True(MessageCodec.TryReadResponse(payload, FetchRequest.Api, 12, out _, out FetchResponse? response, out string? error), error);
         Assert.Equal(40, Batches.Read(response.Topics[0].Partitions[0].Records).Count);
     }
+
+    [Fact]
+    public async Task A_file_that_has_fewer_bytes_than_the_client_was_promised_ends_the_connection()
+    {
+        await using TestBroker broker = await TestBroker.StartListeningAsync();
+        using TcpTestClient client = await BeginToReadAsync(broker);
+        string path = Path.Combine(broker.DataDirectory, "orders-0", "00000000000000000000.log");
+        await using (FileStream log = new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+        {
+            log.SetLength(log.Length - 1_000_000);
+        }
+
+        Assert.Null(await client.ReceiveAsync());
+    }
+
+    [Fact]
+    public async Task A_file_is_let_go_when_its_piece_is_sent()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "The files of a process are looked up in /proc.");
+        await using TestBroker broker = await TestBroker.StartListeningAsync();
+        using TcpTestClient client = await BeginToReadAsync(broker);
+        string folder = Path.Combine(broker.DataDirectory, "orders-0");
+        Assert.NotNull(await client.ReceiveAsync());
+
+        await client.SendAsync<DeleteTopicsRequest, DeleteTopicsResponse>(new DeleteTopicsRequest { TopicNames = ["orders"], TimeoutMilliseconds = 30_000 }, 4);
+
+        await Conditions.BecomesTrueAsync(
+            () => !Directory.EnumerateFiles("/proc/self/fd").Any(file => new FileInfo(file).LinkTarget?.StartsWith(folder, StringComparison.Ordinal) == true),
+            "no file of the topic is open");
+    }
+
+    /// <summary>A client that has asked for more than the buffers of both sockets hold, and has not read any of it.</summary>
+    private static async Task<TcpTestClient> BeginToReadAsync(TestBroker broker)
+    {
+        await broker.CreateTopicAsync("orders");
+        TcpTestClient client = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        for (int batch = 0; batch < 20; batch++)
+        {
+            await client.SendAsync<ProduceRequest, ProduceResponse>(TestClientRequests.Produce("orders", Batches.Of(new string('x', 1_000_000))), 9);
+        }
+
+        FetchRequest request = TestClientRequests.Fetch("orders", 0);
+        request.Topics[0].Partitions[0].MaxBytes = int.MaxValue;
+        await client.SendRawAsync(MessageCodec.WriteRequest(request, 12, 1, "tcp").Bytes);
+        await Conditions.BecomesTrueAsync(() => broker.Broker.IsAnyConnectionSending, "the response is on its way");
+        return client;
+    }
 }

@@ -19,6 +19,9 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
     /// <summary>Whether nothing that is read is in memory.</summary>
     public bool IsCold { get; set; }
 
+    /// <summary>The name of the thread that was the first to read something that is not in memory.</summary>
+    public string? FirstColdReader { get; private set; }
+
     /// <summary>How many directories may still be created; the next one fails.</summary>
     public int? DirectoriesBeforeFailure { get; set; }
 
@@ -78,7 +81,15 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
 
         public long Length => inner.Length;
 
-        public int Read(Span<byte> buffer, long position) => inner.Read(buffer, position);
+        public int Read(Span<byte> buffer, long position)
+        {
+            if (owner.IsCold)
+            {
+                owner.FirstColdReader ??= Thread.CurrentThread.Name ?? "a thread without a name";
+            }
+
+            return inner.Read(buffer, position);
+        }
 
         public void Write(ReadOnlySpan<byte> bytes, long position) => inner.Write(bytes, position);
 
