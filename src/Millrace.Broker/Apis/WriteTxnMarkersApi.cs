@@ -90,7 +90,7 @@ internal sealed class WriteTxnMarkersApi(BrokerServices services, TransactionCoo
         }
     }
 
-    private static ErrorCode ErrorFor(AppendRejection rejection) => rejection switch
+    internal static ErrorCode ErrorFor(AppendRejection rejection) => rejection switch
     {
         AppendRejection.InvalidProducerEpoch => ErrorCode.InvalidProducerEpoch,
         AppendRejection.CoordinatorFenced => ErrorCode.TransactionCoordinatorFenced,

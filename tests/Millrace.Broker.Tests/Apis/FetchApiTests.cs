@@ -376,6 +376,26 @@ public sealed class FetchApiTests
         Assert.Equal(2, EndOf(response.Topics[0].Partitions[0]));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task All_that_will_be_read_is_brought_into_memory_before_and_an_error_is_for_the_read_to_tell(bool failsColdReads)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        for (int batch = 0; batch < 3; batch++)
+        {
+            await client.ProduceAsync("orders", Batches.Of(new string('x', 300_000)));
+        }
+
+        broker.Storage.IsCold = true;
+        broker.Storage.FailsColdReads = failsColdReads;
+        FetchPartitionResponse fetched = await client.FetchAsync("orders", 0);
+
+        Assert.Equal(3, Batches.Read(fetched.Records).Count);
+        Assert.Equal(!failsColdReads, broker.Storage.ColdByteCount >= 900_000);
+    }
+
     [Fact]
     public async Task Records_that_have_to_come_from_the_disk_are_read_all_the_same()
     {

@@ -168,7 +168,7 @@ public sealed class FetchSessionTests
 
         time.Advance(FetchSessions.MinIdleTimeForEviction);
         sessions.Begin(Request(ids[0], 1, []), namesTopicsById: false);
-        Assert.NotNull(SessionOf(sessions.Begin(Request(0, 0, [(0, 0)]), namesTopicsById: false)));
+        int last = SessionOf(sessions.Begin(Request(0, 0, [(0, 0)]), namesTopicsById: false))!.Id;
         Assert.IsType<FetchContext.Accepted>(sessions.Begin(Request(ids[0], 2, []), namesTopicsById: false));
         Assert.IsType<FetchContext.Refused>(sessions.Begin(Request(ids[1], 1, []), namesTopicsById: false));
 
@@ -178,6 +178,8 @@ public sealed class FetchSessionTests
             sessions.Begin(Request(id, 1, []), namesTopicsById: false);
         }
 
+        sessions.Begin(Request(last, 1, []), namesTopicsById: false);
+        sessions.Begin(Request(ids[0], 3, []), namesTopicsById: false);
         Assert.Null(SessionOf(sessions.Begin(Request(0, 0, [(0, 0)]), namesTopicsById: false)));
     }
 

@@ -9,6 +9,7 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
     private readonly ManualResetEventSlim _gate = new(initialState: true);
     private int _waitingSyncCount;
     private string? _bootId;
+    private long _coldByteCount;
 
     /// <summary>Syncs that stand at the closed gate.</summary>
     public int WaitingSyncCount => Volatile.Read(ref _waitingSyncCount);
@@ -19,8 +20,14 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
     /// <summary>Whether nothing that is read is in memory.</summary>
     public bool IsCold { get; set; }
 
-    /// <summary>The name of the thread that was the first to read something that is not in memory.</summary>
+    /// <summary>The name of the thread that was the first to read records that are not in memory.</summary>
     public string? FirstColdReader { get; private set; }
+
+    /// <summary>How much the threads for that have read.</summary>
+    public long ColdByteCount => Volatile.Read(ref _coldByteCount);
+
+    /// <summary>Whether their reads fail, and nobody else's.</summary>
+    public bool FailsColdReads { get; set; }
 
     /// <summary>How many directories may still be created; the next one fails.</summary>
     public int? DirectoriesBeforeFailure { get; set; }
@@ -83,12 +90,22 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
 
         public int Read(Span<byte> buffer, long position)
         {
-            if (owner.IsCold)
+            if (owner.IsCold && Path.EndsWith(".log", StringComparison.Ordinal))
             {
                 owner.FirstColdReader ??= Thread.CurrentThread.Name ?? "a thread without a name";
             }
 
-            return inner.Read(buffer, position);
+            int count = inner.Read(buffer, position);
+            if (Thread.CurrentThread.Name?.StartsWith("Millrace cold reader", StringComparison.Ordinal) == true)
+            {
+                Interlocked.Add(ref owner._coldByteCount, count);
+                if (owner.FailsColdReads)
+                {
+                    throw new IOException("Input/output error");
+                }
+            }
+
+            return count;
         }
 
         public void Write(ReadOnlySpan<byte> bytes, long position) => inner.Write(bytes, position);

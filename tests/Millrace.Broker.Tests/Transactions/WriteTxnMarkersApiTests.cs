@@ -34,6 +34,33 @@ public sealed class WriteTxnMarkersApiTests
         Assert.Equal(committed, await again.ReadCommittedAsync("orders"));
     }
 
+    [Theory]
+    [InlineData(false, ErrorCode.None)]
+    [InlineData(true, ErrorCode.KafkaStorageError)]
+    public async Task A_marker_is_answered_when_it_is_on_the_disk_or_never_will_be(bool failsSync, ErrorCode expected)
+    {
+        await using TestBroker broker = await TransactionApiTests.StartAsync();
+        await using TestClient client = broker.Connect();
+        Leave(broker, Nobody, "hanging");
+        broker.Storage.CloseGate();
+        Task<ErrorCode> answer = WriteAsync(client, Nobody);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount > 0, "the sync has begun");
+        AssertEnded(broker);
+        Assert.False(client.HasResponse);
+
+        broker.Storage.FailsSyncs = failsSync;
+        broker.Storage.OpenGate();
+
+        Assert.Equal(expected, await answer);
+    }
+
+    [Theory]
+    [InlineData(AppendRejection.TransactionsUnsettled, ErrorCode.NotLeaderOrFollower)]
+    [InlineData(AppendRejection.TooManyProducers, ErrorCode.ThrottlingQuotaExceeded)]
+    [InlineData(AppendRejection.Offline, ErrorCode.KafkaStorageError)]
+    internal void A_tool_comes_again_where_the_marker_may_be_taken_later(AppendRejection rejection, ErrorCode error) =>
+        Assert.Equal(error, WriteTxnMarkersApi.ErrorFor(rejection));
+
     [Fact]
     public async Task Older_epochs_of_the_producer_and_of_the_coordinator_are_refused()
     {
@@ -85,22 +112,6 @@ public sealed class WriteTxnMarkersApiTests
             response.Markers[0].Topics[0].Partitions.Select(static partition => (partition.Index, partition.ErrorCode)));
         Assert.Equal(("nowhere", ErrorCode.UnknownTopicOrPartition), (response.Markers[1].Topics[0].Name, response.Markers[1].Topics[0].Partitions[0].ErrorCode));
         AssertEnded(broker);
-    }
-
-    [Fact]
-    public async Task A_marker_is_answered_when_it_is_on_the_disk()
-    {
-        await using TestBroker broker = await TransactionApiTests.StartAsync();
-        await using TestClient client = broker.Connect();
-        Leave(broker, Nobody, "a");
-        broker.Storage.CloseGate();
-        Task<ErrorCode> writing = WriteAsync(client, Nobody);
-        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount > 0, "the marker waits for the disk");
-        Assert.False(client.HasResponse);
-
-        broker.Storage.FailsSyncs = true;
-        broker.Storage.OpenGate();
-        Assert.Equal(ErrorCode.KafkaStorageError, await writing);
     }
 
     [Fact]
