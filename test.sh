@@ -15,7 +15,7 @@ for argument in "$@"; do
   esac
 done
 
-# Program (or library) that a test uses, and the Debian package that brings it.
+# Program (or library, or module of Python) that a test uses, and the Debian package that brings it.
 needs=(
   "kcat kcat"
   "strace strace"
@@ -25,11 +25,13 @@ needs=(
   "librdkafka.so.1 librdkafka1"
   "node nodejs"
   "npm npm"
+  "kafka.py python3-kafka"
 )
 
 is_there() {
   case "$1" in
     *.so.*) /sbin/ldconfig -p 2>/dev/null | grep -F "$1" >/dev/null ;;
+    *.py) /usr/bin/python3 -c "import ${1%.py}" 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }

@@ -67,25 +67,32 @@ public sealed partial class PartitionLog
     internal bool TryPrepareStart(Offset start)
     {
         CommitEffects effects = CommitEffects.None;
-        bool isReady;
-        lock (_segmentsLock)
+        try
         {
-            Offset? unsynced;
-            lock (_writerLock)
+            lock (_segmentsLock)
             {
-                isReady = !_isReleased && !_isClosed && IsOnline && (start < _commit.LogEndOffset || TryRoll(ref effects));
-                LogSegment first = FindSegment(_segments, start);
-                unsynced = isReady && !first.IsCompleteAndSynced ? first.BaseOffset : null;
-            }
+                Offset? unsynced;
+                bool isReady;
+                lock (_writerLock)
+                {
+                    isReady = !_isReleased && !_isClosed && IsOnline && (start < _commit.LogEndOffset || TryRoll(ref effects));
+                    LogSegment first = FindSegment(_segments, start);
+                    unsynced = isReady && !first.IsCompleteAndSynced ? first.BaseOffset : null;
+                }
 
-            if (unsynced is { } segmentBaseOffset)
-            {
-                SyncSnapshot(segmentBaseOffset);
+                if (unsynced is { } segmentBaseOffset)
+                {
+                    SyncSnapshot(segmentBaseOffset);
+                }
+
+                return isReady;
             }
         }
-
-        Run(effects);
-        return isReady;
+        finally
+        {
+            // Also where the disk refused: the segment that has begun wants a sync, and nobody would ask for one again.
+            Run(effects);
+        }
     }
 
     /// <summary>Takes what lies below a start that is written down out of the log.</summary>

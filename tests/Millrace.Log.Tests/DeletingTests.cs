@@ -44,6 +44,20 @@ public class DeletingTests
     }
 
     [Fact]
+    public void A_log_whose_deletion_fails_is_synced_as_before()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.AppendMany(2);
+        List<PartitionLog> queued = [];
+        harness.LogDirectory.Attach(queued.Add);
+        harness.Storage.FailNext(SimulatedOperation.SyncData, ".snapshot");
+        Assert.IsType<DeleteRecordsResult.Failed>(harness.Log.DeleteRecords(new Offset(2)));
+        Assert.True(harness.Log.IsOnline);
+        harness.AppendMany(1, AppendDurability.Disk);
+        Assert.Equal([harness.Log], queued);
+    }
+
+    [Fact]
     public void What_is_known_of_producers_outlives_their_deleted_records_and_the_power()
     {
         for (int count = 1; count <= 20; count++)

@@ -170,6 +170,30 @@ public class ReopeningTests
     }
 
     [Fact]
+    public void Until_its_transactions_are_settled_nothing_is_written_in_one()
+    {
+        _harness.LogDirectory.CameBack += static _ => { };
+        _harness.Append(LogHarness.Batch(producerId: 7, isTransactional: true));
+        Assert.False(_harness.Log.AwaitsSettlement);
+        Strike(Fault.Write);
+        Reopen(TimeSpan.FromSeconds(1));
+        Assert.True(_harness.Log.AwaitsSettlement);
+
+        byte[] next = LogHarness.Batch(producerId: 7, sequence: 1, isTransactional: true);
+        Assert.Equal(AppendRejection.TransactionsUnsettled, Assert.IsType<AppendResult.Rejected>(_harness.Append(next)).Rejection);
+        ProducerIdentity producer = new(7, 0);
+        Assert.IsType<AppendResult.Rejected>(_harness.Log.AppendMarker(producer, isCommit: true, coordinatorEpoch: 0));
+        Assert.IsType<AppendResult.Appended>(_harness.Append(LogHarness.Batch()));
+        Assert.IsType<AppendResult.Appended>(_harness.Log.AppendMarker(producer, isCommit: true, coordinatorEpoch: 0, settles: true));
+
+        // Who settled what it was before knows nothing of what it is now.
+        _harness.Log.Settle(leaderEpoch: 0);
+        Assert.True(_harness.Log.AwaitsSettlement);
+        _harness.Log.Settle(_harness.Log.LeaderEpoch);
+        Assert.IsType<AppendResult.Appended>(_harness.Append(next));
+    }
+
+    [Fact]
     public void A_sync_that_began_before_is_waited_for()
     {
         _harness.AppendMany(2, AppendDurability.Disk);

@@ -47,6 +47,24 @@ public sealed class PartitionReturnTests
     }
 
     [Fact]
+    public async Task A_transaction_that_no_coordinator_knows_is_aborted_in_a_partition_that_comes_back()
+    {
+        await using TestBroker broker = await StartAsync();
+        PartitionLog orders = broker.Partition("orders");
+        orders.Append(Batches.InTransaction(new ProducerIdentity(4711, 0), 0, "a").Span, AppendDurability.PageCache);
+        broker.Storage.FailsSyncs = true;
+        orders.WantSync();
+        await Conditions.BecomesTrueAsync(() => !orders.IsOnline, "the partition is offline");
+        broker.Storage.FailsSyncs = false;
+
+        await broker.ReturnsAsync(Orders);
+        await IsSettledAsync(broker);
+        await using TestClient client = broker.Connect();
+        Assert.Empty(await client.ReadCommittedAsync("orders"));
+        Assert.Equal(orders.LogEndOffset, orders.LastStableOffset);
+    }
+
+    [Fact]
     public async Task A_transaction_that_its_producer_goes_on_with_stays_open_in_a_partition_that_was_not_there_at_the_start()
     {
         await using TestBroker broker = await StartAsync();
