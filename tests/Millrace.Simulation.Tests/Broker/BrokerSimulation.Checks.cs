@@ -83,6 +83,16 @@ internal sealed partial class BrokerSimulation
         }
     }
 
+    /// <summary>Nothing goes any more while it is looked at.</summary>
+    private void KeepAll()
+    {
+        foreach (string topic in Topics.Select(static partition => partition.Topic).Distinct())
+        {
+            TopicSettingsCell cell = _machine.Log!.SettingsCellOf(topic);
+            cell.Current = cell.Current with { RetentionByteCount = TopicLogSettings.Default.RetentionByteCount };
+        }
+    }
+
     /// <summary>What must hold at every moment.</summary>
     private void Watch()
     {

@@ -344,6 +344,7 @@ internal sealed partial class BrokerSimulation
             Step();
         }
 
+        KeepAll();
         Await(Begin(() => VerifyAsync(isAfterStart: false)));
         Require.That(TryStop(), "the broker stops");
         Inspect();
