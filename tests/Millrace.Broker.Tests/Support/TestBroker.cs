@@ -78,7 +78,7 @@ internal sealed class TestBroker : IAsyncDisposable
         BecomesTrueWithTimeAsync(() => Broker.Topics.Find(partition)!.IsOnline, $"{partition} is online again");
 
     /// <summary>
-    /// Waits for something that a while brings about. Time goes on in small steps and not without end: on a busy machine many of them pass before another thread
+    /// Waits for something that a while brings about. Time goes on in small steps, and slowly after many of them: on a busy machine they pass before another thread
     /// gets to read a file, and no transaction may time out by that.
     /// </summary>
     public Task BecomesTrueWithTimeAsync(Func<bool> condition, string what, TimeSpan? step = null) =>
@@ -91,7 +91,7 @@ internal sealed class TestBroker : IAsyncDisposable
         return Conditions.BecomesTrueAsync(
             () =>
             {
-                if (stepCount++ < 1000)
+                if (++stepCount < 1000 || stepCount % 1000 == 0)
                 {
                     Time.Advance(step ?? TimeSpan.FromMilliseconds(10));
                 }

@@ -44,7 +44,8 @@ public sealed class WriteTxnMarkersApiTests
         Leave(broker, Nobody, "hanging");
         broker.Storage.CloseGate();
         Task<ErrorCode> answer = WriteAsync(client, Nobody);
-        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount > 0, "the sync has begun");
+        await Conditions.BecomesTrueAsync(
+            () => broker.Storage.WaitingSyncCount > 0 && broker.Partition("orders").OpenTransactions.Count == 0, "the marker is written, and a sync has begun");
         AssertEnded(broker);
         Assert.False(client.HasResponse);
 
