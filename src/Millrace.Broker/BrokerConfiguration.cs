@@ -21,6 +21,7 @@ internal sealed record BrokerConfiguration
     public required long MaxQueuedRequestByteCount { get; init; }
     public required int MaxMessageByteCount { get; init; }
     public required TopicLogSettings TopicDefaults { get; init; }
+    public required long CommitJournalByteCount { get; init; }
     public required int MaxFetchByteCount { get; init; }
     public required int MaxConnections { get; init; }
     public required int MaxConnectionsPerAddress { get; init; }
@@ -69,6 +70,7 @@ internal sealed record BrokerConfiguration
             MaxQueuedRequestByteCount = options.MaxQueuedRequestByteCount,
             MaxMessageByteCount = options.MaxMessageByteCount,
             TopicDefaults = options.TopicDefaults with { MaximumBatchByteCount = options.MaxMessageByteCount },
+            CommitJournalByteCount = options.CommitJournalByteCount,
             MaxFetchByteCount = options.MaxFetchByteCount,
             MaxConnections = options.MaxConnections,
             MaxConnectionsPerAddress = options.MaxConnectionsPerAddress,
@@ -104,6 +106,11 @@ internal sealed record BrokerConfiguration
         if (options.MaxQueuedRequestByteCount < 1)
         {
             faults.Add($"MaxQueuedRequestByteCount is {options.MaxQueuedRequestByteCount}: give at least 1.");
+        }
+
+        if (options.CommitJournalByteCount != 0 && options.CommitJournalByteCount < LogDirectoryOptions.LeastCommitJournalByteCount)
+        {
+            faults.Add($"CommitJournalByteCount is {options.CommitJournalByteCount}: give at least {LogDirectoryOptions.LeastCommitJournalByteCount}, or 0 for no journal.");
         }
 
         RequireAtLeast(faults, nameof(options.MaxFetchByteCount), options.MaxFetchByteCount, 1024);

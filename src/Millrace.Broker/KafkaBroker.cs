@@ -240,6 +240,7 @@ public sealed class KafkaBroker : IAsyncDisposable
                 SegmentByteCount = configuration.TopicDefaults.SegmentByteCount,
                 IndexIntervalByteCount = configuration.TopicDefaults.IndexIntervalByteCount,
                 MaximumIndexByteCount = configuration.TopicDefaults.SegmentIndexByteCount,
+                CommitJournalByteCount = configuration.CommitJournalByteCount,
                 TopicDefaults = configuration.TopicDefaults,
             };
             return LogDirectory.Open(options, storage, time, random, logger);

@@ -10,11 +10,18 @@ public sealed partial class LogDirectory
     /// cleaned offsets cannot say it, since it says that a compaction is over.
     /// </summary>
     /// <exception cref="IOException">The disk refused.</exception>
-    internal void AllowGaps(PartitionLog log, Offset below)
+    /// <param name="end">Where the last segment ends that is going to be compacted.</param>
+    internal void AllowGaps(PartitionLog log, Offset below, Offset end)
     {
         lock (_checkpointLock)
         {
             ObjectDisposedException.ThrowIf(_isReleased, this);
+            if (!_writtenRecoveryPoints.TryGetValue(log.TopicPartition, out Offset point) || point < end)
+            {
+                // The journal may still have pieces of the segments as they are now. A start writes none back that lies below the recovery point.
+                WriteRecoveryPointsOrThrow();
+            }
+
             if (below > log.SparseBelow)
             {
                 WriteOffsets(FileNames.SparseOffsets, other => other == log ? below : other.SparseBelow);

@@ -24,9 +24,16 @@ public sealed partial class LogDirectory
     internal int ReopenDue()
     {
         int count = 0;
-        foreach (PartitionLog log in _reopenings.TakeDue())
+        IReadOnlyList<PartitionLog> due = _reopenings.TakeDue();
+        if (due.Count == 0 || !TryReadJournal(due, out JournalReplay? journal))
         {
-            bool isOnline = log.TryReopen();
+            return 0;
+        }
+
+        using JournalReplay? read = journal;
+        foreach (PartitionLog log in due)
+        {
+            bool isOnline = log.TryReopen(journal);
             _reopenings.Tried(log, isOnline);
             count += isOnline ? 1 : 0;
             if (log.IsGone)
@@ -36,5 +43,21 @@ public sealed partial class LogDirectory
         }
 
         return count;
+    }
+
+    /// <summary>What was acknowledged by the journal and never reached the files of these. Without that they stay as they are.</summary>
+    private bool TryReadJournal(IReadOnlyList<PartitionLog> offline, out JournalReplay? journal)
+    {
+        try
+        {
+            journal = Journal.ReadFor(offline);
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.JournalUnreadable(_logger, Path, exception.Message);
+            journal = null;
+            return false;
+        }
     }
 }

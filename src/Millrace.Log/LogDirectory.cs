@@ -50,6 +50,7 @@ public sealed partial class LogDirectory : IDisposable
         ClusterId = properties.ClusterId;
         DirectoryId = properties.DirectoryId;
         Recovery = recovery;
+        Journal = new CommitJournal(settings, _storage, time, logger);
     }
 
     public string Path => _settings.Path;
@@ -63,10 +64,16 @@ public sealed partial class LogDirectory : IDisposable
 
     internal TimeProvider Time { get; }
 
+    /// <summary>The journal in which partitions share syncs.</summary>
+    internal CommitJournal Journal { get; }
+
     /// <summary>The broker's clock, in milliseconds since 1970, as records have it.</summary>
     internal long Now => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
     public IReadOnlyCollection<PartitionLog> Partitions => (IReadOnlyCollection<PartitionLog>)_partitions.Values;
+
+    /// <summary>Whether there is something for a flusher to look after.</summary>
+    internal bool NeedsHousekeeping => AreRecoveryPointsStale || HasDueReopening || Journal.HasOld;
 
     /// <summary>Whether a recovery point is written that is behind what is synced.</summary>
     internal bool AreRecoveryPointsStale
@@ -321,6 +328,9 @@ public sealed partial class LogDirectory : IDisposable
             AtomicFile.Write(_storage, Path, FileNames.HighWatermarks, Checkpoint(static log => log.HighWatermark));
             if (fault is null)
             {
+                // Every partition has everything. Both survive the power together, or the deletion alone does not, and then the next start deletes.
+                Journal.Delete();
+
                 // Last: it vouches for everything else.
                 AtomicFile.Write(_storage, Path, FileNames.CleanShutdown, FileNames.CleanShutdownContent);
             }
@@ -359,6 +369,7 @@ public sealed partial class LogDirectory : IDisposable
         }
 
         ReleasePartitions();
+        Journal.Dispose();
         _directoryLock.Dispose();
     }
 

@@ -42,6 +42,15 @@ internal static partial class LogMessages
     [LoggerMessage(1011, LogLevel.Warning, "The leader epochs of {Partition} whose records are deleted could not be taken out of their file: {Reason} It is tried again with the next deletion.")]
     public static partial void LeaderEpochsNotTrimmed(ILogger logger, TopicPartition partition, string reason);
 
+    [LoggerMessage(1012, LogLevel.Error, "The commit journal in {Path} failed: {Reason} Nothing that it was given then is acknowledged by it. What it holds is synced in the partitions now, and so is each partition by itself until the next start. Mend the disk, and restart.")]
+    public static partial void JournalFailed(ILogger logger, string path, string reason);
+
+    [LoggerMessage(1013, LogLevel.Warning, "The commit journal in {Path} is kept, since a partition that is offline may need what it holds. There is no other one until the next start: each partition is synced by itself.")]
+    public static partial void JournalKept(ILogger logger, string path);
+
+    [LoggerMessage(1014, LogLevel.Error, "The commit journal in {Path} cannot be read: {Reason} The partitions that are offline stay so until it can: it may hold what they lack.")]
+    public static partial void JournalUnreadable(ILogger logger, string path, string reason);
+
     [LoggerMessage(1100, LogLevel.Information, "Retention: {Partition} starts at offset {NewStart} now, no longer at {OldStart}.")]
     public static partial void RetentionMovedStart(ILogger logger, TopicPartition partition, Offset oldStart, Offset newStart);
 

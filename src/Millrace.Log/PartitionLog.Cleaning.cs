@@ -134,6 +134,7 @@ public sealed partial class PartitionLog
             RenameInSteps(cleaned, FileNames.SwapSuffix);
             lock (_writerLock)
             {
+                cleaned.StoredByteCount = cleaned.ByteCount;
                 cleaned.SyncedByteCount = cleaned.ByteCount;
                 cleaned.HasNewFile = false;
                 cleaned.IsCompleteAndSynced = true;
@@ -187,7 +188,7 @@ public sealed partial class PartitionLog
         _files.Storage.SyncDirectory(_directory);
     }
 
-    internal void AllowGaps(Offset below) => _owner.AllowGaps(this, below);
+    internal void AllowGaps(Offset below, Offset end) => _owner.AllowGaps(this, below, end);
 
     internal void SetCleanedUpTo(Offset offset) => _owner.SetCleanedUpTo(this, offset);
 

@@ -9,7 +9,7 @@ public sealed partial class PartitionLog
 {
     // Guarded by the writer lock. A sync that began and has not ended; and the first offset of the segment in which a read failed, whose
     // bytes are looked at before the partition comes back.
-    private SyncWork? _runningSync;
+    private bool _isSyncing;
     private Offset? _firstSuspect;
 
     // Rises when everything below is replaced, before the first of it is. A reader that finds it changed has seen parts of both.
@@ -51,7 +51,8 @@ public sealed partial class PartitionLog
     /// Tries to bring the partition back. True if it is online. False if the cause is still there, a sync that began before is still
     /// running, or the log is closed.
     /// </summary>
-    internal bool TryReopen()
+    /// <param name="journal">What the journal has of partitions that are offline; null if that is nothing.</param>
+    internal bool TryReopen(JournalReplay? journal)
     {
         CommitEffects effects;
         bool isBack;
@@ -60,7 +61,7 @@ public sealed partial class PartitionLog
             Offset? firstSuspect;
             lock (_writerLock)
             {
-                if (IsOnline || _isClosed || _isReleased || _runningSync is not null)
+                if (IsOnline || _isClosed || _isReleased || _isSyncing)
                 {
                     return IsOnline;
                 }
@@ -68,7 +69,7 @@ public sealed partial class PartitionLog
                 firstSuspect = _firstSuspect;
             }
 
-            RecoveredPartition recovered = Recover(firstSuspect);
+            RecoveredPartition recovered = Recover(firstSuspect, journal);
             isBack = recovered.OfflineReason is null;
             lock (_writerLock)
             {
@@ -85,7 +86,7 @@ public sealed partial class PartitionLog
         return IsOnline;
     }
 
-    private RecoveredPartition Recover(Offset? firstSuspect)
+    private RecoveredPartition Recover(Offset? firstSuspect, JournalReplay? journal)
     {
         // Everybody is turned away by now; who is still reading keeps his file until he is through.
         CloseFiles();
@@ -101,6 +102,7 @@ public sealed partial class PartitionLog
         var recovery = new PartitionRecovery(_settings.For(Settings), _files, report, TopicPartition, checkpoints)
         {
             FirstSuspect = firstSuspect,
+            Journal = journal,
             IsCreated = true,
         };
         RecoveredPartition recovered = recovery.Recover() ?? throw new InvalidOperationException("A partition that was created is never removed.");

@@ -5,8 +5,8 @@ namespace Millrace.Log;
 /// <content>Syncing: begin under the lock, work without it, end under it again.</content>
 public sealed partial class PartitionLog
 {
-    /// <summary>What the next start may take for synced.</summary>
-    internal Offset RecoveryPoint => _keptRecoveryPoint ?? SyncedOffset;
+    /// <summary>What the next start may take for synced in the files, whatever the journal says.</summary>
+    internal Offset RecoveryPoint => _keptRecoveryPoint ?? StoredOffset;
 
     /// <summary>Whether the partition waits for a flusher.</summary>
     internal bool IsSyncQueued
@@ -46,13 +46,132 @@ public sealed partial class PartitionLog
         }
     }
 
+    /// <summary>Begins a sync in the files, if one is still waited for, and no more than so much is to be synced, all of it in the active segment.</summary>
+    internal SyncWork? BeginQueuedSync(int maximumByteCount = int.MaxValue)
+    {
+        lock (_writerLock)
+        {
+            bool isSmall = maximumByteCount == int.MaxValue || (IsTailOnly && _segments[^1].ByteCount - _segments[^1].SyncedByteCount <= maximumByteCount);
+            return IsOnline && !_isClosed && _commit.IsQueued && isSmall ? StartSync() : null;
+        }
+    }
+
+    /// <summary>
+    /// Begins a sync of what the journal has and the files may lack. Null if there is nothing, or the partition cannot be synced now; then it is as soon as it can.
+    /// </summary>
+    internal SyncWork? BeginStore()
+    {
+        lock (_writerLock)
+        {
+            if (!IsOnline || _isClosed || _commit.StoredOffset >= _commit.SyncedOffset)
+            {
+                return null;
+            }
+
+            if (_commit.IsRunning)
+            {
+                // Queues nothing: the end of the sync that runs does.
+                _commit.StoreWanted();
+                return null;
+            }
+
+            return StartSync();
+        }
+    }
+
+    /// <summary>
+    /// Begins a sync by the journal, if one is waited for and the journal can do it: what is not on the disk is the end of a segment whose name, and whose predecessors, are in the files for good.
+    /// </summary>
+    /// <param name="maximumByteCount">More than this is synced in the files.</param>
+    /// <param name="room">More than this does not fit now.</param>
+    internal PieceOutcome TryBeginPiece(int maximumByteCount, int room, out PieceOfLog piece)
+    {
+        piece = default;
+        lock (_writerLock)
+        {
+            if (!IsOnline || _isClosed || !_commit.IsQueued)
+            {
+                return PieceOutcome.NotWanted;
+            }
+
+            LogSegment active = _segments[^1];
+            int byteCount = active.ByteCount - active.SyncedByteCount;
+            if (_commit.IsStoreWanted || !IsTailOnly || byteCount <= 0 || byteCount > maximumByteCount)
+            {
+                return PieceOutcome.ForFiles;
+            }
+
+            if (byteCount > room)
+            {
+                return PieceOutcome.NoRoom;
+            }
+
+            Offset from = _commit.SyncedOffset;
+            Offset end = _commit.SyncStarted(isStore: false);
+            _unsyncedSince = null;
+            _isSyncing = true;
+            piece = new PieceOfLog(this, active, active.SyncedByteCount, byteCount, from, end, LeaderEpoch, _generation);
+            return PieceOutcome.Begun;
+        }
+    }
+
+    /// <summary>The journal has the piece on the disk.</summary>
+    internal void EndPiece(in PieceOfLog piece)
+    {
+        CommitEffects effects = CommitEffects.None;
+        lock (_writerLock)
+        {
+            _isSyncing = false;
+            if (IsOnline)
+            {
+                piece.Segment.SyncedByteCount = piece.Position + piece.ByteCount;
+                effects = _commit.SyncSucceeded() | Publish();
+            }
+        }
+
+        Run(effects);
+    }
+
+    /// <summary>The journal has failed: the files are synced instead.</summary>
+    internal void GiveUpPiece()
+    {
+        CommitEffects effects = CommitEffects.None;
+        lock (_writerLock)
+        {
+            _isSyncing = false;
+            if (IsOnline)
+            {
+                effects = _commit.SyncGivenUp();
+            }
+        }
+
+        Run(effects);
+    }
+
+    /// <summary>The bytes that were to go into the journal cannot be read.</summary>
+    internal void FailPiece(Exception error)
+    {
+        CommitEffects effects;
+        lock (_writerLock)
+        {
+            _isSyncing = false;
+            effects = TakeOffline($"Reading back what was written to {_directory} failed: {error.Message} {Sentences.AfterDiskError}");
+        }
+
+        Run(effects);
+    }
+
+    /// <summary>Whether its own files may lack something that the journal has.</summary>
+    internal bool Owes(in JournalDebt debt) =>
+        !Volatile.Read(ref _isReleased) && debt.LogGeneration == Volatile.Read(ref _generation) && StoredOffset < debt.EndOffset;
+
     /// <summary>Ends a sync. With an error the partition goes offline: a second sync could succeed without having written anything.</summary>
     internal void EndSync(SyncWork work, Exception? error)
     {
         CommitEffects effects;
         lock (_writerLock)
         {
-            _runningSync = null;
+            _isSyncing = false;
             if (error is not null)
             {
                 effects = TakeOffline($"Syncing {_directory} to the disk failed: {error.Message} {Sentences.AfterDiskError}");
@@ -112,11 +231,16 @@ public sealed partial class PartitionLog
         }
     }
 
+    /// <summary>Whether what is not on the disk is the end of the active segment, whose name and predecessors are in the files for good.</summary>
+    private bool IsTailOnly =>
+        (_segments.Length == 1 || _segments[^2].IsCompleteAndSynced) && _segments[^1] is { HasNewFile: false, NewSnapshot: null };
+
     private SyncWork StartSync()
     {
         _commit.SyncStarted();
         _unsyncedSince = null;
         _stableOffsetOfSync = _producers.FirstOpenTransactionOffset ?? LogEndOffset;
-        return _runningSync = new SyncWork(_files.Storage, _directory, _segments);
+        _isSyncing = true;
+        return new SyncWork(_files.Storage, _directory, _segments);
     }
 }

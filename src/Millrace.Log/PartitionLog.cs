@@ -27,6 +27,7 @@ public sealed partial class PartitionLog
     private LogSegment[] _segments;
     private long _logEndOffset;
     private long _syncedOffset;
+    private long _storedOffset;
     private long _highWatermark;
     private long _lastStableOffset;
     private string? _offlineReason;
@@ -74,6 +75,9 @@ public sealed partial class PartitionLog
 
     /// <summary>Everything below is on the disk.</summary>
     public Offset SyncedOffset => new(Volatile.Read(ref _syncedOffset));
+
+    /// <summary>Everything below is on the disk in its own files; what lies between this and <see cref="SyncedOffset"/> is in the journal.</summary>
+    internal Offset StoredOffset => new(Volatile.Read(ref _storedOffset));
 
     /// <summary>Everything below may be read: it never passes the first batch of <see cref="AppendDurability.Disk"/> that is not synced.</summary>
     public Offset HighWatermark => new(Volatile.Read(ref _highWatermark));
@@ -359,6 +363,7 @@ public sealed partial class PartitionLog
     private CommitEffects Publish()
     {
         Volatile.Write(ref _logEndOffset, _commit.LogEndOffset.Value);
+        Volatile.Write(ref _storedOffset, _commit.StoredOffset.Value);
         Volatile.Write(ref _syncedOffset, _commit.SyncedOffset.Value);
         Volatile.Write(ref _highWatermark, _commit.HighWatermark.Value);
 

@@ -94,6 +94,49 @@ public class GroupCommitTests
     }
 
     [Fact]
+    public void A_sync_by_the_journal_acknowledges_and_stores_nothing()
+    {
+        Append(10, 12, AppendDurability.Disk);
+        _commit.SyncStarted(isStore: false);
+        Assert.Equal(CommitEffects.Progressed, _commit.SyncSucceeded());
+        AssertState(end: 12, high: 12, synced: 12);
+        Assert.Equal(new Offset(10), _commit.StoredOffset);
+        Assert.Equal(CommitEffects.None, _commit.SyncWanted());
+        Assert.Equal(CommitEffects.QueueSync, _commit.StoreWanted());
+        Assert.True(_commit.IsStoreWanted);
+        _commit.SyncStarted();
+        Assert.False(_commit.IsStoreWanted);
+        _commit.SyncSucceeded();
+        Assert.Equal(new Offset(12), _commit.StoredOffset);
+        Assert.Equal(CommitEffects.None, _commit.StoreWanted());
+    }
+
+    [Fact]
+    public void What_is_to_be_stored_while_the_journal_has_a_part_of_it_is_queued_after_that()
+    {
+        Append(10, 12, AppendDurability.Disk);
+        _commit.SyncStarted(isStore: false);
+        Assert.Equal(CommitEffects.None, _commit.StoreWanted());
+        Assert.Equal(CommitEffects.QueueSync | CommitEffects.Progressed, _commit.SyncSucceeded());
+        Assert.True(_commit.IsStoreWanted);
+    }
+
+    [Fact]
+    public void What_the_journal_gives_up_waits_for_the_files()
+    {
+        Append(10, 12, AppendDurability.Disk);
+        _commit.SyncStarted(isStore: false);
+        Append(12, 13, AppendDurability.Disk);
+        Assert.Equal(CommitEffects.QueueSync, _commit.SyncGivenUp());
+        AssertState(end: 13, high: 10, synced: 10);
+        Assert.True(_commit.IsStoreWanted);
+        _commit.SyncStarted();
+        Assert.Equal(CommitEffects.Progressed, _commit.SyncSucceeded());
+        AssertState(end: 13, high: 13, synced: 13);
+        Assert.Equal(new Offset(13), _commit.StoredOffset);
+    }
+
+    [Fact]
     public void Appends_leave_no_gap() =>
         Assert.Throws<InvalidOperationException>(() => Append(11, 12, AppendDurability.Disk));
 

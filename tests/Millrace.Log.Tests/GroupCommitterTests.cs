@@ -52,7 +52,7 @@ public class GroupCommitterTests
     [Fact]
     public async Task Recovery_points_that_moved_are_written_when_the_interval_is_over()
     {
-        LogHarness harness = LogHarness.WithPartition();
+        LogHarness harness = LogHarness.WithPartition(static options => options.CommitJournalByteCount = 0);
         var time = new StoppedTime();
         var committer = new GroupCommitter(harness.LogDirectory, new GroupCommitterOptions(), time);
         harness.AppendMany(3, AppendDurability.Disk);
@@ -69,7 +69,7 @@ public class GroupCommitterTests
     [Fact]
     public async Task A_sync_that_fails_takes_its_partition_offline_and_the_threads_go_on()
     {
-        LogHarness harness = LogHarness.WithPartition();
+        LogHarness harness = LogHarness.WithPartition(static options => options.CommitJournalByteCount = 0);
         PartitionLog other = harness.LogDirectory.Create(new TopicPartition("orders", 1), LogHarness.OrdersId);
         var committer = new GroupCommitter(harness.LogDirectory, new GroupCommitterOptions { FlusherThreadCount = 1 }, TimeProvider.System);
         harness.Storage.FailNext(SimulatedOperation.SyncData, "orders-0/00000000000000000000.log");
@@ -78,6 +78,27 @@ public class GroupCommitterTests
         other.Append(LogHarness.Batch(), AppendDurability.Disk);
         await LogDirectoryTests.Until(other, static log => log.SyncedOffset == new Offset(1));
         await committer.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Appends_to_many_partitions_are_acknowledged_and_end_up_in_their_files()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options => options.CommitJournalByteCount = LogDirectoryOptions.LeastCommitJournalByteCount);
+        PartitionLog[] logs = [.. Enumerable.Range(0, 8).Select(number => harness.LogDirectory.Create(new TopicPartition("orders", number), LogHarness.OrdersId))];
+        var committer = new GroupCommitter(harness.LogDirectory, new GroupCommitterOptions(), TimeProvider.System);
+        await Task.WhenAll(logs.Select(static log => Task.Run(async () =>
+        {
+            for (int number = 1; number <= 100; number++)
+            {
+                log.Append(LogHarness.Batch(), AppendDurability.Disk);
+                await LogDirectoryTests.Until(log, log => log.SyncedOffset == new Offset(number));
+            }
+        })));
+        await committer.DisposeAsync();
+        Assert.True(harness.LogDirectory.Close());
+        harness.LosePower();
+        harness.Open();
+        Assert.All(harness.LogDirectory.Partitions, static log => Assert.Equal(new Offset(100), log.LogEndOffset));
     }
 
     /// <summary>Time that stands still; its timer fires when it is told to.</summary>

@@ -47,12 +47,22 @@ internal sealed class CompactionSimulation
         _sabotage = sabotage;
         _random = new Random(seed);
         _storage = new SimulatedStorage(_random.Next()) { IgnoresFlushes = sabotage == CompactionSabotage.FlushDoesNothing };
-        _options = new LogDirectoryOptions { Path = Root, SegmentByteCount = Pick(150, 400, 1200), IndexIntervalByteCount = Pick(0, 300, 4096) };
+        _options = new LogDirectoryOptions
+        {
+            Path = Root,
+            SegmentByteCount = Pick(150, 400, 1200),
+            IndexIntervalByteCount = Pick(0, 300, 4096),
+            CommitJournalByteCount = Pick(0, 8192, 65536),
+            CommitJournalPieceByteCount = Pick(300, 4000),
+        };
     }
 
     public int CompactionCount { get; private set; }
 
     public int CrashCount { get; private set; }
+
+    /// <summary>Rounds of the journal.</summary>
+    public int JournalRoundCount { get; private set; }
 
     public HashSet<RecoveryCondition> Findings { get; } = [];
 
@@ -226,12 +236,33 @@ internal sealed class CompactionSimulation
 
     private void Sync()
     {
-        if (_log.BeginSync() is { } work)
+        _log.WantSync();
+        if (_random.Next(2) == 0 && TryCommit())
+        {
+            _model.Promised = _log.SyncedOffset;
+        }
+        else if (_log.BeginSync() is { } work)
         {
             work.Run();
             _log.EndSync(work, null);
             _model.Promised = _log.SyncedOffset;
         }
+    }
+
+    /// <summary>By the journal, where that can.</summary>
+    private bool TryCommit()
+    {
+        _directory.Journal.Prepare();
+        var round = new RoundTask(_directory.Journal, [_log]);
+        if (!round.TryBegin())
+        {
+            return false;
+        }
+
+        round.Run();
+        round.End();
+        JournalRoundCount++;
+        return true;
     }
 
     private void Compact()

@@ -13,6 +13,12 @@ internal enum LogCrashSabotage
     /// <summary>The disk says that it has flushed, and has not.</summary>
     FlushDoesNothing,
 
+    /// <summary>The disk says that it has flushed the journal, and has not.</summary>
+    JournalFlushDoesNothing,
+
+    /// <summary>What the journal has is not written back at a start.</summary>
+    ForgetJournal,
+
     /// <summary>A sync is reported before it has run.</summary>
     AcknowledgeBeforeSync,
 }
@@ -23,7 +29,7 @@ internal sealed class SimulationException(string message) : Exception(message);
 /// One seed: several partitions, appends of both durabilities, syncs in flight, rolls, crashes at any operation of the disk, the ones of
 /// recovery included; and after every start a comparison with what was promised.
 /// </summary>
-internal sealed class LogCrashSimulation
+internal sealed partial class LogCrashSimulation
 {
     private const string Root = "/data";
     private const int RoundCount = 4;
@@ -38,6 +44,8 @@ internal sealed class LogCrashSimulation
     private readonly Dictionary<TopicPartition, SyncWork> _syncsInFlight = [];
     private SimulatedStorage _storage;
     private LogDirectory _directory = null!;
+    private RoundTask? _round;
+    private readonly int _roundChance;
     private bool _mayHaveLost;
     private bool _hasBegunToClose;
     private bool _hasFault;
@@ -48,6 +56,8 @@ internal sealed class LogCrashSimulation
         _sabotage = sabotage;
         _random = new Random(seed);
         _storage = new SimulatedStorage(_random.Next()) { IgnoresFlushes = sabotage == LogCrashSabotage.FlushDoesNothing };
+        _storage.IgnoresFlushesOf = sabotage == LogCrashSabotage.JournalFlushDoesNothing ? "commit-journal" : null;
+        _roundChance = Pick(0, 4, 8, 10);
         _options = new LogDirectoryOptions
         {
             Path = Root,
@@ -56,6 +66,8 @@ internal sealed class LogCrashSimulation
             MaximumIndexByteCount = Pick(16, 80, 4096),
             MaximumKeptCutCount = 3,
             MaximumOpenFileCount = Pick(1, 4, 100),
+            CommitJournalByteCount = Pick(0, 8192, 16384, 65536, 65536),
+            CommitJournalPieceByteCount = Pick(300, 1000, 4000),
         };
     }
 
@@ -81,6 +93,7 @@ internal sealed class LogCrashSimulation
         Inspect(isInUse: true);
         if (_directory.Close())
         {
+            Require(!JournalFiles.Any(_storage.FileExists), "a clean stop leaves no journal");
             Inspect(isInUse: false);
         }
 
@@ -222,6 +235,7 @@ internal sealed class LogCrashSimulation
     private bool Work()
     {
         _syncsInFlight.Clear();
+        _round = null;
         if (_random.Next(10) < 8)
         {
             _storage.CrashAfter(_random.Next(120));
@@ -229,6 +243,11 @@ internal sealed class LogCrashSimulation
 
         try
         {
+            if (_random.Next(4) > 0)
+            {
+                MakeJournal();
+            }
+
             for (int step = 0; step < StepCount; step++)
             {
                 Step();
@@ -311,6 +330,12 @@ internal sealed class LogCrashSimulation
             return;
         }
 
+        if (IsInRound(log))
+        {
+            EndRound();
+            return;
+        }
+
         if (_random.Next(2) == 0)
         {
             _storage.FreeByteCount = long.MaxValue;
@@ -355,7 +380,7 @@ internal sealed class LogCrashSimulation
         var expected = new AppendResult.Appended(batch.BaseOffset, batch.LastOffset, LeaderEpoch: model.Epoch);
         Require(result == expected, $"an append to {model.TopicPartition} gives {expected}, not {result}");
         Require(bytes.AsSpan().SequenceEqual(batch.Bytes), "the batch is changed in its offset and epoch only");
-        bool isSyncDue = log.IsSyncQueued || _syncsInFlight.ContainsKey(model.TopicPartition);
+        bool isSyncDue = log.IsSyncQueued || _syncsInFlight.ContainsKey(model.TopicPartition) || IsInRound(log);
         Require(durability == AppendDurability.PageCache || isSyncDue, "a batch for the disk asks for a sync");
         model.Appended();
         Mix((ulong)batch.BaseOffset.Value);
@@ -394,6 +419,12 @@ internal sealed class LogCrashSimulation
     /// <summary>Begins a sync, or ends the one that is in flight: other steps come between the two.</summary>
     private void MoveSync(PartitionModel model, PartitionLog log)
     {
+        if (IsInRound(log) || _random.Next(10) < _roundChance)
+        {
+            MoveRound();
+            return;
+        }
+
         if (!_syncsInFlight.Remove(model.TopicPartition, out SyncWork? work))
         {
             work = log.BeginSync();
@@ -475,6 +506,11 @@ internal sealed class LogCrashSimulation
         }
 
         _syncsInFlight.Clear();
+        if (_round is not null)
+        {
+            EndRound();
+        }
+
         bool isClean = _directory.Close();
         foreach (PartitionLog log in _directory.Partitions)
         {
@@ -494,6 +530,10 @@ internal sealed class LogCrashSimulation
         _mayHaveLost |= kind == SimulatedCrashKind.PowerLoss;
         _storage = _storage.Crash(kind);
         _storage.FreeByteCount = long.MaxValue;
+        if (_sabotage == LogCrashSabotage.ForgetJournal)
+        {
+            Array.ForEach(JournalFiles, _storage.DeleteFile);
+        }
     }
 
     private byte[] ReadAll(PartitionLog log)

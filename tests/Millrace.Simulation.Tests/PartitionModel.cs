@@ -97,6 +97,9 @@ internal sealed partial class PartitionModel
         _syncTarget = null;
     }
 
+    /// <summary>It was begun, and nothing is known to be on the disk by it.</summary>
+    public void SyncFailed() => _syncTarget = null;
+
     public void Closed()
     {
         _synced = End;

@@ -6,6 +6,9 @@ namespace Millrace.LoadTest.Running;
 /// <summary>The batches and requests that the scenarios send.</summary>
 internal static class Workload
 {
+    /// <summary>The version of Produce that the scenarios speak.</summary>
+    public const short ProduceVersion = 9;
+
     public static byte[] Batch(int recordCount, int recordByteCount, ProducerIdentity? producer = null, int baseSequence = -1, bool isTransactional = false)
     {
         var random = new Random(1);

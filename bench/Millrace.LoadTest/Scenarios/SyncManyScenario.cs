@@ -1,14 +1,25 @@
 using System.Diagnostics;
+using System.Globalization;
+using System.Net.Sockets;
 using Millrace.LoadTest.References;
 using Millrace.LoadTest.Running;
 
 namespace Millrace.LoadTest.Scenarios;
 
-/// <summary>How many records a second 64 producers have acknowledged with acks=all, each waiting for its last before it sends the next.</summary>
+/// <summary>
+/// How many records a second 64 producers have acknowledged with acks=all, one record a request. Each has up to five requests on the way, as Kafka's producers do by default
+/// (max.in.flight.requests.per.connection); how many it is when each waits for its last one is told beside it.
+/// </summary>
 internal static class SyncManyScenario
 {
     private const int ProducerCount = 64;
+    private const int MaxInFlight = 5;
+
+    /// <summary>Few, so that the producers take as little as they can of the two cores that they share with the broker.</summary>
+    private const int ThreadCount = 2;
+
     private const int ReferenceCount = 2000;
+    private const int SelectMicroseconds = 100_000;
     private static readonly TimeSpan RoundTime = TimeSpan.FromSeconds(3);
 
     public static IReadOnlyList<Measurement> Run(RunSettings settings) =>
@@ -23,60 +34,77 @@ internal static class SyncManyScenario
         string directory = settings.NewDirectory();
         byte[] batch = Workload.Batch(1, 1024);
         using BrokerProcess broker = BrokerProcess.Start(directory);
+        byte[][] requests;
         using (var connection = new WireConnection(broker.EndPoint))
         {
             Workload.CreateTopic(connection, "load", partitionCount);
+            requests =
+            [
+                .. Enumerable.Range(0, partitionCount).Select(partition =>
+                    connection.Frame(Workload.Produce("load", partition, batch, acks: -1), Workload.ProduceVersion)),
+            ];
         }
 
         Console.WriteLine($"  {partitionCount} partitions");
         string file = Path.Combine(directory, "reference");
-        (double ours, double reference) = Statistics.InTurn(
-            settings.Rounds,
-            () => ProduceFromMany(broker, batch, partitionCount),
-            () => ReferenceCount / (WriteAndSync.Run(file, batch.Length, ReferenceCount).Sum() / 1e6));
+        double Reference() => ReferenceCount / (WriteAndSync.Run(file, batch.Length, ReferenceCount).Sum() / 1e6);
+        double cpuBefore = broker.CpuSeconds;
+        (double ours, double reference) = Statistics.InTurn(settings.Rounds, () => ProduceFromMany(broker, requests, MaxInFlight), Reference);
+        double cpuSeconds = broker.CpuSeconds - cpuBefore;
+        double oneInFlight = ProduceFromMany(broker, requests, maxInFlight: 1);
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"  one request in flight: {oneInFlight:0} records/s, {oneInFlight / reference:0.0} times the reference; the broker took {cpuSeconds / settings.Rounds / RoundTime.TotalSeconds:0.00} cores with {MaxInFlight}"));
         return Measurement.AtLeast(limit, $"fsync-many-{partitionCount}", ours, reference, "records/s");
     }
 
-    private static double ProduceFromMany(BrokerProcess broker, byte[] batch, int partitionCount)
+    private static double ProduceFromMany(BrokerProcess broker, byte[][] requests, int maxInFlight)
     {
         long count = 0;
-        long begun = Stopwatch.GetTimestamp();
-        Thread[] producers =
+        PipelinedProducer[] producers =
         [
-            .. Enumerable.Range(0, ProducerCount).Select(number => new Thread(() =>
-            {
-                int mine = ProduceUntil(broker, batch, number, partitionCount, begun);
-                Interlocked.Add(ref count, mine);
-            })),
+            .. Enumerable.Range(0, ProducerCount).Select(number => new PipelinedProducer(broker.EndPoint, RequestsOf(number, requests), maxInFlight)),
         ];
-        foreach (Thread producer in producers)
-        {
-            producer.Start();
-        }
-
-        foreach (Thread producer in producers)
-        {
-            producer.Join();
-        }
-
-        return count / Stopwatch.GetElapsedTime(begun).TotalSeconds;
+        long begun = Stopwatch.GetTimestamp();
+        Thread[] threads =
+        [
+            .. producers.Chunk(ProducerCount / ThreadCount).Select(mine => new Thread(() => Interlocked.Add(ref count, Drive(mine, maxInFlight, begun)))),
+        ];
+        Array.ForEach(threads, static thread => thread.Start());
+        Array.ForEach(threads, static thread => thread.Join());
+        double seconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
+        Array.ForEach(producers, static producer => producer.Dispose());
+        return count / seconds;
     }
 
-    /// <summary>Goes around the partitions that are this producer's.</summary>
-    private static int ProduceUntil(BrokerProcess broker, byte[] batch, int number, int partitionCount, long begun)
+    /// <summary>A producer goes around the partitions that are its own; around all, where there are fewer than producers.</summary>
+    private static byte[][] RequestsOf(int producer, byte[][] requests) =>
+        requests.Length < ProducerCount ? requests : [.. requests.Where((_, partition) => partition % ProducerCount == producer)];
+
+    /// <summary>Returns how many were acknowledged. None is on the way at the end.</summary>
+    private static long Drive(PipelinedProducer[] producers, int maxInFlight, long begun)
     {
-        using var connection = new WireConnection(broker.EndPoint);
-        byte[][] requests =
-        [
-            .. Enumerable.Range(0, partitionCount).Where(partition => partition % ProducerCount == number % Math.Min(ProducerCount, partitionCount))
-                .Select(partition => connection.Frame(Workload.Produce("load", partition, batch, acks: -1), 9)),
-        ];
-        int count = 0;
-        while (Stopwatch.GetElapsedTime(begun) < RoundTime)
+        Dictionary<Socket, PipelinedProducer> bySocket = producers.ToDictionary(static producer => producer.Socket);
+        List<Socket> readable = new(producers.Length);
+        Array.ForEach(producers, producer => producer.Send(maxInFlight));
+        long count = 0;
+        bool isEnding = false;
+        while (!isEnding || producers.Any(static producer => producer.InFlightCount > 0))
         {
-            connection.SendFrame(requests[count % requests.Length]);
-            connection.DiscardFrame();
-            count++;
+            readable.Clear();
+            readable.AddRange(bySocket.Keys);
+            Socket.Select(readable, null, null, SelectMicroseconds);
+            isEnding = Stopwatch.GetElapsedTime(begun) >= RoundTime;
+            foreach (Socket socket in readable)
+            {
+                PipelinedProducer producer = bySocket[socket];
+                int answerCount = producer.Receive();
+                count += answerCount;
+                if (!isEnding && answerCount > 0)
+                {
+                    producer.Send(answerCount);
+                }
+            }
         }
 
         return count;

@@ -216,22 +216,38 @@ internal sealed class ClientConnection : IDisposable
         {
             while (_pending.Reader.TryRead(out PendingResponse? pending))
             {
-                await AnswerAsync(pending);
+                await ReadyAsync(pending);
+                bool isMoreReady = _pending.Reader.TryPeek(out PendingResponse? next) && next.Response.IsCompleted;
+                await AnswerAsync(pending, isMoreReady);
             }
         }
     }
 
+    /// <summary>
+    /// Waits for a response, and, where others wait behind it, for those that are ready with it: what one sync acknowledges is told to the requests of a connection one after the other, and leaves together.
+    /// </summary>
+    private async ValueTask ReadyAsync(PendingResponse pending)
+    {
+        if (!pending.Response.IsCompleted && Volatile.Read(ref _inFlightRequestCount) > 1)
+        {
+            await ((Task)pending.Response).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            await Task.Yield();
+        }
+    }
+
     /// <summary>Sends the response to a request, which nothing is ahead of. At any time one loop at most is here.</summary>
-    private async Task AnswerAsync(PendingResponse pending)
+    /// <param name="isMoreReady">Whether the next one is ready, so that they may leave together.</param>
+    private async Task AnswerAsync(PendingResponse pending, bool isMoreReady = false)
     {
         ResponseFrame? response = await EncodeAsync(pending);
         if (response is { } frame && _isOpen)
         {
-            _isOpen = await _transport.SendAsync(frame);
+            _isOpen = await _transport.SendAsync(frame, isMoreReady);
         }
         else
         {
             response?.Release();
+            _isOpen = _isOpen && (isMoreReady || await _transport.FlushAsync());
         }
 
         pending.Context.Release();
@@ -239,6 +255,7 @@ internal sealed class ClientConnection : IDisposable
         if (_isOpen && pending.Context.CloseReason is { } reason)
         {
             LogMessages.ConnectionClosedByApi(_logger, Identity.Remote, pending.Context.Header.Key, pending.Context.Version, reason);
+            await _transport.FlushAsync();
             _isOpen = false;
         }
 

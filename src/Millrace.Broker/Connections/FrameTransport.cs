@@ -17,7 +17,13 @@ internal abstract class FrameTransport(ConnectionIdentity identity) : IDisposabl
     public abstract ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken);
 
     /// <summary>Sends a response, of which it takes ownership; false once the client is gone, or where a file no longer has what was promised of it.</summary>
-    public abstract ValueTask<bool> SendAsync(ResponseFrame response);
+    /// <param name="isMoreToFollow">
+    /// Whether the next response is ready, so that this one may be held to be sent with it. Whoever says so sends another one, or calls <see cref="FlushAsync"/>.
+    /// </param>
+    public abstract ValueTask<bool> SendAsync(ResponseFrame response, bool isMoreToFollow = false);
+
+    /// <summary>Sends what is held; false once the client is gone.</summary>
+    public virtual ValueTask<bool> FlushAsync() => new(true);
 
     /// <summary>Cuts the connection at once: pending receives and sends end.</summary>
     public abstract void Abort();

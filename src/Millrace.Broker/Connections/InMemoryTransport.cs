@@ -32,7 +32,7 @@ internal sealed class InMemoryTransport(InMemoryConnection connection, Connectio
         return new ReceivedFrame(frame, null);
     }
 
-    public override async ValueTask<bool> SendAsync(ResponseFrame response)
+    public override async ValueTask<bool> SendAsync(ResponseFrame response, bool isMoreToFollow = false)
     {
         Invariant.Holds(response.Detached.Count == 0, "a response inside the process is in memory as a whole");
         FrameBuffer frame = response.Buffer;

@@ -11,11 +11,18 @@ internal sealed class SocketTransport : FrameTransport
     /// <summary>Copied at a time where the kernel cannot go on by itself.</summary>
     private const int CopyByteCount = 64 * 1024;
 
+    /// <summary>Small responses that are ready together leave with one call up to this size.</summary>
+    private const int HeldByteCount = 4096;
+
     private readonly Socket _socket;
     private readonly TimeProvider _time;
     private readonly FrameAssembler _assembler;
     private long _lastActivity;
     private volatile bool _isSending;
+
+    // Responses that are sent with the next one; nothing until the first is held.
+    private byte[] _held = [];
+    private int _heldByteCount;
 
     public SocketTransport(Socket socket, ConnectionIdentity identity, int maxPayloadByteCount, TimeProvider time)
         : base(identity)
@@ -69,11 +76,44 @@ internal sealed class SocketTransport : FrameTransport
         }
     }
 
-    public override async ValueTask<bool> SendAsync(ResponseFrame response)
+    public override ValueTask<bool> SendAsync(ResponseFrame response, bool isMoreToFollow = false)
+    {
+        if (isMoreToFollow || _heldByteCount > 0)
+        {
+            bool isHeld = TryHold(response);
+            if (isHeld)
+            {
+                return isMoreToFollow ? new ValueTask<bool>(true) : FlushAsync();
+            }
+        }
+
+        return SendNowAsync(response);
+    }
+
+    public override async ValueTask<bool> FlushAsync()
     {
         _isSending = true;
         try
         {
+            await SendHeldAsync();
+            return true;
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            return false;
+        }
+        finally
+        {
+            _isSending = false;
+        }
+    }
+
+    private async ValueTask<bool> SendNowAsync(ResponseFrame response)
+    {
+        _isSending = true;
+        try
+        {
+            await SendHeldAsync();
             int sent = 0;
             foreach (DetachedPart part in response.Detached)
             {
@@ -128,6 +168,29 @@ internal sealed class SocketTransport : FrameTransport
 
         _socket.Dispose();
         _assembler.Dispose();
+    }
+
+    /// <summary>Takes a copy of a small response without records, and releases it.</summary>
+    private bool TryHold(ResponseFrame response)
+    {
+        ReadOnlySpan<byte> bytes = response.Buffer.Bytes.Span;
+        if (response.Detached.Count > 0 || bytes.Length > HeldByteCount - _heldByteCount)
+        {
+            return false;
+        }
+
+        _held = _held.Length > 0 ? _held : new byte[HeldByteCount];
+        bytes.CopyTo(_held.AsSpan(_heldByteCount));
+        _heldByteCount += bytes.Length;
+        response.Release();
+        return true;
+    }
+
+    private async ValueTask SendHeldAsync()
+    {
+        int byteCount = _heldByteCount;
+        _heldByteCount = 0;
+        await SendBytesAsync(_held.AsMemory(0, byteCount));
     }
 
     private async ValueTask SendBytesAsync(ReadOnlyMemory<byte> bytes)

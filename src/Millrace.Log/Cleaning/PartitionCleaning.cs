@@ -58,7 +58,7 @@ internal sealed class PartitionCleaning
         var compactor = new BatchCompactor(keys, end, aborted, _log.LastBatches(_plan.End), _limits.Now, _log.Settings.DeleteRetentionMilliseconds);
 
         // Before the first segment with a gap can be in the log.
-        _log.AllowGaps(end);
+        _log.AllowGaps(end, _plan.End);
         foreach (IReadOnlyList<LogSegment> group in Group(end))
         {
             if (!TryCompact(group, compactor))

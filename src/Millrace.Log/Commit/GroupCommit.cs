@@ -27,11 +27,17 @@ internal enum CommitEffects
 /// </code>
 /// A sync covers what was appended before it started. What is appended while it runs waits for the next one, so that under load one
 /// sync acknowledges many appends.
+/// <para>
+/// It goes to the partition's own files or to the journal that all partitions share. Both acknowledge; the recovery point follows the first only
+/// (<see cref="StoredOffset"/>), since what lies beyond it in the files may be torn by a crash and written back from the journal.
+/// </para>
 /// </remarks>
 internal sealed class GroupCommit
 {
     private State _state = State.Idle;
     private bool _isWantedAgain;
+    private bool _isStoreWanted;
+    private bool _isStoring;
 
     // Where the first batch begins that must be on the disk before it may be seen, and the first such one beyond the running sync.
     private Offset? _firstUnsyncedDisk;
@@ -43,6 +49,7 @@ internal sealed class GroupCommit
     {
         LogEndOffset = end;
         SyncedOffset = end;
+        StoredOffset = end;
         HighWatermark = end;
     }
 
@@ -56,8 +63,11 @@ internal sealed class GroupCommit
 
     public Offset LogEndOffset { get; private set; }
 
-    /// <summary>Everything below is on the disk.</summary>
+    /// <summary>Everything below is on the disk, in the partition's own files or in the journal.</summary>
     public Offset SyncedOffset { get; private set; }
+
+    /// <summary>Everything below is on the disk in the partition's own files. Never beyond <see cref="SyncedOffset"/>.</summary>
+    public Offset StoredOffset { get; private set; }
 
     /// <summary>Everything below may be read. Never beyond the first batch that waits for the disk.</summary>
     public Offset HighWatermark { get; private set; }
@@ -65,6 +75,9 @@ internal sealed class GroupCommit
     public bool IsRunning => _state == State.Running;
 
     public bool IsQueued => _state == State.Queued;
+
+    /// <summary>Whether the next sync has to go to the partition's own files.</summary>
+    public bool IsStoreWanted => _isStoreWanted;
 
     public CommitEffects Appended(Offset baseOffset, Offset nextOffset, AppendDurability durability)
     {
@@ -88,11 +101,21 @@ internal sealed class GroupCommit
     /// <summary>Somebody wants what is in the log now to be on the disk.</summary>
     public CommitEffects SyncWanted() => SyncedOffset < LogEndOffset ? Want() : CommitEffects.None;
 
+    /// <summary>Somebody wants what is in the log now to be on the disk in the partition's own files.</summary>
+    public CommitEffects StoreWanted()
+    {
+        _isStoreWanted = StoredOffset < LogEndOffset;
+        return _isStoreWanted ? Want() : CommitEffects.None;
+    }
+
     /// <summary>Returns the offset up to which the sync has to reach.</summary>
-    public Offset SyncStarted()
+    /// <param name="isStore">Whether it goes to the partition's own files; else to the journal.</param>
+    public Offset SyncStarted(bool isStore = true)
     {
         Invariant.Holds(_state is State.Idle or State.Queued, "one sync of a partition runs at a time");
         _state = State.Running;
+        _isStoring = isStore;
+        _isStoreWanted &= !isStore;
         _target = LogEndOffset;
         _firstUnsyncedDiskBeyondTarget = null;
         return _target;
@@ -103,6 +126,7 @@ internal sealed class GroupCommit
         Invariant.Holds(_state == State.Running, "a sync that ends has started");
         CommitEffects effects = SyncedOffset < _target ? CommitEffects.Progressed : CommitEffects.None;
         SyncedOffset = _target;
+        StoredOffset = _isStoring ? _target : StoredOffset;
         _firstUnsyncedDisk = _firstUnsyncedDiskBeyondTarget;
         _firstUnsyncedDiskBeyondTarget = null;
         effects |= MoveHighWatermark();
@@ -111,10 +135,19 @@ internal sealed class GroupCommit
         if (_isWantedAgain)
         {
             _isWantedAgain = false;
-            effects |= SyncWanted();
+            effects |= _isStoreWanted ? StoreWanted() : SyncWanted();
         }
 
         return effects;
+    }
+
+    /// <summary>The journal could not take what it was given: nothing is known to be on the disk by it, and the partition's own files have to do.</summary>
+    public CommitEffects SyncGivenUp()
+    {
+        Invariant.Holds(_state == State.Running && !_isStoring, "it is the journal that gives up");
+        _state = State.Idle;
+        _isWantedAgain = false;
+        return StoreWanted();
     }
 
     /// <summary>A write or a sync failed. What is on the disk is unknown from here on, so nothing moves any more.</summary>

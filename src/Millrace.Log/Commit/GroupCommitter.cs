@@ -1,11 +1,11 @@
-using System.Collections.Concurrent;
-
 namespace Millrace.Log;
 
 /// <summary>Settings of the flushers.</summary>
 public sealed class GroupCommitterOptions
 {
-    /// <summary>Threads that sync; each works on one partition at a time. More than a few gain little on one disk. Default: 4.</summary>
+    /// <summary>
+    /// Threads that sync: one runs the rounds of the journal, each of the others works on one partition at a time. More than a few gain little on one disk. Default: 4.
+    /// </summary>
     public int FlusherThreadCount { get; set; } = 4;
 
     /// <summary>
@@ -23,24 +23,35 @@ public sealed class GroupCommitterOptions
 }
 
 /// <summary>
-/// The threads behind <see cref="GroupCommit"/>: they take partitions that want a sync from a queue and sync them, write the recovery
-/// points now and then, and try to bring back partitions that went offline. One a directory. Dispose it before the directory is closed.
+/// The threads behind <see cref="GroupCommit"/> and <see cref="CommitJournal"/>: they take what is to be synced from a queue, write the recovery points now and then, and try to bring back
+/// partitions that went offline. One a directory. Dispose it before the directory is closed.
 /// </summary>
 public sealed class GroupCommitter : IAsyncDisposable
 {
+    /// <summary>How often a flusher looks for more before it sleeps: as often as the runtime's own semaphores do. To wake a thread takes longer than most of what is waited for here.</summary>
+    private const int SpinCount = 140;
+
     private readonly LogDirectory _directory;
 
-    // A partition is in here at most once, and the housekeeping (null) too, so that the number of partitions bounds it.
-    private readonly BlockingCollection<PartitionLog?> _queue = [];
+    // Guards the queue and what follows; flushers without work wait on it. A partition is in the queue as often as it asks, which is once until a sync of it begins.
+    private readonly object _gate = new();
+    private readonly CommitQueue _queue;
+    private bool _isStopping;
+    private int _idleThreadCount;
+    private bool _isSpinning;
+    private bool _hasNews;
+    private int _runningThreadCount;
+
     private readonly ITimer _timer;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private int _runningThreadCount;
-    private int _isHousekeepingQueued;
 
     public GroupCommitter(LogDirectory directory, GroupCommitterOptions options, TimeProvider time)
     {
         options.Validate();
         _directory = directory;
+
+        // All but one: a round must not wait for what nobody waits for.
+        _queue = new CommitQueue(directory, Math.Max(options.FlusherThreadCount - 1, 1));
         _runningThreadCount = options.FlusherThreadCount;
         directory.Attach(Queue);
         for (int number = 0; number < options.FlusherThreadCount; number++)
@@ -61,19 +72,24 @@ public sealed class GroupCommitter : IAsyncDisposable
     {
         _directory.Detach();
         await _timer.DisposeAsync();
-        _queue.CompleteAdding();
+        lock (_gate)
+        {
+            _isStopping = true;
+            Monitor.PulseAll(_gate);
+        }
+
         await _stopped.Task;
     }
 
     private void Queue(PartitionLog log)
     {
-        try
+        lock (_gate)
         {
-            _queue.Add(log);
-        }
-        catch (InvalidOperationException)
-        {
-            // Stopping: the close of the directory syncs the rest.
+            // While a round runs nobody has to be woken: the thread that runs it takes the next one.
+            if (_queue.Add(log))
+            {
+                Wake(1);
+            }
         }
     }
 
@@ -85,36 +101,110 @@ public sealed class GroupCommitter : IAsyncDisposable
 
     private void QueueHousekeeping()
     {
-        if ((_directory.AreRecoveryPointsStale || _directory.HasDueReopening) && Interlocked.Exchange(ref _isHousekeepingQueued, 1) == 0)
+        if (!_directory.NeedsHousekeeping)
         {
-            Queue(null!);
+            return;
+        }
+
+        lock (_gate)
+        {
+            _queue.AddHousekeeping();
+            Wake(1);
         }
     }
 
     private void Work()
     {
-        foreach (PartitionLog? log in _queue.GetConsumingEnumerable())
+        while (Take() is { } task)
         {
-            if (log is null)
+            bool hasBegun = task.TryBegin();
+            lock (_gate)
             {
-                // Before the points are collected: one that moves from here on queues them again.
-                Volatile.Write(ref _isHousekeepingQueued, 0);
-                _directory.WriteRecoveryPoints();
-                _directory.ReopenDue();
+                // One of them is this thread's, if it does nothing else.
+                Wake(_queue.Begun(task, hasBegun) - (hasBegun ? 0 : 1));
             }
-            else if (log.BeginSync() is { } work)
+
+            if (hasBegun)
             {
-                log.EndSync(work, work.TryRun());
-                if (work.CompletesSegment)
-                {
-                    QueueHousekeeping();
-                }
+                task.Run();
+                task.End();
+            }
+
+            lock (_gate)
+            {
+                _queue.Ended(task);
             }
         }
 
         if (Interlocked.Decrement(ref _runningThreadCount) == 0)
         {
             _stopped.SetResult();
+        }
+    }
+
+    /// <summary>Waits for something to do; null when the end has come.</summary>
+    private CommitTask? Take()
+    {
+        bool hasSpun = false;
+        while (true)
+        {
+            lock (_gate)
+            {
+                if (_isStopping && !_queue.HasWork)
+                {
+                    return null;
+                }
+
+                if (_queue.TryTake() is { } task)
+                {
+                    return task;
+                }
+
+                if (hasSpun || _isSpinning)
+                {
+                    _idleThreadCount++;
+                    Monitor.Wait(_gate);
+                    _idleThreadCount--;
+                    hasSpun = false;
+                    continue;
+                }
+
+                _isSpinning = true;
+                _hasNews = false;
+            }
+
+            Spin();
+            hasSpun = true;
+        }
+    }
+
+    /// <summary>One flusher at a time looks for a while whether something comes. Who brings it need not wake anybody then.</summary>
+    private void Spin()
+    {
+        var spinner = new SpinWait();
+        while (spinner.Count < SpinCount && !Volatile.Read(ref _hasNews))
+        {
+            spinner.SpinOnce(sleep1Threshold: -1);
+        }
+
+        lock (_gate)
+        {
+            // What came until now is found by the look that follows; what comes from now on wakes somebody.
+            _isSpinning = false;
+        }
+    }
+
+    private void Wake(int count)
+    {
+        if (_isSpinning && !_hasNews && count > 0)
+        {
+            Volatile.Write(ref _hasNews, true);
+            count--;
+        }
+
+        for (int number = Math.Min(count, _idleThreadCount); number > 0; number--)
+        {
+            Monitor.Pulse(_gate);
         }
     }
 }

@@ -71,7 +71,7 @@ internal sealed class SyncWork
     {
         foreach (Part part in _parts)
         {
-            if (part.ByteCount > part.Segment.SyncedByteCount)
+            if (part.ByteCount > part.Segment.StoredByteCount)
             {
                 part.Segment.File.SyncData();
             }
@@ -114,6 +114,7 @@ internal sealed class SyncWork
     {
         foreach (Part part in _parts)
         {
+            part.Segment.StoredByteCount = part.ByteCount;
             part.Segment.SyncedByteCount = part.ByteCount;
             part.Segment.IsCompleteAndSynced = part.IsComplete;
         }

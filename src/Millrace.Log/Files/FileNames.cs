@@ -22,6 +22,9 @@ internal static class FileNames
     /// <summary>Says in which boot of the machine the files are written; gone as soon as a disk error puts in doubt what they hold.</summary>
     public const string Boot = "boot-id";
 
+    /// <summary>The two files of the journal that all partitions share. Ours: Kafka takes directories for partitions, and ignores files.</summary>
+    public static readonly string[] JournalHalves = ["commit-journal.0", "commit-journal.1"];
+
     public const string LeaderEpochs = "leader-epoch-checkpoint";
     public const string PartitionMetadata = "partition.metadata";
     public const string LogSuffix = ".log";

@@ -93,6 +93,20 @@ internal sealed class DirectoryFiles
 
     public bool WasCleanlyStopped { get; }
 
+    /// <summary>What the next start writes back into partitions; null if that is nothing. Its bytes cannot be read any more, only what they are.</summary>
+    public JournalReplay? Journal { get; private set; }
+
+    /// <summary>Reads the journal that a crash has left in a directory that nobody uses.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public void ReadJournal()
+    {
+        if (!WasCleanlyStopped)
+        {
+            using JournalReplay? journal = JournalReplay.TryRead(_storage, _settings.Path);
+            Journal = journal;
+        }
+    }
+
     /// <summary>What is wrong with the settings of topics, or null.</summary>
     public string? TopicSettingsFault { get; }
 

@@ -16,6 +16,9 @@ public enum LogFileKind
     LeaderEpochs,
     OffsetCheckpoint,
 
+    /// <summary>What partitions were to have synced together.</summary>
+    CommitJournal,
+
     /// <summary>Text that a person reads as it is.</summary>
     Text,
 }
@@ -39,6 +42,7 @@ public static class LogFile
         {
             FileNames.LeaderEpochs => LogFileKind.LeaderEpochs,
             FileNames.RecoveryPoints or FileNames.LogStartOffsets or FileNames.HighWatermarks or FileNames.CleanedOffsets or FileNames.SparseOffsets => LogFileKind.OffsetCheckpoint,
+            _ when FileNames.JournalHalves.Contains(name, StringComparer.Ordinal) => LogFileKind.CommitJournal,
             FileNames.PartitionMetadata or FileNames.MetaProperties or FileNames.TopicSettings or FileNames.CleanShutdown => LogFileKind.Text,
             _ => KindOfSuffix(name[Math.Max(name.LastIndexOf('.'), 0)..]),
         };
@@ -91,6 +95,7 @@ public static class LogFile
         LogFileKind.ProducerSnapshot => SnapshotText.Describe(InspectedFile.ReadAll(storage, path)),
         LogFileKind.LeaderEpochs => CheckpointText.LeaderEpochs(ReadText(storage, path)),
         LogFileKind.OffsetCheckpoint => CheckpointText.Offsets(ReadText(storage, path)),
+        LogFileKind.CommitJournal => JournalText.Describe(storage, path),
         LogFileKind.Text => ReadText(storage, path).TrimEnd('\n').Split('\n'),
         _ => [$"{NameOf(path)} has no name of a file that a log has."],
     };

@@ -40,6 +40,11 @@ public sealed class LogInspection
             }
         }
 
+        if (!isInUse)
+        {
+            InspectJournal(files);
+        }
+
         InspectDirectory(files, isInUse);
         foreach (TopicPartition partition in partitions.Count > 0 ? partitions : files.Partitions)
         {
@@ -95,6 +100,22 @@ public sealed class LogInspection
             {
                 Note(entry.Name, "The partition is deleted; the next start removes the directory.");
             }
+        }
+    }
+
+    private void InspectJournal(DirectoryFiles files)
+    {
+        try
+        {
+            files.ReadJournal();
+            if (files.Journal?.Damage is { } damage)
+            {
+                Find(FileNames.JournalHalves[0], null, null, $"The commit journal is damaged: {damage}. Records that were acknowledged shortly before the machine went down may be missing at the ends of logs.");
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            Find(FileNames.JournalHalves[0], null, null, $"The commit journal cannot be read: {exception.Message} It holds records that were acknowledged and may be nowhere else. Mend the cause, and look again.");
         }
     }
 

@@ -36,6 +36,7 @@ public sealed class LogRepair : IDisposable
             throw new LogDirectoryException(LogDirectoryFailure.Foreign, $"There is no partition {partition} in {settings.Path}.");
         }
 
+        _files.ReadJournal();
         _inspection = new PartitionInspection(settings, storage, _files, partition, isInUse: false, new InspectionCounts(), _findings.Add);
         _inspection.Run();
         Refusal = FindRefusal(newTopicId);
@@ -108,6 +109,11 @@ public sealed class LogRepair : IDisposable
         if (_files.TopicSettingsFault is { } fault)
         {
             return fault;
+        }
+
+        if (_inspection.AwaitsJournal)
+        {
+            return $"The commit journal holds records of {_partition} that were acknowledged and may not be in its segments. Start the broker once, which writes them back, and stop it; then repair.";
         }
 
         return _inspection.IsMetadataWrong && TopicId(newTopicId) is null

@@ -20,6 +20,7 @@ internal sealed class PartitionInspection
     private readonly LogPosition _log = new();
     private readonly HashSet<Offset> _segmentsWithWrongIndexes = [];
     private readonly List<string> _wrongSnapshots = [];
+    private IReadOnlyList<JournaledPiece> _journaled = [];
     private PartitionListing _listing = null!;
 
     public PartitionInspection(
@@ -70,6 +71,9 @@ internal sealed class PartitionInspection
 
     public IReadOnlyList<string> WrongSnapshots => _wrongSnapshots;
 
+    /// <summary>Whether the commit journal has something of it that its segments may lack.</summary>
+    public bool AwaitsJournal => _journaled.Count > 0;
+
     /// <summary>Why the files could not be read, or null.</summary>
     public string? DiskError { get; private set; }
 
@@ -103,6 +107,7 @@ internal sealed class PartitionInspection
         }
 
         InspectMetadata();
+        InspectJournal();
         InspectSegments();
         InspectSnapshots();
         InspectEpochs();
@@ -135,6 +140,23 @@ internal sealed class PartitionInspection
             IsMetadataWrong = false;
             Find(path, null, null, $"The topic has the id {TopicIds.ToText(id)} here and {TopicIds.ToText(sibling.Id)} in {sibling.Of}: "
                 + "one of the two directories belongs to another topic of that name. Restore the one that does not belong here from a copy.");
+        }
+    }
+
+    private void InspectJournal()
+    {
+        string? metadata = AtomicFile.TryRead(_storage, _directory, FileNames.PartitionMetadata);
+        if (_files.Journal is null || metadata is null || !TopicIds.TryParseMetadata(metadata, out Guid id))
+        {
+            return;
+        }
+
+        string? epochs = AtomicFile.TryRead(_storage, _directory, FileNames.LeaderEpochs);
+        Offset sparseBelow = Offset.Max(_files.CleanedOffsets.Of(_partition) ?? Offset.Zero, _files.SparseOffsets.Of(_partition) ?? Offset.Zero);
+        _journaled = _files.Journal.Pieces(id, _partition.Partition, JournalTarget.Of(_listing, epochs, _recoveryPoint, _logStart, sparseBelow));
+        if (AwaitsJournal)
+        {
+            Note(_directory, $"The commit journal holds offsets {_journaled[0].BaseOffset} to {_journaled[^1].EndOffset.Value - 1}: the next start writes them back where they are missing.");
         }
     }
 
@@ -230,6 +252,12 @@ internal sealed class PartitionInspection
 
     private void FoundDamage(LogDamage damage)
     {
+        if (AwaitsJournal && FirstDamage is null && damage.Offset >= _journaled[0].BaseOffset)
+        {
+            Note(SegmentPath(damage.Segment), $"Here the log {damage.Description}. The next start first writes back what the commit journal holds, then cuts what is still torn.", damage.Position);
+            return;
+        }
+
         // The log before the first one is whole; where a later one lies is all that can be said of it.
         bool isFirst = FirstDamage is null;
         FirstDamage ??= damage;

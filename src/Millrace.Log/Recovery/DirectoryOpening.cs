@@ -133,7 +133,8 @@ internal sealed class DirectoryOpening
         Checkpoint logStarts = ReadLogStarts(directory.Recovery);
         Checkpoint cleaned = ReadCleaningOffsets(directory.Recovery, FileNames.CleanedOffsets);
         Checkpoint sparse = ReadCleaningOffsets(directory.Recovery, FileNames.SparseOffsets);
-        RecoverPartitions(directory, files, entries, partition => new PartitionCheckpoints
+        using JournalReplay? journal = ReadJournal(directory.Recovery);
+        RecoverPartitions(directory, files, entries, journal, partition => new PartitionCheckpoints
         {
             RecoveryPoint = points.Of(partition),
             LogStart = logStarts.Of(partition),
@@ -156,7 +157,54 @@ internal sealed class DirectoryOpening
         // After every start, before any append: it syncs the directory, so that a marker which an interrupted start had deleted cannot
         // come back and vouch for what is appended now.
         directory.WriteRecoveryPointsOrThrow();
+        EndJournal(directory, journal);
         RemoveDeletedPartitions(directory.Recovery, entries);
+    }
+
+    /// <summary>
+    /// What partitions may lack that was acknowledged; null where the last process has left no journal, or left it after a clean stop, when everybody has everything.
+    /// </summary>
+    private JournalReplay? ReadJournal(RecoveryReport report)
+    {
+        if (report.WasCleanStop)
+        {
+            return null;
+        }
+
+        JournalReplay? journal;
+        try
+        {
+            journal = JournalReplay.TryRead(_storage, _settings.Path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new LogDirectoryException(
+                LogDirectoryFailure.NotWritable,
+                $"The commit journal in {_settings.Path} cannot be read: {exception.Message} It holds records that were acknowledged and may be nowhere else. Mend the cause; or, to give them up, "
+                + $"move {string.Join(" and ", FileNames.JournalHalves)} away.",
+                exception);
+        }
+
+        if (journal?.Damage is { } damage)
+        {
+            report.Add(null, RecoveryCondition.JournalDamaged, false,
+                $"The commit journal is damaged: {damage}. Records that were acknowledged shortly before the machine went down may be missing at the ends of logs.");
+        }
+
+        return journal;
+    }
+
+    /// <summary>Nothing of it is left when the first record is appended: no piece may come over newer bytes later.</summary>
+    private void EndJournal(LogDirectory directory, JournalReplay? journal)
+    {
+        if (journal is { IsIncomplete: true })
+        {
+            directory.Journal.Keep();
+        }
+        else if (CommitJournal.DeleteFiles(_storage, _settings.Path))
+        {
+            _storage.SyncDirectory(_settings.Path);
+        }
     }
 
     private MetaProperties ReadOrCreateProperties(IReadOnlyList<StorageEntry> entries)
@@ -296,7 +344,11 @@ internal sealed class DirectoryOpening
     }
 
     private void RecoverPartitions(
-        LogDirectory directory, OpenFiles files, IReadOnlyList<StorageEntry> entries, Func<TopicPartition, PartitionCheckpoints> checkpointsOf)
+        LogDirectory directory,
+        OpenFiles files,
+        IReadOnlyList<StorageEntry> entries,
+        JournalReplay? journal,
+        Func<TopicPartition, PartitionCheckpoints> checkpointsOf)
     {
         var recoveries = new List<PartitionRecovery>();
         foreach (StorageEntry entry in entries)
@@ -305,7 +357,7 @@ internal sealed class DirectoryOpening
             {
                 var report = new RecoveryReport(directory.Recovery.WasCleanStop);
                 LogSettings settings = _settings.For(directory.SettingsOf(topicPartition.Topic));
-                recoveries.Add(new PartitionRecovery(settings, files, report, topicPartition, checkpointsOf(topicPartition)));
+                recoveries.Add(new PartitionRecovery(settings, files, report, topicPartition, checkpointsOf(topicPartition)) { Journal = journal });
             }
             else if (entry.IsDirectory && entry.Name != FileSystemDirectory && !FileNames.TryParseDeletedPartition(entry.Name, out _))
             {
@@ -355,7 +407,7 @@ internal sealed class DirectoryOpening
     {
         foreach (RecoveryFinding finding in directory.Recovery.Findings)
         {
-            bool isRoutine = finding.Action is RecoveryAction.Delete or RecoveryAction.DeletePartition or RecoveryAction.Rebuild;
+            bool isRoutine = finding.Action is RecoveryAction.Delete or RecoveryAction.DeletePartition or RecoveryAction.Rebuild or RecoveryAction.WriteBack;
             if (isRoutine)
             {
                 LogMessages.RecoveryFinding(_logger, finding.ToString());

@@ -21,10 +21,14 @@ internal sealed class LogScan
     private readonly ScanPlan _plan;
     private readonly List<ScannedSegment> _scanned = [];
     private readonly List<LeaderEpochStart> _epochStarts = [];
+    private readonly List<(Offset Offset, byte[] Content)> _lostSnapshots = [];
+    private readonly Func<Offset, bool> _hasSnapshot;
 
     /// <param name="recoveryPoint">Everything below was on the disk; null where that is unknown.</param>
-    public LogScan(LogSettings settings, Offset? recoveryPoint, ScanPlan plan)
+    /// <param name="hasSnapshot">Whether there is a snapshot at an offset that can be read.</param>
+    public LogScan(LogSettings settings, Offset? recoveryPoint, ScanPlan plan, Func<Offset, bool> hasSnapshot)
     {
+        _hasSnapshot = hasSnapshot;
         _settings = settings;
         _recoveryPoint = recoveryPoint;
         _plan = plan;
@@ -47,6 +51,11 @@ internal sealed class LogScan
     /// <summary>The producers before the first segment whose checksums were looked at, as a snapshot keeps them; null if the scan did not come there from before.</summary>
     public byte[]? Snapshot { get; private set; }
 
+    /// <summary>
+    /// What belongs into the snapshots at the first offsets of later segments, where they are lost: when the records before one of them are deleted, nothing else tells what it says.
+    /// </summary>
+    public IReadOnlyList<(Offset Offset, byte[] Content)> LostSnapshots => _lostSnapshots;
+
     /// <summary>What was found out of a segment; null if it was not read.</summary>
     public ScannedSegment? this[int number] => number >= _plan.FirstSegment ? _scanned[number - _plan.FirstSegment] : null;
 
@@ -66,6 +75,10 @@ internal sealed class LogScan
             if (number == _plan.FirstCheckedSegment && number > _plan.FirstSegment)
             {
                 Snapshot = Producers.WriteSnapshot();
+            }
+            else if (number > _plan.FirstCheckedSegment && !_hasSnapshot(segment.BaseOffset))
+            {
+                _lostSnapshots.Add((segment.BaseOffset, Producers.WriteSnapshot()));
             }
 
             ScanSegment(segment, number, verifiesChecksums: number >= _plan.FirstCheckedSegment);

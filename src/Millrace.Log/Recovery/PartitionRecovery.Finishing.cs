@@ -79,6 +79,11 @@ internal sealed partial class PartitionRecovery
 
         if (!isTrusted)
         {
+            foreach ((Offset lost, byte[] content) in _scan.LostSnapshots)
+            {
+                _snapshots.Restore(lost, content);
+            }
+
             _snapshots.Rewrite(_checkedFrom);
         }
 

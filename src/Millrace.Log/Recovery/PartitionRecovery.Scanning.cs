@@ -18,7 +18,7 @@ internal sealed partial class PartitionRecovery
     {
         _plan = Plan(isTrusted, readsAll: _epochsOnDisk is null || _segments is [{ } first, ..] && first.BaseOffset > _logStart);
         _checkedFrom = FromOf(_plan.FirstCheckedSegment);
-        _scan = new LogScan(_settings, _recoveryPoint, _plan);
+        _scan = new LogScan(_settings, _recoveryPoint, _plan, _snapshots.IsReadable);
         _scan.Run(_segments);
         if (_epochsOnDisk is { } epochs && epochs.Current < _scan.HighestEpoch)
         {

@@ -47,6 +47,9 @@ internal sealed partial class PartitionRecovery
     /// <summary>The first offset of a segment whose bytes are looked at although they lie below the recovery point; null where none has failed a read.</summary>
     public Offset? FirstSuspect { get; init; }
 
+    /// <summary>What the journal has, which its segments may lack; null if that is nothing.</summary>
+    public JournalReplay? Journal { get; init; }
+
     /// <summary>Whether the partition is known to be there, whatever its files say.</summary>
     public bool IsCreated { get; init; }
 
@@ -71,6 +74,11 @@ internal sealed partial class PartitionRecovery
     private RecoveredPartition? RecoverOrThrow()
     {
         IReadOnlyList<StorageEntry> entries = ListAndTidy();
+        if (Journal is { } journal && TryWriteBack(journal, entries))
+        {
+            entries = _storage.List(_directory);
+        }
+
         _listing = new PartitionListing(entries);
         _snapshots = new SnapshotRecovery(_storage, _directory, _settings.MaximumProducerCount, _listing, Found);
         _indexes = new IndexRecovery(_files, _directory, _listing, Found);
@@ -137,6 +145,43 @@ internal sealed partial class PartitionRecovery
         }
 
         return entries;
+    }
+
+    /// <summary>
+    /// Writes into the segments what was acknowledged by the journal, before anything of them is read: what is judged afterwards is the log as it was promised.
+    /// </summary>
+    private bool TryWriteBack(JournalReplay journal, IReadOnlyList<StorageEntry> entries)
+    {
+        string? metadata = AtomicFile.TryRead(_storage, _directory, FileNames.PartitionMetadata);
+        if (metadata is null || !TopicIds.TryParseMetadata(metadata, out Guid topicId))
+        {
+            // One whose creation was interrupted has nothing in the journal: its name is the last thing that is written, and the first append comes after it.
+            bool hasRecords = entries.Any(static entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && entry.ByteCount > 0);
+            if (metadata is not null || hasRecords || IsCreated || _recoveryPoint != Offset.Zero)
+            {
+                journal.FoundNameless();
+            }
+
+            return false;
+        }
+
+        try
+        {
+            string? epochs = AtomicFile.TryRead(_storage, _directory, FileNames.LeaderEpochs);
+            var target = JournalTarget.Of(new PartitionListing(entries), epochs, _recoveryPoint, _logStart, _checkpoints.SparseBelow);
+            long? changedByteCount = journal.WriteBack(_directory, topicId, _topicPartition.Partition, target);
+            if (changedByteCount > 0)
+            {
+                Found(RecoveryCondition.JournalWrittenBack, $"{changedByteCount} bytes that were acknowledged and had not reached the segments are written back from the commit journal.");
+            }
+
+            return changedByteCount is not null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            journal.Failed();
+            throw;
+        }
     }
 
     private bool TryReadMetadata(IReadOnlyList<StorageEntry> entries, out RecoveredPartition? outcome)

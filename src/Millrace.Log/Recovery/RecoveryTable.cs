@@ -21,6 +21,7 @@ internal enum RecoveryCondition
     IndexMissing,
     IndexStale,
     IndexWithoutSegment,
+    JournalWrittenBack,
     SnapshotMissing,
     SnapshotUnreadable,
     SnapshotStale,
@@ -41,6 +42,7 @@ internal enum RecoveryCondition
     PartitionMissing,
     LogStartsUnreadable,
     CleaningOffsetsUnreadable,
+    JournalDamaged,
     RecoveryPointsMissing,
     RecoveryPointsUnreadable,
     UnknownEntry,
@@ -72,6 +74,9 @@ internal enum RecoveryAction
 
     /// <summary>Make the file anew from the batches.</summary>
     Rebuild,
+
+    /// <summary>Write into the segment what the journal has, whatever is there.</summary>
+    WriteBack,
 
     /// <summary>Delete what an interrupted write has left.</summary>
     Delete,
@@ -134,6 +139,8 @@ internal static class RecoveryTable
         (RecoveryCondition.IndexStale, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.IndexWithoutSegment, _) => RecoveryAction.Delete,
 
+        (RecoveryCondition.JournalWrittenBack, _) => RecoveryAction.WriteBack,
+
         // What a snapshot says follows from the batches before it: an older one and the batches behind that say the same.
         (RecoveryCondition.SnapshotMissing, _) => RecoveryAction.Rebuild,
         (RecoveryCondition.SnapshotUnreadable, _) => RecoveryAction.Delete,
@@ -167,6 +174,8 @@ internal static class RecoveryTable
         // Nothing is lost where the first segment is taken for the start: deleted records that are still in it come back.
         (RecoveryCondition.LogStartsUnreadable, _) => RecoveryAction.BeginAtFirstSegment,
         (RecoveryCondition.CleaningOffsetsUnreadable, _) => RecoveryAction.TakeGapsForCompacted,
+        // No crash does that, and nobody can tell any more whose records it held.
+        (RecoveryCondition.JournalDamaged, _) => RecoveryAction.Report,
         (RecoveryCondition.UnknownEntry, _) => RecoveryAction.Report,
         _ => throw new ArgumentOutOfRangeException(nameof(condition), condition, message: null),
     };

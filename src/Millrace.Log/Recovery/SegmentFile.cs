@@ -20,6 +20,7 @@ internal sealed record SegmentFile(Offset BaseOffset, LazyFile File, long Length
         int byteCount = checked((int)Length);
         return new LogSegment(BaseOffset, File, Index!, TimeIndex!, TransactionIndex!, byteCount, settings, Progress)
         {
+            StoredByteCount = byteCount,
             SyncedByteCount = byteCount,
             IsCompleteAndSynced = isComplete,
         };

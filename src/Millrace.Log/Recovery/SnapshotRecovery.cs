@@ -55,6 +55,10 @@ internal sealed class SnapshotRecovery
         return null;
     }
 
+    /// <summary>Whether there is a snapshot at an offset that can be read.</summary>
+    public bool IsReadable(Offset offset) =>
+        _offsets.Contains(offset) && ProducerStates.TryReadSnapshot(Read(offset), _maximumProducerCount, out _);
+
     /// <summary>Whether a snapshot was looked for at an offset and not found.</summary>
     public bool IsMissing(Offset offset) => _missing.Contains(offset);
 
@@ -68,6 +72,21 @@ internal sealed class SnapshotRecovery
         _missing.Remove(offset);
         _unreadable.Remove(offset);
         _read = offset > _read ? offset : _read ?? offset;
+    }
+
+    /// <summary>Makes one anew that is missing or cannot be read. The caller syncs the directory.</summary>
+    public void Restore(Offset offset, ReadOnlySpan<byte> content)
+    {
+        if (_offsets.Contains(offset))
+        {
+            ReportUnreadable(offset);
+        }
+        else
+        {
+            _report(RecoveryCondition.SnapshotMissing, $"'{Name(offset)}' is missing and is made anew from an older one and the batches.");
+        }
+
+        Write(offset, content);
     }
 
     /// <summary>

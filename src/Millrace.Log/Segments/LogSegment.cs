@@ -51,7 +51,10 @@ internal sealed class LogSegment : IDisposable
     /// <summary>Bytes that hold whole batches. The file may be longer where an append failed.</summary>
     public int ByteCount => Volatile.Read(ref _byteCount);
 
-    /// <summary>Bytes that survive the power. Guarded by the partition's lock.</summary>
+    /// <summary>Bytes that survive the power in the file. Guarded by the partition's lock.</summary>
+    public int StoredByteCount { get; set; }
+
+    /// <summary>Bytes that survive the power, in the file or in the journal. Guarded by the partition's lock.</summary>
     public int SyncedByteCount { get; set; }
 
     /// <summary>Whether it has a file whose name no sync of the directory covers that ran or is running. Guarded by the partition's lock.</summary>

@@ -73,6 +73,9 @@ public sealed class SimulatedStorage : IStorage
     /// <summary>A disk that says that it has flushed and has not. With it, acknowledged records must get lost: the control of every simulation.</summary>
     public bool IgnoresFlushes { get; set; }
 
+    /// <summary>The same for the files whose name begins so; null for none.</summary>
+    public string? IgnoresFlushesOf { get; set; }
+
     /// <summary>Bytes by which files may still grow before the disk is full. Default: without limit.</summary>
     public long FreeByteCount { get; set; } = long.MaxValue;
 
@@ -166,6 +169,7 @@ public sealed class SimulatedStorage : IStorage
             var next = new SimulatedStorage(_random, root)
             {
                 IgnoresFlushes = IgnoresFlushes,
+                IgnoresFlushesOf = IgnoresFlushesOf,
                 BootId = kind == SimulatedCrashKind.ProcessKill ? BootId : BootId?.Insert(0, "after "),
                 FreeByteCount = FreeByteCount,
                 OperationCount = OperationCount,
@@ -522,7 +526,8 @@ public sealed class SimulatedStorage : IStorage
 
                 // The machine that goes down in a sync has synced nothing: a power loss persists any part of it anyway.
                 storage.End(storage.Begin(SimulatedOperation.SyncData, path));
-                if (!storage.IgnoresFlushes)
+                bool isIgnored = storage.IgnoresFlushesOf is { } prefix && path[(path.LastIndexOf('/') + 1)..].StartsWith(prefix, StringComparison.Ordinal);
+                if (!storage.IgnoresFlushes && !isIgnored)
                 {
                     file.Sync();
                 }

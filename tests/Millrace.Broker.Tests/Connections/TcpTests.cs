@@ -116,6 +116,34 @@ public sealed class TcpTests
     }
 
     [Fact]
+    public async Task Answers_that_are_ready_together_arrive_whole_and_in_order_those_with_records_among_them()
+    {
+        await using TestBroker broker = await StartAsync();
+        using TcpTestClient client = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        string large = new('x', 100_000);
+        await client.SendAsync<ProduceRequest, ProduceResponse>(TestClientRequests.Produce("orders", Batches.Of(large)), 9);
+
+        // Every third one is answered with 100 KB, the others with some bytes.
+        List<byte> requests = [];
+        for (int number = 0; number < 30; number++)
+        {
+            FrameBuffer request = number % 3 == 2
+                ? MessageCodec.WriteRequest(TestClientRequests.Fetch("orders", 0), 12, 1000 + number, "tcp")
+                : MessageCodec.WriteRequest(TestClientRequests.Produce("orders", Batches.Of("a")), 9, 1000 + number, "tcp");
+            requests.AddRange(request.Bytes.ToArray());
+            request.Release();
+        }
+
+        await client.SendRawAsync(requests.ToArray());
+        for (int number = 0; number < 30; number++)
+        {
+            byte[]? response = await client.ReceiveAsync();
+            Assert.Equal(1000 + number, BinaryPrimitives.ReadInt32BigEndian(response));
+            Assert.Equal(number % 3 == 2, response!.Length > large.Length);
+        }
+    }
+
+    [Fact]
     public async Task A_connection_on_which_nothing_happens_is_closed_in_time()
     {
         await using TestBroker broker = await StartAsync();

@@ -60,6 +60,8 @@ public class BrokerSimulationTests
 
     [Theory]
     [InlineData(BrokerSabotage.FlushDoesNothing)]
+    [InlineData(BrokerSabotage.JournalFlushDoesNothing)]
+    [InlineData(BrokerSabotage.ForgetJournal)]
     [InlineData(BrokerSabotage.AcknowledgeRecordsBeforeSync)]
     [InlineData(BrokerSabotage.AcknowledgeOffsetsBeforeSync)]
     [InlineData(BrokerSabotage.AcknowledgeDecisionsBeforeSync)]

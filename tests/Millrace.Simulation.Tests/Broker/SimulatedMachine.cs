@@ -22,6 +22,7 @@ internal sealed class SimulatedMachine
         _random = random;
         _sabotage = sabotage;
         Storage = new SimulatedStorage(random.Next()) { BootId = "boot", IgnoresFlushes = sabotage == BrokerSabotage.FlushDoesNothing };
+        Storage.IgnoresFlushesOf = sabotage == BrokerSabotage.JournalFlushDoesNothing ? "commit-journal" : null;
         Thread = new SimulatedThread(random);
         var options = new BrokerOptions
         {
@@ -30,6 +31,9 @@ internal sealed class SimulatedMachine
             AutoCreateTopics = false,
             TransactionMaxTimeout = TimeSpan.FromSeconds(60),
             TransactionalIdExpiration = TimeSpan.FromSeconds(90),
+
+            // Small enough for its halves to take turns; one in four runs without it.
+            CommitJournalByteCount = random.Next(4) == 0 ? 0 : LogDirectoryOptions.LeastCommitJournalByteCount,
         };
 
         // Its threads, whose work is done here; its timers go on.
@@ -85,6 +89,12 @@ internal sealed class SimulatedMachine
         if (_sabotage == BrokerSabotage.ForgetLogStarts)
         {
             Storage.DeleteFile($"{Root}/log-start-offset-checkpoint");
+        }
+
+        if (_sabotage == BrokerSabotage.ForgetJournal)
+        {
+            Storage.DeleteFile($"{Root}/commit-journal.0");
+            Storage.DeleteFile($"{Root}/commit-journal.1");
         }
     }
 

@@ -26,10 +26,12 @@ internal sealed class SimulatedCommitter : IAsyncDisposable
     private readonly Random _random;
     private readonly BrokerSabotage _sabotage;
     private readonly ITimer _timer;
-    private readonly List<PartitionLog> _queue = [];
-    private readonly List<(PartitionLog Log, SyncWork Work)> _running = [];
-    private readonly List<SyncWork> _late = [];
-    private bool _isHousekeepingDue;
+    private readonly CommitQueue _queue;
+    private readonly List<CommitTask> _running = [];
+    private readonly List<CommitTask> _late = [];
+
+    // Taken from the queue as soon as it has something: then it is known whether there is.
+    private CommitTask? _next;
 
     public SimulatedCommitter(LogDirectory log, TimeProvider time, SimulatedStorage storage, Random random, BrokerSabotage sabotage)
     {
@@ -37,45 +39,34 @@ internal sealed class SimulatedCommitter : IAsyncDisposable
         _storage = storage;
         _random = random;
         _sabotage = sabotage;
+        _queue = new CommitQueue(log, MaxRunningCount - 1, isAloneJournaled: random.Next(2) == 0);
         TimeSpan interval = new GroupCommitterOptions().RecoveryPointInterval;
-        _timer = time.CreateTimer(_ => _isHousekeepingDue |= log.AreRecoveryPointsStale || log.HasDueReopening, null, interval, interval);
-        log.Attach(_queue.Add);
+        _timer = time.CreateTimer(_ => QueueHousekeeping(), null, interval, interval);
+        log.Attach(Add);
     }
 
     public LogDirectory Log { get; }
 
-    public bool HasWork => _queue.Count + _running.Count + _late.Count > 0 || _isHousekeepingDue;
+    /// <summary>Rounds of the journal that have ended.</summary>
+    public int RoundCount { get; private set; }
+
+    public bool HasWork => (_next ??= _queue.TryTake()) is not null || _running.Count + _late.Count > 0;
 
     public void RunOne()
     {
-        if (_isHousekeepingDue && _random.Next(4) == 0)
+        _next ??= _queue.TryTake();
+        if (_running.Count > 0 && (_next is null || _running.Count == MaxRunningCount || _random.Next(2) == 0))
         {
-            _isHousekeepingDue = false;
-            Log.WriteRecoveryPoints();
-            Log.ReopenDue();
+            End(Take(_running));
         }
-        else if (_running.Count > 0 && (_queue.Count == 0 || _running.Count == MaxRunningCount || _random.Next(2) == 0))
+        else if (_next is { } task)
         {
-            (PartitionLog log, SyncWork work) = Take(_running);
-            Exception? error = work.TryRun();
-            log.EndSync(work, error);
-            _isHousekeepingDue |= work.CompletesSegment;
-            if (error is IOException && _random.Next(2) == 0)
-            {
-                DropCleanPages($"{Log.Path}/{log.TopicPartition}");
-            }
-        }
-        else if (_queue.Count > 0)
-        {
-            PartitionLog next = Take(_queue);
-            if (_sabotage != BrokerSabotage.LoseSyncs || _random.Next(10) > 0)
-            {
-                Begin(next);
-            }
+            _next = null;
+            Begin(task);
         }
         else if (_late.Count > 0)
         {
-            Take(_late).TryRun();
+            Take(_late).Run();
         }
     }
 
@@ -83,30 +74,63 @@ internal sealed class SimulatedCommitter : IAsyncDisposable
     {
         Log.Detach();
         _timer.Dispose();
-        while (_queue.Count + _running.Count + _late.Count > 0)
+        while (_queue.HasWork || _running.Count > 0 || _next is not null || _late.Count > 0)
         {
-            _isHousekeepingDue = false;
             RunOne();
         }
 
         return ValueTask.CompletedTask;
     }
 
-    private void Begin(PartitionLog log)
+    private void Add(PartitionLog partition)
     {
-        if (log.BeginSync() is not { } work)
+        if (_sabotage != BrokerSabotage.LoseSyncs || _random.Next(10) > 0)
         {
-            return;
+            _queue.Add(partition);
         }
+    }
 
-        if (IsSabotaged(log.TopicPartition.Topic))
+    private void QueueHousekeeping()
+    {
+        if (Log.NeedsHousekeeping)
         {
-            log.EndSync(work, error: null);
-            _late.Add(work);
+            _queue.AddHousekeeping();
+        }
+    }
+
+    private void Begin(CommitTask task)
+    {
+        bool hasBegun = task.TryBegin();
+        _queue.Begun(task, hasBegun);
+        if (!hasBegun)
+        {
+            _queue.Ended(task);
+        }
+        else if (IsSabotaged(task))
+        {
+            task.End();
+            _queue.Ended(task);
+            if (task is FilesTask)
+            {
+                // A round is never written: the next one has its buffer.
+                _late.Add(task);
+            }
         }
         else
         {
-            _running.Add((log, work));
+            _running.Add(task);
+        }
+    }
+
+    private void End(CommitTask task)
+    {
+        task.Run();
+        task.End();
+        _queue.Ended(task);
+        RoundCount += task is RoundTask ? 1 : 0;
+        if (task is FilesTask { Error: IOException } failed && _random.Next(2) == 0)
+        {
+            DropCleanPages($"{Log.Path}/{failed.Log.TopicPartition}");
         }
     }
 
@@ -118,6 +142,13 @@ internal sealed class SimulatedCommitter : IAsyncDisposable
             _storage.DropCleanPages($"{directory}/{file.Name}");
         }
     }
+
+    private bool IsSabotaged(CommitTask task) => task switch
+    {
+        FilesTask files => IsSabotaged(files.Log.TopicPartition.Topic),
+        RoundTask round => round.Logs.Any(log => IsSabotaged(log.TopicPartition.Topic)),
+        _ => false,
+    };
 
     private bool IsSabotaged(string topic) => _sabotage switch
     {
@@ -143,6 +174,12 @@ internal enum BrokerSabotage
 
     /// <summary>The disk says that it has flushed, and has not.</summary>
     FlushDoesNothing,
+
+    /// <summary>The disk says that it has flushed the journal, and has not.</summary>
+    JournalFlushDoesNothing,
+
+    /// <summary>What the journal has is not written back at a start.</summary>
+    ForgetJournal,
 
     /// <summary>acks=all is answered before the sync, and so is the first barrier of a transaction passed.</summary>
     AcknowledgeRecordsBeforeSync,
