@@ -192,18 +192,17 @@ public sealed partial class PartitionLog
 
     internal void SetCleanedUpTo(Offset offset) => _owner.SetCleanedUpTo(this, offset);
 
-    /// <summary>
-    /// The newest batch of each producer that is remembered; and the newest before an offset at which a segment begins: what comes after that
-    /// may get lost with the power, and then it is the newest again.
-    /// </summary>
-    internal IReadOnlyList<IReadOnlyDictionary<long, LastBatch>> LastBatches(Offset before)
+    /// <summary>The newest batch of each producer that is remembered.</summary>
+    internal IReadOnlyDictionary<long, LastBatch> LastBatches()
     {
-        ProducerStates? snapshot = ReadSnapshot(before);
         lock (_writerLock)
         {
-            return snapshot is null ? [_producers.LastBatches()] : [_producers.LastBatches(), snapshot.LastBatches()];
+            return _producers.LastBatches();
         }
     }
+
+    /// <summary>The same before an offset at which a segment begins; null if no snapshot tells it.</summary>
+    internal IReadOnlyDictionary<long, LastBatch>? LastBatches(Offset before) => ReadSnapshot(before)?.LastBatches();
 
     private static Offset EndOf(LogSegment[] segments, LogSegment segment) => segments[Array.IndexOf(segments, segment) + 1].BaseOffset;
 

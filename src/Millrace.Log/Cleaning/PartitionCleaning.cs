@@ -55,7 +55,13 @@ internal sealed class PartitionCleaning
             return false;
         }
 
-        var compactor = new BatchCompactor(keys, end, aborted, _log.LastBatches(_plan.End), _limits.Now, _log.Settings.DeleteRetentionMilliseconds);
+        // What comes after the end may get lost with the power, and then these are the newest again.
+        if ((_log.LastBatches(_plan.End) ?? ReadLastBatches()) is not { } lastBatches)
+        {
+            return false;
+        }
+
+        var compactor = new BatchCompactor(keys, end, aborted, [_log.LastBatches(), lastBatches], _limits.Now, _log.Settings.DeleteRetentionMilliseconds);
 
         // Before the first segment with a gap can be in the log.
         _log.AllowGaps(end, _plan.End);
@@ -111,6 +117,27 @@ internal sealed class PartitionCleaning
         }
 
         return keys;
+    }
+
+    /// <summary>The last batch of each producer before the end, where a crash has taken the snapshot that tells it; null if stopped.</summary>
+    private IReadOnlyDictionary<long, LastBatch>? ReadLastBatches()
+    {
+        var states = new ProducerStates(int.MaxValue);
+        foreach (LogSegment segment in _plan.Sources)
+        {
+            using BatchWalker walker = Walk(segment);
+            while (Next(segment, walker))
+            {
+                states.Observe(walker.Header, walker.Batch.Span);
+            }
+
+            if (_limits.IsStopped())
+            {
+                return null;
+            }
+        }
+
+        return states.LastBatches();
     }
 
     private Offset EndOf(int number) => number + 1 < _plan.Sources.Count ? _plan.Sources[number + 1].BaseOffset : _plan.End;

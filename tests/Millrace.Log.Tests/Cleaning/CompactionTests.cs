@@ -178,6 +178,20 @@ public class CompactionTests
         Assert.Equal((new Offset(1), new Offset(1)), (duplicate.BaseOffset, duplicate.LastOffset));
     }
 
+    [Fact]
+    public void The_last_batch_before_the_end_stays_also_where_its_snapshot_is_gone()
+    {
+        var topic = new CompactionHarness();
+        topic.Append(CompactionHarness.Batch([("a", "1")], producer: Seven));
+        topic.Append("a", "2");
+        topic.Close();
+        topic.Append(CompactionHarness.Batch([("b", "1")], producer: Seven, sequence: 1));
+        topic.Harness.Sync();
+        topic.Harness.Storage.DeleteFile($"{LogHarness.Directory}/{3:D20}.snapshot");
+        topic.Compact();
+        Assert.Contains(topic.Headers(), static header => header.Producer == Seven && header.BaseOffset == Offset.Zero && header.RecordCount == 0);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
