@@ -42,6 +42,8 @@ public sealed class WriteTxnMarkersApiTests
         await using TestBroker broker = await TransactionApiTests.StartAsync();
         await using TestClient client = broker.Connect();
         Leave(broker, Nobody, "hanging");
+        PartitionLog orders = broker.Partition("orders");
+        await Conditions.BecomesTrueAsync(() => orders.SyncedOffset == orders.LogEndOffset, "only the marker is to be synced");
         broker.Storage.CloseGate();
         Task<ErrorCode> answer = WriteAsync(client, Nobody);
         await Conditions.BecomesTrueAsync(
