@@ -42,22 +42,29 @@ internal static class FetchScenario
         }
     }
 
+    /// <summary>The next request is on its way while an answer is read, so that it is the data that is measured and not the way to and fro.</summary>
     private static long FetchAll(WireConnection connection, int batchByteCount)
     {
-        long offset = 0;
-        while (offset < (long)BatchCount * RecordsPerBatch)
+        int batchesPerFetch = MaxPartitionByteCount / batchByteCount;
+        int requested = 0;
+        for (int received = 0; received < BatchCount;)
         {
-            // Of whole batches of one size the number follows from the size of the answer: what is around them is smaller than one.
-            connection.SendFrame(connection.Frame(Workload.Fetch(Topic, 0, offset, MaxPartitionByteCount), 12));
-            int batches = connection.DiscardFrame() / batchByteCount;
-            offset += (long)batches * RecordsPerBatch;
-            if (batches == 0)
+            for (; requested < BatchCount && requested <= received + batchesPerFetch; requested += batchesPerFetch)
             {
-                throw new InvalidOperationException($"Nothing is fetched at offset {offset}.");
+                connection.SendFrame(connection.Frame(Workload.Fetch(Topic, 0, (long)requested * RecordsPerBatch, MaxPartitionByteCount), 12));
             }
+
+            // Of whole batches of one size the number follows from the size of the answer: what is around them is smaller than one.
+            int batches = connection.DiscardFrame() / batchByteCount;
+            if (batches != Math.Min(batchesPerFetch, BatchCount - received))
+            {
+                throw new InvalidOperationException($"{batches} batches are fetched from batch {received} on.");
+            }
+
+            received += batches;
         }
 
-        return offset;
+        return BatchCount;
     }
 
     private static double Time(Func<long> work)
