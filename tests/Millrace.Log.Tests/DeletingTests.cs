@@ -283,6 +283,38 @@ public class DeletingTests
     }
 
     [Theory]
+    [InlineData(5)]
+    [InlineData(7)]
+    public void A_start_that_loses_power_after_a_kill_leaves_the_log_whole_wherever_both_strike(long logStart)
+    {
+        // What the killed process wrote and did not sync is seen by the start, and gone after it.
+        int killedAt = 0;
+        for (bool isDeleted = false; !isDeleted; killedAt++)
+        {
+            bool hasStarted = false;
+            for (int operation = 0; !hasStarted; operation++)
+            {
+                LogHarness harness = WithSegments(7);
+                harness.Checkpoint();
+                isDeleted = EndsBefore(harness, killedAt, () => harness.Log.DeleteRecords(new Offset(logStart)));
+                harness.Kill();
+                hasStarted = EndsBefore(harness, operation, () => harness.Open());
+                harness.LosePower();
+                harness.Open();
+                Assert.True(harness.Log.IsOnline, $"killed at {killedAt}, without power at {operation}: {harness.Log.OfflineReason}");
+                Assert.Equal(new Offset(7), harness.Log.LogEndOffset);
+                for (long offset = logStart; offset < 7; offset++)
+                {
+                    Assert.Equal(new Offset(offset), harness.ReadHeaders(from: offset)[0].BaseOffset);
+                }
+
+            }
+        }
+
+        Assert.True(killedAt > 5, $"There were {killedAt} operations.");
+    }
+
+    [Theory]
     [InlineData("orders-3.00112233445566778899aabbccddeeff-delete", "orders-3")]
     [InlineData("a.b-12.00112233445566778899aabbccddeeff-delete", "a.b-12")]
     public void The_name_of_a_deleted_partition_is_kafkas(string name, string partition)
@@ -298,6 +330,21 @@ public class DeletingTests
     [InlineData("orders-3.00112233445566778899aabbccddeeff")]
     [InlineData(".00112233445566778899aabbccddeeff-delete")]
     public void Other_names_are_not(string name) => Assert.False(FileNames.TryParseDeletedPartition(name, out _));
+
+    /// <summary>False: the machine went down in the middle.</summary>
+    private static bool EndsBefore(LogHarness harness, int operation, Action run)
+    {
+        harness.Storage.CrashAfter(operation);
+        try
+        {
+            run();
+            return true;
+        }
+        catch (SimulatedCrashException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>Two batches a segment, and all but the last segment synced.</summary>
     private static LogHarness WithSegments(int batchCount)

@@ -238,15 +238,16 @@ internal sealed class DirectoryOpening
     private bool TakeCleanMarker()
     {
         string path = $"{_settings.Path}/{FileNames.CleanShutdown}";
-        if (!_storage.FileExists(path))
+        bool isThere = _storage.FileExists(path);
+        if (isThere)
         {
-            return false;
+            _storage.DeleteFile(path);
         }
 
-        // Durably, before anything is appended: a marker that came back after a power loss would vouch for bytes that it never saw.
-        _storage.DeleteFile(path);
+        // Durably, before anything is appended: a marker that came back after a power loss would vouch for bytes that it never saw. And before anything is done that follows from a
+        // file here: a process that was killed may have renamed it a moment before, and the power could keep what was done and take the name.
         _storage.SyncDirectory(_settings.Path);
-        return true;
+        return isThere;
     }
 
     /// <summary>
