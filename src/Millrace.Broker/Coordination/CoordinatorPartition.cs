@@ -49,6 +49,9 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
     /// <summary>Whether all that the log holds is known, and requests may be answered from it.</summary>
     public bool Serves => _isLoaded && IsCurrent;
 
+    /// <summary>Whether it can be written to.</summary>
+    public bool IsOnline => _log.IsOnline;
+
     /// <summary>The log is read, and what follows from it is done.</summary>
     public void MarkLoaded() => _isLoaded = true;
 

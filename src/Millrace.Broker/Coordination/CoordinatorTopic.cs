@@ -107,6 +107,10 @@ internal sealed class CoordinatorTopic
     public bool Serves(string key) =>
         _partitions is not { } partitions || Volatile.Read(ref partitions[PartitionFor(key, partitions.Length)]) is { Serves: true };
 
+    /// <summary>Whether what becomes of the key can be written down now; true while there is no topic.</summary>
+    public bool IsOnline(string key) =>
+        _partitions is not { } partitions || Volatile.Read(ref partitions[PartitionFor(key, partitions.Length)]) is { IsOnline: true };
+
     /// <summary>The number of the partition that holds what is known of the key; -1 while there is no topic.</summary>
     public int PartitionOf(string key) => _partitions is { } partitions ? PartitionFor(key, partitions.Length) : -1;
 

@@ -31,7 +31,7 @@ internal readonly record struct OpenTransactionVerdict(OpenTransactionFate Fate,
 /// Nothing is lost by a clean stop, nor by the end of the process alone. In the first row the marker was lost, or the process ended before it. That decision is the last one, or
 /// an earlier one that the records still name; of several the oldest counts, since a transaction that an earlier one has ended is none of a later one's. A transaction that began
 /// behind that end is a later one of the same producer, of which the state topic lost all trace: it is in the third row. That happens without a loss of power as well: what
-/// happened while its partition of the state topic was offline was never written there. After a loss of power no open transaction is gone on
+/// is noted in the moment in which its partition of the state topic goes offline is never written there. After a loss of power no open transaction is gone on
 /// with, since some of its records may be lost that its client takes for written.
 /// </remarks>
 internal static class OpenTransactionRules

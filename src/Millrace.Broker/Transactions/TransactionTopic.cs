@@ -37,8 +37,11 @@ internal sealed class TransactionTopic
     /// <inheritdoc cref="CoordinatorTopic.PartitionOf"/>
     public int PartitionOf(string transactionalId) => _topic.PartitionOf(transactionalId);
 
-    /// <inheritdoc cref="CoordinatorTopic.Serves"/>
-    public bool Serves(string transactionalId) => _topic.Serves(transactionalId);
+    /// <summary>
+    /// Whether the id can be served: what is known of it is what the log says, and can go on there. While its partition is offline it is not: an epoch that could not be written, and is
+    /// given out all the same, is given out once more when the log has been read again.
+    /// </summary>
+    public bool Serves(string transactionalId) => _topic.Serves(transactionalId) && _topic.IsOnline(transactionalId);
 
     /// <inheritdoc cref="CoordinatorTopic.EnsureCreated"/>
     public bool EnsureCreated() => _topic.EnsureCreated();
