@@ -21,6 +21,7 @@ internal sealed record BrokerConfiguration
     public required long MaxQueuedRequestByteCount { get; init; }
     public required int MaxMessageByteCount { get; init; }
     public required TopicLogSettings TopicDefaults { get; init; }
+    public required TimeSpan ProducerIdExpiration { get; init; }
     public required long CommitJournalByteCount { get; init; }
     public required int MaxFetchByteCount { get; init; }
     public required int MaxConnections { get; init; }
@@ -70,6 +71,7 @@ internal sealed record BrokerConfiguration
             MaxQueuedRequestByteCount = options.MaxQueuedRequestByteCount,
             MaxMessageByteCount = options.MaxMessageByteCount,
             TopicDefaults = options.TopicDefaults with { MaximumBatchByteCount = options.MaxMessageByteCount },
+            ProducerIdExpiration = options.ProducerIdExpiration,
             CommitJournalByteCount = options.CommitJournalByteCount,
             MaxFetchByteCount = options.MaxFetchByteCount,
             MaxConnections = options.MaxConnections,
@@ -194,6 +196,11 @@ internal sealed record BrokerConfiguration
         if (options.TransactionMaxTimeout < TimeSpan.FromMilliseconds(1) || options.TransactionMaxTimeout > TimeSpan.FromMilliseconds(int.MaxValue))
         {
             faults.Add($"TransactionMaxTimeout is {options.TransactionMaxTimeout}: give one millisecond to 24 days.");
+        }
+
+        if (options.ProducerIdExpiration < TimeSpan.FromMilliseconds(1) || options.ProducerIdExpiration > TimeSpan.FromMilliseconds(int.MaxValue))
+        {
+            faults.Add($"ProducerIdExpiration is {options.ProducerIdExpiration}: give one millisecond to 24 days.");
         }
 
         // An id that is forgotten while its producer holds on to it makes that one fail at its next transaction.

@@ -64,6 +64,12 @@ public sealed class BrokerOptions
     public TimeSpan TransactionalIdExpiration { get; set; } = TimeSpan.FromDays(7);
 
     /// <summary>
+    /// <c>producer.id.expiration.ms</c>: a producer that has written nothing to a partition for so long is forgotten in it, unless it has a transaction open there: what it sends next is a beginning.
+    /// Looked for each <c>log.retention.check.interval.ms</c>. Default 1 day.
+    /// </summary>
+    public TimeSpan ProducerIdExpiration { get; set; } = TimeSpan.FromDays(1);
+
+    /// <summary>
     /// <c>transaction.state.log.num.partitions</c>: partitions of <c>__transaction_state</c> when it is first made. Default 50: the decisions about transactions of different
     /// producers reach the disk side by side.
     /// </summary>

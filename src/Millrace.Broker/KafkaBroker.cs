@@ -240,6 +240,7 @@ public sealed class KafkaBroker : IAsyncDisposable
                 SegmentByteCount = configuration.TopicDefaults.SegmentByteCount,
                 IndexIntervalByteCount = configuration.TopicDefaults.IndexIntervalByteCount,
                 MaximumIndexByteCount = configuration.TopicDefaults.SegmentIndexByteCount,
+                ProducerIdExpiration = configuration.ProducerIdExpiration,
                 CommitJournalByteCount = configuration.CommitJournalByteCount,
                 TopicDefaults = configuration.TopicDefaults,
             };

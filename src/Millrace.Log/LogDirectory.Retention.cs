@@ -7,7 +7,7 @@ public sealed partial class LogDirectory
 {
     /// <summary>
     /// Deletes what the settings of the topics let go by age and size, and the files of what has left the logs before. The new starts are
-    /// written down together, before the first file goes.
+    /// written down together, before the first file goes. Forgets producers that were silent for too long.
     /// </summary>
     internal void ApplyRetention()
     {
@@ -15,6 +15,7 @@ public sealed partial class LogDirectory
         List<KeyValuePair<PartitionLog, Offset>> starts = [];
         foreach (PartitionLog log in SortedPartitions())
         {
+            log.ExpireProducers(now);
             if (TryFindStart(log, now) is { } start)
             {
                 starts.Add(KeyValuePair.Create(log, start));

@@ -28,6 +28,12 @@ public sealed class LogDirectoryOptions
     /// <summary>Producers remembered in a partition; the one that was silent longest is forgotten first. Default: 100,000.</summary>
     public int MaximumProducerCount { get; set; } = 100_000;
 
+    /// <summary>
+    /// A producer that has written nothing to a partition for so long, and has no transaction open there, is forgotten in it (producer.id.expiration.ms). It is looked for with retention.
+    /// Default: a day.
+    /// </summary>
+    public TimeSpan ProducerIdExpiration { get; set; } = TimeSpan.FromDays(1);
+
     /// <summary>Files of bytes cut off by recovery that are kept in a partition; the oldest goes first. Default: 16.</summary>
     public int MaximumKeptCutCount { get; set; } = 16;
 
@@ -58,6 +64,7 @@ public sealed class LogDirectoryOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumIndexByteCount, 8);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumBatchByteCount, RecordBatchHeader.ByteCount);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumProducerCount, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(ProducerIdExpiration, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumKeptCutCount, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaximumOpenFileCount, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(CommitJournalPieceByteCount, RecordBatchHeader.ByteCount);
@@ -80,6 +87,7 @@ public sealed class LogDirectoryOptions
             MaximumIndexByteCount,
             MaximumBatchByteCount,
             MaximumProducerCount,
+            ProducerIdExpiration,
             MaximumKeptCutCount,
             MaximumOpenFileCount,
             CommitJournalByteCount,
@@ -95,6 +103,7 @@ internal sealed record LogSettings(
     int MaximumIndexByteCount,
     int MaximumBatchByteCount,
     int MaximumProducerCount,
+    TimeSpan ProducerIdExpiration,
     int MaximumKeptCutCount,
     int MaximumOpenFileCount,
     long JournalByteCount,

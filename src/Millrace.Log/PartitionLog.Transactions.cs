@@ -27,6 +27,15 @@ public sealed partial class PartitionLog
         }
     }
 
+    /// <summary>Forgets the producers that were silent for too long by the broker's clock.</summary>
+    internal void ExpireProducers(long now)
+    {
+        lock (_writerLock)
+        {
+            _producers.Expire(now, _settings.ProducerIdExpiration);
+        }
+    }
+
     /// <summary>
     /// The aborted transactions that have records at or after <paramref name="from"/> and before <paramref name="upTo"/>, in the order of
     /// their markers. <paramref name="upTo"/> is not beyond <see cref="LastStableOffset"/>: how a transaction beyond it ends is not known

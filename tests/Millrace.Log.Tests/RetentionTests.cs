@@ -39,6 +39,23 @@ public class RetentionTests
     }
 
     [Fact]
+    public void A_producer_that_is_silent_for_too_long_is_forgotten_and_what_it_sends_next_is_a_beginning()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options => options.ProducerIdExpiration = TimeSpan.FromHours(1));
+        harness.Append(LogHarness.Batch(producerId: 7, sequence: 0));
+        harness.LogDirectory.ApplyRetention();
+        harness.Time.Advance(TimeSpan.FromHours(1) - TimeSpan.FromMilliseconds(1));
+        harness.LogDirectory.ApplyRetention();
+        Assert.Single(harness.Log.ActiveProducers());
+        Assert.IsType<AppendResult.Rejected>(harness.Append(LogHarness.Batch(producerId: 7, sequence: 5)));
+
+        harness.Time.Advance(TimeSpan.FromMilliseconds(1));
+        harness.LogDirectory.ApplyRetention();
+        Assert.Empty(harness.Log.ActiveProducers());
+        Assert.IsType<AppendResult.Appended>(harness.Append(LogHarness.Batch(producerId: 7, sequence: 5)));
+    }
+
+    [Fact]
     public void A_segment_without_times_goes_with_the_next_one_that_has_them()
     {
         LogHarness harness = WithTopic(new() { ["retention.ms"] = "10000" });

@@ -21,7 +21,7 @@ internal sealed class BrokerConfigs
         AddIdentity(configuration);
         AddTopics(configuration);
         AddGroups(configuration.Groups);
-        AddTransactions(configuration.Transactions);
+        AddTransactions(configuration);
         AddConnections(configuration);
         AddCleaner(configuration.Cleaner);
         _entries.Sort(static (left, right) => string.CompareOrdinal(left.Name, right.Name));
@@ -66,8 +66,10 @@ internal sealed class BrokerConfigs
         Add("group.max.size", TopicSettingKind.Int, Text(groups.MaxSize), Text(int.MaxValue), "Members of a group.");
     }
 
-    private void AddTransactions(TransactionSettings transactions)
+    private void AddTransactions(BrokerConfiguration configuration)
     {
+        TransactionSettings transactions = configuration.Transactions;
+        Add("producer.id.expiration.ms", TopicSettingKind.Int, Text(configuration.ProducerIdExpiration), "86400000", "How long a partition remembers a producer that is silent.");
         Add("transaction.max.timeout.ms", TopicSettingKind.Int, Text(transactions.MaxTimeout), "900000", "The most time that a producer gets for a transaction.");
         Add("transactional.id.expiration.ms", TopicSettingKind.Int, Text(transactions.IdExpiration), "604800000", "How long an id is known that nobody uses.");
         Add("transaction.state.log.num.partitions", TopicSettingKind.Int, Text(transactions.StateTopicPartitionCount), "50", "Partitions of __transaction_state when it is made.");

@@ -22,6 +22,7 @@ public static class BrokerSettings
         ["group.max.size"] = Int(static (options, value) => options.GroupMaxSize = value),
         ["transaction.max.timeout.ms"] = Milliseconds(static (options, value) => options.TransactionMaxTimeout = value),
         ["transactional.id.expiration.ms"] = Milliseconds(static (options, value) => options.TransactionalIdExpiration = value),
+        ["producer.id.expiration.ms"] = Milliseconds(static (options, value) => options.ProducerIdExpiration = value),
         ["transaction.state.log.num.partitions"] = Int(static (options, value) => options.TransactionStateTopicPartitionCount = value),
         ["socket.request.max.bytes"] = Int(static (options, value) => options.MaxRequestByteCount = value),
         ["queued.max.request.bytes"] = Long(static (options, value) => options.MaxQueuedRequestByteCount = value),
