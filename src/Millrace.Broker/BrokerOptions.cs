@@ -94,10 +94,9 @@ public sealed class BrokerOptions
 
     /// <summary>
     /// What the two files of the commit journal take together at most, in which partitions share the syncs of <c>acks=all</c>; 0 for none. They are made when they are first wanted and grow under
-    /// load; 128 MiB have room for some seconds of small records as fast as they come, after which the partitions are synced themselves. Default 0: two of 2,500 simulated
-    /// histories with a journal break a promise, and that is not understood yet.
+    /// load. Default 128 MiB: room for some seconds of small records as fast as they come, after which the partitions are synced themselves.
     /// </summary>
-    public long CommitJournalByteCount { get; set; }
+    public long CommitJournalByteCount { get; set; } = 128L * 1024 * 1024;
 
     /// <summary><c>fetch.max.bytes</c>: the most that one fetch returns, whatever the client asks for. Default 55 MiB.</summary>
     public int MaxFetchByteCount { get; set; } = 55 * 1024 * 1024;
