@@ -24,7 +24,7 @@ public sealed partial class LogDirectory : IDisposable
     private bool _isReleased;
     private bool _areWritesDoubted;
 
-    private Action<PartitionLog>? _queueSync;
+    private ICommitter? _committer;
     private bool _isClosed;
 
     internal LogDirectory(
@@ -178,19 +178,29 @@ public sealed partial class LogDirectory : IDisposable
         ReleaseFiles();
     }
 
-    internal void Attach(Action<PartitionLog> queueSync)
+    /// <summary>Has what appends wanted be done: by the committer's threads, or, where that is sooner, before this returns.</summary>
+    /// <param name="mayBlock">Whether the caller's thread may wait for the disk.</param>
+    public void Release(HeldSyncs held, bool mayBlock)
     {
-        Volatile.Write(ref _queueSync, queueSync);
+        if (!held.Logs.IsEmpty)
+        {
+            Volatile.Read(ref _committer)?.Queue(held.Logs, mayBlock);
+        }
+    }
+
+    internal void Attach(ICommitter committer)
+    {
+        Volatile.Write(ref _committer, committer);
         foreach (PartitionLog log in _partitions.Values)
         {
             if (log.IsSyncQueued)
             {
-                queueSync(log);
+                committer.Queue([log], mayBlock: false);
             }
         }
     }
 
-    internal void Detach() => Volatile.Write(ref _queueSync, null);
+    internal void Detach() => Volatile.Write(ref _committer, null);
 
     /// <summary>
     /// Whoever had something to mend after a loss of power has done so, durably: from now on the end of this process alone loses nothing. Until this is said a start
@@ -226,7 +236,7 @@ public sealed partial class LogDirectory : IDisposable
         }
     }
 
-    internal void QueueSync(PartitionLog log) => Volatile.Read(ref _queueSync)?.Invoke(log);
+    internal void QueueSync(PartitionLog log) => Volatile.Read(ref _committer)?.Queue([log], mayBlock: false);
 
     /// <summary>Closes the files of a start that failed; the lock is the caller's.</summary>
     internal void ReleasePartitions()

@@ -115,13 +115,15 @@ public sealed partial class PartitionLog
     /// that a marker has overtaken since is refused: it would open a transaction that nobody ends. Null: the coordinator was not asked.
     /// </param>
     /// <param name="leaderEpoch">In which the caller knows the log. In another one nothing is written: it may have lost records. Null: in any.</param>
+    /// <param name="held">Takes the sync that is wanted by it. Null: it is queued at once.</param>
     public AppendResult Append(
         Span<byte> batches,
         AppendDurability durability,
         int? maximumBatchByteCount = null,
         AppendOrigin origin = AppendOrigin.Client,
         Offset? verifiedAt = null,
-        int? leaderEpoch = null)
+        int? leaderEpoch = null,
+        HeldSyncs? held = null)
     {
         var headers = new List<RecordBatchHeader>(1);
         TopicLogSettings topic = Settings;
@@ -147,6 +149,12 @@ public sealed partial class PartitionLog
                 ?? CheckSettled(headers)
                 ?? CheckProducers(headers, origin, verifiedAt, durability, ref effects)
                 ?? Write(batches, headers, durability, ref effects);
+        }
+
+        if (held is not null && effects.HasFlag(CommitEffects.QueueSync))
+        {
+            effects &= ~CommitEffects.QueueSync;
+            held.Add(this);
         }
 
         Run(effects);

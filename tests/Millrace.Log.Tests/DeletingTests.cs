@@ -48,13 +48,13 @@ public class DeletingTests
     {
         LogHarness harness = LogHarness.WithPartition();
         harness.AppendMany(2);
-        List<PartitionLog> queued = [];
-        harness.LogDirectory.Attach(queued.Add);
+        QueuedLogs queued = new();
+        harness.LogDirectory.Attach(queued);
         harness.Storage.FailNext(SimulatedOperation.SyncData, ".snapshot");
         Assert.IsType<DeleteRecordsResult.Failed>(harness.Log.DeleteRecords(new Offset(2)));
         Assert.True(harness.Log.IsOnline);
         harness.AppendMany(1, AppendDurability.Disk);
-        Assert.Equal([harness.Log], queued);
+        Assert.Equal([harness.Log], queued.Logs);
     }
 
     [Fact]

@@ -101,6 +101,89 @@ public class GroupCommitterTests
         Assert.All(harness.LogDirectory.Partitions, static log => Assert.Equal(new Offset(100), log.LogEndOffset));
     }
 
+    [Fact]
+    public async Task Who_appends_syncs_by_itself_as_long_as_the_disk_is_quick()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        var time = new SteppingTime();
+        var committer = new GroupCommitter(harness.LogDirectory, new GroupCommitterOptions(), time);
+        Assert.False(IsSyncedHere(harness, mayBlock: true), "nothing is known of the disk yet");
+        BecomesSyncedHere(harness);
+        Assert.False(IsSyncedHere(harness, mayBlock: false));
+        BecomesSyncedHere(harness);
+
+        time.Step = TimeSpan.FromMilliseconds(2);
+        Assert.True(IsSyncedHere(harness, mayBlock: true), "the last sync was quick");
+        Assert.False(IsSyncedHere(harness, mayBlock: true), "the last sync was slow");
+        time.Step = TimeSpan.Zero;
+        BecomesSyncedHere(harness);
+        await committer.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task What_is_held_goes_to_the_disk_together()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        PartitionLog other = harness.LogDirectory.Create(new TopicPartition("orders", 1), LogHarness.OrdersId);
+        var committer = new GroupCommitter(harness.LogDirectory, new GroupCommitterOptions(), TimeProvider.System);
+        HeldSyncs held = new();
+        harness.Log.Append(LogHarness.Batch(), AppendDurability.Disk, held: held);
+        harness.Log.Append(LogHarness.Batch(), AppendDurability.Disk, held: held);
+        other.Append(LogHarness.Batch(), AppendDurability.Disk, held: held);
+        Assert.Equal([harness.Log, other], held.Logs.ToArray());
+        Assert.Equal(Offset.Zero, harness.Log.SyncedOffset);
+        harness.LogDirectory.Release(held, mayBlock: false);
+        await LogDirectoryTests.Until(harness.Log, static log => log.SyncedOffset == new Offset(2));
+        await LogDirectoryTests.Until(other, static log => log.SyncedOffset == new Offset(1));
+        await committer.DisposeAsync();
+    }
+
+    private static void BecomesSyncedHere(LogHarness harness)
+    {
+        // A flusher that has told of its sync may be about to put its tools away: until then somebody is syncing.
+        for (int attempt = 0; !IsSyncedHere(harness, mayBlock: true); attempt++)
+        {
+            Assert.True(attempt < 1000, "A flusher was asked each time.");
+        }
+    }
+
+    /// <summary>Whether the thread that appends has synced, too. Waits until somebody has.</summary>
+    private static bool IsSyncedHere(LogHarness harness, bool mayBlock)
+    {
+        int? syncer = null;
+        using var isSynced = new ManualResetEventSlim();
+        void Note(PartitionLog log)
+        {
+            if (log.SyncedOffset == log.LogEndOffset)
+            {
+                syncer = Environment.CurrentManagedThreadId;
+                isSynced.Set();
+            }
+        }
+
+        harness.Log.Progressed += Note;
+        HeldSyncs held = new();
+        harness.Log.Append(LogHarness.Batch(), AppendDurability.Disk, held: held);
+        harness.LogDirectory.Release(held, mayBlock);
+        Assert.True(isSynced.Wait(TimeSpan.FromSeconds(30)), "Nobody has synced.");
+        harness.Log.Progressed -= Note;
+        return syncer == Environment.CurrentManagedThreadId;
+    }
+
+    /// <summary>Time that goes on by a step each time that somebody looks at it; its timers never fire.</summary>
+    private sealed class SteppingTime : TimeProvider
+    {
+        private long _now;
+
+        public TimeSpan Step { get; set; }
+
+        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+        public override long GetTimestamp() => Interlocked.Add(ref _now, Step.Ticks);
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => new NoTimer();
+    }
+
     /// <summary>Time that stands still; its timer fires when it is told to.</summary>
     private sealed class StoppedTime : TimeProvider
     {
@@ -113,16 +196,16 @@ public class GroupCommitterTests
             _tick = () => callback(state);
             return new NoTimer();
         }
+    }
 
-        private sealed class NoTimer : ITimer
+    private sealed class NoTimer : ITimer
+    {
+        public bool Change(TimeSpan dueTime, TimeSpan period) => true;
+
+        public void Dispose()
         {
-            public bool Change(TimeSpan dueTime, TimeSpan period) => true;
-
-            public void Dispose()
-            {
-            }
-
-            public ValueTask DisposeAsync() => default;
         }
+
+        public ValueTask DisposeAsync() => default;
     }
 }

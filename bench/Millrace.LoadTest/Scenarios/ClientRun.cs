@@ -1,30 +1,40 @@
 using System.Diagnostics;
+using System.Globalization;
 using Millrace.LoadTest.Librdkafka;
 using Millrace.LoadTest.Running;
 
 namespace Millrace.LoadTest.Scenarios;
 
 /// <summary>One size of message through librdkafka: messages a second, and the broker's CPU seconds a GB of payload.</summary>
-internal readonly record struct ClientRun(double MessagesPerSecond, double CpuSecondsPerGigabyte)
+/// <param name="ClientLimit">Messages a second that the client could do on this machine, if its busiest thread never had to wait: no broker is faster than that.</param>
+internal readonly record struct ClientRun(double MessagesPerSecond, double CpuSecondsPerGigabyte, double ClientLimit)
 {
     public static ClientRun Measure(BrokerProcess broker, long count, int byteCount, Action work)
     {
         double cpuBefore = broker.CpuSeconds;
+        var threadsBefore = ThreadTimes.Now();
         long begun = Stopwatch.GetTimestamp();
         work();
         double seconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
+        double busiest = ThreadTimes.Now().BusiestSince(threadsBefore);
         double gigabytes = count * (double)byteCount / 1e9;
-        return new ClientRun(count / seconds, (broker.CpuSeconds - cpuBefore) / gigabytes);
+        return new ClientRun(count / seconds, (broker.CpuSeconds - cpuBefore) / gigabytes, count / busiest);
     }
 
     public static ClientRun Median(IReadOnlyList<ClientRun> runs) => new(
-        Statistics.Median(runs.Select(run => run.MessagesPerSecond)), Statistics.Median(runs.Select(run => run.CpuSecondsPerGigabyte)));
+        Statistics.Median(runs.Select(run => run.MessagesPerSecond)),
+        Statistics.Median(runs.Select(run => run.CpuSecondsPerGigabyte)),
+        Statistics.Median(runs.Select(run => run.ClientLimit)));
 
     public IEnumerable<Measurement> Beside(ApacheKafka kafka, string scenario) =>
     [
+        Measurement.Reported($"{scenario}-client", MessagesPerSecond, ClientLimit, "messages/s"),
         Measurement.AtMost(0.5, $"{scenario}-cpu", CpuSecondsPerGigabyte, kafka.CpuSecondsPerGigabyte, "CPU-s/GB"),
         Measurement.AtLeast(1, scenario, MessagesPerSecond, kafka.MessagesPerSecond, "messages/s"),
     ];
+
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture, $"{MessagesPerSecond:0} messages/s of {ClientLimit:0} that the client could do, {CpuSecondsPerGigabyte:0.00} CPU seconds a GB");
 
     /// <summary>As Apache Kafka was measured: linger 10 ms, batches of 256 KB, acks=1.</summary>
     public static IReadOnlyDictionary<string, string> ProducerSettings(BrokerProcess broker) => new Dictionary<string, string>(StringComparer.Ordinal)

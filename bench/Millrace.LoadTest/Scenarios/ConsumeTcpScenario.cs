@@ -32,7 +32,7 @@ internal static class ConsumeTcpScenario
         {
             using var client = new NativeClient(Native.Consumer, "load", ClientRun.ConsumerSettings(broker));
             var run = ClientRun.Measure(broker, count, byteCount, () => client.Consume(count));
-            Console.WriteLine($"  {byteCount} B: {run.MessagesPerSecond:0} messages/s, {run.CpuSecondsPerGigabyte:0.00} CPU seconds a GB");
+            Console.WriteLine($"  {byteCount} B: {run}");
 
             // The first is the warm-up.
             if (round > 0)

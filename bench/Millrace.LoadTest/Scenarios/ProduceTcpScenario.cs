@@ -38,7 +38,7 @@ internal static class ProduceTcpScenario
             // The next round finds the page cache and the disk as this one did.
             Workload.DeleteTopic(connection, topic);
             SyncAll();
-            Console.WriteLine($"  {byteCount} B: {run.MessagesPerSecond:0} messages/s, {run.CpuSecondsPerGigabyte:0.00} CPU seconds a GB");
+            Console.WriteLine($"  {byteCount} B: {run}");
 
             // The first is the warm-up.
             if (round > 0)

@@ -38,20 +38,31 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
     {
         var response = new ProduceResponse();
         List<Unsynced> unsynced = [];
+        HeldSyncs? held = request.Acks == AcksAll ? new HeldSyncs() : null;
         if (context.Version >= FirstVersionOfTopicIds)
         {
             request.Topics.ForEach(topic => topic.Name = services.Topics.Find(topic.TopicId)?.Name ?? "");
         }
 
         var transaction = ProduceTransaction.Of(request, context.Version, services.Topics, transactions);
-        foreach (ProduceTopic topic in request.Topics)
+        try
         {
-            var answered = new ProduceTopicResponse { Name = topic.Name, TopicId = topic.TopicId };
-            response.Topics.Add(answered);
-            foreach (ProducePartition partition in topic.Partitions)
+            foreach (ProduceTopic topic in request.Topics)
             {
-                var target = new TopicPartition(topic.Name, partition.Index);
-                answered.Partitions.Add(Append(request, context.Version, target, partition.Records, transaction, unsynced));
+                var answered = new ProduceTopicResponse { Name = topic.Name, TopicId = topic.TopicId };
+                response.Topics.Add(answered);
+                foreach (ProducePartition partition in topic.Partitions)
+                {
+                    var target = new TopicPartition(topic.Name, partition.Index);
+                    answered.Partitions.Add(Append(request, context.Version, target, partition.Records, transaction, unsynced, held));
+                }
+            }
+        }
+        finally
+        {
+            if (held is not null)
+            {
+                services.Log.Release(held, context.MayBlock());
             }
         }
 
@@ -70,7 +81,8 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         TopicPartition target,
         ReadOnlyMemory<byte>? records,
         ProduceTransaction? transaction,
-        List<Unsynced> unsynced)
+        List<Unsynced> unsynced,
+        HeldSyncs? held)
     {
         try
         {
@@ -90,7 +102,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             return CheckBatch(version, target, batch.Span)
                 ?? (RecordBatchHeader.Read(batch.Span).IsTransactional
                     ? AppendInTransaction(transaction, partition, batch)
-                    : Append(request.Acks, partition, batch, unsynced));
+                    : Append(request.Acks, partition, batch, unsynced, held));
         }
         catch (Exception bug)
         {
@@ -100,12 +112,12 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         }
     }
 
-    private ProducePartitionResponse Append(short acks, PartitionLog partition, ReadOnlyMemory<byte> records, List<Unsynced> unsynced)
+    private ProducePartitionResponse Append(short acks, PartitionLog partition, ReadOnlyMemory<byte> records, List<Unsynced> unsynced, HeldSyncs? held)
     {
         // The slice lies in the request's frame, which is this broker's since it arrived: offsets are assigned in place, and the bytes go to the disk from where they are.
         Span<byte> batch = MemoryMarshal.AsMemory(records).Span;
         AppendDurability durability = acks == AcksAll ? AppendDurability.Disk : AppendDurability.PageCache;
-        return Respond(partition, batch.Length, partition.Append(batch, durability), acks, unsynced);
+        return Respond(partition, batch.Length, partition.Append(batch, durability, held: held), acks, unsynced);
     }
 
     private ProducePartitionResponse AppendInTransaction(ProduceTransaction? transaction, PartitionLog partition, ReadOnlyMemory<byte> records)

@@ -16,6 +16,9 @@ internal sealed class RequestContext
     /// <summary>Completes when every request that this connection sent before has been answered. For an API that reads what an earlier one may still be writing.</summary>
     public Task EarlierAreAnswered { get; init; } = Task.CompletedTask;
 
+    /// <summary>Whether the request may block the thread on which it began for the time that a disk takes: nothing else of its connection waits for that.</summary>
+    public Func<bool> MayBlock { get; init; } = static () => false;
+
     public short Version => Header.Version;
     public string? ClientId => Header.ClientId;
 

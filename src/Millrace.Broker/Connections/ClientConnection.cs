@@ -30,6 +30,7 @@ internal sealed class ClientConnection : IDisposable
     private readonly SemaphoreSlim _slots;
     private readonly Channel<PendingResponse> _pending;
     private int _inFlightRequestCount;
+    private readonly Func<bool> _mayBlock;
     private bool _isOpen = true;
 
     /// <summary>Serves a transport, which it owns. <paramref name="stopReading"/> ends the reading; what has begun is finished and answered.</summary>
@@ -48,6 +49,7 @@ internal sealed class ClientConnection : IDisposable
         _apis = apis;
         _memory = memory;
         _logger = logger;
+        _mayBlock = () => !HasRequestsInFlight && !_transport.HasMore;
         _slots = new SemaphoreSlim(maxInFlightRequests, maxInFlightRequests);
         _pending = Channel.CreateBounded<PendingResponse>(
             new BoundedChannelOptions(maxInFlightRequests) { SingleReader = true, SingleWriter = true });
@@ -185,7 +187,7 @@ internal sealed class ClientConnection : IDisposable
         }
 
         _memory.Take(frame.Bytes.Length);
-        var context = new RequestContext { Header = header, Connection = Identity, Aborted = _aborted.Token, EarlierAreAnswered = earlierAreAnswered };
+        var context = new RequestContext { Header = header, Connection = Identity, Aborted = _aborted.Token, EarlierAreAnswered = earlierAreAnswered, MayBlock = _mayBlock };
         long begun = _time.GetTimestamp();
         Task<IMessage?> response = HandleAsync(api, frame.Payload[bodyStart..], context);
 

@@ -16,6 +16,9 @@ internal abstract class FrameTransport(ConnectionIdentity identity) : IDisposabl
     /// <summary>The next frame. The end of the connection is a result, not an exception; <see cref="OperationCanceledException"/> only for <paramref name="cancellationToken"/>.</summary>
     public abstract ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken);
 
+    /// <summary>Whether more has arrived than was taken.</summary>
+    public abstract bool HasMore { get; }
+
     /// <summary>Sends a response, of which it takes ownership; false once the client is gone, or where a file no longer has what was promised of it.</summary>
     /// <param name="isMoreToFollow">
     /// Whether the next response is ready, so that this one may be held to be sent with it. Whoever says so sends another one, or calls <see cref="FlushAsync"/>.

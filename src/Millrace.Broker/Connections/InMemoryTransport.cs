@@ -8,6 +8,8 @@ namespace Millrace.Broker;
 /// <summary>The broker's end of an <see cref="InMemoryConnection"/>.</summary>
 internal sealed class InMemoryTransport(InMemoryConnection connection, ConnectionIdentity identity, int maxPayloadByteCount) : FrameTransport(identity)
 {
+    public override bool HasMore => connection.ServerReader.TryPeek(out _);
+
     public override async ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken)
     {
         FrameBuffer frame;

@@ -42,6 +42,21 @@ internal sealed class SocketTransport : FrameTransport
     /// <summary>Whether a response is stuck in a client that does not read.</summary>
     public bool IsSending => _isSending;
 
+    public override bool HasMore
+    {
+        get
+        {
+            try
+            {
+                return _assembler.IsMidFrame || _socket.Available > 0;
+            }
+            catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+
     public override async ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken)
     {
         while (true)

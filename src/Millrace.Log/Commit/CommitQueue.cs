@@ -27,6 +27,12 @@ internal sealed class CommitQueue(LogDirectory directory, int maxIdleWorkCount, 
     /// <summary>Whether there is something to take now.</summary>
     public bool HasWork => (_waiting.Count > 0 && !_isRoundTaken) || _forFiles.Count > 0 || _isHousekeepingDue;
 
+    /// <summary>Whether nobody waits, and nothing is being done for those who have waited.</summary>
+    public bool IsIdle => _waiting.Count == 0 && !_isRoundTaken && _forFiles.Count == 0;
+
+    /// <summary>Whether there is something to take, be it only what nobody waits for.</summary>
+    public bool HasAnyWork => HasWork || directory.Journal.ToStoreCount > 0 || directory.Journal.WantsPreparation;
+
     /// <summary>A partition wants a sync. True if it can be taken now; else the end of the round that runs makes it so.</summary>
     public bool Add(PartitionLog log)
     {

@@ -5,6 +5,9 @@ namespace Millrace.Log;
 /// </summary>
 internal abstract class CommitTask
 {
+    /// <summary>Whether it is a sync that somebody waits for.</summary>
+    public virtual bool IsWaitedFor => false;
+
     /// <summary>Decides what is to be done. False if nothing is.</summary>
     public virtual bool TryBegin() => true;
 
@@ -33,6 +36,8 @@ internal sealed class RoundTask(CommitJournal journal, IReadOnlyList<PartitionLo
 
     /// <summary>Those whose sync has begun.</summary>
     public IEnumerable<PartitionLog> Logs => _round?.Pieces.Select(static piece => piece.Log) ?? [];
+
+    public override bool IsWaitedFor => true;
 
     public override bool TryBegin() => (_round = journal.Begin(queued, ForFiles, Later)) is not null;
 
@@ -68,6 +73,8 @@ internal sealed class FilesTask(PartitionLog log, FilesReason reason, CommitJour
 
     /// <summary>Whether recovery points move to another segment by it.</summary>
     public bool CompletesSegment => _work is { CompletesSegment: true };
+
+    public override bool IsWaitedFor => reason != FilesReason.Journaled;
 
     public override bool TryBegin()
     {

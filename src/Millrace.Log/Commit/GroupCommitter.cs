@@ -26,10 +26,17 @@ public sealed class GroupCommitterOptions
 /// The threads behind <see cref="GroupCommit"/> and <see cref="CommitJournal"/>: they take what is to be synced from a queue, write the recovery points now and then, and try to bring back
 /// partitions that went offline. One a directory. Dispose it before the directory is closed.
 /// </summary>
-public sealed class GroupCommitter : IAsyncDisposable
+/// <remarks>
+/// Who appends may sync as well. A disk that takes a quarter of a millisecond is waited for about as long as it takes to wake a flusher and to be woken by it; so, as long as nobody else
+/// waits and the disk is quick, the thread that has appended does it. It does one round; what has come meanwhile is a flusher's.
+/// </remarks>
+public sealed class GroupCommitter : IAsyncDisposable, ICommitter
 {
     /// <summary>How often a flusher looks for more before it sleeps: as often as the runtime's own semaphores do. To wake a thread takes longer than most of what is waited for here.</summary>
     private const int SpinCount = 140;
+
+    /// <summary>A disk whose last sync took longer is waited for by flushers alone: to wake one adds little to that, and whoever has appended can go on with something else.</summary>
+    private static readonly TimeSpan QuickSync = TimeSpan.FromMilliseconds(1);
 
     private readonly LogDirectory _directory;
 
@@ -40,8 +47,12 @@ public sealed class GroupCommitter : IAsyncDisposable
     private int _idleThreadCount;
     private bool _isSpinning;
     private bool _hasNews;
+    private bool _isDiskQuick;
+
+    // The flushers, and whoever does something in their place.
     private int _runningThreadCount;
 
+    private readonly TimeProvider _time;
     private readonly ITimer _timer;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -49,11 +60,12 @@ public sealed class GroupCommitter : IAsyncDisposable
     {
         options.Validate();
         _directory = directory;
+        _time = time;
 
         // All but one: a round must not wait for what nobody waits for.
         _queue = new CommitQueue(directory, Math.Max(options.FlusherThreadCount - 1, 1));
         _runningThreadCount = options.FlusherThreadCount;
-        directory.Attach(Queue);
+        directory.Attach(this);
         for (int number = 0; number < options.FlusherThreadCount; number++)
         {
             new Thread(Work) { IsBackground = true, Name = $"Millrace flusher {number}" }.Start();
@@ -81,15 +93,39 @@ public sealed class GroupCommitter : IAsyncDisposable
         await _stopped.Task;
     }
 
-    private void Queue(PartitionLog log)
+    void ICommitter.Queue(ReadOnlySpan<PartitionLog> logs, bool mayBlock)
     {
+        CommitTask? here = null;
         lock (_gate)
         {
-            // While a round runs nobody has to be woken: the thread that runs it takes the next one.
-            if (_queue.Add(log))
+            bool isForHere = mayBlock && _isDiskQuick && _queue.IsIdle && !_isStopping;
+            bool canBeTaken = false;
+            foreach (PartitionLog log in logs)
             {
+                canBeTaken |= _queue.Add(log);
+            }
+
+            if (isForHere && _queue.TryTake() is { } task)
+            {
+                here = task;
+                Interlocked.Increment(ref _runningThreadCount);
+            }
+            else if (canBeTaken)
+            {
+                // While a round runs nobody has to be woken: the thread that runs it takes the next one.
                 Wake(1);
             }
+        }
+
+        if (here is not null)
+        {
+            Do(here);
+            lock (_gate)
+            {
+                Wake(_queue.HasAnyWork ? 1 : 0);
+            }
+
+            Leave();
         }
     }
 
@@ -117,25 +153,43 @@ public sealed class GroupCommitter : IAsyncDisposable
     {
         while (Take() is { } task)
         {
-            bool hasBegun = task.TryBegin();
-            lock (_gate)
-            {
-                // One of them is this thread's, if it does nothing else.
-                Wake(_queue.Begun(task, hasBegun) - (hasBegun ? 0 : 1));
-            }
-
-            if (hasBegun)
-            {
-                task.Run();
-                task.End();
-            }
-
-            lock (_gate)
-            {
-                _queue.Ended(task);
-            }
+            Do(task);
         }
 
+        Leave();
+    }
+
+    private void Do(CommitTask task)
+    {
+        bool hasBegun = task.TryBegin();
+        lock (_gate)
+        {
+            // One of them is this thread's, if it does nothing else.
+            Wake(_queue.Begun(task, hasBegun) - (hasBegun ? 0 : 1));
+        }
+
+        long began = _time.GetTimestamp();
+        if (hasBegun)
+        {
+            task.Run();
+        }
+
+        TimeSpan elapsed = _time.GetElapsedTime(began);
+        if (hasBegun)
+        {
+            task.End();
+        }
+
+        lock (_gate)
+        {
+            _queue.Ended(task);
+            _isDiskQuick = hasBegun && task.IsWaitedFor ? elapsed < QuickSync : _isDiskQuick;
+        }
+    }
+
+    /// <summary>A thread is done.</summary>
+    private void Leave()
+    {
         if (Interlocked.Decrement(ref _runningThreadCount) == 0)
         {
             _stopped.SetResult();

@@ -18,7 +18,7 @@ internal sealed class SimulatedRuntime(SimulatedThread thread, SimulatedStorage 
 }
 
 /// <summary>The flushers of a log, one step at a time: what happens between the begin and the end of a sync is up to chance.</summary>
-internal sealed class SimulatedCommitter : IAsyncDisposable
+internal sealed class SimulatedCommitter : IAsyncDisposable, ICommitter
 {
     private const int MaxRunningCount = 4;
 
@@ -42,7 +42,7 @@ internal sealed class SimulatedCommitter : IAsyncDisposable
         _queue = new CommitQueue(log, MaxRunningCount - 1, isAloneJournaled: random.Next(2) == 0);
         TimeSpan interval = new GroupCommitterOptions().RecoveryPointInterval;
         _timer = time.CreateTimer(_ => QueueHousekeeping(), null, interval, interval);
-        log.Attach(Add);
+        log.Attach(this);
     }
 
     public LogDirectory Log { get; }
@@ -82,11 +82,23 @@ internal sealed class SimulatedCommitter : IAsyncDisposable
         return ValueTask.CompletedTask;
     }
 
-    private void Add(PartitionLog partition)
+    void ICommitter.Queue(ReadOnlySpan<PartitionLog> logs, bool mayBlock)
     {
-        if (_sabotage != BrokerSabotage.LoseSyncs || _random.Next(10) > 0)
+        bool isForHere = mayBlock && _next is null && _running.Count == 0 && _queue.IsIdle && _random.Next(2) == 0;
+        foreach (PartitionLog partition in logs)
         {
-            _queue.Add(partition);
+            if (_sabotage != BrokerSabotage.LoseSyncs || _random.Next(10) > 0)
+            {
+                _queue.Add(partition);
+            }
+        }
+
+        if (isForHere && _queue.TryTake() is { } task)
+        {
+            // As by the thread that has appended.
+            Begin(task);
+            _running.ToList().ForEach(End);
+            _running.Clear();
         }
     }
 
