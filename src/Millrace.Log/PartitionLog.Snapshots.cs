@@ -28,7 +28,7 @@ public sealed partial class PartitionLog
         try
         {
             file.Write(_producers.WriteSnapshot(), 0);
-            if (_straySnapshot is { } stray)
+            if (_straySnapshot is { } stray && stray != offset)
             {
                 // Should it come back after a crash, the next start deletes it.
                 _files.Storage.DeleteFile($"{_directory}/{FileNames.Segment(stray, FileNames.SnapshotSuffix)}");

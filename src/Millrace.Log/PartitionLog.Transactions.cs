@@ -27,9 +27,17 @@ public sealed partial class PartitionLog
         }
     }
 
-    /// <summary>Forgets the producers that were silent for too long by the broker's clock.</summary>
+    /// <summary>
+    /// Forgets the producers that were silent for too long by the broker's clock. In a compacted log none: compaction would take away the last batches of who is forgotten, and the next start find
+    /// earlier ones and take them for the last.
+    /// </summary>
     internal void ExpireProducers(long now)
     {
+        if (Settings.IsCompacted)
+        {
+            return;
+        }
+
         lock (_writerLock)
         {
             _producers.Expire(now, _settings.ProducerIdExpiration);

@@ -77,6 +77,24 @@ public class DeletingTests
     }
 
     [Fact]
+    public void So_does_it_where_a_segment_begins_at_the_end_of_a_clean_stop_long_ago()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options => options.SegmentByteCount = 2 * LogHarness.Batch().Length);
+        harness.Append(LogHarness.Batch(producerId: 7, sequence: 0));
+        harness.Append(LogHarness.Batch(producerId: 7, sequence: 1));
+        harness.LogDirectory.Close();
+        harness.KillAndOpen();
+        harness.KillAndOpen();
+        harness.AppendMany(1);
+        Assert.Contains("00000000000000000002.snapshot", harness.Files());
+        harness.Sync();
+        harness.Log.DeleteRecords(new Offset(2));
+        harness.LosePower();
+        harness.Open();
+        Assert.Equal(1, Assert.Single(harness.Log.ActiveProducers()).LastSequence);
+    }
+
+    [Fact]
     public void Segments_below_the_start_are_renamed_at_once_and_deleted_after_their_delay()
     {
         LogHarness harness = WithSegments(7);

@@ -56,6 +56,18 @@ public class RetentionTests
     }
 
     [Fact]
+    public void In_a_compacted_log_a_producer_is_remembered_however_long_it_is_silent()
+    {
+        LogHarness harness = WithTopic([]);
+        harness.Append(LogHarness.Batch(producerId: 7, sequence: 0));
+        harness.LogDirectory.SetOverrides("orders", new Dictionary<string, string> { ["cleanup.policy"] = "compact" });
+        harness.LogDirectory.ApplyRetention();
+        harness.Time.Advance(TimeSpan.FromDays(2));
+        harness.LogDirectory.ApplyRetention();
+        Assert.Single(harness.Log.ActiveProducers());
+    }
+
+    [Fact]
     public void A_segment_without_times_goes_with_the_next_one_that_has_them()
     {
         LogHarness harness = WithTopic(new() { ["retention.ms"] = "10000" });
