@@ -87,6 +87,22 @@ public static class RecordBatchCompaction
         return result;
     }
 
+    /// <summary>The same records compressed with another codec; everything else of the batch stays.</summary>
+    /// <inheritdoc cref="VisitKeys" path="/exception"/>
+    public static byte[] Recompress(ReadOnlySpan<byte> batch, CompressionCodec codec)
+    {
+        RecordBatchHeader header = RecordBatchHeader.Read(batch);
+        byte[] result = Compression.Compress(codec, RecordsOf(batch, header), RecordBatchHeader.ByteCount);
+        RecordBatchHeader changed = header with
+        {
+            BatchLength = result.Length - RecordBatchHeader.LengthPrefixByteCount,
+            Attributes = (short)((header.Attributes & ~RecordBatchHeader.CodecMask) | (int)codec),
+        };
+        changed.Write(result);
+        RecordBatch.Seal(result);
+        return result;
+    }
+
     private static ReadOnlySpan<byte> RecordsOf(ReadOnlySpan<byte> batch, in RecordBatchHeader header)
     {
         ReadOnlySpan<byte> payload = batch[RecordBatchHeader.ByteCount..header.TotalByteCount];

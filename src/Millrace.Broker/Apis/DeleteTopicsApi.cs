@@ -9,6 +9,9 @@ internal sealed class DeleteTopicsApi(BrokerServices services, GroupCoordinator 
 {
     private const short TopicStateVersion = 6;
 
+    // From the deletion of a topic until its name is free: a second request for it must not take a new topic of that name for the old one.
+    private readonly SemaphoreSlim _deleting = new(1, 1);
+
     protected override async ValueTask<DeleteTopicsResponse?> HandleAsync(DeleteTopicsRequest request, RequestContext context)
     {
         List<DeleteTopicState> asked = context.Version >= TopicStateVersion
@@ -29,11 +32,24 @@ internal sealed class DeleteTopicsApi(BrokerServices services, GroupCoordinator 
             }
             else
             {
-                response.Responses.Add(await DeleteAsync(topic));
+                response.Responses.Add(await DeleteAloneAsync(topic));
             }
         }
 
         return response;
+    }
+
+    private async Task<DeletableTopicResult> DeleteAloneAsync(DeleteTopicState asked)
+    {
+        await _deleting.WaitAsync();
+        try
+        {
+            return await DeleteAsync(asked);
+        }
+        finally
+        {
+            _deleting.Release();
+        }
     }
 
     private async Task<DeletableTopicResult> DeleteAsync(DeleteTopicState asked)
@@ -46,8 +62,8 @@ internal sealed class DeleteTopicsApi(BrokerServices services, GroupCoordinator 
 
         if ((isById ? services.Topics.Find(asked.TopicId) : services.Topics.Find(asked.Name!)) is not { } topic)
         {
-            return isById
-                ? Refused(asked, ErrorCode.UnknownTopicId, "There is no topic with this id.")
+            return isById ? Refused(asked, ErrorCode.UnknownTopicId, "There is no topic with this id.")
+                : services.Topics.ResumeDeletion(asked.Name!) is { } resumed ? await FinishAsync(new DeletableTopicResult { Name = asked.Name }, resumed)
                 : Refused(asked, ErrorCode.UnknownTopicOrPartition, $"There is no topic {asked.Name}.");
         }
 
@@ -57,18 +73,23 @@ internal sealed class DeleteTopicsApi(BrokerServices services, GroupCoordinator 
             return Refused(result, ErrorCode.InvalidTopic, $"Topic {topic.Name} is the broker's own.");
         }
 
-        if (services.Topics.Delete(topic) is TopicDeletion.Refused refused)
+        return await FinishAsync(result, services.Topics.Delete(topic));
+    }
+
+    private async Task<DeletableTopicResult> FinishAsync(DeletableTopicResult result, TopicDeletion deletion)
+    {
+        if (deletion is TopicDeletion.Refused refused)
         {
             return Refused(result, refused.Error, refused.Message);
         }
 
         // The name is free only now: a new topic of that name must not find the offsets of the old one.
-        return await groups.ForgetTopicAsync(topic.Name) && services.Topics.FinishDeletion(topic.Name)
+        return await groups.ForgetTopicAsync(result.Name!) && services.Topics.FinishDeletion(result.Name!)
             ? result
             : Refused(
                 result,
                 ErrorCode.KafkaStorageError,
-                $"Topic {topic.Name} is deleted, and what groups committed for it is not. The next start of the broker tries again; the name is taken until then.");
+                $"Topic {result.Name} is deleted, and what groups committed for it is not; its name is taken until then. Delete it again; or the next start of the broker does.");
     }
 
     private static DeletableTopicResult Refused(DeleteTopicState asked, ErrorCode error, string message) =>

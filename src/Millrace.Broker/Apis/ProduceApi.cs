@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
@@ -98,11 +97,24 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
                     : Failed(target, ErrorCode.UnknownTopicOrPartition, $"There is no partition {target}.");
             }
 
-            ReadOnlyMemory<byte> batch = records.GetValueOrDefault();
-            return CheckBatch(version, target, batch.Span)
-                ?? (RecordBatchHeader.Read(batch.Span).IsTransactional
-                    ? AppendInTransaction(transaction, partition, batch)
-                    : Append(request.Acks, partition, batch, unsynced, held));
+            ReadOnlyMemory<byte> sent = records.GetValueOrDefault();
+            if (CheckBatch(version, target, sent.Span) is { } faulty)
+            {
+                return faulty;
+            }
+
+            Memory<byte> batch = Recompression.Apply(sent, partition.Settings);
+            return RecordBatchHeader.Read(batch.Span).IsTransactional
+                ? AppendInTransaction(transaction, partition, batch)
+                : Append(request.Acks, partition, batch, unsynced, held);
+        }
+        catch (InvalidRecordBatchException fault)
+        {
+            return Failed(target, ErrorCode.InvalidRecord, fault.Message);
+        }
+        catch (CodecUnavailableException unavailable)
+        {
+            return Failed(target, ErrorCode.UnsupportedCompressionType, $"The topic has its batches compressed anew (compression.type), and that cannot be done here. {unavailable.Message}");
         }
         catch (Exception bug)
         {
@@ -112,15 +124,14 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         }
     }
 
-    private ProducePartitionResponse Append(short acks, PartitionLog partition, ReadOnlyMemory<byte> records, List<Unsynced> unsynced, HeldSyncs? held)
+    private ProducePartitionResponse Append(short acks, PartitionLog partition, Memory<byte> batch, List<Unsynced> unsynced, HeldSyncs? held)
     {
-        // The slice lies in the request's frame, which is this broker's since it arrived: offsets are assigned in place, and the bytes go to the disk from where they are.
-        Span<byte> batch = MemoryMarshal.AsMemory(records).Span;
+        // As a rule it lies in the request's frame, which is this broker's since it arrived: offsets are assigned in place, and the bytes go to the disk from where they are.
         AppendDurability durability = acks == AcksAll ? AppendDurability.Disk : AppendDurability.PageCache;
-        return Respond(partition, batch.Length, partition.Append(batch, durability, held: held), acks, unsynced);
+        return Respond(partition, batch.Length, partition.Append(batch.Span, durability, held: held), acks, unsynced);
     }
 
-    private ProducePartitionResponse AppendInTransaction(ProduceTransaction? transaction, PartitionLog partition, ReadOnlyMemory<byte> records)
+    private ProducePartitionResponse AppendInTransaction(ProduceTransaction? transaction, PartitionLog partition, Memory<byte> batch)
     {
         TopicPartition target = partition.TopicPartition;
         if (transaction is null)
@@ -130,11 +141,11 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
 
         AppendResult? result = null;
         Offset verifiedAt = partition.LogEndOffset;
-        ErrorCode error = transaction.Append(target, records, () => result = partition.Append(
-            MemoryMarshal.AsMemory(records).Span, AppendDurability.PageCache, verifiedAt: verifiedAt));
+        ErrorCode error = transaction.Append(
+            target, batch, () => result = partition.Append(batch.Span, AppendDurability.PageCache, verifiedAt: verifiedAt));
         return result is null
             ? Failed(target, error, ProduceTransaction.Describe(error))
-            : Respond(partition, records.Length, result, AcksLeader, unsynced: []);
+            : Respond(partition, batch.Length, result, AcksLeader, unsynced: []);
     }
 
     private ProducePartitionResponse Respond(PartitionLog partition, int byteCount, AppendResult result, short acks, List<Unsynced> unsynced)

@@ -127,14 +127,36 @@ internal sealed partial class TopicCatalog
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
                 LogMessages.TopicDeletionFailed(_logger, failure, topic.Name);
-                string consequence = isHidden ? "It is not served any more, and the next start of the broker deletes the rest." : "It is as it was.";
-                return new TopicDeletion.Refused(
-                    ErrorCode.KafkaStorageError, $"Topic {topic.Name} cannot be deleted: {failure.Message} {consequence}");
+                return RefusedByDisk(topic.Name, failure, isHidden ? "It is not served any more. Delete it again; or the next start of the broker deletes the rest." : "It is as it was.");
             }
         }
     }
 
-    /// <summary>Frees the name of a topic that was deleted, when nothing of it is left anywhere. False if the disk refuses: then the next start does it.</summary>
+    /// <summary>Goes on with a deletion that the disk has stopped, of a topic that nobody finds any more; null if there is none of that name.</summary>
+    public TopicDeletion? ResumeDeletion(string name)
+    {
+        lock (_creation)
+        {
+            if (!_deletions.All.TryGetValue(name, out Guid id) || _byName.ContainsKey(name))
+            {
+                return null;
+            }
+
+            try
+            {
+                DeletePartitions(name, id);
+                LogMessages.TopicDeletionFinished(_logger, name);
+                return new TopicDeletion.Deleted();
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+            {
+                LogMessages.TopicDeletionFailed(_logger, failure, name);
+                return RefusedByDisk(name, failure, "Delete it again; or the next start of the broker deletes the rest.");
+            }
+        }
+    }
+
+    /// <summary>Frees the name of a topic that was deleted, when nothing of it is left anywhere. False if the disk refuses: then who deletes it again does it, or the next start.</summary>
     public bool FinishDeletion(string name)
     {
         lock (_creation)
@@ -151,6 +173,9 @@ internal sealed partial class TopicCatalog
             }
         }
     }
+
+    private static TopicDeletion.Refused RefusedByDisk(string name, Exception failure, string consequence) =>
+        new(ErrorCode.KafkaStorageError, $"Topic {name} cannot be deleted: {failure.Message} {consequence}");
 
     private TopicCreation.Refused? CheckPartitionsUnderLock(string name, int partitionCount)
     {

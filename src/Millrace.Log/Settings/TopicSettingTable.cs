@@ -52,7 +52,7 @@ public static class TopicSettingTable
         new("compression.type", TopicSettingKind.String, "compression.type", "one of " + string.Join(", ", s_compressionTypes.Select(static type => type.Name)),
             static settings => Array.Find(s_compressionTypes, type => type.Codec == settings.Compression).Name,
             static (settings, text) => TryParseCompression(text, out CompressionCodec? codec) ? settings with { Compression = codec } : null,
-            "Kept and shown only: a batch stays compressed as its producer sent it, whatever stands here."),
+            "How batches are stored: as their producer has sent them, or compressed anew where they are not compressed so, or not at all. That takes processor time, and a copy."),
         Long("delete.retention.ms", "log.cleaner.delete.retention.ms", 0,
             static settings => settings.DeleteRetentionMilliseconds, static (settings, value) => settings with { DeleteRetentionMilliseconds = value },
             "How long a compacted log keeps a tombstone after it has removed the values before it: the time that a reader has to come from there to the tombstone."),

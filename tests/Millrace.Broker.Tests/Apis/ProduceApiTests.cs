@@ -358,6 +358,46 @@ public sealed class ProduceApiTests
         Assert.Equal(1, RecordBatchHeader.Read(fetched).BaseOffset.Value);
     }
 
+    [Theory]
+    [InlineData("gzip", CompressionCodec.None, CompressionCodec.Gzip)]
+    [InlineData("lz4", CompressionCodec.Gzip, CompressionCodec.Lz4)]
+    [InlineData("snappy", CompressionCodec.Snappy, CompressionCodec.Snappy)]
+    [InlineData("uncompressed", CompressionCodec.Lz4, CompressionCodec.None)]
+    public async Task A_topic_may_want_its_batches_compressed_anew(string wanted, CompressionCodec sent, CompressionCodec stored)
+    {
+        await using TestBroker broker = await StartAsync(options => options.TopicDefaults = options.TopicDefaults with { Compression = CodecOf(wanted) });
+        await using TestClient client = broker.Connect();
+        ReadOnlyMemory<byte> batch = Batches.Timed(new ProducerIdentity(7, 0), 0, sent, [(1, new string('x', 500)), (2, "y")]);
+        byte[] original = batch.ToArray();
+
+        Assert.Equal(ErrorCode.None, (await client.ProduceAsync("orders", batch)).ErrorCode);
+        Assert.Equal((ErrorCode.None, 0), Outcome(await client.ProduceAsync("orders", (ReadOnlyMemory<byte>?)original.ToArray())));
+
+        byte[] fetched = (await client.FetchAsync("orders", 0)).Records!.Value.ToArray();
+        Assert.Equal(BatchVerdict.Valid, RecordBatch.Check(fetched, out RecordBatchHeader header));
+        Assert.Equal((stored, 0), (header.Codec, header.BaseSequence));
+        Assert.Equal(fetched.Length, header.TotalByteCount);
+        Assert.Equal(TextsOf(original), TextsOf(fetched));
+    }
+
+    [Fact]
+    public async Task A_damaged_batch_is_not_made_whole_by_compressing_it_anew()
+    {
+        await using TestBroker broker = await StartAsync(static options => options.TopicDefaults = options.TopicDefaults with { Compression = CompressionCodec.Lz4 });
+        await using TestClient client = broker.Connect();
+        byte[] batch = Batches.Of("a").ToArray();
+        Assert.Equal(ErrorCode.CorruptMessage, (await client.ProduceAsync("orders", (ReadOnlyMemory<byte>?)Changed(batch, 64, 1))).ErrorCode);
+
+        // A record that claims to be longer than it is, with a checksum that agrees.
+        Assert.Equal(ErrorCode.InvalidRecord, (await client.ProduceAsync("orders", (ReadOnlyMemory<byte>?)Resealed(batch, 61, 0x40))).ErrorCode);
+        Assert.Equal(Offset.Zero, broker.Partition("orders").LogEndOffset);
+    }
+
+    private static CompressionCodec CodecOf(string name) => name == "uncompressed" ? CompressionCodec.None : Enum.Parse<CompressionCodec>(name, ignoreCase: true);
+
+    private static List<(long Time, string Text)> TextsOf(byte[] batch) =>
+        [.. RecordBatchReader.Read(batch).Select(static record => (record.Timestamp, System.Text.Encoding.UTF8.GetString(record.Value!.Value.Span)))];
+
     private static Task<TestBroker> StartAsync(Action<BrokerOptions>? configure = null) => StartWithTopicAsync(configure);
 
     private static async Task<TestBroker> StartWithTopicAsync(Action<BrokerOptions>? configure)

@@ -1,4 +1,5 @@
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 using static Millrace.Broker.Tests.GroupRequestsOfTests;
 
 namespace Millrace.Broker.Tests;
@@ -93,6 +94,25 @@ public sealed class TopicAdministrationTests
         await DeleteAsync(other, 5, "orders");
         FetchResponse response = (await client.ReceiveAsync<FetchRequest, FetchResponse>(12)).Response;
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, response.Topics[0].Partitions[0].ErrorCode);
+    }
+
+    [Fact]
+    public async Task A_deletion_that_the_disk_has_stopped_is_finished_by_the_next_request_for_it()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 1)));
+        broker.Storage.FailsSyncs = true;
+        Assert.Equal([ErrorCode.KafkaStorageError], await DeleteAsync(client, 5, "orders"));
+        broker.Storage.FailsSyncs = false;
+
+        await broker.ReturnsAsync(new TopicPartition("__consumer_offsets", CoordinatorTopic.PartitionFor("g", broker.Broker.Topics.Find("__consumer_offsets")!.Partitions.Count)));
+        await broker.BecomesTrueWithTimeAsync(() => Task.FromResult(broker.Broker.Groups.Serves("g")), "the offsets are read again");
+        Assert.Equal([ErrorCode.None], await DeleteAsync(client, 5, "orders"));
+        Assert.Equal([ErrorCode.UnknownTopicOrPartition], await DeleteAsync(client, 5, "orders"));
+        await broker.CreateTopicAsync("orders");
+        Assert.Equal(-1, (await client.FetchOffsetAsync("g", "orders")).CommittedOffset);
     }
 
     [Fact]
