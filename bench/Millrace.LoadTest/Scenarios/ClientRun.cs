@@ -7,27 +7,31 @@ namespace Millrace.LoadTest.Scenarios;
 
 /// <summary>One size of message through librdkafka: messages a second, and the broker's CPU seconds a GB of payload.</summary>
 /// <param name="ClientLimit">Messages a second that the client could do on this machine, if its busiest thread never had to wait: no broker is faster than that.</param>
-internal readonly record struct ClientRun(double MessagesPerSecond, double CpuSecondsPerGigabyte, double ClientLimit)
+/// <param name="ClientMicroseconds">Processor time that the client takes for a message.</param>
+internal readonly record struct ClientRun(double MessagesPerSecond, double CpuSecondsPerGigabyte, double ClientLimit, double ClientMicroseconds)
 {
     public static ClientRun Measure(BrokerProcess broker, long count, int byteCount, Action work)
     {
         double cpuBefore = broker.CpuSeconds;
+        TimeSpan clientBefore = Environment.CpuUsage.TotalTime;
         var threadsBefore = ThreadTimes.Now();
         long begun = Stopwatch.GetTimestamp();
         work();
         double seconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
         double busiest = ThreadTimes.Now().BusiestSince(threadsBefore);
         double gigabytes = count * (double)byteCount / 1e9;
-        return new ClientRun(count / seconds, (broker.CpuSeconds - cpuBefore) / gigabytes, count / busiest);
+        return new ClientRun(count / seconds, (broker.CpuSeconds - cpuBefore) / gigabytes, count / busiest, (Environment.CpuUsage.TotalTime - clientBefore).TotalMicroseconds / count);
     }
 
     public static ClientRun Median(IReadOnlyList<ClientRun> runs) => new(
         Statistics.Median(runs.Select(run => run.MessagesPerSecond)),
         Statistics.Median(runs.Select(run => run.CpuSecondsPerGigabyte)),
-        Statistics.Median(runs.Select(run => run.ClientLimit)));
+        Statistics.Median(runs.Select(run => run.ClientLimit)),
+        Statistics.Median(runs.Select(run => run.ClientMicroseconds)));
 
-    public IEnumerable<Measurement> Beside(ApacheKafka kafka, string scenario) =>
+    public IEnumerable<Measurement> Beside(ApacheKafka kafka, string scenario, int byteCount) =>
     [
+        Measurement.Reported($"{scenario}-client-cpu", ClientMicroseconds, kafka.MaxClientMicroseconds(byteCount), "us/message"),
         Measurement.Reported($"{scenario}-client", MessagesPerSecond, ClientLimit, "messages/s"),
         Measurement.AtMost(0.5, $"{scenario}-cpu", CpuSecondsPerGigabyte, kafka.CpuSecondsPerGigabyte, "CPU-s/GB"),
         Measurement.AtLeast(1, scenario, MessagesPerSecond, kafka.MessagesPerSecond, "messages/s"),

@@ -41,6 +41,6 @@ internal static class ConsumeTcpScenario
             }
         }
 
-        return ClientRun.Median(runs).Beside(ApacheKafka.Consume(byteCount), $"consume-tcp-{byteCount}");
+        return ClientRun.Median(runs).Beside(ApacheKafka.Consume(byteCount), $"consume-tcp-{byteCount}", byteCount);
     }
 }

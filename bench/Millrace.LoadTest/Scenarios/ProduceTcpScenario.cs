@@ -47,7 +47,7 @@ internal static class ProduceTcpScenario
             }
         }
 
-        return ClientRun.Median(runs).Beside(ApacheKafka.Produce(byteCount), $"produce-tcp-{byteCount}");
+        return ClientRun.Median(runs).Beside(ApacheKafka.Produce(byteCount), $"produce-tcp-{byteCount}", byteCount);
     }
 
     private static void SyncAll()

@@ -9,7 +9,7 @@ public class BrokerSimulationTests
     private static readonly int TracedLineCount = FromEnvironment("MILLRACE_SIMULATION_TRACE", 0);
 
     private const int DefaultSeedCount = 300;
-    private const int ControlSeedCount = 60;
+    private const int ControlSeedCount = 200;
     private const int MaxFailureCount = 10;
     private const string ReplayCommand =
         "MILLRACE_SIMULATION_SEEDS=1 MILLRACE_SIMULATION_TRACE=100 dotnet run -c Release --project tests/Millrace.Simulation.Tests -- --filter-method \"*BrokerSimulationTests.A_broker*\"";
