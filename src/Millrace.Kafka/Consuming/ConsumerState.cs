@@ -51,10 +51,22 @@ internal sealed class ConsumerState(ConsumerSettings settings, Backoff retryBack
         _cursors.Clear();
         _order.Clear();
         _bufferedByteCount = 0;
+        Add(partitions, isHeld);
+    }
+
+    /// <summary>Adds partitions to the assignment; those that are in it already go on as they are.</summary>
+    public void Add(IEnumerable<TopicPartitionOffset> partitions, bool isHeld)
+    {
         _assignmentCount++;
         foreach (TopicPartitionOffset start in partitions)
         {
             var cursor = new PartitionCursor(start.TopicPartition, _assignmentCount * VersionsPerAssignment) { IsHeld = isHeld };
+            if (!_cursors.TryAdd(cursor.Partition, cursor))
+            {
+                continue;
+            }
+
+            _order.Add(cursor);
             if (start.Offset >= Offset.Zero)
             {
                 cursor.MoveTo(start.Offset);
@@ -63,17 +75,32 @@ internal sealed class ConsumerState(ConsumerSettings settings, Backoff retryBack
             {
                 cursor.LookUp(settings.GroupId is null ? PositionSource.Reset : PositionSource.Committed);
             }
+        }
+    }
 
-            if (_cursors.TryAdd(cursor.Partition, cursor))
+    /// <summary>Takes partitions out of the assignment, with what was fetched of them. The others go on as they are.</summary>
+    public void Remove(IEnumerable<TopicPartition> partitions)
+    {
+        foreach (TopicPartition partition in partitions)
+        {
+            if (_cursors.Remove(partition, out PartitionCursor? cursor))
             {
-                _order.Add(cursor);
+                _order.Remove(cursor);
+                _bufferedByteCount -= cursor.BufferedByteCount;
             }
         }
     }
 
-    public void Hold() => _order.ForEach(static cursor => cursor.IsHeld = true);
+    /// <summary>These partitions hand nothing out before <see cref="Release"/>; all of them where none are named.</summary>
+    public void Hold(IReadOnlyCollection<TopicPartition>? partitions = null) => SetHeld(partitions, isHeld: true);
 
-    public void Release() => _order.ForEach(static cursor => cursor.IsHeld = false);
+    public void Release(IReadOnlyCollection<TopicPartition>? partitions = null) => SetHeld(partitions, isHeld: false);
+
+    /// <summary>
+    /// Which assignment of the partition this is, or null where it is not assigned: a partition that goes and comes back has another number.
+    /// </summary>
+    public long? AssignmentOf(TopicPartition partition) =>
+        _cursors.TryGetValue(partition, out PartitionCursor? cursor) ? cursor.Version / VersionsPerAssignment : null;
 
     public bool Seek(TopicPartition partition, Offset offset)
     {
@@ -394,6 +421,17 @@ internal sealed class ConsumerState(ConsumerSettings settings, Backoff retryBack
             cursor.Batches.Dequeue();
             cursor.BufferedByteCount -= batch.ByteCount;
             _bufferedByteCount -= batch.ByteCount;
+        }
+    }
+
+    private void SetHeld(IReadOnlyCollection<TopicPartition>? partitions, bool isHeld)
+    {
+        foreach (TopicPartition partition in partitions ?? _cursors.Keys.ToArray())
+        {
+            if (_cursors.TryGetValue(partition, out PartitionCursor? cursor))
+            {
+                cursor.IsHeld = isHeld;
+            }
         }
     }
 
