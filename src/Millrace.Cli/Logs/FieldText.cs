@@ -38,6 +38,8 @@ internal readonly struct FieldText : IMessageCodec
 
     public void Int64(ref long value, [CallerArgumentExpression(nameof(value))] string name = "") => Add(name, value.ToString());
 
+    public void Float64(ref double value, [CallerArgumentExpression(nameof(value))] string name = "") => Add(name, value.ToString());
+
     public void Uuid(ref Guid value, [CallerArgumentExpression(nameof(value))] string name = "") => Add(name, value.ToString());
 
     public void Error(ref ErrorCode value, [CallerArgumentExpression(nameof(value))] string name = "") => Add(name, value.ToString());

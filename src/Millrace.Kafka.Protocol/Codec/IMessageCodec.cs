@@ -30,6 +30,8 @@ public interface IMessageCodec
 
     void Int64(ref long value, [CallerArgumentExpression(nameof(value))] string name = "");
 
+    void Float64(ref double value, [CallerArgumentExpression(nameof(value))] string name = "");
+
     void Uuid(ref Guid value, [CallerArgumentExpression(nameof(value))] string name = "");
 
     void Error(ref ErrorCode value, [CallerArgumentExpression(nameof(value))] string name = "");

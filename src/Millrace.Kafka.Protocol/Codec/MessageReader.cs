@@ -80,6 +80,11 @@ public ref struct MessageReader : IMessageCodec
         if (Has(sizeof(long), name)) value = TakeInt64();
     }
 
+    public void Float64(ref double value, string name = "")
+    {
+        if (Has(sizeof(double), name)) value = BitConverter.Int64BitsToDouble(TakeInt64());
+    }
+
     public void Uuid(ref Guid value, string name = "")
     {
         const int byteCount = 16;

@@ -31,6 +31,8 @@ public ref struct MessageSizer : IMessageCodec
 
     public void Int64(ref long value, string name = "") => _byteCount += sizeof(long);
 
+    public void Float64(ref double value, string name = "") => _byteCount += sizeof(double);
+
     public void Uuid(ref Guid value, string name = "") => _byteCount += 16;
 
     public void Error(ref ErrorCode value, string name = "") => _byteCount += sizeof(short);

@@ -37,6 +37,8 @@ public ref struct MessageWriter : IMessageCodec
 
     public void Int64(ref long value, string name = "") => WriteInt64(value);
 
+    public void Float64(ref double value, string name = "") => WriteInt64(BitConverter.DoubleToInt64Bits(value));
+
     public void Uuid(ref Guid value, string name = "")
     {
         const int byteCount = 16;

@@ -7,7 +7,8 @@ The encoder below knows nothing of any message: it reads Kafka's JSON definition
 independent of the C# definitions. Every value follows from its path (fnv1a of names and indexes), so that two fields that trade places are seen.
 
 Lines: "filled MESSAGE VERSION HEX" (- for no byte), every field set; "nulls MESSAGE VERSION HEX", the same with everything null that may be null; "empty MESSAGE
-VERSION HEX", nothing set; "default MESSAGE PATH VALUE", what a field is where a version lacks it.
+VERSION HEX", nothing set; "default MESSAGE PATH VALUE", what a field is where a version lacks it; "header MESSAGE VERSION HEX", what stands before the body in a
+frame: of a request with correlation id 7 and client id "golden", of a response with correlation id 7.
 """
 import json, re, struct, subprocess, sys, uuid
 
@@ -38,7 +39,13 @@ MESSAGES = [  # name, newest version, API key or None for data
     ("DeleteGroups", 2),
     ("ElectLeaders", 2),
     ("IncrementalAlterConfigs", 1),
+    ("AlterPartitionReassignments", 1),
     ("ListPartitionReassignments", 0),
+    ("AlterReplicaLogDirs", 2),
+    ("DescribeClientQuotas", 1),
+    ("AlterClientQuotas", 1),
+    ("DescribeUserScramCredentials", 0),
+    ("AlterUserScramCredentials", 0),
     ("OffsetDelete", 0),
     ("DescribeCluster", 2),
     ("DescribeTopicPartitions", 0),
@@ -69,6 +76,10 @@ NEWER = {
                                              "default": "null"}, "ErrorCode")],  # KIP-1043
     "DescribeClusterRequest": [([], {"name": "IncludeFencedBrokers", "type": "bool", "versions": "2+"}, "EndpointType")],  # KIP-1073
     "DescribeClusterResponse": [(["Brokers"], {"name": "IsFenced", "type": "bool", "versions": "2+"}, "Rack")],
+    "AlterPartitionReassignmentsRequest": [([], {"name": "AllowReplicationFactorChange", "type": "bool", "versions": "1+", "default": "true"},
+                                            "TimeoutMs")],  # KIP-860
+    "AlterPartitionReassignmentsResponse": [([], {"name": "AllowReplicationFactorChange", "type": "bool", "versions": "1+", "default": "true"},
+                                             "ThrottleTimeMs")],
     "ProduceRequest": [(["TopicData"], PRODUCE_TOPIC_ID, "Name")],  # topic ids, KIP-516
     "ProduceResponse": [(["Responses"], PRODUCE_TOPIC_ID, "Name")],
     "ListTransactionsRequest": [([], {"name": "TransactionalIdPattern", "type": "string", "versions": "2+", "nullableVersions": "2+",
@@ -79,7 +90,7 @@ NEWER = {
     "OffsetFetchRequest": [(["Groups", "Topics"], TOPIC_ID, "Name")],
     "OffsetFetchResponse": [(["Groups", "Topics"], TOPIC_ID, "Name")]}
 NEWEST = {"Metadata": 13, "DescribeGroups": 6, "DescribeCluster": 2, "OffsetCommit": 10, "OffsetFetch": 10, "Produce": 13, "ListOffsets": 11,
-          "TxnOffsetCommit": 5, "WriteTxnMarkers": 2, "ListTransactions": 2}
+          "TxnOffsetCommit": 5, "WriteTxnMarkers": 2, "ListTransactions": 2, "AlterPartitionReassignments": 1}
 
 
 def amend(name, definition):
@@ -166,7 +177,7 @@ class Encoder:
             return self.count(2) + b"".join(self.value(element, f"{path}.{index}") for index in range(2))
         seed = fnv(path)
         numbers = {"int8": (">b", seed & 0x7F | 1), "int16": (">h", seed & 0x7FFF | 1), "int32": (">i", seed & 0x7FFFFFFF | 1),
-                   "int64": (">q", (seed << 24) | 1), "bool": (">?", True)}
+                   "int64": (">q", (seed << 24) | 1), "bool": (">?", True), "float64": (">d", seed + 0.5)}
         if kind in numbers:
             layout, number = numbers[kind]
             return struct.pack(layout, number if self.filled else 0)
@@ -190,6 +201,14 @@ class Encoder:
         if self.flexible or kind != "string":
             return self.count(length)
         return struct.pack(">h", -1 if length is None else length)
+
+
+def header(definition, name, version):
+    """Request headers 1 and 2 (flexible: with tagged fields), response headers 0 and 1; the answer to ApiVersions always has 0 (KIP-511)."""
+    flexible = inside(version, definition["flexibleVersions"])
+    if name.endswith("Request"):
+        return struct.pack(">hhih", definition["apiKey"], version, 7, 6) + b"golden" + (b"\0" if flexible else b"")
+    return struct.pack(">i", 7) + (b"\0" if flexible and name != "ApiVersionsResponse" else b"")
 
 
 def defaults(fields, structs, path):
@@ -218,6 +237,8 @@ def main(checkout):
                 continue
             for label in ("filled", "nulls", "empty"):
                 print(label, name, version, Encoder(definition, version, label).message().hex() or "-")
+            if "apiKey" in definition:
+                print("header", name, version, header(definition, name, version).hex())
         structs = {s["name"]: s["fields"] for s in definition.get("commonStructs", [])}
         for path, value in defaults(definition["fields"], structs, ""):
             print("default", name, path, value)

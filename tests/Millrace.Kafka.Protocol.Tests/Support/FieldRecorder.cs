@@ -35,6 +35,9 @@ public struct FieldRecorder : IMessageCodec
 
     public readonly void Int64(ref long value, [CallerArgumentExpression(nameof(value))] string name = "") => Add(name, value);
 
+    // The bits: two that are not a number are the same value here.
+    public readonly void Float64(ref double value, [CallerArgumentExpression(nameof(value))] string name = "") => Add(name, BitConverter.DoubleToInt64Bits(value));
+
     public readonly void Uuid(ref Guid value, [CallerArgumentExpression(nameof(value))] string name = "") => Add(name, value);
 
     public readonly void Error(ref ErrorCode value, [CallerArgumentExpression(nameof(value))] string name = "") => Add(name, value);

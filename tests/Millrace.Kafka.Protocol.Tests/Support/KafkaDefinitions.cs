@@ -63,6 +63,9 @@ public static class KafkaDefinitions
         ["DescribableLogDirTopic.Name"] = "Topic",
         ["DescribeLogDirsPartition.Index"] = "PartitionIndex",
         ["OngoingPartitionReassignment.Index"] = "PartitionIndex",
+        ["ReassignablePartition.Index"] = "PartitionIndex",
+        ["ReassignablePartitionResponse.Index"] = "PartitionIndex",
+        ["AlterReplicaLogDirPartitionResult.Index"] = "PartitionIndex",
         ["ReplicaElectionResult.Partitions"] = "PartitionResult",
         ["PartitionElectionResult.Index"] = "PartitionId",
         ["AddPartitionsToTxnRequest.TransactionalId"] = "V3AndBelowTransactionalId",
@@ -90,6 +93,10 @@ public static class KafkaDefinitions
         .. Lines("filled", "nulls", "empty").Select(parts =>
             (parts[0], parts[1], short.Parse(parts[2], CultureInfo.InvariantCulture), Convert.FromHexString(parts[3].TrimStart('-')))),
     ];
+
+    /// <summary>What stands before the body in a frame.</summary>
+    public static IReadOnlyDictionary<(string Message, short Version), byte[]> Headers { get; } =
+        Lines("header").ToDictionary(parts => (parts[1], short.Parse(parts[2], CultureInfo.InvariantCulture)), parts => Convert.FromHexString(parts[3]));
 
     public static IReadOnlyList<(string Message, string Path, string Value)> Defaults { get; } =
         [.. Lines("default").Select(parts => (parts[1], parts[2], parts[3]))];
@@ -139,6 +146,7 @@ public static class KafkaDefinitions
             short => (short)(seed & 0x7FFF | 1),
             int => (int)(seed & 0x7FFF_FFFF | 1),
             long => (long)((ulong)seed << 24 | 1),
+            double => seed + 0.5,
             ErrorCode => (ErrorCode)(short)(seed & 0x7FFF | 1),
             ApiKey => (ApiKey)(short)(seed & 0x7FFF | 1),
             string => $"é{seed:x}",

@@ -32,6 +32,10 @@ public sealed record KnownMessage(string Name, short MinVersion, short MaxVersio
     public IMessage Read(ReadOnlyMemory<byte> bytes, short version) =>
         TryRead(bytes, version, out string? error) ?? throw new InvalidOperationException($"{Name} version {version}: {error}");
 
+    /// <summary>Writes the whole frame of a request that is read from its body.</summary>
+    public Func<byte[], short, int, string, FrameBuffer> Request { get; init; } =
+        static (_, _, _, _) => throw new InvalidOperationException("Only requests are framed with a client id.");
+
     public override string ToString() => Name;
 }
 
@@ -77,6 +81,12 @@ public static class KnownMessages
         .. Api<DeleteGroupsRequest, DeleteGroupsResponse>(),
         .. Api<ElectLeadersRequest, ElectLeadersResponse>(),
         .. Api<IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse>(),
+        .. Api<AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse>(),
+        .. Api<AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse>(),
+        .. Api<DescribeClientQuotasRequest, DescribeClientQuotasResponse>(),
+        .. Api<AlterClientQuotasRequest, AlterClientQuotasResponse>(),
+        .. Api<DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse>(),
+        .. Api<AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse>(),
         .. Api<ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse>(),
         .. Api<OffsetDeleteRequest, OffsetDeleteResponse>(),
         .. Api<DescribeClusterRequest, DescribeClusterResponse>(),
@@ -94,13 +104,19 @@ public static class KnownMessages
     public static KnownMessage Named(string name) => All.Single(message => string.Equals(message.Name, name, StringComparison.Ordinal));
 
     private static KnownMessage[] Api<TRequest, TResponse>()
-        where TRequest : IRequest<TResponse>, new()
+        where TRequest : class, IRequest<TResponse>, new()
         where TResponse : class, IMessage, new()
     {
         ApiDefinition api = TRequest.Api;
         return
         [
-            new(typeof(TRequest).Name, api.MinVersion, api.MaxVersion, api.FirstFlexibleVersion, static () => new TRequest()),
+            new(typeof(TRequest).Name, api.MinVersion, api.MaxVersion, api.FirstFlexibleVersion, static () => new TRequest())
+            {
+                Request = static (body, version, correlationId, clientId) =>
+                    MessageCodec.TryRead<TRequest>(body, TRequest.Api, version, out TRequest? request, out string? error)
+                        ? MessageCodec.WriteRequest(request, version, correlationId, clientId)
+                        : throw new InvalidOperationException(error),
+            },
             new(typeof(TResponse).Name, api.MinVersion, api.MaxVersion, api.FirstFlexibleVersion, static () => new TResponse()),
         ];
     }

@@ -32,6 +32,7 @@ public static class RandomMessage
         if (type == typeof(short)) return (short)random.Next(short.MinValue, short.MaxValue + 1);
         if (type == typeof(int)) return random.Next(int.MinValue, int.MaxValue);
         if (type == typeof(long)) return random.NextInt64(long.MinValue, long.MaxValue);
+        if (type == typeof(double)) return BitConverter.Int64BitsToDouble(random.NextInt64(long.MinValue, long.MaxValue));
         if (type == typeof(ErrorCode)) return (ErrorCode)random.Next(-1, 134);
         if (type == typeof(ApiKey)) return (ApiKey)random.Next(0, 93);
         if (type == typeof(Guid)) return new Guid(Bytes(random, 16));
