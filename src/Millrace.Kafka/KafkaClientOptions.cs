@@ -21,8 +21,32 @@ public sealed class KafkaClientOptions
     /// <summary>Kafka: <c>default.api.timeout.ms</c>. How long one call of the client may take, retries included. Default 60 s, as Kafka.</summary>
     public TimeSpan ApiTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>Kafka: <c>socket.connection.setup.timeout.ms</c>. How long opening a connection may take. Default 10 s, as Kafka.</summary>
+    /// <summary>
+    /// Kafka: <c>socket.connection.setup.timeout.ms</c>. How long opening a connection may take, TLS and authentication included; twice as long with each failure in
+    /// a row, up to <see cref="ConnectTimeoutMax"/>, with a jitter of 20 % (KIP-601). Default 10 s, as Kafka.
+    /// </summary>
     public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Kafka: <c>socket.connection.setup.timeout.max.ms</c>. Default 30 s, as Kafka.</summary>
+    public TimeSpan ConnectTimeoutMax { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>
+    /// Kafka: <c>connections.max.idle.ms</c>. A connection that nothing uses for so long is closed, before the broker does it (after 10 min) and loses a request that
+    /// meets its closing. <see cref="Timeout.InfiniteTimeSpan"/> for never. Default 9 min, as Kafka.
+    /// </summary>
+    public TimeSpan MaxConnectionIdleTime { get; set; } = TimeSpan.FromMinutes(9);
+
+    /// <summary>
+    /// Kafka: <c>metadata.recovery.strategy</c> (KIP-899, KIP-1102). Whether the client begins again from <see cref="BootstrapServers"/> when none of the brokers
+    /// that it knows answers. Default <see cref="Kafka.MetadataRecovery.Rebootstrap"/>, as Kafka since 4.0.
+    /// </summary>
+    public MetadataRecovery MetadataRecovery { get; set; } = MetadataRecovery.Rebootstrap;
+
+    /// <summary>
+    /// Kafka: <c>metadata.recovery.rebootstrap.trigger.ms</c>. After so long without an answer to a question for metadata, the brokers that were known are forgotten, so that
+    /// the bootstrap servers are asked first (KIP-1102). Default 5 min, as Kafka.
+    /// </summary>
+    public TimeSpan RebootstrapTrigger { get; set; } = TimeSpan.FromMinutes(5);
 
     /// <summary>
     /// Kafka: <c>reconnect.backoff.ms</c>. The pause before a second attempt to reach a broker; it doubles with each failure up to

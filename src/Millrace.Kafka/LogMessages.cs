@@ -20,12 +20,27 @@ internal static partial class LogMessages
     [LoggerMessage(3003, LogLevel.Warning, "Cannot connect to {Address}; the next attempt is in {Pause}. {Reason}")]
     public static partial void ConnectFailed(ILogger logger, BrokerAddress address, TimeSpan pause, string reason);
 
+    [LoggerMessage(3004, LogLevel.Debug, "{Address} wants a pause of {Pause} in its answer to {Api} (throttle_time_ms): nothing is sent to it on this connection until then.")]
+    public static partial void ConnectionThrottled(ILogger logger, BrokerAddress address, ApiKey api, TimeSpan pause);
+
+    [LoggerMessage(3005, LogLevel.Debug, "Closed a connection to {Address} that nothing uses (connections.max.idle.ms).")]
+    public static partial void ConnectionUnused(ILogger logger, BrokerAddress address);
+
     // Metadata: 3100-3199.
     [LoggerMessage(3100, LogLevel.Debug, "Metadata: {BrokerCount} brokers, {TopicCount} topics, controller {ControllerId}.")]
     public static partial void MetadataRefreshed(ILogger logger, int brokerCount, int topicCount, int controllerId);
 
     [LoggerMessage(3101, LogLevel.Warning, "Metadata could not be refreshed; the next attempt is in {Pause}. {Reason}")]
     public static partial void MetadataRefreshFailed(ILogger logger, TimeSpan pause, string reason);
+
+    [LoggerMessage(3102, LogLevel.Warning, "The brokers that were known are given up, and the bootstrap servers asked: {Reason} (metadata.recovery.strategy).")]
+    public static partial void Rebootstrapping(ILogger logger, string reason);
+
+    [LoggerMessage(3103, LogLevel.Warning, "The cluster was {KnownClusterId} and is {ClusterId} now: what was known of its topics is forgotten. Check that the bootstrap servers belong to one cluster.")]
+    public static partial void AnotherCluster(ILogger logger, string knownClusterId, string clusterId);
+
+    [LoggerMessage(3104, LogLevel.Debug, "{Partition} is led by broker {LeaderId} in epoch {LeaderEpoch} now, says the one that led it.")]
+    public static partial void LeaderLearned(ILogger logger, TopicPartition partition, int leaderId, int leaderEpoch);
 
     // Producer: 3200-3299.
     [LoggerMessage(3200, LogLevel.Information, "Producer id {ProducerId}, epoch {ProducerEpoch}.")]

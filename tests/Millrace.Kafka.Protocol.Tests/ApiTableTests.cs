@@ -51,6 +51,8 @@ public class ApiTableTests
     [InlineData(ApiKey.OffsetDelete, 47, 0, short.MaxValue)]
     [InlineData(ApiKey.DescribeCluster, 60, 2, 0)]
     [InlineData(ApiKey.DescribeTopicPartitions, 75, 0, 0)]
+    [InlineData(ApiKey.SaslHandshake, 17, 1, short.MaxValue)]
+    [InlineData(ApiKey.SaslAuthenticate, 36, 2, 2)]
     public void An_api_has_its_number_its_versions_and_its_first_flexible_version(ApiKey key, short number, short newest, short firstFlexible)
     {
         Assert.Equal(number, (short)key);
@@ -78,6 +80,18 @@ public class ApiTableTests
         for (int key = short.MinValue; key <= short.MaxValue; key++)
         {
             Assert.Equal(KafkaApis.All.SingleOrDefault(api => (short)api.Key == key), KafkaApis.Find((ApiKey)key));
+        }
+    }
+
+    [Fact]
+    public void Every_response_with_a_throttle_time_offers_it_to_the_connection()
+    {
+        var carriers = KnownMessages.All.Select(message => message.Create()).Where(message => message.GetType().GetField("ThrottleMilliseconds") is not null).ToList();
+        Assert.NotEmpty(carriers);
+        foreach (IMessage carrier in carriers)
+        {
+            carrier.GetType().GetField("ThrottleMilliseconds")!.SetValue(carrier, 250);
+            Assert.Equal(250, Assert.IsAssignableFrom<IThrottledResponse>(carrier).ThrottleMilliseconds);
         }
     }
 

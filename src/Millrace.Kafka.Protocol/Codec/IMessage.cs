@@ -23,6 +23,12 @@ public interface ITaggedMessage : IMessage
         where TCodec : IMessageCodec, allows ref struct;
 }
 
+/// <summary>A response that may ask its client to pause before the next request on the connection (KIP-219).</summary>
+public interface IThrottledResponse : IMessage
+{
+    int ThrottleMilliseconds { get; }
+}
+
 /// <summary>A request of some API.</summary>
 public interface IRequest : IMessage
 {

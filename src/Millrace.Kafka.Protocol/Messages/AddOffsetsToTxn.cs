@@ -21,10 +21,12 @@ public sealed class AddOffsetsToTxnRequest : IRequest<AddOffsetsToTxnResponse>
     }
 }
 
-public sealed class AddOffsetsToTxnResponse : IMessage
+public sealed class AddOffsetsToTxnResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -71,7 +71,7 @@ public sealed class AddPartitionsToTxnTopic : IMessage
     }
 }
 
-public sealed class AddPartitionsToTxnResponse : IMessage
+public sealed class AddPartitionsToTxnResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
 
@@ -83,6 +83,8 @@ public sealed class AddPartitionsToTxnResponse : IMessage
 
     /// <summary>Up to version 3.</summary>
     public List<AddPartitionsToTxnTopicResult> ResultsByTopic = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

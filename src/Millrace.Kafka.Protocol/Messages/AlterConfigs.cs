@@ -47,10 +47,12 @@ public sealed class AlterableConfig : IMessage
     }
 }
 
-public sealed class AlterConfigsResponse : IMessage
+public sealed class AlterConfigsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<AlterConfigsResourceResponse> Responses = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -21,7 +21,7 @@ public sealed class ApiVersionsRequest : IRequest<ApiVersionsResponse>
     }
 }
 
-public sealed class ApiVersionsResponse : ITaggedMessage
+public sealed class ApiVersionsResponse : ITaggedMessage, IThrottledResponse
 {
     public ErrorCode ErrorCode;
     public List<ApiVersionRange> ApiKeys = [];
@@ -30,6 +30,8 @@ public sealed class ApiVersionsResponse : ITaggedMessage
     public long FinalizedFeaturesEpoch = -1;
     public List<FinalizedFeature> FinalizedFeatures = [];
     public bool ZooKeeperMigrationReady;
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -46,10 +46,12 @@ public sealed class AclCreation : IMessage
     }
 }
 
-public sealed class CreateAclsResponse : IMessage
+public sealed class CreateAclsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<AclCreationResult> Results = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -51,10 +51,12 @@ public sealed class CreatePartitionsAssignment : IMessage
     }
 }
 
-public sealed class CreatePartitionsResponse : IMessage
+public sealed class CreatePartitionsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<CreatePartitionsTopicResult> Results = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

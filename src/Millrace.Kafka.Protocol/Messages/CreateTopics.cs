@@ -74,10 +74,12 @@ public sealed class CreatableTopicConfig : IMessage
     }
 }
 
-public sealed class CreateTopicsResponse : IMessage
+public sealed class CreateTopicsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<CreatableTopicResult> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -47,10 +47,12 @@ public sealed class DeleteAclsFilter : IMessage
     }
 }
 
-public sealed class DeleteAclsResponse : IMessage
+public sealed class DeleteAclsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DeleteAclsFilterResult> FilterResults = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

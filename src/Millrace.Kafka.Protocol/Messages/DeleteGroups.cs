@@ -15,10 +15,12 @@ public sealed class DeleteGroupsRequest : IRequest<DeleteGroupsResponse>
     }
 }
 
-public sealed class DeleteGroupsResponse : IMessage
+public sealed class DeleteGroupsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DeletableGroupResult> Results = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

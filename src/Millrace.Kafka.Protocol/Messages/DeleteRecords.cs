@@ -47,10 +47,12 @@ public sealed class DeleteRecordsPartition : IMessage
     }
 }
 
-public sealed class DeleteRecordsResponse : IMessage
+public sealed class DeleteRecordsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DeleteRecordsTopicResult> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

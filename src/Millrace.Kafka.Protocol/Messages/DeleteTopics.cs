@@ -33,10 +33,12 @@ public sealed class DeleteTopicState : IMessage
     }
 }
 
-public sealed class DeleteTopicsResponse : IMessage
+public sealed class DeleteTopicsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DeletableTopicResult> Responses = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -39,12 +39,14 @@ public sealed class DescribeAclsRequest : IRequest<DescribeAclsResponse>
     }
 }
 
-public sealed class DescribeAclsResponse : IMessage
+public sealed class DescribeAclsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public string? ErrorMessage = "";
     public List<DescribedAclResource> Resources = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

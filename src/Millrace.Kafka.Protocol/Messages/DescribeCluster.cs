@@ -22,7 +22,7 @@ public sealed class DescribeClusterRequest : IRequest<DescribeClusterResponse>
     }
 }
 
-public sealed class DescribeClusterResponse : IMessage
+public sealed class DescribeClusterResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
@@ -34,6 +34,8 @@ public sealed class DescribeClusterResponse : IMessage
 
     /// <summary>Bits of operations, or <see cref="int.MinValue"/> when they were not asked for.</summary>
     public int ClusterAuthorizedOperations = int.MinValue;
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -39,10 +39,12 @@ public sealed class DescribeConfigsResource : IMessage
     }
 }
 
-public sealed class DescribeConfigsResponse : IMessage
+public sealed class DescribeConfigsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DescribeConfigsResult> Results = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

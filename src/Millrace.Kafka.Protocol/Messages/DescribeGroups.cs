@@ -17,10 +17,12 @@ public sealed class DescribeGroupsRequest : IRequest<DescribeGroupsResponse>
     }
 }
 
-public sealed class DescribeGroupsResponse : IMessage
+public sealed class DescribeGroupsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DescribedGroup> Groups = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

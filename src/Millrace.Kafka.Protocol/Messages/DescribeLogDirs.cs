@@ -30,11 +30,13 @@ public sealed class DescribableLogDirTopic : IMessage
     }
 }
 
-public sealed class DescribeLogDirsResponse : IMessage
+public sealed class DescribeLogDirsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public List<DescribeLogDirsResult> Results = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -29,10 +29,12 @@ public sealed class DescribeProducersTopic : IMessage
     }
 }
 
-public sealed class DescribeProducersResponse : IMessage
+public sealed class DescribeProducersResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DescribeProducersTopicResponse> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

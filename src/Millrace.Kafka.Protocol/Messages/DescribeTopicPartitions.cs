@@ -69,13 +69,15 @@ public sealed class Cursor : IMessage
     }
 }
 
-public sealed class DescribeTopicPartitionsResponse : IMessage
+public sealed class DescribeTopicPartitionsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DescribedTopic> Topics = [];
 
     /// <summary>Null where this is the last page.</summary>
     public Cursor? NextCursor;
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

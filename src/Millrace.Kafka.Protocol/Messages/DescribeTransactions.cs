@@ -15,10 +15,12 @@ public sealed class DescribeTransactionsRequest : IRequest<DescribeTransactionsR
     }
 }
 
-public sealed class DescribeTransactionsResponse : IMessage
+public sealed class DescribeTransactionsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<DescribedTransaction> TransactionStates = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -37,11 +37,13 @@ public sealed class TopicPartitionNumbers : IMessage
     }
 }
 
-public sealed class ElectLeadersResponse : IMessage
+public sealed class ElectLeadersResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public List<ReplicaElectionResult> ReplicaElectionResults = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

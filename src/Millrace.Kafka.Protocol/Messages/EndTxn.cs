@@ -23,7 +23,7 @@ public sealed class EndTxnRequest : IRequest<EndTxnResponse>
     }
 }
 
-public sealed class EndTxnResponse : IMessage
+public sealed class EndTxnResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
@@ -32,6 +32,8 @@ public sealed class EndTxnResponse : IMessage
     public long ProducerId = -1;
 
     public short ProducerEpoch = -1;
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

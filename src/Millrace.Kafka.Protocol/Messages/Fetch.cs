@@ -153,7 +153,7 @@ public sealed class ForgottenTopic : IMessage
     }
 }
 
-public sealed class FetchResponse : ITaggedMessage
+public sealed class FetchResponse : ITaggedMessage, IThrottledResponse
 {
     public int ThrottleMilliseconds;
 
@@ -165,6 +165,8 @@ public sealed class FetchResponse : ITaggedMessage
 
     /// <summary>Where the leaders that partitions name as current live (KIP-951). Version 16 and later.</summary>
     public List<NodeEndpoint> NodeEndpoints = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -24,7 +24,7 @@ public sealed class FindCoordinatorRequest : IRequest<FindCoordinatorResponse>
     }
 }
 
-public sealed class FindCoordinatorResponse : IMessage
+public sealed class FindCoordinatorResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
@@ -35,6 +35,8 @@ public sealed class FindCoordinatorResponse : IMessage
 
     /// <summary>Version 4 and later; it takes the place of all other fields but the throttle time.</summary>
     public List<Coordinator> Coordinators = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

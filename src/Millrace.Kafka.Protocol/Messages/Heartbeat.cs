@@ -21,10 +21,12 @@ public sealed class HeartbeatRequest : IRequest<HeartbeatResponse>
     }
 }
 
-public sealed class HeartbeatResponse : IMessage
+public sealed class HeartbeatResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

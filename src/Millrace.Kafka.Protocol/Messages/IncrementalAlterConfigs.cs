@@ -52,10 +52,12 @@ public sealed class IncrementalAlterableConfig : IMessage
     }
 }
 
-public sealed class IncrementalAlterConfigsResponse : IMessage
+public sealed class IncrementalAlterConfigsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<AlterConfigsResourceResponse> Responses = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -30,12 +30,14 @@ public sealed class InitProducerIdRequest : IRequest<InitProducerIdResponse>
     }
 }
 
-public sealed class InitProducerIdResponse : IMessage
+public sealed class InitProducerIdResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public long ProducerId = -1;
     public short ProducerEpoch;
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -52,7 +52,7 @@ public sealed class JoinGroupProtocol : IMessage
     }
 }
 
-public sealed class JoinGroupResponse : IMessage
+public sealed class JoinGroupResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
@@ -68,6 +68,8 @@ public sealed class JoinGroupResponse : IMessage
 
     /// <summary>Filled for the leader only.</summary>
     public List<JoinGroupMember> Members = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

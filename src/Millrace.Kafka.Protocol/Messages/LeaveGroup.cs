@@ -39,11 +39,13 @@ public sealed class LeavingMember : IMessage
     }
 }
 
-public sealed class LeaveGroupResponse : IMessage
+public sealed class LeaveGroupResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public List<LeavingMemberResponse> Members = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

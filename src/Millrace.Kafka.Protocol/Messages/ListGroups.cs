@@ -20,11 +20,13 @@ public sealed class ListGroupsRequest : IRequest<ListGroupsResponse>
     }
 }
 
-public sealed class ListGroupsResponse : IMessage
+public sealed class ListGroupsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public List<ListedGroup> Groups = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

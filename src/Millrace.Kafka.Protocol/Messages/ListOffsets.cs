@@ -62,10 +62,12 @@ public sealed class ListOffsetsPartition : IMessage
     }
 }
 
-public sealed class ListOffsetsResponse : IMessage
+public sealed class ListOffsetsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<ListOffsetsTopicResponse> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

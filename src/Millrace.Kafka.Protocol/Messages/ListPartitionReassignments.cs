@@ -31,12 +31,14 @@ public sealed class ListPartitionReassignmentsTopics : IMessage
     }
 }
 
-public sealed class ListPartitionReassignmentsResponse : IMessage
+public sealed class ListPartitionReassignmentsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public string? ErrorMessage = "";
     public List<OngoingTopicReassignment> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

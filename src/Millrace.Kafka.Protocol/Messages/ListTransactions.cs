@@ -25,12 +25,14 @@ public sealed class ListTransactionsRequest : IRequest<ListTransactionsResponse>
     }
 }
 
-public sealed class ListTransactionsResponse : IMessage
+public sealed class ListTransactionsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public List<string> UnknownStateFilters = [];
     public List<ListedTransaction> TransactionStates = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

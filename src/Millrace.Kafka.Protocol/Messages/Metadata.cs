@@ -48,7 +48,7 @@ public sealed class MetadataRequestTopic : IMessage
     }
 }
 
-public sealed class MetadataResponse : IMessage
+public sealed class MetadataResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<MetadataBroker> Brokers = [];
@@ -61,6 +61,8 @@ public sealed class MetadataResponse : IMessage
 
     /// <summary>Version 13: the client is to begin again from its bootstrap servers (KIP-1102).</summary>
     public ErrorCode ErrorCode;
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -75,10 +75,12 @@ public sealed class OffsetCommitPartition : IMessage
     }
 }
 
-public sealed class OffsetCommitResponse : IMessage
+public sealed class OffsetCommitResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<OffsetCommitTopicResponse> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

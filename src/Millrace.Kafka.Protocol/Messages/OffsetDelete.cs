@@ -43,11 +43,13 @@ public sealed class OffsetDeletePartition : IMessage
     }
 }
 
-public sealed class OffsetDeleteResponse : IMessage
+public sealed class OffsetDeleteResponse : IThrottledResponse
 {
     public ErrorCode ErrorCode;
     public int ThrottleMilliseconds;
     public List<OffsetDeleteTopicResponse> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -79,7 +79,7 @@ public sealed class OffsetFetchGroup : IMessage
     }
 }
 
-public sealed class OffsetFetchResponse : IMessage
+public sealed class OffsetFetchResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
 
@@ -91,6 +91,8 @@ public sealed class OffsetFetchResponse : IMessage
 
     /// <summary>Version 8 and later.</summary>
     public List<OffsetFetchGroupResponse> Groups = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

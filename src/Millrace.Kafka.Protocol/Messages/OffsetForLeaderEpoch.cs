@@ -49,10 +49,12 @@ public sealed class OffsetForLeaderPartition : IMessage
     }
 }
 
-public sealed class OffsetForLeaderEpochResponse : IMessage
+public sealed class OffsetForLeaderEpochResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<OffsetForLeaderTopicResult> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -58,13 +58,15 @@ public sealed class ProducePartition : IMessage
     }
 }
 
-public sealed class ProduceResponse : ITaggedMessage
+public sealed class ProduceResponse : ITaggedMessage, IThrottledResponse
 {
     public List<ProduceTopicResponse> Topics = [];
     public int ThrottleMilliseconds;
 
     /// <summary>Where the leaders that partitions name as current live (KIP-951). Version 10 and later.</summary>
     public List<NodeEndpoint> NodeEndpoints = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

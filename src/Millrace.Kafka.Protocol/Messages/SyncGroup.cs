@@ -49,13 +49,15 @@ public sealed class SyncGroupAssignment : IMessage
     }
 }
 
-public sealed class SyncGroupResponse : IMessage
+public sealed class SyncGroupResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public string? ProtocolType;
     public string? ProtocolName;
     public byte[] Assignment = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

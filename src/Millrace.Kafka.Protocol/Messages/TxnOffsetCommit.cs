@@ -68,10 +68,12 @@ public sealed class TxnOffsetCommitPartition : IMessage
     }
 }
 
-public sealed class TxnOffsetCommitResponse : IMessage
+public sealed class TxnOffsetCommitResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<TxnOffsetCommitTopicResponse> Topics = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
@@ -10,20 +9,26 @@ namespace Millrace.Kafka;
 /// One open connection to a broker: requests go out in the order of the calls, answers come back in the same order. When anything breaks,
 /// the connection is over and every outstanding request fails; a new connection is somebody else's business.
 /// </summary>
-internal sealed class BrokerConnection : IAsyncDisposable
+internal sealed partial class BrokerConnection : IAsyncDisposable
 {
-    private readonly record struct OutgoingFrame(FrameBuffer Frame, TaskCompletionSource? Sent);
+    /// <summary>A frame, with the request that waits for its answer, or with who waits until it is sent.</summary>
+    private readonly record struct OutgoingFrame(FrameBuffer Frame, PendingRequest? Pending, TaskCompletionSource? Sent);
 
     private readonly ClientContext _context;
     private readonly ILogger _logger;
     private readonly IKafkaTransport _transport;
-    private readonly FrozenDictionary<ApiKey, (short Min, short Max)> _brokerVersions;
+    private readonly BrokerVersions _brokerVersions;
+    private readonly int _maxInFlight;
     private readonly CancellationTokenSource _stop = new();
     private readonly Channel<OutgoingFrame> _outgoing;
     private readonly SemaphoreSlim _inFlight;
     private readonly Queue<PendingRequest> _outstanding = new();
     private readonly Lock _gate = new();
     private KafkaException? _failure;
+    private long _lastUse;
+
+    // A timestamp, 0 for none.
+    private long _mutedUntil;
     private int _lastCorrelationId;
     private Task _loops = Task.CompletedTask;
 
@@ -31,7 +36,7 @@ internal sealed class BrokerConnection : IAsyncDisposable
         BrokerAddress address,
         ClientContext context,
         IKafkaTransport transport,
-        FrozenDictionary<ApiKey, (short Min, short Max)> brokerVersions,
+        BrokerVersions brokerVersions,
         int maxInFlight)
     {
         Address = address;
@@ -39,58 +44,27 @@ internal sealed class BrokerConnection : IAsyncDisposable
         _logger = context.Loggers.CreateLogger<BrokerConnection>();
         _transport = transport;
         _brokerVersions = brokerVersions;
+        _maxInFlight = maxInFlight;
         _inFlight = new SemaphoreSlim(maxInFlight);
 
         // Never full: a frame is written only by who holds one of as many permits.
         _outgoing = Channel.CreateBounded<OutgoingFrame>(new BoundedChannelOptions(maxInFlight));
+        _lastUse = context.Time.GetTimestamp();
+        Mute(ApiKey.ApiVersions, brokerVersions.AnswerVersion, brokerVersions.ThrottleMilliseconds);
     }
 
     public BrokerAddress Address { get; }
 
     public bool IsOpen => Volatile.Read(ref _failure) is null;
 
-    /// <summary>Connects, and learns which versions the broker speaks.</summary>
-    /// <param name="address">The broker.</param>
-    /// <param name="context">What the client shares.</param>
-    /// <param name="maxInFlight">How many requests may be outstanding; further ones wait.</param>
-    /// <param name="cancellationToken">Ends the attempt.</param>
-    /// <exception cref="KafkaException">No connection, or no understanding.</exception>
-    public static async Task<BrokerConnection> OpenAsync(
-        BrokerAddress address, ClientContext context, int maxInFlight, CancellationToken cancellationToken)
+    /// <summary>How much longer the broker wants the connection to pause (KIP-219). What is sent meanwhile waits here, and its time-out begins after the pause.</summary>
+    public TimeSpan MutedFor
     {
-        using var timeout = new CancellationTokenSource(context.Settings.ConnectTimeout, context.Time);
-        using var linked = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
-        IKafkaTransport? transport = null;
-        try
+        get
         {
-            transport = await context.Connector.ConnectAsync(address, linked.Token);
-            VersionNegotiation.Result result = await VersionNegotiation.RunAsync(transport, VersionNegotiation.FirstVersion, context, linked.Token);
-            if (result.Versions is null)
-            {
-                // An old broker answers a version of ApiVersions that it does not know by closing the connection.
-                await transport.DisposeAsync();
-                transport = await context.Connector.ConnectAsync(address, linked.Token);
-                result = await VersionNegotiation.RunAsync(transport, VersionNegotiation.OldestVersion, context, linked.Token);
-            }
-
-            FrozenDictionary<ApiKey, (short Min, short Max)> versions = result.Versions
-                ?? throw new KafkaConnectionException($"{address} closed the connection when it was asked for its API versions.", result.Failure);
-            var connection = new BrokerConnection(address, context, transport, versions, maxInFlight);
-            transport = null;
-            connection._loops = Task.WhenAll(connection.SendLoopAsync(), connection.ReceiveLoopAsync());
-            return connection;
-        }
-        catch (OperationCanceledException) when (timeout.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-        {
-            throw new KafkaConnectionException(
-                $"No connection to {address} within {context.Settings.ConnectTimeout} ({nameof(KafkaClientOptions.ConnectTimeout)}). Check that it is a Kafka broker and can be reached.");
-        }
-        finally
-        {
-            if (transport is not null)
-            {
-                await transport.DisposeAsync();
-            }
+            long until = Volatile.Read(ref _mutedUntil);
+            TimeSpan rest = until == 0 ? TimeSpan.Zero : -_context.Time.GetElapsedTime(until);
+            return rest > TimeSpan.Zero ? rest : TimeSpan.Zero;
         }
     }
 
@@ -100,7 +74,7 @@ internal sealed class BrokerConnection : IAsyncDisposable
     {
         short newest = ClientVersions.NewestOf(api);
         short ours = Math.Max(api.MinVersion, lowest);
-        if (!_brokerVersions.TryGetValue(api.Key, out (short Min, short Max) theirs))
+        if (!_brokerVersions.Ranges.TryGetValue(api.Key, out (short Min, short Max) theirs))
         {
             throw new KafkaVersionException($"{Address} does not offer {api.Key}, which this client needs in versions {ours} to {newest}.");
         }
@@ -115,12 +89,17 @@ internal sealed class BrokerConnection : IAsyncDisposable
         return version;
     }
 
+    /// <summary>The level of a feature that the cluster has agreed on (KIP-584), such as <c>transaction.version</c>; 0 where the broker names none.</summary>
+    public short FeatureLevel(string feature) => _brokerVersions.FinalizedFeatures.GetValueOrDefault(feature);
+
     /// <summary>
     /// Sends a request and completes with its answer. Where fewer than the allowed number of requests are outstanding, its place in the
     /// order is settled when the call returns.
     /// </summary>
     /// <param name="request">The request.</param>
-    /// <param name="timeout">How long the answer may take. Then the connection is closed, since later answers wait behind this one.</param>
+    /// <param name="timeout">
+    /// How long the answer may take, pauses that the broker asks for apart. Then the connection is closed, since later answers wait behind this one.
+    /// </param>
     /// <param name="cancellationToken">Ends the wait; the answer is discarded when it comes.</param>
     /// <param name="version">The version to send; -1 takes the newest in common.</param>
     /// <param name="keepsFrame">Whether the answer holds slices of its frame that outlive the call.</param>
@@ -138,16 +117,21 @@ internal sealed class BrokerConnection : IAsyncDisposable
         await _inFlight.WaitAsync(cancellationToken);
         var pending = new PendingRequest<TResponse>(api, sentVersion, Interlocked.Increment(ref _lastCorrelationId), keepsFrame);
         Enqueue(WriteFrame(request, pending.Version, pending.CorrelationId), pending, sent: null);
-        try
+        TimeSpan rest = timeout;
+        while (true)
         {
-            return await pending.Response.WaitAsync(timeout, _context.Time, cancellationToken);
-        }
-        catch (TimeoutException)
-        {
-            var failure = new KafkaTimeoutException(
-                $"{Address} did not answer {api.Key} within {timeout}. The connection is closed; the request may have been carried out.");
-            Break(failure);
-            throw failure;
+            try
+            {
+                return await pending.Response.WaitAsync(rest, _context.Time, cancellationToken);
+            }
+            catch (TimeoutException)
+            {
+                rest = RestAfterPause(timeout);
+                if (rest <= TimeSpan.Zero)
+                {
+                    throw Overdue($"{Address} did not answer {api.Key} within {timeout}.");
+                }
+            }
         }
     }
 
@@ -161,16 +145,32 @@ internal sealed class BrokerConnection : IAsyncDisposable
         await _inFlight.WaitAsync(cancellationToken);
         var sent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Enqueue(WriteFrame(request, version, Interlocked.Increment(ref _lastCorrelationId)), pending: null, sent);
-        try
+        TimeSpan rest = timeout;
+        while (true)
         {
-            await sent.Task.WaitAsync(timeout, _context.Time, cancellationToken);
+            try
+            {
+                await sent.Task.WaitAsync(rest, _context.Time, cancellationToken);
+                return;
+            }
+            catch (TimeoutException)
+            {
+                rest = RestAfterPause(timeout);
+                if (rest <= TimeSpan.Zero)
+                {
+                    throw Overdue($"{Address} did not take {TRequest.Api.Key} within {timeout}.");
+                }
+            }
         }
-        catch (TimeoutException)
+    }
+
+    /// <summary>Closes the connection if nothing is outstanding and nothing was for so long.</summary>
+    public void CloseIfUnused(TimeSpan limit)
+    {
+        TimeSpan unused = _context.Time.GetElapsedTime(Volatile.Read(ref _lastUse));
+        if (unused >= limit)
         {
-            var failure = new KafkaTimeoutException(
-                $"{Address} did not take {TRequest.Api.Key} within {timeout}. The connection is closed; the request may have been carried out.");
-            Break(failure);
-            throw failure;
+            Break(new KafkaConnectionException($"The connection to {Address} was closed, since nothing used it for {unused}."), onlyIfUnused: true);
         }
     }
 
@@ -197,17 +197,12 @@ internal sealed class BrokerConnection : IAsyncDisposable
 
     private void Enqueue(FrameBuffer frame, PendingRequest? pending, TaskCompletionSource? sent)
     {
+        Volatile.Write(ref _lastUse, _context.Time.GetTimestamp());
         lock (_gate)
         {
             if (_failure is null)
             {
-                // Both queues under one lock: answers are matched in the order in which frames leave.
-                if (pending is not null)
-                {
-                    _outstanding.Enqueue(pending);
-                }
-
-                Invariant.Holds(_outgoing.Writer.TryWrite(new OutgoingFrame(frame, sent)), "every frame on its way holds a permit");
+                Invariant.Holds(_outgoing.Writer.TryWrite(new OutgoingFrame(frame, pending, sent)), "every frame on its way holds a permit");
                 return;
             }
         }
@@ -218,136 +213,17 @@ internal sealed class BrokerConnection : IAsyncDisposable
         throw Lost(_failure);
     }
 
-    private async Task SendLoopAsync()
+    /// <summary>What is left of a time-out that counts from the end of the last pause; nothing if that is long ago, or if there was none.</summary>
+    private TimeSpan RestAfterPause(TimeSpan timeout)
     {
-        await Task.Yield();
-        try
-        {
-            while (true)
-            {
-                OutgoingFrame outgoing = await _outgoing.Reader.ReadAsync(_stop.Token);
-                try
-                {
-                    await _transport.SendAsync(outgoing.Frame, _stop.Token);
-                }
-                catch (Exception failure) when (outgoing.Sent is not null)
-                {
-                    outgoing.Sent.TrySetException(new KafkaConnectionException($"The connection to {Address} broke while sending.", failure));
-                    throw;
-                }
-
-                if (outgoing.Sent is not null)
-                {
-                    _inFlight.Release();
-                    outgoing.Sent.TrySetResult();
-                }
-            }
-        }
-        catch (Exception failure)
-        {
-            Break(failure);
-        }
+        long until = Volatile.Read(ref _mutedUntil);
+        return until == 0 ? TimeSpan.Zero : timeout - _context.Time.GetElapsedTime(until);
     }
 
-    private async Task ReceiveLoopAsync()
+    private KafkaTimeoutException Overdue(string what)
     {
-        await Task.Yield();
-        PendingRequest? pending = null;
-        try
-        {
-            while (true)
-            {
-                pending = null;
-                FrameBuffer frame = await _transport.ReceiveAsync(_stop.Token);
-                lock (_gate)
-                {
-                    _outstanding.TryDequeue(out pending);
-                }
-
-                bool isExpected = MessageCodec.TryReadCorrelationId(frame.Payload, out int correlationId) && pending?.CorrelationId == correlationId;
-                if (!isExpected)
-                {
-                    frame.Release();
-                    throw new KafkaProtocolException(
-                        $"{Address} answered with correlation id {correlationId} where {pending?.CorrelationId.ToString() ?? "none"} was due. The connection is closed.");
-                }
-
-                // The permit before the answer: who has the answer may send at once, and finds its place in the order free. The other way
-                // round it could wait for the permit, and two that wait do not go on in their order.
-                _inFlight.Release();
-                string? error = pending!.Complete(frame);
-                if (error is not null)
-                {
-                    throw new KafkaProtocolException($"{Address} answered {pending.Api.Key} with bytes that cannot be read: {error}");
-                }
-            }
-        }
-        catch (Exception failure)
-        {
-            // The break before the answer: who learns of the failure no longer finds the connection open.
-            KafkaException cause = Break(failure);
-            pending?.Fail(failure as KafkaException ?? Lost(cause));
-        }
-    }
-
-    /// <summary>Ends the connection, once. Returns what the failure is called from now on.</summary>
-    private KafkaException Break(Exception cause)
-    {
-        KafkaException failure = cause as KafkaException ?? new KafkaConnectionException($"The connection to {Address} broke: {cause.Message}", cause);
-        PendingRequest[] lost;
-        lock (_gate)
-        {
-            if (_failure is not null)
-            {
-                return _failure;
-            }
-
-            _failure = failure;
-            lost = [.. _outstanding];
-            _outstanding.Clear();
-            _outgoing.Writer.TryComplete();
-        }
-
-        if (failure is not KafkaClosedException)
-        {
-            LogMessages.ConnectionLost(_logger, Address, lost.Length, failure.Message);
-        }
-
-        _stop.Cancel();
-        while (_outgoing.Reader.TryRead(out OutgoingFrame unsent))
-        {
-            unsent.Frame.Release();
-            if (unsent.Sent is not null)
-            {
-                unsent.Sent.TrySetException(Lost(failure));
-                _inFlight.Release();
-            }
-        }
-
-        foreach (PendingRequest request in lost)
-        {
-            request.Fail(Lost(failure));
-        }
-
-        // One permit is enough: who gets it finds the failure and hands the permit on.
-        _inFlight.Release(lost.Length + 1);
-        _ = DisposeTransportAsync();
+        var failure = new KafkaTimeoutException($"{what} The connection is closed; the request may have been carried out.");
+        Break(failure);
         return failure;
     }
-
-    private async Task DisposeTransportAsync()
-    {
-        try
-        {
-            await _transport.DisposeAsync();
-        }
-        catch (Exception failure)
-        {
-            LogMessages.ConnectionCloseFailed(_logger, Address, failure);
-        }
-    }
-
-    private KafkaException Lost(KafkaException cause) => cause is KafkaClosedException
-        ? cause
-        : new KafkaConnectionException($"The connection to {Address} was lost before the answer: {cause.Message}", cause);
 }

@@ -13,4 +13,7 @@ internal sealed record ClientContext(
     public Backoff RetryBackoff { get; } = new(Settings.RetryBackoff, Settings.RetryBackoffMax, Chance);
 
     public Backoff ReconnectBackoff { get; } = new(Settings.ReconnectBackoff, Settings.ReconnectBackoffMax, Chance);
+
+    /// <summary>How long attempts to connect may take: longer with each failure in a row (KIP-601).</summary>
+    public Backoff ConnectTimeout { get; } = new(Settings.ConnectTimeout, Settings.ConnectTimeoutMax, Chance);
 }

@@ -7,11 +7,15 @@ internal sealed record ClientSettings(
     TimeSpan RequestTimeout,
     TimeSpan ApiTimeout,
     TimeSpan ConnectTimeout,
+    TimeSpan ConnectTimeoutMax,
     TimeSpan ReconnectBackoff,
     TimeSpan ReconnectBackoffMax,
     TimeSpan RetryBackoff,
     TimeSpan RetryBackoffMax,
     TimeSpan MetadataMaxAge,
+    TimeSpan MaxConnectionIdleTime,
+    MetadataRecovery MetadataRecovery,
+    TimeSpan RebootstrapTrigger,
     bool AllowAutoCreateTopics,
     int MaxInFlightRequests)
 {
@@ -22,6 +26,13 @@ internal sealed record ClientSettings(
         OptionChecks.AtLeast(options.RequestTimeout, TimeSpan.FromMilliseconds(1), nameof(options.RequestTimeout));
         OptionChecks.AtLeast(options.ApiTimeout, TimeSpan.FromMilliseconds(1), nameof(options.ApiTimeout));
         OptionChecks.AtLeast(options.ConnectTimeout, TimeSpan.FromMilliseconds(1), nameof(options.ConnectTimeout));
+        OptionChecks.AtLeast(options.ConnectTimeoutMax, options.ConnectTimeout, nameof(options.ConnectTimeoutMax));
+        if (options.MaxConnectionIdleTime != Timeout.InfiniteTimeSpan)
+        {
+            OptionChecks.Between(options.MaxConnectionIdleTime, TimeSpan.FromMilliseconds(10), TimeSpan.FromDays(24), nameof(options.MaxConnectionIdleTime));
+        }
+
+        OptionChecks.AtLeast(options.RebootstrapTrigger, TimeSpan.Zero, nameof(options.RebootstrapTrigger));
         OptionChecks.AtLeast(options.ReconnectBackoff, TimeSpan.Zero, nameof(options.ReconnectBackoff));
         OptionChecks.AtLeast(options.ReconnectBackoffMax, options.ReconnectBackoff, nameof(options.ReconnectBackoffMax));
         OptionChecks.AtLeast(options.RetryBackoff, TimeSpan.FromMilliseconds(1), nameof(options.RetryBackoff));
@@ -35,11 +46,15 @@ internal sealed record ClientSettings(
             options.RequestTimeout,
             options.ApiTimeout,
             options.ConnectTimeout,
+            options.ConnectTimeoutMax,
             options.ReconnectBackoff,
             options.ReconnectBackoffMax,
             options.RetryBackoff,
             options.RetryBackoffMax,
             options.MetadataMaxAge,
+            options.MaxConnectionIdleTime,
+            options.MetadataRecovery,
+            options.RebootstrapTrigger,
             options.AllowAutoCreateTopics,
             options.MaxInFlightRequests);
     }

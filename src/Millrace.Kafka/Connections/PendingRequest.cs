@@ -3,7 +3,11 @@ using Millrace.Kafka.Protocol;
 namespace Millrace.Kafka;
 
 /// <summary>A request on its way: what its answer is matched against and given to.</summary>
-internal abstract class PendingRequest(ApiDefinition api, short version, int correlationId)
+/// <param name="api">The API.</param>
+/// <param name="version">The version that was sent.</param>
+/// <param name="correlationId">What the answer repeats.</param>
+/// <param name="holdsPermit">Whether it counts among the connection's outstanding requests; the connection's own do not.</param>
+internal abstract class PendingRequest(ApiDefinition api, short version, int correlationId, bool holdsPermit)
 {
     public ApiDefinition Api { get; } = api;
 
@@ -11,24 +15,32 @@ internal abstract class PendingRequest(ApiDefinition api, short version, int cor
 
     public int CorrelationId { get; } = correlationId;
 
-    /// <summary>Takes the answer, and with it the frame.</summary>
+    public bool HoldsPermit { get; } = holdsPermit;
+
+    /// <summary>Reads the answer, and takes the frame. The caller of the request learns of it with <see cref="Complete"/>.</summary>
+    /// <param name="frame">The answer.</param>
+    /// <param name="throttleMilliseconds">How long the broker wants the connection to pause; 0 where it does not.</param>
     /// <returns>What is wrong with the answer, or null.</returns>
-    public abstract string? Complete(FrameBuffer frame);
+    public abstract string? Read(FrameBuffer frame, out int throttleMilliseconds);
+
+    /// <summary>Hands over what was read.</summary>
+    public abstract void Complete();
 
     public abstract void Fail(KafkaException failure);
 }
 
-internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version, int correlationId, bool keepsFrame)
-    : PendingRequest(api, version, correlationId)
+internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version, int correlationId, bool keepsFrame, bool holdsPermit = true)
+    : PendingRequest(api, version, correlationId, holdsPermit)
     where TResponse : class, IMessage, new()
 {
     private readonly TaskCompletionSource<TResponse> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TResponse? _response;
 
     public Task<TResponse> Response => _completion.Task;
 
-    public override string? Complete(FrameBuffer frame)
+    public override string? Read(FrameBuffer frame, out int throttleMilliseconds)
     {
-        bool isRead = MessageCodec.TryReadResponse(frame.Payload, Api, Version, out _, out TResponse? response, out string? error);
+        bool isRead = MessageCodec.TryReadResponse(frame.Payload, Api, Version, out _, out _response, out string? error);
 
         // Fetched records are slices of the frame and belong to the application: that frame is left to the garbage collector.
         if (!isRead || !keepsFrame)
@@ -36,13 +48,11 @@ internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version
             frame.Release();
         }
 
-        if (isRead)
-        {
-            _completion.TrySetResult(response!);
-        }
-
+        throttleMilliseconds = _response is IThrottledResponse throttled ? throttled.ThrottleMilliseconds : 0;
         return error;
     }
+
+    public override void Complete() => _completion.TrySetResult(_response!);
 
     public override void Fail(KafkaException failure)
     {

@@ -1,27 +1,73 @@
-using System.Buffers.Binary;
+using System.Collections.Concurrent;
+using System.Net;
 using System.Net.Sockets;
-using Millrace.Kafka.Protocol;
 
 namespace Millrace.Kafka;
 
-/// <summary>Connects over TCP, with Nagle's delay off.</summary>
-/// <param name="maxResponseByteCount">The largest frame that is read, in bytes; at least 1,024.</param>
-public sealed class TcpKafkaConnector(int maxResponseByteCount = 100 * 1024 * 1024) : IKafkaConnector
+/// <summary>
+/// Connects over TCP, with Nagle's delay off. A name with several addresses is tried address by address (KIP-302: <c>client.dns.lookup=use_all_dns_ips</c>), beginning with
+/// the one that worked last; after one that did not answer in time, the next attempt begins with its successor.
+/// </summary>
+public sealed class TcpKafkaConnector : IKafkaConnector
 {
+    /// <summary>Addresses that are tried in one attempt; a name with more begins elsewhere in the next one.</summary>
+    private const int MaxAddressesPerAttempt = 32;
+
+    private readonly int _maxResponseByteCount;
+    private readonly Func<string, CancellationToken, Task<IPAddress[]>> _resolve;
+    private readonly ConcurrentDictionary<BrokerAddress, IPAddress> _firstChoice = new();
+
+    /// <summary>Creates a connector.</summary>
+    /// <param name="maxResponseByteCount">The largest frame that is read, in bytes; at least 1,024.</param>
+    public TcpKafkaConnector(int maxResponseByteCount = 100 * 1024 * 1024)
+        : this(maxResponseByteCount, Dns.GetHostAddressesAsync)
+    {
+    }
+
+    internal TcpKafkaConnector(int maxResponseByteCount, Func<string, CancellationToken, Task<IPAddress[]>> resolve)
+    {
+        _maxResponseByteCount = maxResponseByteCount;
+        _resolve = resolve;
+    }
+
     /// <inheritdoc/>
     public async ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken)
     {
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        IPAddress[] candidates = await ResolveAsync(address, cancellationToken);
+        KafkaException? lastFailure = null;
+        for (int i = 0; i < candidates.Length; i++)
+        {
+            // Until this one has worked, the next attempt begins behind it: it may be the one that never answers.
+            _firstChoice[address] = candidates[(i + 1) % candidates.Length];
+            try
+            {
+                IKafkaTransport transport = await ConnectAsync(address, candidates[i], cancellationToken);
+                _firstChoice[address] = candidates[i];
+                return transport;
+            }
+            catch (KafkaConnectionException failure)
+            {
+                lastFailure = failure;
+            }
+        }
+
+        throw lastFailure ?? new KafkaConnectionException($"No connection to {address}: the name has no address. Check the name, and the resolver.");
+    }
+
+    private async ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, IPAddress ip, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
-            await socket.ConnectAsync(address.Host, address.Port, cancellationToken);
-            return new TcpKafkaTransport(socket, address, maxResponseByteCount);
+            await socket.ConnectAsync(new IPEndPoint(ip, address.Port), cancellationToken);
+            return new TcpKafkaTransport(socket, address, _maxResponseByteCount);
         }
         catch (SocketException failure)
         {
             socket.Dispose();
             throw new KafkaConnectionException(
-                $"No connection to {address}: {failure.Message}. Check that the broker runs and that the address is its listener's.",
+                $"No connection to {address}{(IPAddress.TryParse(address.Host, out _) ? "" : $" ({ip})")}: {failure.Message}. " +
+                "Check that the broker runs and that the address is its listener's.",
                 failure);
         }
         catch
@@ -30,95 +76,24 @@ public sealed class TcpKafkaConnector(int maxResponseByteCount = 100 * 1024 * 10
             throw;
         }
     }
-}
 
-/// <summary>Frames over a socket: four bytes of size, big-endian, then so many bytes.</summary>
-internal sealed class TcpKafkaTransport(Socket socket, BrokerAddress address, int maxResponseByteCount) : IKafkaTransport
-{
-    // A frame's memory grows with what has arrived; the size that the peer claims buys at most this much in advance.
-    private const int FirstReadByteCount = 64 * 1024;
-
-    public async ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
+    /// <summary>Each address once, those of the resolver's order, turned so that the one to begin with is first.</summary>
+    private async ValueTask<IPAddress[]> ResolveAsync(BrokerAddress address, CancellationToken cancellationToken)
     {
+        if (IPAddress.TryParse(address.Host, out IPAddress? literal))
+        {
+            return [literal];
+        }
+
         try
         {
-            ReadOnlyMemory<byte> rest = frame.Bytes;
-            while (!rest.IsEmpty)
-            {
-                int sentByteCount = await socket.SendAsync(rest, SocketFlags.None, cancellationToken);
-                rest = rest[sentByteCount..];
-            }
+            IPAddress[] all = (await _resolve(address.Host, cancellationToken)).Distinct().ToArray();
+            int first = _firstChoice.TryGetValue(address, out IPAddress? choice) ? Math.Max(0, Array.IndexOf(all, choice)) : 0;
+            return [.. all[first..].Concat(all[..first]).Take(MaxAddressesPerAttempt)];
         }
-        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
+        catch (SocketException failure)
         {
-            throw Broken(failure);
-        }
-        finally
-        {
-            frame.Release();
+            throw new KafkaConnectionException($"No connection to {address}: the name cannot be resolved. {failure.Message}. Check the name, and the resolver.", failure);
         }
     }
-
-    public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
-    {
-        FrameBuffer? frame = null;
-        try
-        {
-            frame = FrameBuffer.Rent(FrameBuffer.SizePrefixByteCount);
-            await FillAsync(frame.Bytes, cancellationToken);
-            int payloadByteCount = BinaryPrimitives.ReadInt32BigEndian(frame.Bytes.Span);
-            if (payloadByteCount < 0 || payloadByteCount > maxResponseByteCount)
-            {
-                throw new KafkaConnectionException(
-                    $"{address} announced an answer of {payloadByteCount} bytes; at most {maxResponseByteCount} are read. If it is a Kafka " +
-                    $"broker and not another service, raise {nameof(KafkaClientOptions.MaxResponseByteCount)}.");
-            }
-
-            int total = FrameBuffer.SizePrefixByteCount + payloadByteCount;
-            int filled = FrameBuffer.SizePrefixByteCount;
-            while (filled < total)
-            {
-                // Doubling: what is allocated is at most twice what has arrived.
-                int target = (int)Math.Min(total, Math.Max(FirstReadByteCount, 2L * filled));
-                frame.Resize(target);
-                await FillAsync(frame.Bytes[filled..], cancellationToken);
-                filled = target;
-            }
-
-            FrameBuffer whole = frame;
-            frame = null;
-            return whole;
-        }
-        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
-        {
-            throw Broken(failure);
-        }
-        finally
-        {
-            frame?.Release();
-        }
-    }
-
-    public ValueTask DisposeAsync()
-    {
-        socket.Dispose();
-        return ValueTask.CompletedTask;
-    }
-
-    private async ValueTask FillAsync(Memory<byte> target, CancellationToken cancellationToken)
-    {
-        while (!target.IsEmpty)
-        {
-            int readByteCount = await socket.ReceiveAsync(target, SocketFlags.None, cancellationToken);
-            if (readByteCount == 0)
-            {
-                throw new KafkaConnectionException($"{address} closed the connection.");
-            }
-
-            target = target[readByteCount..];
-        }
-    }
-
-    private KafkaConnectionException Broken(Exception failure) =>
-        new($"The connection to {address} broke: {failure.Message}", failure);
 }

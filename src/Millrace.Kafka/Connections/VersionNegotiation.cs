@@ -1,23 +1,22 @@
 using System.Buffers.Binary;
-using System.Collections.Frozen;
 using Millrace.Kafka.Protocol;
 
 namespace Millrace.Kafka;
 
 /// <summary>
-/// The first exchange on a connection (KIP-35, KIP-511): version 3 of ApiVersions, then version 0 for a broker that does not know 3. It
-/// says so with error 35 in the layout of version 0, or by closing the connection.
+/// The first exchange on a connection (KIP-35, KIP-511): the newest version of ApiVersions, then the newest one that the broker knows. It says so with error 35 in the
+/// layout of version 0, which Kafka 2.4 and later fill in, or by closing the connection.
 /// </summary>
 internal static class VersionNegotiation
 {
-    public const short FirstVersion = 3;
+    public const short FirstVersion = 4;
     public const short OldestVersion = 0;
 
     private const int CorrelationId = 0;
     private const int ErrorCodePosition = sizeof(int);
 
     /// <summary>The broker's versions, or why the connection ended before they were known.</summary>
-    public readonly record struct Result(FrozenDictionary<ApiKey, (short Min, short Max)>? Versions, KafkaConnectionException? Failure);
+    public readonly record struct Result(BrokerVersions? Versions, KafkaConnectionException? Failure);
 
     public static async ValueTask<Result> RunAsync(
         IKafkaTransport transport,
@@ -27,20 +26,22 @@ internal static class VersionNegotiation
     {
         try
         {
-            ApiVersionsResponse? response = await AskAsync(transport, version, context, cancellationToken)
-                ?? await AskAsync(transport, OldestVersion, context, cancellationToken);
-            if (response is null || response.ErrorCode != ErrorCode.None)
+            (ApiVersionsResponse response, short answered) = await AskAsync(transport, version, context, cancellationToken);
+            if (response.ErrorCode == ErrorCode.UnsupportedVersion && answered > OldestVersion)
             {
-                throw new KafkaVersionException($"The broker refuses every version of ApiVersions that this client has ({OldestVersion} to {FirstVersion}).");
+                // Not the same one again, whatever the broker says of itself.
+                short second = Math.Min(NewestOf(response), (short)(answered - 1));
+                (response, answered) = await AskAsync(transport, second, context, cancellationToken);
+                if (response.ErrorCode == ErrorCode.UnsupportedVersion && answered > OldestVersion)
+                {
+                    (response, answered) = await AskAsync(transport, OldestVersion, context, cancellationToken);
+                }
             }
 
-            var versions = new Dictionary<ApiKey, (short, short)>();
-            foreach (ApiVersionRange range in response.ApiKeys)
-            {
-                versions[range.Key] = (range.MinVersion, range.MaxVersion);
-            }
-
-            return new Result(versions.ToFrozenDictionary(), null);
+            return response.ErrorCode == ErrorCode.None
+                ? new Result(BrokerVersions.From(response, answered), null)
+                : throw new KafkaVersionException(
+                    $"The broker refuses every version of ApiVersions that this client has ({OldestVersion} to {FirstVersion}): {KafkaErrors.Describe(response.ErrorCode)}");
         }
         catch (KafkaConnectionException failure)
         {
@@ -48,8 +49,22 @@ internal static class VersionNegotiation
         }
     }
 
-    /// <summary>One question; null when the broker does not know the version.</summary>
-    private static async ValueTask<ApiVersionsResponse?> AskAsync(
+    /// <summary>The newest version of ApiVersions of a broker that has refused a newer one.</summary>
+    private static short NewestOf(ApiVersionsResponse refusal)
+    {
+        foreach (ApiVersionRange range in refusal.ApiKeys)
+        {
+            if (range.Key == ApiKey.ApiVersions)
+            {
+                return Math.Clamp(range.MaxVersion, OldestVersion, FirstVersion);
+            }
+        }
+
+        return OldestVersion;
+    }
+
+    /// <summary>One question, and the version that was asked in.</summary>
+    private static async ValueTask<(ApiVersionsResponse Response, short Version)> AskAsync(
         IKafkaTransport transport,
         short version,
         ClientContext context,
@@ -67,15 +82,16 @@ internal static class VersionNegotiation
             // The error stands at the same place in every version, so it is looked at before the layout is known.
             bool isRefused = frame.Payload.Length >= ErrorCodePosition + sizeof(short)
                 && BinaryPrimitives.ReadInt16BigEndian(frame.Payload.Span[ErrorCodePosition..]) == (short)ErrorCode.UnsupportedVersion;
-            if (isRefused)
+            bool isRead = MessageCodec.TryReadResponse(
+                frame.Payload, ApiVersionsRequest.Api, isRefused ? OldestVersion : version, out _, out ApiVersionsResponse? response, out string? error);
+            if (isRead)
             {
-                return null;
+                return (response!, version);
             }
 
-            bool isRead = MessageCodec.TryReadResponse(
-                frame.Payload, ApiVersionsRequest.Api, version, out _, out ApiVersionsResponse? response, out string? error);
-            return isRead
-                ? response
+            // Some refuse with the error and nothing behind it.
+            return isRefused
+                ? (new ApiVersionsResponse { ErrorCode = ErrorCode.UnsupportedVersion }, version)
                 : throw new KafkaProtocolException($"The answer to ApiVersions cannot be read: {error} Is this a Kafka broker?");
         }
         finally

@@ -175,6 +175,7 @@ internal sealed class ConsumerFetcher : IDisposable
                 if (partition.ErrorCode != ErrorCode.None)
                 {
                     LogMessages.FetchRetried(_logger, target.Partition, partition.ErrorCode);
+                    _metadata.TryUpdateLeader(target.Partition, partition.CurrentLeader, response.NodeEndpoints);
                     lock (_gate)
                     {
                         needsMetadata |= _state.FailFetched(target, partition.ErrorCode, Now);

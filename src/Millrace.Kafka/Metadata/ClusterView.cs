@@ -10,7 +10,22 @@ internal sealed record ClusterView(
     IReadOnlyDictionary<int, BrokerDescription> Brokers,
     IReadOnlyDictionary<string, TopicDescription> Topics)
 {
+    /// <summary>The first version of Metadata whose leader epochs can be relied on; before Kafka 2.4 a broker may name an old one while replicas are moved.</summary>
+    private const short FirstReliableEpochs = 9;
+
+    /// <summary>
+    /// Answers in a row with an older epoch after which it is believed, for a topic without an id (before Kafka 2.8): it was deleted and created anew. One broker may lag
+    /// behind, but brokers are asked in random order.
+    /// </summary>
+    private const int MaxOlderAnswers = 10;
+
     public static readonly ClusterView Empty = new(-1, new Dictionary<int, BrokerDescription>(), new Dictionary<string, TopicDescription>());
+
+    /// <summary>The cluster's id, or null where no broker has named it.</summary>
+    public string? ClusterId { get; init; }
+
+    /// <summary>How often in a row a partition was described with an older epoch than the one that is kept.</summary>
+    private IReadOnlyDictionary<TopicPartition, int> OlderAnswers { get; init; } = new Dictionary<TopicPartition, int>();
 
     public bool TryGetPartition(TopicPartition partition, [NotNullWhen(true)] out PartitionDescription? description)
     {
@@ -43,11 +58,19 @@ internal sealed record ClusterView(
 
     /// <summary>
     /// Takes over an answer. Topics that were not asked for keep what is known of them, and a leader never goes back to an older epoch:
-    /// a broker that lags behind may answer (KIP-320).
+    /// a broker that lags behind may answer (KIP-320). A topic with another id, or of another cluster, is another topic.
     /// </summary>
-    public ClusterView Merge(MetadataResponse response)
+    /// <param name="response">The answer.</param>
+    /// <param name="version">The version of Metadata that it came in.</param>
+    public ClusterView Merge(MetadataResponse response, short version = FirstReliableEpochs)
     {
+        if (ClusterId is not null && response.ClusterId is not null && ClusterId != response.ClusterId)
+        {
+            return Empty.Merge(response, version);
+        }
+
         var topics = new Dictionary<string, TopicDescription>(Topics);
+        var olderAnswers = new Dictionary<TopicPartition, int>(OlderAnswers);
         foreach (MetadataTopic topic in response.Topics)
         {
             if (topic.Name is null)
@@ -56,16 +79,59 @@ internal sealed record ClusterView(
             }
 
             TopicDescription described = Describe(topic);
+            if (version < FirstReliableEpochs)
+            {
+                described = WithoutEpochs(described);
+            }
+
             if (topics.TryGetValue(topic.Name, out TopicDescription? known) && known.TopicId == described.TopicId)
             {
-                described = KeepNewerLeaders(described, known);
+                described = KeepNewerLeaders(described, known, olderAnswers);
             }
 
             topics[topic.Name] = described;
         }
 
-        return new ClusterView(response.ControllerId, response.Brokers.Select(Describe).ToDictionary(broker => broker.Id), topics);
+        return new ClusterView(response.ControllerId, response.Brokers.Select(Describe).ToDictionary(broker => broker.Id), topics)
+        {
+            ClusterId = response.ClusterId ?? ClusterId,
+            OlderAnswers = olderAnswers,
+        };
     }
+
+    /// <summary>Takes over what a broker that is asked for the wrong partition says of its leader (KIP-951); null if it says nothing new.</summary>
+    public ClusterView? WithLeader(TopicPartition partition, LeaderIdAndEpoch leader, IReadOnlyCollection<NodeEndpoint> endpoints)
+    {
+        if (!TryGetPartition(partition, out PartitionDescription? known) || leader.LeaderEpoch <= known.LeaderEpoch || leader.LeaderId < 0)
+        {
+            return null;
+        }
+
+        var brokers = new Dictionary<int, BrokerDescription>(Brokers);
+        foreach (NodeEndpoint endpoint in endpoints)
+        {
+            brokers[endpoint.NodeId] = new BrokerDescription(endpoint.NodeId, new BrokerAddress(endpoint.Host, endpoint.Port), endpoint.Rack);
+        }
+
+        if (!brokers.ContainsKey(leader.LeaderId))
+        {
+            return null;
+        }
+
+        TopicDescription topic = Topics[partition.Topic];
+        PartitionDescription changed = known with { LeaderId = leader.LeaderId, LeaderEpoch = leader.LeaderEpoch };
+        return this with
+        {
+            Brokers = brokers,
+            Topics = new Dictionary<string, TopicDescription>(Topics)
+            {
+                [partition.Topic] = topic with { Partitions = [.. topic.Partitions.Select(each => each.Partition == changed.Partition ? changed : each)] },
+            },
+        };
+    }
+
+    /// <summary>What is left when the brokers that were known are given up: topics, and who leads them, but nobody to ask (KIP-1102).</summary>
+    public ClusterView WithoutBrokers() => this with { ControllerId = -1, Brokers = Empty.Brokers };
 
     public static BrokerDescription Describe(MetadataBroker broker) =>
         new(broker.NodeId, new BrokerAddress(broker.Host, broker.Port), broker.Rack);
@@ -82,18 +148,30 @@ internal sealed record ClusterView(
                     partition.Index, partition.LeaderId, partition.LeaderEpoch, partition.Replicas, partition.InSyncReplicas)),
         ]);
 
-    private static TopicDescription KeepNewerLeaders(TopicDescription fresh, TopicDescription known)
+    private static TopicDescription WithoutEpochs(TopicDescription topic) =>
+        topic with { Partitions = [.. topic.Partitions.Select(partition => partition with { LeaderEpoch = -1 })] };
+
+    private static TopicDescription KeepNewerLeaders(TopicDescription fresh, TopicDescription known, Dictionary<TopicPartition, int> olderAnswers)
     {
         var old = known.Partitions.ToDictionary(partition => partition.Partition);
-        return fresh with
+        return fresh with { Partitions = [.. fresh.Partitions.Select(Newer)] };
+
+        PartitionDescription Newer(PartitionDescription partition)
         {
-            Partitions =
-            [
-                .. fresh.Partitions.Select(partition =>
-                    old.TryGetValue(partition.Partition, out PartitionDescription? before) && before.LeaderEpoch > partition.LeaderEpoch
-                        ? before
-                        : partition),
-            ],
-        };
+            var name = new TopicPartition(fresh.Name, partition.Partition);
+
+            // Without an epoch nothing can be compared: a broker before Kafka 2.4, as while a cluster is upgraded or downgraded.
+            bool isOlder = partition.LeaderEpoch >= 0 && old.TryGetValue(partition.Partition, out PartitionDescription? before)
+                && before.LeaderEpoch > partition.LeaderEpoch;
+            int count = isOlder ? olderAnswers.GetValueOrDefault(name) + 1 : 0;
+            if (count == 0 || (fresh.TopicId == Guid.Empty && count > MaxOlderAnswers))
+            {
+                olderAnswers.Remove(name);
+                return partition;
+            }
+
+            olderAnswers[name] = count;
+            return old[partition.Partition];
+        }
     }
 }

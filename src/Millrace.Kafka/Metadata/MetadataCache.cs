@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
 
@@ -18,7 +19,11 @@ internal sealed class MetadataCache : IAsyncDisposable
     private readonly CancellationToken _stopping;
     private readonly Lock _gate = new();
     private readonly ITimer _ageTimer;
+    private readonly Lock _viewGate = new();
     private ClusterView _view = ClusterView.Empty;
+
+    // When the first of the questions was asked that no broker has answered since; 0 while they answer.
+    private long _unansweredSince;
     private Task _background = Task.CompletedTask;
     private bool _isBackgroundRunning;
     private bool _isRefreshWanted;
@@ -81,9 +86,15 @@ internal sealed class MetadataCache : IAsyncDisposable
                 topics = [.. _topics];
             }
 
-            MetadataResponse response = await QueryAsync(topics, _context.Settings.AllowAutoCreateTopics, cancellationToken);
-            ClusterView view = View.Merge(response);
-            Volatile.Write(ref _view, view);
+            (MetadataResponse response, short version) = await AskAsync(topics, _context.Settings.AllowAutoCreateTopics, cancellationToken);
+            ClusterView view;
+            lock (_viewGate)
+            {
+                WarnOfAnotherCluster(response);
+                view = View.Merge(response, version);
+                Volatile.Write(ref _view, view);
+            }
+
             LogMessages.MetadataRefreshed(_logger, view.Brokers.Count, view.Topics.Count, view.ControllerId);
         }
         finally
@@ -108,35 +119,34 @@ internal sealed class MetadataCache : IAsyncDisposable
         }
     }
 
-    /// <summary>Asks any broker that answers; null asks for all topics. Does not change the picture.</summary>
-    /// <exception cref="KafkaException">No broker answered.</exception>
-    public async Task<MetadataResponse> QueryAsync(IReadOnlyCollection<string>? topics, bool createTopics, CancellationToken cancellationToken)
+    /// <summary>Takes over what an answer to Produce or Fetch says of a partition's leader (KIP-951), if it is newer than what is known.</summary>
+    /// <returns>Whether the picture has changed.</returns>
+    public bool TryUpdateLeader(TopicPartition partition, LeaderIdAndEpoch? leader, IReadOnlyCollection<NodeEndpoint> endpoints)
     {
-        var request = new MetadataRequest
+        if (leader is null)
         {
-            Topics = topics?.Select(topic => new MetadataRequestTopic { Name = topic }).ToList(),
-            AllowAutoTopicCreation = createTopics,
-        };
-        KafkaException? lastFailure = null;
-        foreach (BrokerAddress address in Candidates())
-        {
-            try
-            {
-                BrokerConnection connection = await _pool.GetAsync(address, ConnectionPurpose.General, cancellationToken);
-
-                // In version 0 an empty list means every topic.
-                short version = connection.VersionOf(MetadataRequest.Api, lowest: 1);
-                return await connection.SendAsync<MetadataRequest, MetadataResponse>(
-                    request, _context.Settings.RequestTimeout, cancellationToken, version);
-            }
-            catch (KafkaException failure) when (failure is not KafkaClosedException)
-            {
-                lastFailure = failure;
-            }
+            return false;
         }
 
-        throw new KafkaConnectionException($"No broker answered a question for metadata. {lastFailure?.Message}", lastFailure);
+        lock (_viewGate)
+        {
+            if (View.WithLeader(partition, leader, endpoints) is not { } view)
+            {
+                return false;
+            }
+
+            Volatile.Write(ref _view, view);
+        }
+
+        LogMessages.LeaderLearned(_logger, partition, leader.LeaderId, leader.LeaderEpoch);
+        Changed?.Invoke();
+        return true;
     }
+
+    /// <summary>Asks any broker that answers; null asks for all topics. Does not change the picture.</summary>
+    /// <exception cref="KafkaException">No broker answered.</exception>
+    public async Task<MetadataResponse> QueryAsync(IReadOnlyCollection<string>? topics, bool createTopics, CancellationToken cancellationToken) =>
+        (await AskAsync(topics, createTopics, cancellationToken)).Response;
 
     public async ValueTask DisposeAsync()
     {
@@ -152,14 +162,95 @@ internal sealed class MetadataCache : IAsyncDisposable
         _stop.Dispose();
     }
 
-    /// <summary>Known brokers in random order, then the bootstrap servers, so that a cluster that has moved as a whole is found again.</summary>
+    /// <summary>
+    /// Known brokers in random order, then the bootstrap servers, so that a cluster that has moved as a whole is found again (KIP-899). With
+    /// <see cref="MetadataRecovery.None"/> those only while no broker is known.
+    /// </summary>
     public IEnumerable<BrokerAddress> Candidates()
     {
         BrokerAddress[] known = [.. View.Brokers.Values.Select(broker => broker.Address)];
-        BrokerAddress[] bootstrap = [.. _context.Settings.BootstrapAddresses];
+        BrokerAddress[] bootstrap = _context.Settings.MetadataRecovery == MetadataRecovery.Rebootstrap || known.Length == 0
+            ? [.. _context.Settings.BootstrapAddresses]
+            : [];
         Shuffle(known);
         Shuffle(bootstrap);
         return known.Concat(bootstrap).Distinct();
+    }
+
+    private async Task<(MetadataResponse Response, short Version)> AskAsync(
+        IReadOnlyCollection<string>? topics, bool createTopics, CancellationToken cancellationToken)
+    {
+        var request = new MetadataRequest
+        {
+            Topics = topics?.Select(topic => new MetadataRequestTopic { Name = topic }).ToList(),
+            AllowAutoTopicCreation = createTopics,
+        };
+        RebootstrapWhenOverdue();
+        var candidates = new Queue<BrokerAddress>(Candidates());
+        bool isSentBack = false;
+        KafkaException? lastFailure = null;
+        while (candidates.TryDequeue(out BrokerAddress address))
+        {
+            try
+            {
+                BrokerConnection connection = await _pool.GetAsync(address, ConnectionPurpose.General, cancellationToken);
+
+                // In version 0 an empty list means every topic.
+                short version = connection.VersionOf(MetadataRequest.Api, lowest: 1);
+                MetadataResponse response = await connection.SendAsync<MetadataRequest, MetadataResponse>(
+                    request, _context.Settings.RequestTimeout, cancellationToken, version);
+                if (response.ErrorCode == ErrorCode.None)
+                {
+                    Volatile.Write(ref _unansweredSince, 0);
+                    return (response, version);
+                }
+
+                lastFailure = new KafkaBrokerException($"{address} answered Metadata: {KafkaErrors.Describe(response.ErrorCode)}", response.ErrorCode);
+                if (response.ErrorCode == ErrorCode.RebootstrapRequired && !isSentBack && _context.Settings.MetadataRecovery == MetadataRecovery.Rebootstrap)
+                {
+                    isSentBack = true;
+                    Rebootstrap($"{address} asks for it");
+                    candidates = new Queue<BrokerAddress>(Candidates());
+                }
+            }
+            catch (KafkaException failure) when (failure is not KafkaClosedException)
+            {
+                lastFailure = failure;
+                Interlocked.CompareExchange(ref _unansweredSince, Math.Max(1, _context.Time.GetTimestamp()), 0);
+            }
+        }
+
+        throw lastFailure is KafkaBrokerException { ErrorCode: ErrorCode.RebootstrapRequired }
+            ? lastFailure
+            : new KafkaConnectionException($"No broker answered a question for metadata. {lastFailure?.Message}", lastFailure);
+    }
+
+    /// <summary>Gives up the brokers that are known where none has answered for so long: one that takes connections and says nothing costs every question its time-out (KIP-1102).</summary>
+    private void RebootstrapWhenOverdue()
+    {
+        long since = Volatile.Read(ref _unansweredSince);
+        if (_context.Settings.MetadataRecovery == MetadataRecovery.Rebootstrap && since != 0 && View.Brokers.Count > 0
+            && _context.Time.GetElapsedTime(since) >= _context.Settings.RebootstrapTrigger)
+        {
+            Rebootstrap($"no broker has answered for {_context.Settings.RebootstrapTrigger}");
+        }
+    }
+
+    private void Rebootstrap(string reason)
+    {
+        LogMessages.Rebootstrapping(_logger, reason);
+        lock (_viewGate)
+        {
+            Volatile.Write(ref _view, View.WithoutBrokers());
+        }
+    }
+
+    private void WarnOfAnotherCluster(MetadataResponse response)
+    {
+        if (View.ClusterId is { } known && response.ClusterId is { } answered && known != answered)
+        {
+            LogMessages.AnotherCluster(_logger, known, answered);
+        }
     }
 
     private static bool IsUsable(TopicDescription topic) => topic.ErrorCode == ErrorCode.None && topic.Partitions.Count > 0;

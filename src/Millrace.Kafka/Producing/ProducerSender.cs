@@ -298,6 +298,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
                 if (sent.TryGetValue(name, out ProducerBatch? batch))
                 {
                     answers[name] = Judge(batch, partition, bundle.Address);
+                    _metadata.TryUpdateLeader(name, partition.CurrentLeader, response.NodeEndpoints);
                 }
             }
         }

@@ -60,6 +60,8 @@ MESSAGES = [  # name, newest version, API key or None for data
     ("DescribeProducers", 0),
     ("DescribeTransactions", 0),
     ("ListTransactions", 2),
+    ("SaslHandshake", 1),
+    ("SaslAuthenticate", 2),
 ]
 DATA = [("clients", "ConsumerProtocolSubscription", 3), ("clients", "ConsumerProtocolAssignment", 3),
         ("group-coordinator", "OffsetCommitKey", 1), ("group-coordinator", "OffsetCommitValue", 4),

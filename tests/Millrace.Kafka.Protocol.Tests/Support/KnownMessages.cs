@@ -91,6 +91,8 @@ public static class KnownMessages
         .. Api<OffsetDeleteRequest, OffsetDeleteResponse>(),
         .. Api<DescribeClusterRequest, DescribeClusterResponse>(),
         .. Api<DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse>(),
+        .. Api<SaslHandshakeRequest, SaslHandshakeResponse>(),
+        .. Api<SaslAuthenticateRequest, SaslAuthenticateResponse>(),
         Data<ConsumerProtocolSubscription>(),
         Data<ConsumerProtocolAssignment>(),
         Data<OffsetCommitKey>(),

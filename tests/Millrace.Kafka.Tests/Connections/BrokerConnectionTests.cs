@@ -113,23 +113,151 @@ public sealed class BrokerConnectionTests
     }
 
     [Fact]
-    public async Task A_broker_that_refuses_version_3_of_ApiVersions_is_asked_in_version_0()
+    public async Task A_broker_that_refuses_version_4_of_ApiVersions_is_asked_in_version_0()
     {
         Func<short, ApiVersionsResponse?> answer = _broker.OnApiVersions;
         _broker.OnApiVersions = version => version > 0 ? new ApiVersionsResponse { ErrorCode = ErrorCode.UnsupportedVersion } : answer(version);
         await using BrokerConnection connection = await OpenAsync();
-        Assert.Equal([3, 0], _broker.ApiVersionsAsked);
+        Assert.Equal([4, 0], _broker.ApiVersionsAsked);
         Assert.True(connection.IsOpen);
     }
 
     [Fact]
-    public async Task A_broker_that_closes_the_connection_at_version_3_of_ApiVersions_is_asked_in_version_0()
+    public async Task A_broker_that_closes_the_connection_at_version_4_of_ApiVersions_is_asked_in_version_0()
     {
         Func<short, ApiVersionsResponse?> answer = _broker.OnApiVersions;
         _broker.OnApiVersions = version => version > 0 ? null : answer(version);
         await using BrokerConnection connection = await OpenAsync();
-        Assert.Equal([3, 0], _broker.ApiVersionsAsked);
+        Assert.Equal([4, 0], _broker.ApiVersionsAsked);
         Assert.Equal(2, _broker.Connections.Reader.Count);
+    }
+
+    [Fact]
+    public async Task A_broker_that_refuses_version_4_and_names_its_newest_is_asked_in_that()
+    {
+        Func<short, ApiVersionsResponse?> answer = _broker.OnApiVersions;
+        _broker.OnApiVersions = version => version > 3
+            ? new ApiVersionsResponse
+            {
+                ErrorCode = ErrorCode.UnsupportedVersion,
+                ApiKeys = [new ApiVersionRange { Key = ApiKey.ApiVersions, MinVersion = 0, MaxVersion = 3 }],
+            }
+            : answer(version);
+        await using BrokerConnection connection = await OpenAsync();
+        Assert.Equal([4, 3], _broker.ApiVersionsAsked);
+    }
+
+    [Fact]
+    public async Task A_broker_that_refuses_each_version_is_refused_itself()
+    {
+        _broker.OnApiVersions = _ => new ApiVersionsResponse
+        {
+            ErrorCode = ErrorCode.UnsupportedVersion,
+            ApiKeys = [new ApiVersionRange { Key = ApiKey.ApiVersions, MinVersion = 0, MaxVersion = 9 }],
+        };
+        await Assert.ThrowsAsync<KafkaVersionException>(() => OpenAsync());
+        Assert.Equal([4, 3, 0], _broker.ApiVersionsAsked);
+    }
+
+    [Fact]
+    public async Task The_features_of_the_cluster_are_known_by_their_level()
+    {
+        Func<short, ApiVersionsResponse?> answer = _broker.OnApiVersions;
+        _broker.OnApiVersions = version =>
+        {
+            ApiVersionsResponse response = answer(version)!;
+            response.FinalizedFeatures = [new FinalizedFeature { Name = "transaction.version", MinVersionLevel = 1, MaxVersionLevel = 2 }];
+            return response;
+        };
+        await using BrokerConnection connection = await OpenAsync();
+        Assert.Equal(2, connection.FeatureLevel("transaction.version"));
+        Assert.Equal(0, connection.FeatureLevel("group.version"));
+    }
+
+    [Fact]
+    public async Task After_an_answer_with_a_throttle_time_nothing_leaves_until_it_is_over()
+    {
+        await using BrokerConnection connection = await OpenAsync();
+        ScriptedBroker.Connection peer = await PeerAsync();
+        Task<HeartbeatResponse> first = HeartbeatAsync(connection);
+        await AnswerAsync(peer, ErrorCode.None, throttleMilliseconds: 400);
+        await first;
+        Assert.Equal(TimeSpan.FromMilliseconds(400), connection.MutedFor);
+        Task<HeartbeatResponse> second = HeartbeatAsync(connection);
+        await Until.TrueAsync(() => _time.PendingTimerCount >= 2, "the pause, and the second request's time-out");
+        _time.Advance(TimeSpan.FromMilliseconds(399));
+        Assert.False(peer.Requests.Reader.TryRead(out _));
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        await AnswerAsync(peer, ErrorCode.None);
+        await second;
+        Assert.Equal(TimeSpan.Zero, connection.MutedFor);
+    }
+
+    [Fact]
+    public async Task A_throttle_time_that_the_broker_has_waited_out_itself_is_not_waited_again()
+    {
+        Offer(ApiKey.Heartbeat, 0, 1);
+        await using BrokerConnection connection = await OpenAsync();
+        ScriptedBroker.Connection peer = await PeerAsync();
+        Task<HeartbeatResponse> first = HeartbeatAsync(connection);
+        await AnswerAsync(peer, ErrorCode.None, throttleMilliseconds: 400);
+        await first;
+        Assert.Equal(TimeSpan.Zero, connection.MutedFor);
+    }
+
+    [Fact]
+    public async Task The_time_of_a_request_that_waits_for_a_pause_begins_after_it()
+    {
+        await using BrokerConnection connection = await OpenAsync();
+        ScriptedBroker.Connection peer = await PeerAsync();
+        Task<HeartbeatResponse> first = HeartbeatAsync(connection);
+        await AnswerAsync(peer, ErrorCode.None, throttleMilliseconds: 60_000);
+        await first;
+        Task<HeartbeatResponse> second = HeartbeatAsync(connection, TimeSpan.FromSeconds(3));
+        await Until.TrueAsync(() => _time.PendingTimerCount >= 2, "the pause, and the second request's time-out");
+        _time.Advance(TimeSpan.FromSeconds(4));
+        await Until.TrueAsync(() => _time.PendingTimerCount >= 2, "the time-out to begin again");
+        Assert.True(connection.IsOpen);
+        _time.Advance(TimeSpan.FromSeconds(56));
+        await peer.Requests.Reader.ReadAsync(Until.Timeout());
+        await Until.TrueAsync(() => _time.PendingTimerCount >= 1, "the rest of the time-out");
+        _time.Advance(TimeSpan.FromSeconds(3));
+        await Assert.ThrowsAsync<KafkaTimeoutException>(() => second.WaitAsync(Until.Limit));
+    }
+
+    [Fact]
+    public async Task What_waits_for_a_pause_fails_with_the_connection()
+    {
+        await using BrokerConnection connection = await OpenAsync(options => options.MaxInFlightRequests = 3);
+        ScriptedBroker.Connection peer = await PeerAsync();
+        Task<HeartbeatResponse> first = HeartbeatAsync(connection);
+        await AnswerAsync(peer, ErrorCode.None, throttleMilliseconds: 60_000);
+        await first;
+        Task<HeartbeatResponse>[] waiting = [.. Enumerable.Range(0, 5).Select(_ => HeartbeatAsync(connection))];
+        peer.Close();
+        foreach (Task<HeartbeatResponse> answer in waiting)
+        {
+            await Assert.ThrowsAsync<KafkaConnectionException>(() => answer.WaitAsync(Until.Limit));
+        }
+    }
+
+    [Fact]
+    public async Task A_connection_that_nothing_uses_is_closed_and_one_that_waits_for_an_answer_is_not()
+    {
+        await using BrokerConnection connection = await OpenAsync();
+        ScriptedBroker.Connection peer = await PeerAsync();
+        Task<HeartbeatResponse> answer = HeartbeatAsync(connection, TimeSpan.FromHours(1));
+        _time.Advance(TimeSpan.FromMinutes(10));
+        connection.CloseIfUnused(TimeSpan.FromMinutes(9));
+        Assert.True(connection.IsOpen);
+        await AnswerAsync(peer, ErrorCode.None);
+        await answer;
+        connection.CloseIfUnused(TimeSpan.FromMinutes(9));
+        Assert.True(connection.IsOpen);
+        _time.Advance(TimeSpan.FromMinutes(9));
+        connection.CloseIfUnused(TimeSpan.FromMinutes(9));
+        Assert.False(connection.IsOpen);
+        await Until.TrueAsync(() => peer.IsDisposed, "the transport's end");
     }
 
     [Theory]
@@ -173,9 +301,9 @@ public sealed class BrokerConnectionTests
         connection.SendAsync<HeartbeatRequest, HeartbeatResponse>(
             new HeartbeatRequest { GroupId = "g" }, timeout ?? TimeSpan.FromMinutes(1), cancellationToken);
 
-    private static async Task AnswerAsync(ScriptedBroker.Connection peer, ErrorCode error)
+    private static async Task AnswerAsync(ScriptedBroker.Connection peer, ErrorCode error, int throttleMilliseconds = 0)
     {
         (RequestHeader header, _) = await peer.Requests.Reader.ReadAsync(Until.Timeout());
-        peer.Answer(new HeartbeatResponse { ErrorCode = error }, HeartbeatRequest.Api, header.Version, header.CorrelationId);
+        peer.Answer(new HeartbeatResponse { ErrorCode = error, ThrottleMilliseconds = throttleMilliseconds }, HeartbeatRequest.Api, header.Version, header.CorrelationId);
     }
 }

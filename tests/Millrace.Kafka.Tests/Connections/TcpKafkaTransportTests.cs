@@ -73,6 +73,43 @@ public sealed class TcpKafkaTransportTests : IDisposable
     }
 
     [Fact]
+    public async Task Each_address_of_a_name_is_tried_until_one_answers_and_that_one_first_the_next_time()
+    {
+        // Nobody listens on 127.0.0.2, which is this machine as well.
+        List<string> resolved = [];
+        var connector = new TcpKafkaConnector(1024, (name, _) =>
+        {
+            resolved.Add(name);
+            return Task.FromResult(new[] { IPAddress.Parse("127.0.0.2"), IPAddress.Parse("127.0.0.3"), IPAddress.Loopback });
+        });
+        var address = new BrokerAddress("three", Address.Port);
+        for (int i = 0; i < 2; i++)
+        {
+            await using IKafkaTransport transport = await connector.ConnectAsync(address, Until.Timeout());
+            using Socket peer = await _listener.AcceptSocketAsync(Until.Timeout());
+            Assert.Equal(IPAddress.Loopback, ((IPEndPoint)peer.LocalEndPoint!).Address);
+        }
+
+        Assert.Equal(["three", "three"], resolved);
+        _listener.Stop();
+        KafkaConnectionException failure = await Assert.ThrowsAsync<KafkaConnectionException>(async () => await connector.ConnectAsync(address, Until.Timeout()));
+
+        // The last one that was tried: it was begun with the one that had worked.
+        Assert.Contains("127.0.0.3", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_name_that_cannot_be_resolved_is_a_transient_failure_that_says_so()
+    {
+        var connector = new TcpKafkaConnector(1024, (_, _) => throw new SocketException((int)SocketError.HostNotFound));
+        KafkaConnectionException failure = await Assert.ThrowsAsync<KafkaConnectionException>(
+            async () => await connector.ConnectAsync(new BrokerAddress("nowhere", 1), Until.Timeout()));
+        Assert.True(failure.IsTransient);
+        Assert.Contains("nowhere:1", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("resolved", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Nobody_listening_is_a_transient_failure_that_names_the_address()
     {
         _listener.Stop();

@@ -16,8 +16,16 @@ internal sealed class ScriptedBroker : IKafkaConnector
         ApiKeys = [.. KafkaApis.All.Select(api => new ApiVersionRange { Key = api.Key, MinVersion = api.MinVersion, MaxVersion = api.MaxVersion })],
     };
 
+    /// <summary>Why nobody can connect; null for those who can.</summary>
+    public KafkaException? ConnectFailure { get; set; }
+
     public ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken)
     {
+        if (ConnectFailure is { } failure)
+        {
+            throw failure;
+        }
+
         var connection = new Connection(this);
         Connections.Writer.TryWrite(connection);
         return new ValueTask<IKafkaTransport>(connection);

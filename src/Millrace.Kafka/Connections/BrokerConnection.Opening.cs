@@ -1,0 +1,52 @@
+namespace Millrace.Kafka;
+
+/// <summary>How a connection comes to be.</summary>
+internal sealed partial class BrokerConnection
+{
+    /// <summary>Connects, and learns which versions the broker speaks.</summary>
+    /// <param name="address">The broker.</param>
+    /// <param name="context">What the client shares.</param>
+    /// <param name="maxInFlight">How many requests may be outstanding; further ones wait.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <param name="timeout">How long it may take; null takes <see cref="KafkaClientOptions.ConnectTimeout"/>.</param>
+    /// <exception cref="KafkaException">No connection, or no understanding.</exception>
+    public static async Task<BrokerConnection> OpenAsync(
+        BrokerAddress address, ClientContext context, int maxInFlight, CancellationToken cancellationToken, TimeSpan? timeout = null)
+    {
+        TimeSpan limit = timeout ?? context.Settings.ConnectTimeout;
+        using var deadline = new CancellationTokenSource(limit, context.Time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        IKafkaTransport? transport = null;
+        try
+        {
+            transport = await context.Connector.ConnectAsync(address, linked.Token);
+            VersionNegotiation.Result result = await VersionNegotiation.RunAsync(transport, VersionNegotiation.FirstVersion, context, linked.Token);
+            if (result.Versions is null)
+            {
+                // An old broker answers a version of ApiVersions that it does not know by closing the connection.
+                await transport.DisposeAsync();
+                transport = await context.Connector.ConnectAsync(address, linked.Token);
+                result = await VersionNegotiation.RunAsync(transport, VersionNegotiation.OldestVersion, context, linked.Token);
+            }
+
+            BrokerVersions versions = result.Versions
+                ?? throw new KafkaConnectionException($"{address} closed the connection when it was asked for its API versions.", result.Failure);
+            var connection = new BrokerConnection(address, context, transport, versions, maxInFlight);
+            transport = null;
+            connection._loops = Task.WhenAll(connection.SendLoopAsync(), connection.ReceiveLoopAsync());
+            return connection;
+        }
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            throw new KafkaConnectionException(
+                $"No connection to {address} within {limit} ({nameof(KafkaClientOptions.ConnectTimeout)}). Check that it is a Kafka broker and can be reached.");
+        }
+        finally
+        {
+            if (transport is not null)
+            {
+                await transport.DisposeAsync();
+            }
+        }
+    }
+}

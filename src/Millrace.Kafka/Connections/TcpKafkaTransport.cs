@@ -1,0 +1,96 @@
+using System.Buffers.Binary;
+using System.Net.Sockets;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Kafka;
+
+/// <summary>Frames over a socket: four bytes of size, big-endian, then so many bytes.</summary>
+internal sealed class TcpKafkaTransport(Socket socket, BrokerAddress address, int maxResponseByteCount) : IKafkaTransport
+{
+    // A frame's memory grows with what has arrived; the size that the peer claims buys at most this much in advance.
+    private const int FirstReadByteCount = 64 * 1024;
+
+    public async ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
+    {
+        try
+        {
+            ReadOnlyMemory<byte> rest = frame.Bytes;
+            while (!rest.IsEmpty)
+            {
+                int sentByteCount = await socket.SendAsync(rest, SocketFlags.None, cancellationToken);
+                rest = rest[sentByteCount..];
+            }
+        }
+        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
+        {
+            throw Broken(failure);
+        }
+        finally
+        {
+            frame.Release();
+        }
+    }
+
+    public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
+    {
+        FrameBuffer? frame = null;
+        try
+        {
+            frame = FrameBuffer.Rent(FrameBuffer.SizePrefixByteCount);
+            await FillAsync(frame.Bytes, cancellationToken);
+            int payloadByteCount = BinaryPrimitives.ReadInt32BigEndian(frame.Bytes.Span);
+            if (payloadByteCount < 0 || payloadByteCount > maxResponseByteCount)
+            {
+                throw new KafkaConnectionException(
+                    $"{address} announced an answer of {payloadByteCount} bytes; at most {maxResponseByteCount} are read. If it is a Kafka " +
+                    $"broker and not another service, raise {nameof(KafkaClientOptions.MaxResponseByteCount)}.");
+            }
+
+            int total = FrameBuffer.SizePrefixByteCount + payloadByteCount;
+            int filled = FrameBuffer.SizePrefixByteCount;
+            while (filled < total)
+            {
+                // Doubling: what is allocated is at most twice what has arrived.
+                int target = (int)Math.Min(total, Math.Max(FirstReadByteCount, 2L * filled));
+                frame.Resize(target);
+                await FillAsync(frame.Bytes[filled..], cancellationToken);
+                filled = target;
+            }
+
+            FrameBuffer whole = frame;
+            frame = null;
+            return whole;
+        }
+        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
+        {
+            throw Broken(failure);
+        }
+        finally
+        {
+            frame?.Release();
+        }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        socket.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private async ValueTask FillAsync(Memory<byte> target, CancellationToken cancellationToken)
+    {
+        while (!target.IsEmpty)
+        {
+            int readByteCount = await socket.ReceiveAsync(target, SocketFlags.None, cancellationToken);
+            if (readByteCount == 0)
+            {
+                throw new KafkaConnectionException($"{address} closed the connection.");
+            }
+
+            target = target[readByteCount..];
+        }
+    }
+
+    private KafkaConnectionException Broken(Exception failure) =>
+        new($"The connection to {address} broke: {failure.Message}", failure);
+}

@@ -1,0 +1,132 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka.Tests;
+
+public sealed class MetadataCacheTests
+{
+    private static readonly BrokerAddress Bootstrap = new("bootstrap", 9092);
+    private static readonly BrokerAddress One = new("one", 1);
+    private static readonly BrokerAddress Two = new("two", 2);
+
+    private readonly MetadataNetwork _network = new();
+    private readonly ManualTime _time = new();
+
+    [Fact]
+    public async Task When_no_known_broker_answers_the_bootstrap_servers_are_asked()
+    {
+        await using Parts parts = Create();
+        await LearnAsync(parts, One);
+        _network.Down(One);
+        _network.Answer(Bootstrap, Metadata(Two));
+        await parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit);
+        Assert.Equal([One, Bootstrap], _network.Attempts);
+        Assert.Equal(Two, Assert.Single(parts.Cache.View.Brokers.Values).Address);
+    }
+
+    [Fact]
+    public async Task Without_recovery_only_known_brokers_are_asked()
+    {
+        await using Parts parts = Create(options => options.MetadataRecovery = MetadataRecovery.None);
+        await LearnAsync(parts, One);
+        _network.Down(One);
+        await Assert.ThrowsAsync<KafkaConnectionException>(() => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit));
+        Assert.Equal([One], _network.Attempts);
+    }
+
+    [Fact]
+    public async Task A_broker_that_sends_the_client_back_is_given_up_and_the_bootstrap_servers_asked()
+    {
+        await using Parts parts = Create();
+        await LearnAsync(parts, One);
+        _network.Answer(One, new MetadataResponse { ErrorCode = ErrorCode.RebootstrapRequired });
+        _network.Answer(Bootstrap, Metadata(Two));
+        await parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit);
+        Assert.Equal(Two, Assert.Single(parts.Cache.View.Brokers.Values).Address);
+    }
+
+    [Fact]
+    public async Task A_cluster_that_sends_the_client_back_for_ever_is_an_error_and_no_loop()
+    {
+        await using Parts parts = Create();
+        _network.Answer(Bootstrap, new MetadataResponse { ErrorCode = ErrorCode.RebootstrapRequired });
+        KafkaBrokerException failure = await Assert.ThrowsAsync<KafkaBrokerException>(() => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit));
+        Assert.Equal(ErrorCode.RebootstrapRequired, failure.ErrorCode);
+    }
+
+    [Fact]
+    public async Task Brokers_that_have_not_answered_for_too_long_are_not_asked_first_any_more()
+    {
+        await using Parts parts = Create(options =>
+        {
+            options.ReconnectBackoff = TimeSpan.Zero;
+            options.MetadataMaxAge = TimeSpan.FromHours(1);
+        });
+        await LearnAsync(parts, One);
+        _network.Down(One);
+        _network.Down(Bootstrap);
+        await Assert.ThrowsAsync<KafkaConnectionException>(() => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit));
+        _time.Advance(TimeSpan.FromMinutes(5) - TimeSpan.FromMilliseconds(1));
+        _network.Attempts.Clear();
+        await Assert.ThrowsAsync<KafkaConnectionException>(() => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit));
+        Assert.Equal([One, Bootstrap], _network.Attempts);
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        _network.Attempts.Clear();
+        await Assert.ThrowsAsync<KafkaConnectionException>(() => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit));
+        Assert.Equal([Bootstrap], _network.Attempts);
+    }
+
+    [Fact]
+    public async Task A_leader_that_an_answer_names_is_known_at_once_and_told_to_who_waits()
+    {
+        await using Parts parts = Create();
+        await LearnAsync(parts, One, Two);
+        int changeCount = 0;
+        parts.Cache.Changed += () => changeCount++;
+        var partition = new TopicPartition("orders", 0);
+        Assert.True(parts.Cache.TryUpdateLeader(partition, new LeaderIdAndEpoch { LeaderId = 2, LeaderEpoch = 1 }, []));
+        Assert.False(parts.Cache.TryUpdateLeader(partition, new LeaderIdAndEpoch { LeaderId = 1, LeaderEpoch = 1 }, []));
+        Assert.False(parts.Cache.TryUpdateLeader(partition, null, []));
+        Assert.True(parts.Cache.View.TryGetLeader(partition, out BrokerDescription? leader, out int epoch));
+        Assert.Equal((Two, 1, 1), (leader.Address, epoch, changeCount));
+    }
+
+    private async Task LearnAsync(Parts parts, params BrokerAddress[] brokers)
+    {
+        _network.Answer(Bootstrap, Metadata(brokers));
+        parts.Cache.Track(["orders"]);
+        await parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit);
+        foreach (BrokerAddress broker in brokers)
+        {
+            _network.Answer(broker, Metadata(brokers));
+        }
+
+        _time.Advance(TimeSpan.FromSeconds(1));
+        _network.Attempts.Clear();
+    }
+
+    private static MetadataResponse Metadata(params BrokerAddress[] brokers) => new()
+    {
+        Brokers = [.. brokers.Select((broker, index) => new MetadataBroker { NodeId = index + 1, Host = broker.Host, Port = broker.Port })],
+        Topics = [new MetadataTopic { Name = "orders", TopicId = new Guid("11111111-1111-1111-1111-111111111111"), Partitions = [new MetadataPartition { LeaderId = 1, LeaderEpoch = 0 }] }],
+    };
+
+    private Parts Create(Action<KafkaClientOptions>? configure = null)
+    {
+        var options = new KafkaClientOptions { BootstrapServers = Bootstrap.ToString() };
+        configure?.Invoke(options);
+        var context = new ClientContext(ClientSettings.From(options), _network, _time, NullLoggerFactory.Instance, new Chance(new Random(1)));
+        var pool = new ConnectionPool(context);
+        return new Parts(pool, new MetadataCache(context, pool));
+    }
+
+    private sealed record Parts(ConnectionPool Pool, MetadataCache Cache) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await Cache.DisposeAsync();
+            await Pool.DisposeAsync();
+        }
+    }
+}

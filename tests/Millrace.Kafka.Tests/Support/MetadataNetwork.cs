@@ -1,0 +1,88 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Kafka.Tests;
+
+/// <summary>Brokers that answer questions for metadata as the test has told them, or are down.</summary>
+internal sealed class MetadataNetwork : IKafkaConnector
+{
+    private readonly ConcurrentDictionary<BrokerAddress, MetadataResponse?> _answers = new();
+    private readonly ConcurrentDictionary<BrokerAddress, Transport> _open = new();
+
+    /// <summary>Who was asked, or could not be reached, in order.</summary>
+    public List<BrokerAddress> Attempts { get; } = [];
+
+    public void Answer(BrokerAddress broker, MetadataResponse response) => _answers[broker] = response;
+
+    public void Down(BrokerAddress broker)
+    {
+        _answers[broker] = null;
+        if (_open.TryRemove(broker, out Transport? transport))
+        {
+            transport.Close();
+        }
+    }
+
+    public ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken)
+    {
+        if (!_answers.TryGetValue(address, out MetadataResponse? response) || response is null)
+        {
+            Attempts.Add(address);
+            throw new KafkaConnectionException($"{address} is down.");
+        }
+
+        var transport = new Transport(this, address);
+        _open[address] = transport;
+        return new ValueTask<IKafkaTransport>(transport);
+    }
+
+    private sealed class Transport(MetadataNetwork network, BrokerAddress address) : IKafkaTransport
+    {
+        private readonly Channel<FrameBuffer> _responses = Channel.CreateUnbounded<FrameBuffer>();
+
+        public ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
+        {
+            Assert.True(MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out _, out string? error), error);
+            IMessage response;
+            ApiDefinition api;
+            if (header.Key == ApiKey.ApiVersions)
+            {
+                (response, api) = (AllVersions(), ApiVersionsRequest.Api);
+            }
+            else
+            {
+                network.Attempts.Add(address);
+                (response, api) = (network._answers[address]!, MetadataRequest.Api);
+            }
+
+            _responses.Writer.TryWrite(MessageCodec.WriteResponse(response, api, header.Version, header.CorrelationId));
+            return ValueTask.CompletedTask;
+        }
+
+        public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
+        {
+            try
+            {
+                return await _responses.Reader.ReadAsync(cancellationToken);
+            }
+            catch (ChannelClosedException)
+            {
+                throw new KafkaConnectionException("The broker closed the connection.");
+            }
+        }
+
+        public void Close() => _responses.Writer.TryComplete();
+
+        public ValueTask DisposeAsync()
+        {
+            Close();
+            return ValueTask.CompletedTask;
+        }
+
+        private static ApiVersionsResponse AllVersions() => new()
+        {
+            ApiKeys = [.. KafkaApis.All.Select(api => new ApiVersionRange { Key = api.Key, MinVersion = api.MinVersion, MaxVersion = api.MaxVersion })],
+        };
+    }
+}
