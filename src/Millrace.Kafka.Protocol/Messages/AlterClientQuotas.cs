@@ -47,10 +47,12 @@ public sealed class ClientQuotaOperation : IMessage
     }
 }
 
-public sealed class AlterClientQuotasResponse : IMessage
+public sealed class AlterClientQuotasResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<AlterClientQuotasResult> Entries = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -52,13 +52,15 @@ public sealed class ReassignablePartition : IMessage
     }
 }
 
-public sealed class AlterPartitionReassignmentsResponse : IMessage
+public sealed class AlterPartitionReassignmentsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public bool AllowReplicationFactorChange = true;
     public ErrorCode ErrorCode;
     public string? ErrorMessage = "";
     public List<ReassignableTopicResponse> Responses = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

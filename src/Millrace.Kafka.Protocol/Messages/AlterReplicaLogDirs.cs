@@ -43,10 +43,12 @@ public sealed class AlterReplicaLogDirTopic : IMessage
     }
 }
 
-public sealed class AlterReplicaLogDirsResponse : IMessage
+public sealed class AlterReplicaLogDirsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<AlterReplicaLogDirTopicResult> Results = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -56,10 +56,12 @@ public sealed class ScramCredentialUpsertion : IMessage
     }
 }
 
-public sealed class AlterUserScramCredentialsResponse : IMessage
+public sealed class AlterUserScramCredentialsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public List<AlterUserScramCredentialsResult> Results = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

@@ -39,12 +39,14 @@ public sealed class ClientQuotaFilterComponent : IMessage
     }
 }
 
-public sealed class DescribeClientQuotasResponse : IMessage
+public sealed class DescribeClientQuotasResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public string? ErrorMessage = "";
     public List<ClientQuotaEntry>? Entries = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

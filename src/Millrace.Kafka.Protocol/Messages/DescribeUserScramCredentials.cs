@@ -28,12 +28,14 @@ public sealed class ScramUserName : IMessage
     }
 }
 
-public sealed class DescribeUserScramCredentialsResponse : IMessage
+public sealed class DescribeUserScramCredentialsResponse : IThrottledResponse
 {
     public int ThrottleMilliseconds;
     public ErrorCode ErrorCode;
     public string? ErrorMessage = "";
     public List<DescribeUserScramCredentialsResult> Results = [];
+
+    int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

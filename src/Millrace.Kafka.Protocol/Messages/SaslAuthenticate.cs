@@ -18,7 +18,7 @@ public sealed class SaslAuthenticateRequest : IRequest<SaslAuthenticateResponse>
 public sealed class SaslAuthenticateResponse : IMessage
 {
     public ErrorCode ErrorCode;
-    public string? ErrorMessage;
+    public string? ErrorMessage = "";
     public byte[] AuthBytes = [];
 
     /// <summary>Milliseconds until the broker wants the client authenticated anew on this connection; 0 for no limit.</summary>
