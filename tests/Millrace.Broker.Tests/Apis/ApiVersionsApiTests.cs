@@ -15,6 +15,8 @@ public sealed class ApiVersionsApiTests
         ApiKey.AlterClientQuotas,
         ApiKey.DescribeUserScramCredentials,
         ApiKey.AlterUserScramCredentials,
+        ApiKey.SaslHandshake,
+        ApiKey.SaslAuthenticate,
     ];
 
     [Theory]
