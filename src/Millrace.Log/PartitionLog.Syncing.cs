@@ -46,13 +46,12 @@ public sealed partial class PartitionLog
         }
     }
 
-    /// <summary>Begins a sync in the files, if one is still waited for, and no more than so much is to be synced, all of it in the active segment.</summary>
-    internal SyncWork? BeginQueuedSync(int maximumByteCount = int.MaxValue)
+    /// <summary>Begins a sync in the files, if one is still waited for.</summary>
+    internal SyncWork? BeginQueuedSync()
     {
         lock (_writerLock)
         {
-            bool isSmall = maximumByteCount == int.MaxValue || (IsTailOnly && _segments[^1].ByteCount - _segments[^1].SyncedByteCount <= maximumByteCount);
-            return IsOnline && !_isClosed && _commit.IsQueued && isSmall ? StartSync() : null;
+            return IsOnline && !_isClosed && _commit.IsQueued ? StartSync() : null;
         }
     }
 

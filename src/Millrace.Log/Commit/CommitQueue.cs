@@ -12,10 +12,7 @@ namespace Millrace.Log;
 /// </code>
 /// </remarks>
 /// <param name="maxIdleWorkCount">Things that nobody waits for which are done at a time.</param>
-/// <param name="isAloneJournaled">
-/// Whether a partition that waits alone goes into the journal as well. It would be acknowledged sooner, and written twice: with nobody to share the sync that is no gain.
-/// </param>
-internal sealed class CommitQueue(LogDirectory directory, int maxIdleWorkCount, bool isAloneJournaled = false)
+internal sealed class CommitQueue(LogDirectory directory, int maxIdleWorkCount)
 {
     private readonly Queue<PartitionLog> _forFiles = new();
     private List<PartitionLog> _waiting = [];
@@ -48,20 +45,13 @@ internal sealed class CommitQueue(LogDirectory directory, int maxIdleWorkCount, 
         if (_waiting.Count > 0 && !_isRoundTaken)
         {
             _isRoundTaken = true;
-            if (_waiting.Count == 1 && !isAloneJournaled)
-            {
-                PartitionLog alone = _waiting[0];
-                _waiting.Clear();
-                return new FilesTask(alone, FilesReason.WaitsAlone, directory.Journal);
-            }
-
             (_waiting, _taken) = (_taken, _waiting);
             return new RoundTask(directory.Journal, _taken);
         }
 
         if (_forFiles.TryDequeue(out PartitionLog? log))
         {
-            return new FilesTask(log, FilesReason.NotForJournal, directory.Journal);
+            return new FilesTask(log, FilesReason.NotForJournal);
         }
 
         if (_isHousekeepingDue)
@@ -74,14 +64,8 @@ internal sealed class CommitQueue(LogDirectory directory, int maxIdleWorkCount, 
     }
 
     /// <summary>A task was begun, or there was nothing to begin. Returns how many more can be taken because of it.</summary>
-    public int Begun(CommitTask task, bool hasBegun)
+    public int Begun(CommitTask task)
     {
-        if (task is FilesTask { Reason: FilesReason.WaitsAlone } alone && !hasBegun)
-        {
-            _forFiles.Enqueue(alone.Log);
-            return 1;
-        }
-
         if (task is not RoundTask round)
         {
             return 0;
@@ -96,14 +80,14 @@ internal sealed class CommitQueue(LogDirectory directory, int maxIdleWorkCount, 
     /// <summary>A task has ended, or there was nothing to begin. Housekeeping may be due by it.</summary>
     public void Ended(CommitTask task)
     {
-        _isRoundTaken &= task is not (RoundTask or FilesTask { Reason: FilesReason.WaitsAlone });
+        _isRoundTaken &= task is not RoundTask;
         _idleWorkCount -= task is FilesTask { Reason: FilesReason.Journaled } or PrepareTask ? 1 : 0;
         _isHousekeepingDue |= task is FilesTask { CompletesSegment: true };
     }
 
     private CommitTask? TryTakeIdleWork()
     {
-        CommitTask? task = directory.Journal.TakeToStore() is { } log ? new FilesTask(log, FilesReason.Journaled, directory.Journal)
+        CommitTask? task = directory.Journal.TakeToStore() is { } log ? new FilesTask(log, FilesReason.Journaled)
             : directory.Journal.WantsPreparation ? new PrepareTask(directory.Journal)
             : null;
         _idleWorkCount += task is null ? 0 : 1;

@@ -49,9 +49,6 @@ internal sealed class RoundTask(CommitJournal journal, IReadOnlyList<PartitionLo
 /// <summary>Why a partition's own files are synced.</summary>
 internal enum FilesReason
 {
-    /// <summary>Nobody else waits, and it is not much: this is the round, and what comes meanwhile waits for the next.</summary>
-    WaitsAlone,
-
     /// <summary>The journal cannot take it.</summary>
     NotForJournal,
 
@@ -60,7 +57,7 @@ internal enum FilesReason
 }
 
 /// <summary>A sync of a partition's own files.</summary>
-internal sealed class FilesTask(PartitionLog log, FilesReason reason, CommitJournal journal) : CommitTask
+internal sealed class FilesTask(PartitionLog log, FilesReason reason) : CommitTask
 {
     private SyncWork? _work;
 
@@ -78,12 +75,7 @@ internal sealed class FilesTask(PartitionLog log, FilesReason reason, CommitJour
 
     public override bool TryBegin()
     {
-        _work = reason switch
-        {
-            FilesReason.WaitsAlone => journal.IsInUse ? log.BeginQueuedSync(journal.MaximumPieceSize) : null,
-            FilesReason.NotForJournal => log.BeginQueuedSync(),
-            _ => log.BeginStore(),
-        };
+        _work = reason == FilesReason.Journaled ? log.BeginStore() : log.BeginQueuedSync();
         return _work is not null;
     }
 

@@ -119,7 +119,12 @@ public sealed class GroupCommitter : IAsyncDisposable, ICommitter
 
         if (here is not null)
         {
-            Do(here);
+            // A round that the journal does not take leaves its partitions to be synced in their files.
+            if (!Do(here) && TakeNow() is { } next)
+            {
+                Do(next);
+            }
+
             lock (_gate)
             {
                 Wake(_queue.HasAnyWork ? 1 : 0);
@@ -159,13 +164,22 @@ public sealed class GroupCommitter : IAsyncDisposable, ICommitter
         Leave();
     }
 
-    private void Do(CommitTask task)
+    private CommitTask? TakeNow()
+    {
+        lock (_gate)
+        {
+            return _queue.TryTake();
+        }
+    }
+
+    /// <summary>False if there was nothing to be done.</summary>
+    private bool Do(CommitTask task)
     {
         bool hasBegun = task.TryBegin();
         lock (_gate)
         {
             // One of them is this thread's, if it does nothing else.
-            Wake(_queue.Begun(task, hasBegun) - (hasBegun ? 0 : 1));
+            Wake(_queue.Begun(task) - (hasBegun ? 0 : 1));
         }
 
         long began = _time.GetTimestamp();
@@ -185,6 +199,8 @@ public sealed class GroupCommitter : IAsyncDisposable, ICommitter
             _queue.Ended(task);
             _isDiskQuick = hasBegun && task.IsWaitedFor ? elapsed < QuickSync : _isDiskQuick;
         }
+
+        return hasBegun;
     }
 
     /// <summary>A thread is done.</summary>

@@ -72,21 +72,6 @@ internal sealed class CommitJournal : IDisposable
     /// <summary>The smallest journal for pieces of a size.</summary>
     public static long LeastByteCount(int pieceByteCount) => 2L * LeastRound(pieceByteCount);
 
-    /// <summary>Whether it is written to, if not now then once it is made.</summary>
-    public bool IsInUse
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return _state == JournalState.InUse;
-            }
-        }
-    }
-
-    /// <summary>The largest piece that it takes.</summary>
-    public int MaximumPieceSize => _settings.JournalPieceByteCount;
-
     /// <summary>Whether a half is to be made or to grow.</summary>
     public bool WantsPreparation
     {

@@ -8,36 +8,36 @@ public class CommitQueueTests
     public CommitQueueTests() => _queue = new CommitQueue(_harness.Log.LogDirectory, maxIdleWorkCount: 1);
 
     [Fact]
-    public void A_partition_that_waits_alone_is_synced_in_its_files_and_what_comes_meanwhile_is_the_next_round()
+    public void What_comes_while_a_round_runs_is_the_next_one()
     {
         Add(_harness.Orders);
-        FilesTask alone = Assert.IsType<FilesTask>(_queue.TryTake());
-        Begin(alone);
+        RoundTask first = Assert.IsType<RoundTask>(_queue.TryTake());
+        Begin(first);
         Add(_harness.Second);
         Add(_harness.Orders);
         Assert.Null(_queue.TryTake());
-        End(alone);
-        JournalHarness.AssertOffsets(_harness.Orders, synced: 1, stored: 1);
+        End(first);
+        JournalHarness.AssertOffsets(_harness.Orders, synced: 1, stored: 0);
 
         // Its second append asked again when the sync ended.
         _queue.Add(_harness.Orders);
         RoundTask round = Assert.IsType<RoundTask>(_queue.TryTake());
         Begin(round);
         End(round);
-        JournalHarness.AssertOffsets(_harness.Orders, synced: 2, stored: 1);
+        JournalHarness.AssertOffsets(_harness.Orders, synced: 2, stored: 0);
         JournalHarness.AssertOffsets(_harness.Second, synced: 1, stored: 0);
         Assert.False(_queue.HasWork);
     }
 
     [Fact]
-    public void A_large_write_of_one_that_waits_alone_holds_nobody_up()
+    public void A_large_write_holds_nobody_up()
     {
         JournalHarness.Append(_harness.Orders, valueByteCount: 5000);
         _queue.Add(_harness.Orders);
-        FilesTask alone = Assert.IsType<FilesTask>(_queue.TryTake());
-        Assert.False(alone.TryBegin());
-        Assert.Equal(1, _queue.Begun(alone, hasBegun: false));
-        _queue.Ended(alone);
+        RoundTask empty = Assert.IsType<RoundTask>(_queue.TryTake());
+        Assert.False(empty.TryBegin());
+        Assert.Equal(1, _queue.Begun(empty));
+        _queue.Ended(empty);
         FilesTask large = Assert.IsType<FilesTask>(_queue.TryTake());
         Assert.Equal(FilesReason.NotForJournal, large.Reason);
         Begin(large);
@@ -53,7 +53,7 @@ public class CommitQueueTests
         Add(_harness.Second);
         RoundTask round = Assert.IsType<RoundTask>(_queue.TryTake());
         Assert.True(round.TryBegin());
-        Assert.Equal(1, _queue.Begun(round, hasBegun: true));
+        Assert.Equal(1, _queue.Begun(round));
         Assert.Same(_harness.Orders, Assert.IsType<FilesTask>(_queue.TryTake()).Log);
     }
 
@@ -65,7 +65,7 @@ public class CommitQueueTests
         _harness.Journal.StoreOld();
         _queue.AddHousekeeping();
         Add(_harness.Orders);
-        Assert.Equal(FilesReason.WaitsAlone, Assert.IsType<FilesTask>(_queue.TryTake()).Reason);
+        Assert.IsType<RoundTask>(_queue.TryTake());
         Assert.IsType<HousekeepingTask>(_queue.TryTake());
         FilesTask stored = Assert.IsType<FilesTask>(_queue.TryTake());
         Assert.Equal(FilesReason.Journaled, stored.Reason);
@@ -83,7 +83,7 @@ public class CommitQueueTests
     private void Begin(CommitTask task)
     {
         Assert.True(task.TryBegin());
-        _queue.Begun(task, hasBegun: true);
+        _queue.Begun(task);
     }
 
     private void End(CommitTask task)

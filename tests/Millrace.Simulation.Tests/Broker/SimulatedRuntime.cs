@@ -39,7 +39,7 @@ internal sealed class SimulatedCommitter : IAsyncDisposable, ICommitter
         _storage = storage;
         _random = random;
         _sabotage = sabotage;
-        _queue = new CommitQueue(log, MaxRunningCount - 1, isAloneJournaled: random.Next(2) == 0);
+        _queue = new CommitQueue(log, MaxRunningCount - 1);
         TimeSpan interval = new GroupCommitterOptions().RecoveryPointInterval;
         _timer = time.CreateTimer(_ => QueueHousekeeping(), null, interval, interval);
         log.Attach(this);
@@ -113,7 +113,7 @@ internal sealed class SimulatedCommitter : IAsyncDisposable, ICommitter
     private void Begin(CommitTask task)
     {
         bool hasBegun = task.TryBegin();
-        _queue.Begun(task, hasBegun);
+        _queue.Begun(task);
         if (!hasBegun)
         {
             _queue.Ended(task);
