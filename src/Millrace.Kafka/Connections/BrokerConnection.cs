@@ -68,6 +68,9 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether the broker has an API in any version.</summary>
+    public bool Offers(ApiKey api) => _brokerVersions.Ranges.ContainsKey(api);
+
     /// <summary>The newest version that both sides have.</summary>
     /// <exception cref="KafkaVersionException">There is none.</exception>
     public short VersionOf(ApiDefinition api, short lowest = 0)

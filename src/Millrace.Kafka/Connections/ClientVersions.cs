@@ -13,7 +13,7 @@ internal static class ClientVersions
     {
         [ApiKey.Produce] = 11,
         [ApiKey.Fetch] = 12,
-        [ApiKey.ListOffsets] = 7,
+        [ApiKey.ListOffsets] = 11,
         [ApiKey.Metadata] = 13,
         [ApiKey.OffsetCommit] = 9,
         [ApiKey.OffsetFetch] = 9,

@@ -145,7 +145,10 @@ internal sealed record ClusterView(
             .. topic.Partitions
                 .OrderBy(partition => partition.Index)
                 .Select(partition => new PartitionDescription(
-                    partition.Index, partition.LeaderId, partition.LeaderEpoch, partition.Replicas, partition.InSyncReplicas)),
+                    partition.Index, partition.LeaderId, partition.LeaderEpoch, partition.Replicas, partition.InSyncReplicas)
+                {
+                    OfflineReplicas = partition.OfflineReplicas,
+                }),
         ]);
 
     private static TopicDescription WithoutEpochs(TopicDescription topic) =>
