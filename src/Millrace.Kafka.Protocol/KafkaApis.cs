@@ -53,6 +53,8 @@ public static class KafkaApis
         DescribeProducersRequest.Api,
         DescribeTransactionsRequest.Api,
         ListTransactionsRequest.Api,
+        ConsumerGroupHeartbeatRequest.Api,
+        ConsumerGroupDescribeRequest.Api,
         DescribeTopicPartitionsRequest.Api,
     ];
 

@@ -20,6 +20,10 @@ internal static class Diagnostics
     public static readonly Counter<long> ConsumedMessages = Meter.CreateCounter<long>(
         "messaging.client.consumed.messages", "{message}", "Records that the consumer handed to the application.");
 
+    /// <summary>Applications that took records and did not poll for <see cref="ConsumerOptions.MaxPollInterval"/>.</summary>
+    public static readonly Counter<long> PollTimeouts = Meter.CreateCounter<long>(
+        "millrace.kafka.consumer.poll_timeouts", "{timeout}", "Times that an application with records in hand did not poll within the interval that its options allow.");
+
     /// <summary>The time of one request to a broker.</summary>
     public static readonly Histogram<double> OperationDuration = Meter.CreateHistogram<double>(
         "messaging.client.operation.duration", "s", "Time from a produce or commit request to its answer.");

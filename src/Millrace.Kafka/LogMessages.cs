@@ -97,4 +97,14 @@ internal static partial class LogMessages
 
     [LoggerMessage(3311, LogLevel.Error, "The consumer's loop failed.")]
     public static partial void ConsumerLoopFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(3330, LogLevel.Information, "Group {GroupId}: member {MemberId} entered with epoch {MemberEpoch}.")]
+    public static partial void GroupEntered(ILogger logger, string groupId, string memberId, int memberEpoch);
+
+    [LoggerMessage(3331, LogLevel.Warning, "Group {GroupId}: the protocol of KIP-848 is not to be had, and the member goes on with the classic one. {Reason}")]
+    public static partial void GroupProtocolRefused(ILogger logger, string groupId, string reason);
+
+    [LoggerMessage(3332, LogLevel.Warning,
+        "Group {GroupId}: the application took records {Silence} ago and has not polled since; MaxPollInterval is {MaxPollInterval}. A handler may hang: nobody reads the {PartitionCount} partitions of this member meanwhile.")]
+    public static partial void PollIntervalExceeded(ILogger logger, string groupId, TimeSpan silence, TimeSpan maxPollInterval, int partitionCount);
 }

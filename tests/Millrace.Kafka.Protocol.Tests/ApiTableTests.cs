@@ -50,6 +50,8 @@ public class ApiTableTests
     [InlineData(ApiKey.ListPartitionReassignments, 46, 0, 0)]
     [InlineData(ApiKey.OffsetDelete, 47, 0, short.MaxValue)]
     [InlineData(ApiKey.DescribeCluster, 60, 2, 0)]
+    [InlineData(ApiKey.ConsumerGroupHeartbeat, 68, 1, 0)]
+    [InlineData(ApiKey.ConsumerGroupDescribe, 69, 1, 0)]
     [InlineData(ApiKey.DescribeTopicPartitions, 75, 0, 0)]
     [InlineData(ApiKey.SaslHandshake, 17, 1, short.MaxValue)]
     [InlineData(ApiKey.SaslAuthenticate, 36, 2, 2)]

@@ -82,3 +82,52 @@ public sealed class ConsumerProtocolTopicPartitions : IMessage
         codec.Tags();
     }
 }
+
+/// <summary>
+/// What the members of the assignor <c>sticky</c> remember in <see cref="ConsumerProtocolSubscription.UserData"/>: what they had, and in which
+/// generation. It has no version before it. Version 0 ends before the generation.
+/// </summary>
+public sealed class StickyUserData : IMessage
+{
+    public List<ConsumerProtocolTopicPartitions> PreviousAssignment = [];
+
+    /// <summary>-1 in version 0.</summary>
+    public int GenerationId = -1;
+
+    public byte[] ToBytes()
+    {
+        var sizer = new MessageSizer(isFlexible: false);
+        Describe(ref sizer, version: 1);
+        byte[] bytes = new byte[sizer.ByteCount];
+        var writer = new MessageWriter(bytes, isFlexible: false);
+        Describe(ref writer, version: 1);
+        return bytes;
+    }
+
+    /// <summary>Reads either version; false for anything else.</summary>
+    public static bool TryRead(ReadOnlyMemory<byte> bytes, [NotNullWhen(true)] out StickyUserData? data)
+    {
+        for (short version = 1; version >= 0; version--)
+        {
+            var candidate = new StickyUserData();
+            var reader = new MessageReader(bytes, isFlexible: false);
+            candidate.Describe(ref reader, version);
+            if (!reader.HasFailed)
+            {
+                data = candidate;
+                return true;
+            }
+        }
+
+        data = null;
+        return false;
+    }
+
+    public void Describe<TCodec>(ref TCodec codec, short version)
+        where TCodec : IMessageCodec, allows ref struct
+    {
+        codec.Array(ref PreviousAssignment, version);
+        if (version >= 1) codec.Int32(ref GenerationId);
+        codec.Tags();
+    }
+}

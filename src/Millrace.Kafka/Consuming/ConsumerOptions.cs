@@ -13,27 +13,37 @@ public enum AutoOffsetReset
     None,
 }
 
-/// <summary>How the leader of a group shares out partitions.</summary>
-public enum PartitionAssignor
-{
-    /// <summary>Kafka's <c>range</c>: per topic, contiguous ranges; topics with equal partition counts are co-partitioned.</summary>
-    Range,
-
-    /// <summary>Kafka's <c>roundrobin</c>: all partitions of all topics dealt out in turn.</summary>
-    RoundRobin,
-}
-
 /// <summary>How a <see cref="KafkaConsumer"/> joins, fetches and resets. Checked and copied when the consumer is created.</summary>
 public sealed class ConsumerOptions
 {
     /// <summary>
-    /// Kafka: <c>group.id</c>. Needed by <see cref="KafkaConsumer.SubscribeAsync"/> and for commits. Default null: no group.
+    /// Kafka: <c>group.id</c>. Needed by <see cref="KafkaConsumer.SubscribeAsync(IReadOnlyCollection{string}, IRebalanceListener?, CancellationToken)"/> and for commits. Default null: no group.
     /// </summary>
     public string? GroupId { get; set; }
 
     /// <summary>
+    /// Kafka: <c>group.instance.id</c>. A name that this consumer keeps over restarts (KIP-345): a static member, whose partitions wait for it until
+    /// its session ends, so that a restart moves nothing. It does not leave the group when it closes. At most 249 characters, and no two consumers of
+    /// a group with the same one at a time: the earlier is fenced with <see cref="KafkaInstanceFencedException"/>. Default null: a member like any other.
+    /// </summary>
+    public string? GroupInstanceId { get; set; }
+
+    /// <summary>
+    /// Kafka: <c>group.protocol</c>. Default <see cref="GroupProtocol.Classic"/>, as Kafka.
+    /// </summary>
+    public GroupProtocol GroupProtocol { get; set; } = GroupProtocol.Classic;
+
+    /// <summary>
+    /// Kafka: <c>group.remote.assignor</c>. The coordinator's assignor to ask for with <see cref="GroupProtocol.Consumer"/>, <c>uniform</c> or
+    /// <c>range</c>. Default null: the coordinator's choice, as Kafka.
+    /// </summary>
+    public string? GroupRemoteAssignor { get; set; }
+
+    /// <summary>
     /// Kafka: <c>session.timeout.ms</c>. A member that the coordinator has not heard of for this long is dead, and its partitions move.
-    /// Default 45 s, as Kafka.
+    /// With
+    /// <see cref="GroupProtocol.Consumer"/> the coordinator's own setting decides, and this is how long the member itself waits for an answer before it
+    /// takes its partitions for lost. Default 45 s, as Kafka.
     /// </summary>
     public TimeSpan SessionTimeout { get; set; } = TimeSpan.FromSeconds(45);
 
@@ -42,19 +52,32 @@ public sealed class ConsumerOptions
 
     /// <summary>
     /// Kafka: <c>max.poll.interval.ms</c>, in its role as rebalance time-out: how long a rebalance waits for this member, so how long
-    /// <see cref="IRebalanceListener.OnRevokedAsync"/> may take. Membership does not depend on how often the application polls.
-    /// Default 5 min, as Kafka.
+    /// <see cref="IRebalanceListener.OnRevokedAsync"/> may take. Default 5 min, as Kafka.
     /// </summary>
     public TimeSpan RebalanceTimeout { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>
+    /// Kafka: <c>max.poll.interval.ms</c>, in its role as bound on the time between two polls. Membership does not depend on how often the application
+    /// polls: heartbeats and rebalances run in the background. But one that has taken records and does not come back for so long is stuck, and
+    /// <see cref="PollTimeoutAction"/> follows. Noticed with the next heartbeat. Default 5 min, as Kafka.
+    /// </summary>
+    public TimeSpan MaxPollInterval { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>
+    /// What follows when <see cref="MaxPollInterval"/> is exceeded. Default <see cref="PollTimeoutAction.Report"/>; Java's client leaves the group.
+    /// </summary>
+    public PollTimeoutAction PollTimeoutAction { get; set; } = PollTimeoutAction.Report;
 
     /// <summary>Kafka: <c>auto.offset.reset</c>. Default <see cref="AutoOffsetReset.Latest"/>, as Kafka.</summary>
     public AutoOffsetReset AutoOffsetReset { get; set; } = AutoOffsetReset.Latest;
 
     /// <summary>
     /// Kafka: <c>partition.assignment.strategy</c>, in order of preference; the group takes one that all members know.
-    /// Default range, then round-robin.
+    /// Members keep their partitions through a rebalance where <see cref="PartitionAssignor.CooperativeSticky"/> is the only one. To move a running
+    /// group there, restart its members one by one with range and cooperative-sticky, as the default has it, and then with the latter alone.
+    /// Default range, then cooperative-sticky, as Kafka.
     /// </summary>
-    public IList<PartitionAssignor> Assignors { get; set; } = [PartitionAssignor.Range, PartitionAssignor.RoundRobin];
+    public IList<PartitionAssignor> Assignors { get; set; } = [PartitionAssignor.Range, PartitionAssignor.CooperativeSticky];
 
     /// <summary>Kafka: <c>fetch.min.bytes</c>. Bytes that a fetch waits for, up to <see cref="FetchMaxWait"/>. Default 1, as Kafka.</summary>
     public int FetchMinByteCount { get; set; } = 1;

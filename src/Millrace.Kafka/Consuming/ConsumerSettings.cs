@@ -3,9 +3,14 @@ namespace Millrace.Kafka;
 /// <summary>What <see cref="ConsumerOptions"/> said when the consumer was created, checked.</summary>
 internal sealed record ConsumerSettings(
     string? GroupId,
+    string? GroupInstanceId,
+    GroupProtocol GroupProtocol,
+    string? GroupRemoteAssignor,
     TimeSpan SessionTimeout,
     TimeSpan HeartbeatInterval,
     TimeSpan RebalanceTimeout,
+    TimeSpan MaxPollInterval,
+    PollTimeoutAction PollTimeoutAction,
     AutoOffsetReset AutoOffsetReset,
     IReadOnlyList<PartitionAssignor> Assignors,
     int FetchMinByteCount,
@@ -18,10 +23,14 @@ internal sealed record ConsumerSettings(
 {
     private const int HeartbeatsPerSession = 3;
 
+    /// <summary>As the broker bounds it.</summary>
+    private const int MaxInstanceIdLength = 249;
+
     public static ConsumerSettings From(ConsumerOptions options)
     {
         OptionChecks.AtLeast(options.HeartbeatInterval, TimeSpan.FromMilliseconds(1), nameof(options.HeartbeatInterval));
         OptionChecks.AtLeast(options.RebalanceTimeout, TimeSpan.FromMilliseconds(1), nameof(options.RebalanceTimeout));
+        OptionChecks.AtLeast(options.MaxPollInterval, TimeSpan.FromMilliseconds(1), nameof(options.MaxPollInterval));
         OptionChecks.AtLeast(options.FetchMinByteCount, 0, nameof(options.FetchMinByteCount));
         OptionChecks.AtLeast(options.FetchMaxWait, TimeSpan.Zero, nameof(options.FetchMaxWait));
         OptionChecks.AtLeast(options.FetchMaxByteCount, 1, nameof(options.FetchMaxByteCount));
@@ -44,14 +53,22 @@ internal sealed record ConsumerSettings(
 
         if (options.Assignors is not { Count: > 0 } || options.Assignors.Any(assignor => !Enum.IsDefined(assignor)))
         {
-            throw new ArgumentException($"{nameof(options.Assignors)} must hold at least one of Range and RoundRobin, and nothing else.", nameof(options));
+            throw new ArgumentException(
+                $"{nameof(options.Assignors)} must hold at least one of {string.Join(", ", Enum.GetNames<PartitionAssignor>())}, and nothing else.", nameof(options));
         }
+
+        CheckGroup(options);
 
         return new ConsumerSettings(
             options.GroupId,
+            options.GroupInstanceId,
+            options.GroupProtocol,
+            options.GroupRemoteAssignor,
             options.SessionTimeout,
             options.HeartbeatInterval,
             options.RebalanceTimeout,
+            options.MaxPollInterval,
+            options.PollTimeoutAction,
             options.AutoOffsetReset,
             [.. options.Assignors.Distinct()],
             options.FetchMinByteCount,
@@ -61,5 +78,27 @@ internal sealed record ConsumerSettings(
             options.PrefetchByteCount,
             options.MaxDecompressedBatchByteCount,
             options.CloseTimeout);
+    }
+
+    private static void CheckGroup(ConsumerOptions options)
+    {
+        if (options.GroupInstanceId is { } name && (name.Length is 0 or > MaxInstanceIdLength || options.GroupId is null))
+        {
+            throw new ArgumentException(
+                $"{nameof(options.GroupInstanceId)} is '{name}'; it must have 1 to {MaxInstanceIdLength} characters, and needs {nameof(options.GroupId)}.", nameof(options));
+        }
+
+        if (!Enum.IsDefined(options.GroupProtocol) || !Enum.IsDefined(options.PollTimeoutAction))
+        {
+            throw new ArgumentException($"{nameof(options.GroupProtocol)} or {nameof(options.PollTimeoutAction)} is none of its values.", nameof(options));
+        }
+
+        if (options.GroupRemoteAssignor is not null && options.GroupProtocol != GroupProtocol.Consumer)
+        {
+            throw new ArgumentException(
+                $"{nameof(options.GroupRemoteAssignor)} is '{options.GroupRemoteAssignor}', which only {nameof(GroupProtocol)}.{nameof(GroupProtocol.Consumer)} asks for. " +
+                $"Set {nameof(options.GroupProtocol)} too, or choose by {nameof(options.Assignors)}.",
+                nameof(options));
+        }
     }
 }

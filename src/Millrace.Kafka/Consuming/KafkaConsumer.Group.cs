@@ -1,3 +1,5 @@
+using System.Text.RegularExpressions;
+using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
@@ -13,9 +15,10 @@ public sealed partial class KafkaConsumer
     private Exception? _callbackFailure;
 
     /// <summary>
-    /// The group metadata of the member's latest join, empty without one: group, generation (-1) and member id. Identifies the owner in logs.
+    /// The group metadata of the member's latest join; outside of a membership generation -1 and no member id. What a transaction is fenced with that
+    /// commits this consumer's offsets (KIP-447); take it anew for each.
     /// </summary>
-    public ConsumerGroupMetadata GroupMetadata => _member?.Current ?? new ConsumerGroupMetadata(_settings.GroupId ?? "", -1, "");
+    public ConsumerGroupMetadata GroupMetadata => _member?.Current ?? ConsumerGroupMetadata.None(_settings);
 
     /// <summary>
     /// Joins the group of <see cref="ConsumerOptions.GroupId"/>, and completes when the first assignment is in place and its
@@ -29,6 +32,7 @@ public sealed partial class KafkaConsumer
     /// The group refuses the member: the members have no assignor in common (<see cref="Protocol.ErrorCode.InconsistentGroupProtocol"/>), the
     /// client may not use the group, and the like. Ends the wait only, as at <see cref="PollAsync"/>.
     /// </exception>
+    /// <exception cref="KafkaInstanceFencedException">Another consumer has the same <see cref="ConsumerOptions.GroupInstanceId"/>. This one is over.</exception>
     /// <exception cref="KafkaClosedException">The consumer was closed meanwhile.</exception>
     public Task SubscribeAsync(
         IReadOnlyCollection<string> topics,
@@ -41,6 +45,36 @@ public sealed partial class KafkaConsumer
             throw new ArgumentException("A subscription names at least one topic.", nameof(topics));
         }
 
+        string[] distinct = [.. topics.Distinct()];
+        return SubscribeAsync(member => member.Subscribe(distinct), listener, cancellationToken);
+    }
+
+    /// <summary>
+    /// As <see cref="SubscribeAsync(IReadOnlyCollection{string}, IRebalanceListener?, CancellationToken)"/>, to all topics whose names match. A topic
+    /// that is created or deleted later joins or leaves the subscription when the metadata is next refreshed
+    /// (<see cref="KafkaClientOptions.MetadataMaxAge"/> at the latest). Internal topics (<c>__consumer_offsets</c>) never match.
+    /// </summary>
+    /// <param name="pattern">Looked for in the whole name: anchor it (<c>^orders\.</c>) to match its beginning.</param>
+    /// <param name="listener">Hears of partitions that come and go; null if nobody does.</param>
+    /// <param name="cancellationToken">Ends the wait only; the consumer goes on joining.</param>
+    /// <exception cref="InvalidOperationException">No group id, or partitions were assigned by hand.</exception>
+    /// <exception cref="KafkaException">The group refuses the member.</exception>
+    public Task SubscribeAsync(Regex pattern, IRebalanceListener? listener = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(pattern);
+        return SubscribeAsync(
+            member => member.Subscribe(view =>
+            [
+                .. view.Topics.Values
+                    .Where(topic => !topic.IsInternal && topic.ErrorCode == Protocol.ErrorCode.None && pattern.IsMatch(topic.Name))
+                    .Select(topic => topic.Name),
+            ]),
+            listener,
+            cancellationToken);
+    }
+
+    private Task SubscribeAsync(Action<GroupMember> subscribe, IRebalanceListener? listener, CancellationToken cancellationToken)
+    {
         if (_locator is null)
         {
             throw new InvalidOperationException($"A subscription needs a group. Set {nameof(ConsumerOptions)}.{nameof(ConsumerOptions.GroupId)}.");
@@ -62,8 +96,8 @@ public sealed partial class KafkaConsumer
             assigned = _assigned.Task;
             bool isFirst = _member is null;
             _member ??= new GroupMember(
-                _context, _settings, _metadata, _pool, _locator, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync, OnRefused));
-            _member.Subscribe([.. topics.Distinct()]);
+                _context, _settings, _metadata, _pool, _locator, _polls, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync, OnRefused));
+            subscribe(_member);
             if (isFirst)
             {
                 _memberLoop = RunMemberAsync(_member);
@@ -75,9 +109,11 @@ public sealed partial class KafkaConsumer
 
     /// <summary>
     /// Stores offsets with the group. Completes when the coordinator has them. Retries while that is safe. Within a membership the commit
-    /// is fenced by the generation.
+    /// is fenced by the generation. During a rebalance, a commit of partitions that stay with this member (cooperative assignors, and the protocol of
+    /// KIP-848) is tried again until the rebalance is over. With partitions that were assigned by hand there is no membership to be fenced by: the
+    /// group must have no members then.
     /// </summary>
-    /// <param name="offsets">The next offset to read of each partition.</param>
+    /// <param name="offsets">The next offset to read of each partition, with leader epoch and metadata where there are any.</param>
     /// <param name="cancellationToken">Ends the wait; the offsets may still be stored.</param>
     /// <exception cref="KafkaGroupFencedException">The partitions may belong to another member by now.</exception>
     /// <exception cref="KafkaTimeoutException">No answer within <see cref="KafkaClientOptions.ApiTimeout"/>, retries included.</exception>
@@ -87,24 +123,81 @@ public sealed partial class KafkaConsumer
     {
         ArgumentNullException.ThrowIfNull(offsets);
         OffsetStore store = RequireGroup();
-        ConsumerGroupMetadata member;
+        ConsumerGroupMetadata member = CheckOwnership(offsets, out long[] assignments);
+        return offsets.Count == 0 ? Task.CompletedTask : CommitAsync(store, offsets, member, assignments, cancellationToken);
+    }
+
+    private async Task CommitAsync(
+        OffsetStore store,
+        IReadOnlyCollection<TopicPartitionOffset> offsets,
+        ConsumerGroupMetadata member,
+        long[] assignments,
+        CancellationToken cancellationToken)
+    {
+        long start = _context.Time.GetTimestamp();
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await store.CommitAsync(offsets, member, cancellationToken);
+                return;
+            }
+            catch (KafkaGroupFencedException fenced)
+            {
+                // The generation is over, but the partitions may be this member's in the next one too. If they have been its all the time, nobody
+                // else has worked on them, and the commit is as good as before. What the member is about to give up cannot wait for that.
+                bool isKept = fenced.ErrorCode is ErrorCode.RebalanceInProgress or ErrorCode.IllegalGeneration or ErrorCode.StaleMemberEpoch
+                    && AreKept(offsets, assignments)
+                    && _context.Time.GetElapsedTime(start) < _context.Settings.ApiTimeout;
+                if (!isKept)
+                {
+                    throw;
+                }
+            }
+
+            await Task.Delay(_context.RetryBackoff.After(attempt), _context.Time, cancellationToken);
+            member = CheckOwnership(offsets, out long[] now);
+            if (!now.AsSpan().SequenceEqual(assignments))
+            {
+                throw Fenced("The partitions went and came back meanwhile");
+            }
+        }
+    }
+
+    /// <summary>Fenced here already: under a newer generation the coordinator would take a commit of partitions that moved away.</summary>
+    private ConsumerGroupMetadata CheckOwnership(IReadOnlyCollection<TopicPartitionOffset> offsets, out long[] assignments)
+    {
         lock (_gate)
         {
             ThrowIfUnusable();
-
-            // Fenced here already: under a newer generation the coordinator would take a commit of partitions that moved away.
-            member = GroupMetadata;
-            TopicPartitionOffset? foreign = _member is null ? null : offsets.FirstOrDefault(offset => !_state.Contains(offset.TopicPartition));
-            if (foreign is not null || (_member is not null && member.GenerationId < 0))
+            ConsumerGroupMetadata member = GroupMetadata;
+            if (_member is null)
             {
-                string what = foreign is null ? "The consumer is between two memberships" : $"{foreign.TopicPartition} is not assigned to this member";
-                throw new KafkaGroupFencedException(
-                    $"{what} of group '{_settings.GroupId}', so nothing is committed. Stop working on partitions that were revoked.",
-                    Protocol.ErrorCode.IllegalGeneration);
+                assignments = [];
+                return member;
             }
-        }
 
-        return offsets.Count == 0 ? Task.CompletedTask : store.CommitAsync(offsets, member, cancellationToken);
+            TopicPartitionOffset? foreign = offsets.FirstOrDefault(offset => !_state.Contains(offset.TopicPartition));
+            if (foreign is not null || member.GenerationId < 0)
+            {
+                throw Fenced(foreign is null ? "The consumer is between two memberships" : $"{foreign.TopicPartition} is not assigned to this member");
+            }
+
+            assignments = [.. offsets.Select(offset => _state.AssignmentOf(offset.TopicPartition)!.Value)];
+            return member;
+        }
+    }
+
+    private KafkaGroupFencedException Fenced(string what) => new(
+        $"{what} of group '{_settings.GroupId}', so nothing is committed. Stop working on partitions that were revoked.", ErrorCode.IllegalGeneration);
+
+    private bool AreKept(IReadOnlyCollection<TopicPartitionOffset> offsets, long[] assignments)
+    {
+        lock (_gate)
+        {
+            return _member is not null && offsets.Zip(assignments).All(pair =>
+                _state.Find(pair.First.TopicPartition) is { IsHeld: false } && _state.AssignmentOf(pair.First.TopicPartition) == pair.Second);
+        }
     }
 
     /// <summary>Looks up what the group has committed.</summary>
@@ -130,6 +223,11 @@ public sealed partial class KafkaConsumer
         {
             await Task.Yield();
             await member.RunAsync(_stopMember.Token);
+        }
+        catch (KafkaInstanceFencedException failure)
+        {
+            // Told in the log by the member; every call from now on says so.
+            Fail(failure);
         }
         catch (Exception failure)
         {
@@ -174,9 +272,10 @@ public sealed partial class KafkaConsumer
             listener = _listener;
             assigned = _assigned;
             _refusal = null;
-            _state.Assign(partitions.Select(partition => new TopicPartitionOffset(partition, new Offset(-1))), isHeld: true);
+            _state.Add(partitions.Select(partition => new TopicPartitionOffset(partition, new Offset(-1))), isHeld: true);
         }
 
+        _fetcher.Wake();
         if (listener is not null)
         {
             await CallAsync(() => listener.OnAssignedAsync(partitions, cancellationToken));
@@ -184,7 +283,7 @@ public sealed partial class KafkaConsumer
 
         lock (_gate)
         {
-            _state.Release();
+            _state.Release(partitions);
         }
 
         assigned.TrySetResult();
@@ -192,48 +291,44 @@ public sealed partial class KafkaConsumer
         _fetcher.Wake();
     }
 
-    private async ValueTask OnRevokedAsync(CancellationToken cancellationToken)
+    private async ValueTask OnRevokedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
-        IReadOnlyCollection<TopicPartition> partitions;
         IRebalanceListener? listener;
         lock (_gate)
         {
             // Nothing more is handed out, but the partitions still count as assigned: the callback commits.
-            _state.Hold();
-            partitions = _state.Assignment;
+            _state.Hold(partitions);
             listener = _listener;
         }
 
-        if (partitions.Count > 0 && listener is not null)
+        if (listener is not null)
         {
             await CallAsync(() => listener.OnRevokedAsync(partitions, cancellationToken));
         }
 
-        ClearAssignment();
+        Drop(partitions);
     }
 
-    private async ValueTask OnLostAsync()
+    private async ValueTask OnLostAsync(IReadOnlyCollection<TopicPartition> partitions)
     {
-        IReadOnlyCollection<TopicPartition> partitions;
         IRebalanceListener? listener;
         lock (_gate)
         {
-            partitions = _state.Assignment;
             listener = _listener;
         }
 
-        ClearAssignment();
-        if (partitions.Count > 0 && listener is not null)
+        Drop(partitions);
+        if (listener is not null)
         {
             await CallAsync(() => listener.OnLostAsync(partitions, _stop.Token));
         }
     }
 
-    private void ClearAssignment()
+    private void Drop(IReadOnlyCollection<TopicPartition> partitions)
     {
         lock (_gate)
         {
-            _state.Assign([], isHeld: false);
+            _state.Remove(partitions);
         }
     }
 

@@ -136,6 +136,11 @@ public sealed partial class KafkaConsumer
     /// <summary>Records that are ready, or null and what to wait for.</summary>
     private List<ConsumerRecord>? TryTake(int maxRecords, out Task arrived)
     {
+        if (_polls.Polled())
+        {
+            _member?.Return();
+        }
+
         List<FetchedBatch> undecoded;
         lock (_gate)
         {
@@ -177,6 +182,7 @@ public sealed partial class KafkaConsumer
             return null;
         }
 
+        _polls.HandedOut();
         _fetcher.Wake();
         Diagnostics.ConsumedMessages.Add(records.Count, Diagnostics.Tags(records[0].TopicPartition.Topic));
         return records;

@@ -4,7 +4,8 @@ using Millrace.Kafka.Records;
 namespace Millrace.Kafka;
 
 /// <summary>
-/// Reads records, as a member of a group (<see cref="SubscribeAsync"/>) or from partitions of the caller's choice (<see cref="Assign"/>).
+/// Reads records, as a member of a group (<see cref="SubscribeAsync(IReadOnlyCollection{string}, IRebalanceListener?, CancellationToken)"/>) or from
+/// partitions of the caller's choice (<see cref="Assign"/>).
 /// Heartbeats, rebalances and fetching run in the background, whatever the application does. Members may be called from any thread;
 /// poll from one place at a time. Nothing is committed by itself.
 /// </summary>
@@ -18,6 +19,7 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
     private readonly OffsetStore? _offsets;
     private readonly CoordinatorLocator? _locator;
     private readonly ConsumerState _state;
+    private readonly PollWatch _polls;
     private readonly ConsumerFetcher _fetcher;
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _stop = new();
@@ -39,9 +41,11 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         if (settings.GroupId is { } groupId)
         {
             _locator = new CoordinatorLocator(context, _pool, metadata, groupId);
-            _offsets = new OffsetStore(context, _pool, _locator, groupId);
+            _offsets = new OffsetStore(
+                context, _pool, _locator, groupId, () => settings.GroupProtocol == GroupProtocol.Consumer ? GroupMetadata : ConsumerGroupMetadata.None(settings));
         }
 
+        _polls = new PollWatch(settings.MaxPollInterval, context.Time);
         _state = new ConsumerState(settings, context.RetryBackoff);
         _fetcher = new ConsumerFetcher(context, settings, metadata, _pool, _offsets, _state, _gate, Pulse);
         _fetchLoop = RunFetcherAsync();
@@ -132,6 +136,11 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         await _fetchLoop;
         await _pool.DisposeAsync();
         _fetcher.Dispose();
+        if (_memberLoop.IsCompleted)
+        {
+            _member?.Dispose();
+        }
+
         EndWaitForAssignment(new KafkaClosedException("The consumer was closed before it got its first assignment."));
         Pulse();
         _closed(this);

@@ -4,7 +4,13 @@ using Millrace.Kafka.Records;
 namespace Millrace.Kafka;
 
 /// <summary>Writes and reads a group's committed offsets at its coordinator, with retries.</summary>
-internal sealed class OffsetStore(ClientContext context, ConnectionPool pool, CoordinatorLocator locator, string groupId)
+/// <param name="context">What the client shares.</param>
+/// <param name="pool">The consumer's connections.</param>
+/// <param name="locator">Where the coordinator is.</param>
+/// <param name="groupId">The group.</param>
+/// <param name="member">The membership at the moment, which a group of the protocol of KIP-848 wants to see where offsets are read, too.</param>
+internal sealed class OffsetStore(
+    ClientContext context, ConnectionPool pool, CoordinatorLocator locator, string groupId, Func<ConsumerGroupMetadata> member)
 {
     /// <summary>The first version that Kafka, not ZooKeeper, answers; and the first that takes several groups.</summary>
     private const short FirstCommitVersion = 2;
@@ -13,14 +19,15 @@ internal sealed class OffsetStore(ClientContext context, ConnectionPool pool, Co
 
     public Task CommitAsync(
         IReadOnlyCollection<TopicPartitionOffset> offsets,
-        ConsumerGroupMetadata member,
+        ConsumerGroupMetadata committer,
         CancellationToken cancellationToken)
     {
         var request = new OffsetCommitRequest
         {
             GroupId = groupId,
-            GenerationId = member.GenerationId,
-            MemberId = member.MemberId,
+            GenerationId = committer.GenerationId,
+            MemberId = committer.MemberId,
+            GroupInstanceId = committer.GenerationId >= 0 ? committer.GroupInstanceId : null,
             Topics = [.. offsets.GroupBy(offset => offset.TopicPartition.Topic).Select(topic => new OffsetCommitTopic
             {
                 Name = topic.Key,
@@ -41,7 +48,7 @@ internal sealed class OffsetStore(ClientContext context, ConnectionPool pool, Co
             {
                 foreach (OffsetCommitPartitionResponse partition in topic.Partitions)
                 {
-                    ThrowOnCommitError(partition.ErrorCode, new TopicPartition(topic.Name, partition.Index), member, connection.Address);
+                    ThrowOnCommitError(partition.ErrorCode, new TopicPartition(topic.Name, partition.Index), committer, connection.Address);
                 }
             }
 
@@ -60,23 +67,38 @@ internal sealed class OffsetStore(ClientContext context, ConnectionPool pool, Co
             Partitions = [.. topic.Select(partition => partition.Partition)],
         })];
 
-        // Stable: offsets that a transaction under way may still move are waited for (KIP-447).
-        var request = new OffsetFetchRequest
-        {
-            GroupId = groupId,
-            Topics = topics,
-            Groups = [new OffsetFetchGroup { GroupId = groupId, Topics = topics }],
-            RequireStable = true,
-        };
         return RetryAsync("OffsetFetch", async (connection, token) =>
         {
             short version = connection.VersionOf(OffsetFetchRequest.Api, FirstFetchVersion);
+            ConsumerGroupMetadata reader = member();
+
+            // Stable: offsets that a transaction under way may still move are waited for (KIP-447).
+            var request = new OffsetFetchRequest
+            {
+                GroupId = groupId,
+                Topics = topics,
+                Groups = [new OffsetFetchGroup
+                {
+                    GroupId = groupId,
+                    Topics = topics,
+                    MemberId = reader.GenerationId >= 0 ? reader.MemberId : null,
+                    MemberEpoch = reader.GenerationId,
+                }],
+                RequireStable = true,
+            };
             OffsetFetchResponse response = await connection.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
                 request, context.Settings.RequestTimeout, token, version);
             OffsetFetchGroupResponse? group = version >= FirstBatchedFetchVersion
                 ? response.Groups.Find(candidate => candidate.GroupId == groupId)
                 : new OffsetFetchGroupResponse { Topics = response.Topics, ErrorCode = response.ErrorCode };
-            ThrowOnError(group?.ErrorCode ?? ErrorCode.UnknownServerError, "OffsetFetch", $"group '{groupId}'", connection.Address);
+            ErrorCode error = group?.ErrorCode ?? ErrorCode.UnknownServerError;
+            if (error is ErrorCode.StaleMemberEpoch or ErrorCode.UnknownMemberId or ErrorCode.IllegalGeneration)
+            {
+                // The membership changed while the question was under way; it is asked again as the member that this one is then.
+                throw new KafkaConnectionException($"{connection.Address} answered OffsetFetch of group '{groupId}': {KafkaErrors.Describe(error)}");
+            }
+
+            ThrowOnError(error, "OffsetFetch", $"group '{groupId}'", connection.Address);
             var found = new Dictionary<TopicPartition, TopicPartitionOffset>();
             foreach (OffsetFetchTopicResponse topic in group!.Topics)
             {

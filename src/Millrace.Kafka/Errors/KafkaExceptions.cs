@@ -85,6 +85,14 @@ public sealed class KafkaGroupFencedException(string message, ErrorCode errorCod
     : KafkaException(message, errorCode, isTransient: false);
 
 /// <summary>
+/// Another consumer has joined the group with this one's <see cref="ConsumerOptions.GroupInstanceId"/>. This one is out for good, and each of its calls says so:
+/// two that came back would take the place from each other for ever.
+/// </summary>
+/// <param name="message">Group, member and instance id.</param>
+public sealed class KafkaInstanceFencedException(string message)
+    : KafkaException(message, ErrorCode.FencedInstanceId, isTransient: false);
+
+/// <summary>
 /// A partition has no usable position: nothing is committed, or the position lies outside the log, and
 /// <see cref="ConsumerOptions.AutoOffsetReset"/> is <see cref="AutoOffsetReset.None"/>. Seek to go on.
 /// </summary>

@@ -133,6 +133,10 @@ internal sealed record ClusterView(
     /// <summary>What is left when the brokers that were known are given up: topics, and who leads them, but nobody to ask (KIP-1102).</summary>
     public ClusterView WithoutBrokers() => this with { ControllerId = -1, Brokers = Empty.Brokers };
 
+    /// <summary>Without the topics that are not among these.</summary>
+    public ClusterView Only(IReadOnlySet<string> topics) =>
+        this with { Topics = Topics.Where(topic => topics.Contains(topic.Key)).ToDictionary(topic => topic.Key, topic => topic.Value) };
+
     public static BrokerDescription Describe(MetadataBroker broker) =>
         new(broker.NodeId, new BrokerAddress(broker.Host, broker.Port), broker.Rack);
 

@@ -8,7 +8,7 @@ namespace Millrace.Kafka;
 /// The picture of the cluster that a client's producers and consumers share. It is refreshed when it is too old, when somebody finds it
 /// wrong, and when a topic is missing; many requests for that become one question.
 /// </summary>
-internal sealed class MetadataCache : IAsyncDisposable
+internal sealed partial class MetadataCache : IAsyncDisposable
 {
     private readonly ClientContext _context;
     private readonly ILogger _logger;
@@ -81,21 +81,23 @@ internal sealed class MetadataCache : IAsyncDisposable
 
             Interlocked.Increment(ref _startedRounds);
             List<string> topics;
+            bool asksForAll;
             lock (_gate)
             {
                 topics = [.. _topics];
+                asksForAll = _tracksAll;
             }
 
-            (MetadataResponse response, short version) = await AskAsync(topics, _context.Settings.AllowAutoCreateTopics, cancellationToken);
-            ClusterView view;
-            lock (_viewGate)
+            if (asksForAll)
             {
-                WarnOfAnotherCluster(response);
-                view = View.Merge(response, version);
-                Volatile.Write(ref _view, view);
+                await TakeAllAsync(topics, cancellationToken);
             }
 
-            LogMessages.MetadataRefreshed(_logger, view.Brokers.Count, view.Topics.Count, view.ControllerId);
+            if (!asksForAll || topics.Count > 0)
+            {
+                (MetadataResponse response, short version) = await AskAsync(topics, _context.Settings.AllowAutoCreateTopics, cancellationToken);
+                Take(response, version, only: null);
+            }
         }
         finally
         {
@@ -177,7 +179,24 @@ internal sealed class MetadataCache : IAsyncDisposable
         return known.Concat(bootstrap).Distinct();
     }
 
-    private async Task<(MetadataResponse Response, short Version)> AskAsync(
+    /// <summary>Takes over an answer.</summary>
+    /// <param name="response">The answer.</param>
+    /// <param name="version">Its version.</param>
+    /// <param name="only">The topics that the picture keeps of those that it has; null for all.</param>
+    private void Take(MetadataResponse response, short version, IReadOnlySet<string>? only)
+    {
+        ClusterView view;
+        lock (_viewGate)
+        {
+            WarnOfAnotherCluster(response);
+            view = (only is null ? View : View.Only(only)).Merge(response, version);
+            Volatile.Write(ref _view, view);
+        }
+
+        LogMessages.MetadataRefreshed(_logger, view.Brokers.Count, view.Topics.Count, view.ControllerId);
+    }
+
+    private Task<(MetadataResponse Response, short Version)> AskAsync(
         IReadOnlyCollection<string>? topics, bool createTopics, CancellationToken cancellationToken)
     {
         var request = new MetadataRequest
@@ -185,6 +204,14 @@ internal sealed class MetadataCache : IAsyncDisposable
             Topics = topics?.Select(topic => new MetadataRequestTopic { Name = topic }).ToList(),
             AllowAutoTopicCreation = createTopics,
         };
+
+        // In version 0 an empty list means every topic.
+        return AskAsync(request, lowestVersion: 1, cancellationToken);
+    }
+
+    private async Task<(MetadataResponse Response, short Version)> AskAsync(
+        MetadataRequest request, short lowestVersion, CancellationToken cancellationToken)
+    {
         RebootstrapWhenOverdue();
         var candidates = new Queue<BrokerAddress>(Candidates());
         bool isSentBack = false;
@@ -194,9 +221,7 @@ internal sealed class MetadataCache : IAsyncDisposable
             try
             {
                 BrokerConnection connection = await _pool.GetAsync(address, ConnectionPurpose.General, cancellationToken);
-
-                // In version 0 an empty list means every topic.
-                short version = connection.VersionOf(MetadataRequest.Api, lowest: 1);
+                short version = connection.VersionOf(MetadataRequest.Api, lowestVersion);
                 MetadataResponse response = await connection.SendAsync<MetadataRequest, MetadataResponse>(
                     request, _context.Settings.RequestTimeout, cancellationToken, version);
                 if (response.ErrorCode == ErrorCode.None)

@@ -62,6 +62,8 @@ MESSAGES = [  # name, newest version, API key or None for data
     ("ListTransactions", 2),
     ("SaslHandshake", 1),
     ("SaslAuthenticate", 2),
+    ("ConsumerGroupHeartbeat", 1),
+    ("ConsumerGroupDescribe", 1),
 ]
 DATA = [("clients", "ConsumerProtocolSubscription", 3), ("clients", "ConsumerProtocolAssignment", 3),
         ("group-coordinator", "OffsetCommitKey", 1), ("group-coordinator", "OffsetCommitValue", 4),
@@ -87,12 +89,14 @@ NEWER = {
     "ListTransactionsRequest": [([], {"name": "TransactionalIdPattern", "type": "string", "versions": "2+", "nullableVersions": "2+",
                                       "default": "null"}, "DurationFilter")],  # KIP-1152
     "WriteTxnMarkersRequest": [(["Markers"], {"name": "TransactionVersion", "type": "int8", "versions": "2+"}, "CoordinatorEpoch")],  # KIP-1228
+    "ConsumerGroupDescribeResponse": [(["Groups", "Members"], {"name": "MemberType", "type": "int8", "versions": "1+", "default": "-1"},
+                                       "TargetAssignment")],  # KIP-1099
     "OffsetCommitRequest": [(["Topics"], TOPIC_ID, "Name")],  # topic ids, KIP-848
     "OffsetCommitResponse": [(["Topics"], TOPIC_ID, "Name")],
     "OffsetFetchRequest": [(["Groups", "Topics"], TOPIC_ID, "Name")],
     "OffsetFetchResponse": [(["Groups", "Topics"], TOPIC_ID, "Name")]}
 NEWEST = {"Metadata": 13, "DescribeGroups": 6, "DescribeCluster": 2, "OffsetCommit": 10, "OffsetFetch": 10, "Produce": 13, "ListOffsets": 11,
-          "TxnOffsetCommit": 5, "WriteTxnMarkers": 2, "ListTransactions": 2, "AlterPartitionReassignments": 1}
+          "TxnOffsetCommit": 5, "WriteTxnMarkers": 2, "ListTransactions": 2, "AlterPartitionReassignments": 1, "ConsumerGroupDescribe": 1}
 
 
 def amend(name, definition):

@@ -93,6 +93,8 @@ public static class KnownMessages
         .. Api<DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse>(),
         .. Api<SaslHandshakeRequest, SaslHandshakeResponse>(),
         .. Api<SaslAuthenticateRequest, SaslAuthenticateResponse>(),
+        .. Api<ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse>(),
+        .. Api<ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse>(),
         Data<ConsumerProtocolSubscription>(),
         Data<ConsumerProtocolAssignment>(),
         Data<OffsetCommitKey>(),

@@ -1,0 +1,404 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>What the member tells the consumer, one call at a time.</summary>
+internal sealed record RebalanceCallbacks(
+    Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask> AssignedAsync,
+    Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask> RevokedAsync,
+    Func<IReadOnlyCollection<TopicPartition>, ValueTask> LostAsync,
+    Action<Exception> Refused);
+
+/// <summary>
+/// The thin shell around a <see cref="Membership"/>: sends what it asks, calls the application, and falls back to the classic protocol where the
+/// coordinator does not offer the other one. Runs in the background, whatever the application does.
+/// </summary>
+internal sealed class GroupMember : IDisposable
+{
+    private const int MemberIdByteCount = 16;
+
+    private readonly ClientContext _context;
+    private readonly ConsumerSettings _settings;
+    private readonly MetadataCache _metadata;
+    private readonly ConnectionPool _pool;
+    private readonly CoordinatorLocator _locator;
+    private readonly RebalanceCallbacks _callbacks;
+    private readonly PollWatch _polls;
+    private readonly ILogger _logger;
+    private readonly WakeSignal _wake;
+    private readonly CancellationTokenSource _over = new();
+    private readonly Lock _gate = new();
+    private readonly long _start;
+    private Membership _membership;
+    private Func<ClusterView, IReadOnlyCollection<string>>? _select;
+    private CancellationTokenSource? _noticeStop;
+    private bool _isStopping;
+
+    public GroupMember(
+        ClientContext context,
+        ConsumerSettings settings,
+        MetadataCache metadata,
+        ConnectionPool pool,
+        CoordinatorLocator locator,
+        PollWatch polls,
+        RebalanceCallbacks callbacks)
+    {
+        _context = context;
+        _settings = settings;
+        _metadata = metadata;
+        _pool = pool;
+        _locator = locator;
+        _polls = polls;
+        _callbacks = callbacks;
+        _logger = context.Loggers.CreateLogger<GroupMember>();
+        _wake = new WakeSignal(context.Time);
+        _start = context.Time.GetTimestamp();
+        _membership = settings.GroupProtocol == GroupProtocol.Consumer
+            ? new ConsumerMembership(NewMemberId(), settings, context.RetryBackoff, context.Settings.RequestTimeout, _logger)
+            : NewClassic();
+        metadata.Changed += _wake.Set;
+    }
+
+    /// <summary>The current membership; generation -1 between memberships.</summary>
+    public ConsumerGroupMetadata Current
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _membership.Current;
+            }
+        }
+    }
+
+    private TimeSpan Now => _context.Time.GetElapsedTime(_start);
+
+    /// <summary>Sets the topics; a member tells the group.</summary>
+    public void Subscribe(IReadOnlyCollection<string> topics)
+    {
+        _metadata.Track(topics);
+        lock (_gate)
+        {
+            _select = null;
+            _membership.Subscribe(topics);
+        }
+
+        _wake.Set();
+    }
+
+    /// <summary>Sets a choice of topics, made anew whenever the picture of the cluster changes.</summary>
+    public void Subscribe(Func<ClusterView, IReadOnlyCollection<string>> select)
+    {
+        lock (_gate)
+        {
+            _select = select;
+        }
+
+        _metadata.TrackAll();
+        _metadata.RequestRefresh();
+        _wake.Set();
+    }
+
+    /// <summary>The application polls again.</summary>
+    public void Return()
+    {
+        lock (_gate)
+        {
+            _membership.Return();
+        }
+
+        _wake.Set();
+    }
+
+    /// <summary>
+    /// Joins and lives until <paramref name="stop"/>, then lets go and leaves. A coordinator that refuses the member does not end it: the
+    /// reason may go away without this member's doing, as when the others of a group leave that knew none of its assignors.
+    /// </summary>
+    /// <exception cref="KafkaInstanceFencedException">Another consumer has taken the place of this static member.</exception>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        await using CancellationTokenRegistration stopping = stop.UnsafeRegister(static member => ((GroupMember)member!).Stop(), this);
+        try
+        {
+            while (true)
+            {
+                var effects = new MembershipEffects();
+                TimeSpan now = Now;
+                Exception? fault;
+                lock (_gate)
+                {
+                    if (IsOver(out fault))
+                    {
+                        break;
+                    }
+
+                    Advance(now, effects);
+                }
+
+                await CarryOutAsync(effects);
+                await _wake.WaitAsync(effects.WakeAt - now, CancellationToken.None);
+            }
+
+            if (Fault() is { } fatal)
+            {
+                throw fatal;
+            }
+        }
+        finally
+        {
+            await _over.CancelAsync();
+        }
+    }
+
+    public void Dispose()
+    {
+        _metadata.Changed -= _wake.Set;
+        _wake.Dispose();
+        _over.Dispose();
+    }
+
+    private static string NewMemberId() => Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(MemberIdByteCount));
+
+    private ClassicMembership NewClassic() => new(_settings, _context.RetryBackoff, _context.Settings.RequestTimeout, _logger);
+
+    private Exception? Fault()
+    {
+        lock (_gate)
+        {
+            return _membership.Fault;
+        }
+    }
+
+    private void Stop()
+    {
+        lock (_gate)
+        {
+            _isStopping = true;
+            _membership.Close();
+        }
+
+        _wake.Set();
+    }
+
+    /// <summary>Whether all is over; a membership that was not to be had gives way to one of the classic protocol.</summary>
+    private bool IsOver(out Exception? fault)
+    {
+        fault = _membership.Fault;
+        if (!_membership.IsOver)
+        {
+            return false;
+        }
+
+        if (_membership.End != MembershipEnd.NotOffered)
+        {
+            return true;
+        }
+
+        IReadOnlyCollection<string>? topics = _membership.Topics;
+        _membership = NewClassic();
+        if (topics is not null)
+        {
+            _membership.Subscribe(topics);
+        }
+
+        if (_isStopping)
+        {
+            _membership.Close();
+        }
+
+        return false;
+    }
+
+    private void Advance(TimeSpan now, MembershipEffects effects)
+    {
+        ClusterView view = _metadata.View;
+        if (_select is not null && _metadata.HasAll)
+        {
+            _membership.Subscribe(_select(view));
+        }
+
+        if (_polls.Look() is { } silence)
+        {
+            Diagnostics.PollTimeouts.Add(1, new KeyValuePair<string, object?>("messaging.consumer.group.name", _settings.GroupId));
+            LogMessages.PollIntervalExceeded(_logger, _settings.GroupId!, silence, _settings.MaxPollInterval, _membership.Owned.Count);
+            if (_settings.PollTimeoutAction == PollTimeoutAction.LeaveGroup)
+            {
+                _membership.GoAway("the application has not polled for max.poll.interval.ms");
+            }
+        }
+
+        _membership.Advance(view, now, effects);
+        if (_polls.DueIn() is { } due)
+        {
+            effects.WakeNoLaterThan(now + due);
+        }
+    }
+
+    private async Task CarryOutAsync(MembershipEffects effects)
+    {
+        if (effects.CancelsNotice && _noticeStop is { } noticeStop)
+        {
+            await noticeStop.CancelAsync();
+        }
+
+        if (effects.Notice is { } notice)
+        {
+            _noticeStop = new CancellationTokenSource();
+            if (effects.CancelsNotice)
+            {
+                await _noticeStop.CancelAsync();
+            }
+
+            _ = NotifyAsync(notice, _noticeStop.Token);
+        }
+
+        _metadata.Track(effects.TopicsToTrack);
+        foreach (GroupCall call in effects.Calls)
+        {
+            _ = CallAsync(call);
+        }
+
+        if (effects.TopicsToFind is { } topics)
+        {
+            _ = FindTopicsAsync(topics);
+        }
+
+        if (effects.TopicIdsToFind is { } ids)
+        {
+            _ = FindTopicIdsAsync(ids);
+        }
+
+        if (effects.NeedsMetadata)
+        {
+            _metadata.RequestRefresh();
+        }
+
+        if (effects.Refusal is { } refusal)
+        {
+            _callbacks.Refused(refusal);
+        }
+    }
+
+    private async Task NotifyAsync(RebalanceCall notice, CancellationToken cancellationToken)
+    {
+        await Task.Yield();
+        switch (notice.Notice)
+        {
+            case RebalanceNotice.Assigned:
+                await _callbacks.AssignedAsync(notice.Partitions, cancellationToken);
+                break;
+            case RebalanceNotice.Revoked:
+                await _callbacks.RevokedAsync(notice.Partitions, cancellationToken);
+                break;
+            default:
+                await _callbacks.LostAsync(notice.Partitions);
+                break;
+        }
+
+        lock (_gate)
+        {
+            _membership.NoticeEnded(Now);
+        }
+
+        _wake.Set();
+    }
+
+    private async Task CallAsync(GroupCall call)
+    {
+        await Task.Yield();
+        BrokerAddress? coordinator = null;
+        try
+        {
+            coordinator = await _locator.GetAsync(_over.Token);
+            BrokerConnection connection = await _pool.GetAsync(coordinator.Value, call.Purpose, _over.Token);
+            IMessage response = await call.SendAsync(connection, _over.Token);
+            if (call.ErrorOf(response) is ErrorCode.NotCoordinator or ErrorCode.CoordinatorNotAvailable)
+            {
+                _locator.Forget(coordinator.Value);
+            }
+
+            Apply(membership => membership.Answered(call, response, coordinator.Value, Now));
+        }
+        catch (OperationCanceledException) when (_over.IsCancellationRequested)
+        {
+            // The member has ended meanwhile.
+        }
+        catch (Exception failure)
+        {
+            if (coordinator is { } address && failure is KafkaConnectionException or KafkaTimeoutException)
+            {
+                _locator.Forget(coordinator!.Value);
+            }
+
+            Apply(membership => membership.Failed(call, failure, Now));
+        }
+    }
+
+    /// <summary>
+    /// Whatever fails here is a defect. It ends the membership, not the member: who sends no heartbeats is no member for long, and would read on beside
+    /// the next owner of its partitions.
+    /// </summary>
+    private void Apply(Action<Membership> apply)
+    {
+        try
+        {
+            lock (_gate)
+            {
+                apply(_membership);
+            }
+        }
+        catch (Exception defect)
+        {
+            lock (_gate)
+            {
+                _membership.Lose(defect.Message, Now);
+            }
+        }
+
+        _wake.Set();
+    }
+
+    /// <summary>A topic that the broker is just creating is worth a short wait; otherwise a rebalance follows at once.</summary>
+    private async Task FindTopicsAsync(IReadOnlyCollection<string> topics)
+    {
+        const int maxAttempts = 5;
+        Exception? failure = null;
+        try
+        {
+            for (int attempt = 1; attempt <= maxAttempts; attempt++)
+            {
+                await _metadata.RefreshAsync(_over.Token);
+                if (topics.All(topic => _metadata.FindTopic(topic) is not null))
+                {
+                    break;
+                }
+
+                await Task.Delay(_context.RetryBackoff.After(attempt), _context.Time, _over.Token);
+            }
+        }
+        catch (Exception caught)
+        {
+            failure = caught;
+        }
+
+        Apply(membership => membership.TopicsFound(_metadata.View, failure, Now));
+    }
+
+    private async Task FindTopicIdsAsync(IReadOnlyCollection<Guid> ids)
+    {
+        try
+        {
+            await _metadata.FindByIdAsync(ids, _over.Token);
+        }
+        catch (Exception failure) when (failure is KafkaException or OperationCanceledException)
+        {
+            LogMessages.GroupStepRetried(_logger, _settings.GroupId!, "the look-up of topics by their ids", TimeSpan.Zero, failure.Message);
+        }
+
+        _wake.Set();
+    }
+}

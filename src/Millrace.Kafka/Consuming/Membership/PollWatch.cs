@@ -1,0 +1,45 @@
+namespace Millrace.Kafka;
+
+/// <summary>
+/// Notices an application that has taken records and does not come back for more: a handler that hangs. Whoever waits in a poll, or pauses between
+/// polls with nothing in hand, is not late. Thread-safe without a lock, since every poll passes here.
+/// </summary>
+internal sealed class PollWatch(TimeSpan interval, TimeProvider time)
+{
+    private const long Nothing = 0;
+
+    private long _handedOutAt;
+    private int _isTold;
+
+    /// <summary>A poll begins: what was handed out before is done with. True if the application had been given up.</summary>
+    public bool Polled()
+    {
+        Volatile.Write(ref _handedOutAt, Nothing);
+        return Volatile.Read(ref _isTold) != 0 && Interlocked.Exchange(ref _isTold, 0) != 0;
+    }
+
+    /// <summary>A poll ends with records.</summary>
+    public void HandedOut() => Volatile.Write(ref _handedOutAt, Math.Max(1, time.GetTimestamp()));
+
+    /// <summary>How long the application has been away, if that is too long and nobody was told of it yet.</summary>
+    public TimeSpan? Look()
+    {
+        long handedOutAt = Volatile.Read(ref _handedOutAt);
+        if (handedOutAt == Nothing)
+        {
+            return null;
+        }
+
+        TimeSpan elapsed = time.GetElapsedTime(handedOutAt);
+        return elapsed > interval && Interlocked.Exchange(ref _isTold, 1) == 0 ? elapsed : null;
+    }
+
+    /// <summary>When it is worth another look, as far as can be said now.</summary>
+    public TimeSpan? DueIn()
+    {
+        long handedOutAt = Volatile.Read(ref _handedOutAt);
+        return handedOutAt == Nothing || Volatile.Read(ref _isTold) != 0
+            ? null
+            : interval - time.GetElapsedTime(handedOutAt) + TimeSpan.FromMilliseconds(1);
+    }
+}
