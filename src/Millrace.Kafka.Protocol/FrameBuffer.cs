@@ -101,3 +101,10 @@ public sealed class FrameBuffer
     [DoesNotReturn]
     private static byte[] ThrowReleased() => throw new ObjectDisposedException(nameof(FrameBuffer), "The frame was released by its last owner.");
 }
+
+/// <summary>A response whose fields are slices of the frame that it was read from.</summary>
+public interface IFrameOwner
+{
+    /// <summary>The frame, one reference of which belongs to whoever has the response; null where the response was not read from one, or that was not asked for.</summary>
+    FrameBuffer? Frame { get; set; }
+}

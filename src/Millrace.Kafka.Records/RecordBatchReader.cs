@@ -61,6 +61,18 @@ public static class RecordBatchReader
             ? payload
             : Compression.Decompress(header.Codec, payload, maximumDecompressedByteCount);
 
+        ValidateRecords(records, header, requiresKeys);
+    }
+
+    /// <summary>
+    /// Walks the bare records of a batch, as they are after decompression, and checks what a <see cref="RecordCursor"/> relies on. Allocates nothing.
+    /// </summary>
+    /// <param name="records">The records, without the header of their batch.</param>
+    /// <param name="header">The header, which <see cref="RecordBatch.Check"/> has found valid.</param>
+    /// <param name="requiresKeys">Whether a record without key is a fault.</param>
+    /// <exception cref="InvalidRecordBatchException">They cannot be read.</exception>
+    public static void ValidateRecords(ReadOnlySpan<byte> records, in RecordBatchHeader header, bool requiresKeys = false)
+    {
         if (RecordScan.AreWellFormed(records, header, requiresKeys))
         {
             return;

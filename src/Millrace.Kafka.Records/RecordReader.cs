@@ -7,6 +7,9 @@ internal readonly record struct ByteRange(int Start, int Length)
 
     public bool IsNull => Length < 0;
 
+    /// <summary>The range in bytes that begin there.</summary>
+    public ByteRange After(int start) => this with { Start = Start - start };
+
     public ReadOnlyMemory<byte>? Of(ReadOnlyMemory<byte> bytes)
     {
         // Not a conditional expression: its null would become a byte[] first, and then an empty memory.

@@ -85,7 +85,7 @@ internal static class RecordScan
 
     /// <summary>One or two bytes hold what is below 8,192, which almost every number of a record is.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool TryReadNumber(ReadOnlySpan<byte> bytes, ref int position, out int value)
+    internal static bool TryReadNumber(ReadOnlySpan<byte> bytes, ref int position, out int value)
     {
         int first = position;
         if ((uint)first < (uint)bytes.Length)

@@ -24,6 +24,10 @@ internal static class Diagnostics
     public static readonly Counter<long> PollTimeouts = Meter.CreateCounter<long>(
         "millrace.kafka.consumer.poll_timeouts", "{timeout}", "Times that an application with records in hand did not poll within the interval that its options allow.");
 
+    /// <summary>Records between the position and the end of the log, as of the latest answer to a fetch.</summary>
+    public static readonly Gauge<long> RecordsLag = Meter.CreateGauge<long>(
+        "kafka.consumer.records_lag", "{record}", "Records that a partition holds behind the consumer's position.");
+
     /// <summary>The time of one request to a broker.</summary>
     public static readonly Histogram<double> OperationDuration = Meter.CreateHistogram<double>(
         "messaging.client.operation.duration", "s", "Time from a produce or commit request to its answer.");

@@ -83,8 +83,8 @@ internal static partial class LogMessages
     [LoggerMessage(3306, LogLevel.Error, "Group {GroupId}: the member's loop failed.")]
     public static partial void GroupFailed(ILogger logger, string groupId, Exception exception);
 
-    [LoggerMessage(3307, LogLevel.Information, "{Partition}: the position {Offset} is outside of the log; it is reset to {Reset}.")]
-    public static partial void PositionReset(ILogger logger, TopicPartition partition, Offset offset, AutoOffsetReset reset);
+    [LoggerMessage(3307, LogLevel.Information, "{Partition}: no usable position; it is set to {Offset} ({Reset}).")]
+    public static partial void PositionReset(ILogger logger, TopicPartition partition, Offset offset, PositionSource reset);
 
     [LoggerMessage(3308, LogLevel.Debug, "{Partition}: {ErrorCode} at fetching; metadata is refreshed.")]
     public static partial void FetchRetried(ILogger logger, TopicPartition partition, ErrorCode errorCode);
@@ -107,4 +107,20 @@ internal static partial class LogMessages
     [LoggerMessage(3332, LogLevel.Warning,
         "Group {GroupId}: the application took records {Silence} ago and has not polled since; MaxPollInterval is {MaxPollInterval}. A handler may hang: nobody reads the {PartitionCount} partitions of this member meanwhile.")]
     public static partial void PollIntervalExceeded(ILogger logger, string groupId, TimeSpan silence, TimeSpan maxPollInterval, int partitionCount);
+
+    // What a consumer reads: 3350-3399.
+    [LoggerMessage(3350, LogLevel.Warning, "{Partition}: the log was truncated. Position {Position} is not in the leader's log, which parts from what was read at {Divergence} (-1: unknown).")]
+    public static partial void LogTruncated(ILogger logger, TopicPartition partition, Offset position, Offset divergence);
+
+    [LoggerMessage(3351, LogLevel.Warning, "{Partition}: the topic was deleted and created again (id {Before}, now {Now}); the position is looked up anew.")]
+    public static partial void TopicRecreated(ILogger logger, TopicPartition partition, Guid before, Guid now);
+
+    [LoggerMessage(3352, LogLevel.Debug, "{Partition} is fetched from replica {NodeId}, which its leader prefers for this rack.")]
+    public static partial void FetchRedirected(ILogger logger, TopicPartition partition, int nodeId);
+
+    [LoggerMessage(3353, LogLevel.Debug, "{Address}: {ErrorCode}; the fetch session begins anew.")]
+    public static partial void FetchSessionLost(ILogger logger, BrokerAddress address, ErrorCode errorCode);
+
+    [LoggerMessage(3354, LogLevel.Warning, "Comparing positions with a leader's log failed; the next attempt is in {Pause}. {Reason}")]
+    public static partial void ValidationFailed(ILogger logger, TimeSpan pause, string reason);
 }

@@ -153,7 +153,7 @@ public sealed class ForgottenTopic : IMessage
     }
 }
 
-public sealed class FetchResponse : ITaggedMessage, IThrottledResponse
+public sealed class FetchResponse : ITaggedMessage, IThrottledResponse, IFrameOwner
 {
     public int ThrottleMilliseconds;
 
@@ -167,6 +167,9 @@ public sealed class FetchResponse : ITaggedMessage, IThrottledResponse
     public List<NodeEndpoint> NodeEndpoints = [];
 
     int IThrottledResponse.ThrottleMilliseconds => ThrottleMilliseconds;
+
+    /// <summary>Never set by reading: whoever reads the response says whether its frame goes with it.</summary>
+    public FrameBuffer? Frame { get; set; }
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct

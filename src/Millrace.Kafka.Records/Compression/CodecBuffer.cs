@@ -7,11 +7,11 @@ namespace Millrace.Kafka.Records;
 /// Where a codec writes: a pooled array that doubles as output arrives and never holds more than its bound.
 /// It owns the array until it is disposed.
 /// </summary>
-internal sealed class CodecBuffer(int maximumByteCount) : IDisposable
+internal sealed class CodecBuffer(int maximumByteCount, int initialByteCount = CodecBuffer.SmallestByteCount) : IDisposable
 {
-    private const int InitialByteCount = 4096;
+    private const int SmallestByteCount = 4096;
 
-    private byte[] _array = ArrayPool<byte>.Shared.Rent(InitialByteCount);
+    private byte[] _array = ArrayPool<byte>.Shared.Rent(Math.Max(SmallestByteCount, initialByteCount));
 
     public int MaximumByteCount => maximumByteCount;
 
@@ -56,9 +56,21 @@ internal sealed class CodecBuffer(int maximumByteCount) : IDisposable
 
     public byte[] ToArray() => Written.ToArray();
 
+    /// <summary>Gives the pooled array away: its first <see cref="Count"/> bytes are what was written, and the caller returns it to the pool.</summary>
+    public byte[] Detach()
+    {
+        byte[] array = _array;
+        _array = [];
+        return array;
+    }
+
     public void Dispose()
     {
-        ArrayPool<byte>.Shared.Return(_array);
+        if (_array.Length > 0)
+        {
+            ArrayPool<byte>.Shared.Return(_array);
+        }
+
         _array = [];
         Count = 0;
     }

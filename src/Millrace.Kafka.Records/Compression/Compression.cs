@@ -9,6 +9,9 @@ public static class Compression
     /// </summary>
     public const int DefaultMaximumDecompressedByteCount = 128 * 1024 * 1024;
 
+    /// <summary>What most batches decompress to, as a multiple: room that is taken at once. A guess that is too low costs a copy.</summary>
+    private const int UsualRatio = 4;
+
     /// <summary>The compressed form of <paramref name="source"/>.</summary>
     /// <exception cref="CodecUnavailableException">zstd, and the system has no libzstd.</exception>
     public static byte[] Compress(CompressionCodec codec, ReadOnlySpan<byte> source) => Compress(codec, source, reservedByteCount: 0);
@@ -22,6 +25,25 @@ public static class Compression
         int maximumByteCount = DefaultMaximumDecompressedByteCount)
     {
         using var output = new CodecBuffer(maximumByteCount);
+        Decompress(codec, source, output);
+        return output.ToArray();
+    }
+
+    /// <summary>As <see cref="Decompress(CompressionCodec, ReadOnlySpan{byte}, int)"/>, into an array of the shared pool, which the caller returns to it.</summary>
+    /// <param name="codec">The codec.</param>
+    /// <param name="source">What is decompressed.</param>
+    /// <param name="maximumByteCount">The most bytes that there may be.</param>
+    /// <param name="byteCount">How many bytes of the array are what was decompressed.</param>
+    public static byte[] DecompressToPool(CompressionCodec codec, ReadOnlySpan<byte> source, int maximumByteCount, out int byteCount)
+    {
+        using var output = new CodecBuffer(maximumByteCount, (int)Math.Min(maximumByteCount, source.Length * (long)UsualRatio));
+        Decompress(codec, source, output);
+        byteCount = output.Count;
+        return output.Detach();
+    }
+
+    private static void Decompress(CompressionCodec codec, ReadOnlySpan<byte> source, CodecBuffer output)
+    {
         switch (codec)
         {
             case CompressionCodec.None:
@@ -42,8 +64,6 @@ public static class Compression
             default:
                 throw new InvalidRecordBatchException($"Compression codec {(int)codec} is unknown; known are 0 (none) to 4 (zstd).");
         }
-
-        return output.ToArray();
     }
 
     /// <summary>As above, after <paramref name="reservedByteCount"/> zero bytes that the caller fills.</summary>

@@ -105,7 +105,10 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     /// </param>
     /// <param name="cancellationToken">Ends the wait; the answer is discarded when it comes.</param>
     /// <param name="version">The version to send; -1 takes the newest in common.</param>
-    /// <param name="keepsFrame">Whether the answer holds slices of its frame that outlive the call.</param>
+    /// <param name="keepsFrame">
+    /// Whether the frame comes with the answer (<see cref="IFrameOwner.Frame"/>), and with it the duty to release it. An answer that nobody waits for any more leaves its
+    /// frame to the garbage collector.
+    /// </param>
     public async Task<TResponse> SendAsync<TRequest, TResponse>(
         TRequest request,
         TimeSpan timeout,

@@ -12,7 +12,7 @@ internal static class ClientVersions
     private static readonly FrozenDictionary<ApiKey, short> Newest = new Dictionary<ApiKey, short>
     {
         [ApiKey.Produce] = 11,
-        [ApiKey.Fetch] = 12,
+        [ApiKey.Fetch] = 17,
         [ApiKey.ListOffsets] = 11,
         [ApiKey.Metadata] = 13,
         [ApiKey.OffsetCommit] = 9,

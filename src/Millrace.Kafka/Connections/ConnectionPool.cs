@@ -11,6 +11,9 @@ internal enum ConnectionPurpose
     /// <summary>Waits for records.</summary>
     Fetch,
 
+    /// <summary>Asks for records of partitions that shall not wait until a fetch that is under way is answered.</summary>
+    FetchAside,
+
     /// <summary>Joins wait for other members; heartbeats never go out while one does.</summary>
     Group,
 }

@@ -42,8 +42,12 @@ internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version
     {
         bool isRead = MessageCodec.TryReadResponse(frame.Payload, Api, Version, out _, out _response, out string? error);
 
-        // Fetched records are slices of the frame and belong to the application: that frame is left to the garbage collector.
-        if (!isRead || !keepsFrame)
+        // Fetched records are slices of the frame: it goes to the caller with the answer.
+        if (isRead && keepsFrame && _response is IFrameOwner owner)
+        {
+            owner.Frame = frame;
+        }
+        else
         {
             frame.Release();
         }

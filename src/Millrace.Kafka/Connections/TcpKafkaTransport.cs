@@ -7,8 +7,11 @@ namespace Millrace.Kafka;
 /// <summary>Frames over a socket: four bytes of size, big-endian, then so many bytes.</summary>
 internal sealed class TcpKafkaTransport(Socket socket, BrokerAddress address, int maxResponseByteCount) : IKafkaTransport
 {
-    // A frame's memory grows with what has arrived; the size that the peer claims buys at most this much in advance.
+    // A frame's memory grows with what has arrived; the size that the peer claims buys at most this much in advance,
+    // or as much as its largest frame so far really had.
     private const int FirstReadByteCount = 64 * 1024;
+
+    private int _largestByteCount = FirstReadByteCount;
 
     public async ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
     {
@@ -51,12 +54,13 @@ internal sealed class TcpKafkaTransport(Socket socket, BrokerAddress address, in
             while (filled < total)
             {
                 // Doubling: what is allocated is at most twice what has arrived.
-                int target = (int)Math.Min(total, Math.Max(FirstReadByteCount, 2L * filled));
+                int target = (int)Math.Min(total, Math.Max(_largestByteCount, 2L * filled));
                 frame.Resize(target);
                 await FillAsync(frame.Bytes[filled..], cancellationToken);
                 filled = target;
             }
 
+            _largestByteCount = Math.Max(_largestByteCount, total);
             FrameBuffer whole = frame;
             frame = null;
             return whole;

@@ -1,21 +1,24 @@
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
-using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
 
-/// <summary>The thin shell around <see cref="ConsumerState"/>: fetches and looks up positions in the background.</summary>
+/// <summary>The thin shell around <see cref="ConsumerState"/>: fetches in the background. <see cref="PositionLookup"/> finds positions for it.</summary>
 internal sealed class ConsumerFetcher : IDisposable
 {
     /// <summary>The first version that answers with record batch version 2.</summary>
     private const short FirstFetchVersion = 4;
 
+    /// <summary>
+    /// How long the second fetch at a broker waits for records. So long at most does a third one wait, that of a partition that is sought while both are under way.
+    /// </summary>
+    private static readonly TimeSpan AsideMaxWait = TimeSpan.FromMilliseconds(50);
+
     private readonly ClientContext _context;
     private readonly ConsumerSettings _settings;
     private readonly MetadataCache _metadata;
     private readonly ConnectionPool _pool;
-    private readonly OffsetStore? _offsets;
-    private readonly OffsetLookup _lookup;
+    private readonly PositionLookup _positions;
     private readonly ConsumerState _state;
     private readonly Lock _gate;
     private readonly Action _arrived;
@@ -23,6 +26,8 @@ internal sealed class ConsumerFetcher : IDisposable
     private readonly WakeSignal _wake;
     private readonly long _start;
     private bool _isLookingUp;
+    private bool _isValidating;
+    private Exception? _defect;
 
     public ConsumerFetcher(
         ClientContext context,
@@ -38,14 +43,13 @@ internal sealed class ConsumerFetcher : IDisposable
         _settings = settings;
         _metadata = metadata;
         _pool = pool;
-        _offsets = offsets;
-        _lookup = new OffsetLookup(context, pool, metadata);
         _state = state;
         _gate = gate;
         _arrived = arrived;
         _logger = context.Loggers.CreateLogger<KafkaConsumer>();
         _wake = new WakeSignal(context.Time);
         _start = context.Time.GetTimestamp();
+        _positions = new PositionLookup(context, settings, metadata, pool, offsets, state, gate, () => Now);
         metadata.Changed += Wake;
     }
 
@@ -53,36 +57,20 @@ internal sealed class ConsumerFetcher : IDisposable
 
     public void Wake() => _wake.Set();
 
+    /// <summary>Wakes the loop for what comes with time and from outside. What follows from an answer is done at once by who has the answer.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var effects = new ConsumerEffects();
+            if (_defect is { } defect)
+            {
+                throw new InvalidOperationException($"A fetch failed in a way that should not be possible: {defect.Message}", defect);
+            }
+
             TimeSpan now = Now;
-            lock (_gate)
-            {
-                _state.PlanFetches(_metadata.View, now, effects);
-                effects.NeedsPositions &= !_isLookingUp;
-                _isLookingUp |= effects.NeedsPositions;
-            }
-
-            if (effects.NeedsMetadata)
-            {
-                _metadata.RequestRefresh();
-            }
-
-            foreach (FetchPlan plan in effects.Fetches)
-            {
-                _ = FetchAsync(plan, cancellationToken);
-            }
-
-            if (effects.NeedsPositions)
-            {
-                _ = LookUpPositionsAsync(cancellationToken);
-            }
-
-            await _wake.WaitAsync(effects.WakeAt - now, cancellationToken);
+            TimeSpan? wakeAt = Step(now, cancellationToken);
+            await _wake.WaitAsync(wakeAt - now, cancellationToken);
         }
     }
 
@@ -92,23 +80,56 @@ internal sealed class ConsumerFetcher : IDisposable
         _wake.Dispose();
     }
 
+    /// <summary>Starts what can be started. Returns when to look again.</summary>
+    private TimeSpan? Step(TimeSpan now, CancellationToken cancellationToken)
+    {
+        var effects = new ConsumerEffects();
+        lock (_gate)
+        {
+            _state.PlanFetches(_metadata.View, now, effects);
+            effects.NeedsPositions &= !_isLookingUp;
+            _isLookingUp |= effects.NeedsPositions;
+            effects.NeedsValidation &= !_isValidating;
+            _isValidating |= effects.NeedsValidation;
+        }
+
+        Act(effects, []);
+        foreach (FetchPlan plan in effects.Fetches)
+        {
+            _ = FetchAsync(plan, cancellationToken);
+        }
+
+        if (effects.NeedsPositions)
+        {
+            _ = LookUpAsync(cancellationToken);
+        }
+
+        if (effects.NeedsValidation)
+        {
+            _ = ValidateAsync(cancellationToken);
+        }
+
+        return effects.WakeAt;
+    }
+
     private async Task FetchAsync(FetchPlan plan, CancellationToken cancellationToken)
     {
         FetchResponse? response = null;
         Exception? failure = null;
+        var verdict = FetchSessionVerdict.Failed;
         try
         {
-            BrokerConnection connection = await _pool.GetAsync(plan.Address, ConnectionPurpose.Fetch, cancellationToken);
+            BrokerConnection connection = await _pool.GetAsync(
+                plan.Address, plan.IsAside ? ConnectionPurpose.FetchAside : ConnectionPurpose.Fetch, cancellationToken);
+            FetchRequest request = NewRequest(plan);
+            plan.Session.Write(request, plan.Targets, connection.VersionOf(FetchRequest.Api, FirstFetchVersion));
             response = await connection.SendAsync<FetchRequest, FetchResponse>(
-                BuildRequest(plan),
-                _context.Settings.RequestTimeout + _settings.FetchMaxWait,
-                cancellationToken,
-                connection.VersionOf(FetchRequest.Api, FirstFetchVersion),
-                keepsFrame: true);
-            if (response.ErrorCode != ErrorCode.None)
+                request, _context.Settings.RequestTimeout + _settings.FetchMaxWait, cancellationToken, plan.Session.Version, keepsFrame: true);
+            verdict = plan.Session.Accept(response);
+            if (verdict != FetchSessionVerdict.Good)
             {
-                failure = new KafkaBrokerException(
-                    $"{plan.Address} answered Fetch: {KafkaErrors.Describe(response.ErrorCode)}", response.ErrorCode);
+                LogMessages.FetchSessionLost(_logger, plan.Address, response.ErrorCode);
+                failure = new KafkaBrokerException($"{plan.Address} answered Fetch: {KafkaErrors.Describe(response.ErrorCode)}", response.ErrorCode);
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -117,124 +138,124 @@ internal sealed class ConsumerFetcher : IDisposable
         }
         catch (Exception caught)
         {
+            plan.Session.Reset();
             failure = caught;
         }
 
-        if (failure is null)
+        try
         {
-            TakeOver(plan, response!);
-        }
+            TakeOver(plan, response, verdict, failure);
+            _arrived();
 
+            // The next fetch leaves from here, without the detour through the loop, which is only told when to look again.
+            if (Step(Now, cancellationToken) is not null)
+            {
+                Wake();
+            }
+        }
+        catch (Exception defect)
+        {
+            _defect = defect;
+            Wake();
+        }
+    }
+
+    private FetchRequest NewRequest(FetchPlan plan) => new()
+    {
+        MaxWaitMilliseconds = (int)(plan.IsAside && AsideMaxWait < _settings.FetchMaxWait ? AsideMaxWait : _settings.FetchMaxWait).TotalMilliseconds,
+        MinBytes = _settings.FetchMinByteCount,
+        MaxBytes = plan.MaxByteCount,
+        IsolationLevel = (sbyte)_settings.IsolationLevel,
+        RackId = _settings.ClientRack,
+    };
+
+    private void TakeOver(FetchPlan plan, FetchResponse? response, FetchSessionVerdict verdict, Exception? failure)
+    {
+        var effects = new ConsumerEffects();
         TimeSpan pause;
         lock (_gate)
         {
-            pause = _state.EndFetch(plan.NodeId, failure is not null, Now);
+            pause = _state.EndFetch(plan, response, verdict, Now, effects);
         }
 
-        if (failure is not null && failure is not KafkaClosedException)
+        if (Diagnostics.RecordsLag.Enabled)
+        {
+            TellLag(plan);
+        }
+
+        // From here on the frame is held by what was taken over of it, if anything.
+        response?.Frame?.Release();
+        Act(effects, response?.NodeEndpoints ?? []);
+        if (pause > TimeSpan.Zero && failure is not (null or KafkaClosedException))
         {
             LogMessages.FetchFailed(_logger, plan.Address, pause, failure.Message);
             _metadata.RequestRefresh();
         }
-
-        _arrived();
-        Wake();
     }
 
-    private FetchRequest BuildRequest(FetchPlan plan) => new()
+    private void TellLag(FetchPlan plan)
     {
-        MaxWaitMilliseconds = (int)_settings.FetchMaxWait.TotalMilliseconds,
-        MinBytes = _settings.FetchMinByteCount,
-        MaxBytes = _settings.FetchMaxByteCount,
-        Topics = [.. plan.Targets.GroupBy(target => target.Partition.Topic).Select(topic => new FetchTopic
+        foreach (FetchTarget target in plan.Targets)
         {
-            Name = topic.Key,
-            Partitions = [.. topic.Select(target => new FetchPartition
+            long? lag;
+            lock (_gate)
             {
-                Index = target.Partition.Partition,
-                CurrentLeaderEpoch = target.LeaderEpoch,
-                FetchOffset = target.Offset.Value,
-                MaxBytes = _settings.PartitionFetchMaxByteCount,
-            })],
-        })],
-    };
+                lag = _state.Lag(target.Partition);
+            }
 
-    private void TakeOver(FetchPlan plan, FetchResponse response)
-    {
-        var targets = plan.Targets.ToDictionary(target => target.Partition);
-        bool needsMetadata = false;
-        foreach (FetchTopicResponse topic in response.Topics)
-        {
-            foreach (FetchPartitionResponse partition in topic.Partitions)
+            if (lag is { } recordCount)
             {
-                if (!targets.TryGetValue(new TopicPartition(topic.Name, partition.Index), out FetchTarget target))
-                {
-                    continue;
-                }
-
-                if (partition.ErrorCode != ErrorCode.None)
-                {
-                    LogMessages.FetchRetried(_logger, target.Partition, partition.ErrorCode);
-                    _metadata.TryUpdateLeader(target.Partition, partition.CurrentLeader, response.NodeEndpoints);
-                    lock (_gate)
-                    {
-                        needsMetadata |= _state.FailFetched(target, partition.ErrorCode, Now);
-                    }
-
-                    continue;
-                }
-
-                List<FetchedBatch> batches = Split(target, partition.Records ?? default, out KafkaCorruptBatchException? fault);
-                lock (_gate)
-                {
-                    _state.AddFetched(target, batches, fault);
-                }
+                System.Diagnostics.TagList tags = Diagnostics.Tags(target.Partition.Topic);
+                tags.Add("messaging.destination.partition.id", target.Partition.Partition.ToString(System.Globalization.CultureInfo.InvariantCulture));
+                Diagnostics.RecordsLag.Record(recordCount, tags);
             }
         }
+    }
 
-        if (needsMetadata)
+    private void Act(ConsumerEffects effects, IReadOnlyList<NodeEndpoint> endpoints)
+    {
+        foreach (ConsumerNotice notice in effects.Notices)
+        {
+            Log(notice);
+        }
+
+        foreach ((Records.TopicPartition partition, LeaderIdAndEpoch leader) in effects.Leaders)
+        {
+            _metadata.TryUpdateLeader(partition, leader, endpoints);
+        }
+
+        if (effects.NeedsMetadata)
         {
             _metadata.RequestRefresh();
         }
     }
 
-    /// <summary>Cuts an answer into whole batches and checks each. What is left of one at the end comes again with the next fetch.</summary>
-    private static List<FetchedBatch> Split(in FetchTarget target, ReadOnlyMemory<byte> bytes, out KafkaCorruptBatchException? fault)
+    private void Log(ConsumerNotice notice)
     {
-        fault = null;
-        var batches = new List<FetchedBatch>();
-        Offset next = target.Offset;
-        while (!bytes.IsEmpty)
+        switch (notice)
         {
-            BatchVerdict verdict = RecordBatch.Check(bytes.Span, out RecordBatchHeader header);
-            if (verdict == BatchVerdict.Valid)
-            {
-                batches.Add(new FetchedBatch(target.Partition, bytes[..header.TotalByteCount], header));
-                next = header.NextOffset;
-                bytes = bytes[header.TotalByteCount..];
-                continue;
-            }
-
-            if (verdict != BatchVerdict.Incomplete || batches.Count == 0)
-            {
-                fault = new KafkaCorruptBatchException(
-                    $"The batch of {target.Partition} at offset {next} is damaged ({verdict}), as it came from the broker. Check the broker's disk; seek behind the batch to go on.",
-                    target.Partition,
-                    next);
-            }
-
-            break;
+            case ConsumerNotice.Refused refused:
+                LogMessages.FetchRetried(_logger, refused.Partition, refused.Error);
+                break;
+            case ConsumerNotice.Truncated truncated:
+                LogMessages.LogTruncated(_logger, truncated.Partition, truncated.Position, truncated.Divergence);
+                break;
+            case ConsumerNotice.Recreated recreated:
+                LogMessages.TopicRecreated(_logger, recreated.Partition, recreated.Before, recreated.Now);
+                break;
+            case ConsumerNotice.Redirected redirected:
+                LogMessages.FetchRedirected(_logger, redirected.Partition, redirected.NodeId);
+                break;
+            default:
+                throw new InvalidOperationException($"No log message for {notice}.");
         }
-
-        return batches;
     }
 
-    private async Task LookUpPositionsAsync(CancellationToken cancellationToken)
+    private async Task LookUpAsync(CancellationToken cancellationToken)
     {
         try
         {
-            await LookUpCommittedAsync(cancellationToken);
-            await LookUpResetsAsync(cancellationToken);
+            await _positions.FindMissingAsync(cancellationToken);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -252,95 +273,27 @@ internal sealed class ConsumerFetcher : IDisposable
         Wake();
     }
 
-    private async Task LookUpCommittedAsync(CancellationToken cancellationToken)
+    private async Task ValidateAsync(CancellationToken cancellationToken)
     {
-        List<(TopicPartition Partition, PositionSource Source, long Version)> missing = Missing(PositionSource.Committed);
-        if (missing.Count == 0)
-        {
-            return;
-        }
-
+        var effects = new ConsumerEffects();
         try
         {
-            Dictionary<TopicPartition, TopicPartitionOffset> committed = await _offsets!.FetchAsync(
-                [.. missing.Select(item => item.Partition)], cancellationToken);
-            lock (_gate)
-            {
-                foreach ((TopicPartition partition, _, long version) in missing)
-                {
-                    if (committed.TryGetValue(partition, out TopicPartitionOffset? offset))
-                    {
-                        _state.SetPosition(partition, version, offset.Offset);
-                    }
-                    else
-                    {
-                        _state.SetNotCommitted(partition, version);
-                    }
-                }
-            }
+            await _positions.ValidateAsync(effects, cancellationToken);
         }
-        catch (KafkaException failure)
-        {
-            Postpone(missing, failure, failure.IsTransient);
-        }
-    }
-
-    private async Task LookUpResetsAsync(CancellationToken cancellationToken)
-    {
-        List<(TopicPartition Partition, PositionSource Source, long Version)> missing = Missing(PositionSource.Reset);
-        if (missing.Count == 0)
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             return;
         }
-
-        long timestamp = _settings.AutoOffsetReset == AutoOffsetReset.Earliest ? OffsetSpec.Earliest.Timestamp : OffsetSpec.Latest.Timestamp;
-        Dictionary<TopicPartition, OffsetLookup.Found> found = await _lookup.AskAsync(
-            [.. missing.Select(item => item.Partition)], timestamp, cancellationToken);
-        foreach ((TopicPartition Partition, PositionSource Source, long Version) item in missing)
+        finally
         {
-            OffsetLookup.Found answer = found[item.Partition];
-            if (answer.Offset is { } offset)
+            lock (_gate)
             {
-                LogMessages.PositionReset(_logger, item.Partition, offset, _settings.AutoOffsetReset);
-                lock (_gate)
-                {
-                    _state.SetPosition(item.Partition, item.Version, offset);
-                }
-            }
-            else
-            {
-                KafkaException failure = answer.Failure ?? new KafkaProtocolException($"The broker has no {_settings.AutoOffsetReset} offset of {item.Partition}.");
-                Postpone([item], failure, OffsetLookup.IsRetriable(failure));
-            }
-        }
-    }
-
-    private List<(TopicPartition Partition, PositionSource Source, long Version)> Missing(PositionSource source)
-    {
-        lock (_gate)
-        {
-            return [.. _state.MissingPositions(Now).Where(item => item.Source == source)];
-        }
-    }
-
-    private void Postpone(List<(TopicPartition Partition, PositionSource Source, long Version)> items, KafkaException failure, bool isRetriable)
-    {
-        lock (_gate)
-        {
-            foreach ((TopicPartition partition, _, long version) in items)
-            {
-                if (isRetriable)
-                {
-                    _state.DelayPosition(partition, version, Now);
-                }
-                else
-                {
-                    _state.Stick(partition, version, failure);
-                }
+                _isValidating = false;
             }
         }
 
-        LogMessages.PositionLookupFailed(_logger, _context.RetryBackoff.After(1), failure.Message);
-        _metadata.RequestRefresh();
+        Act(effects, []);
+        _arrived();
+        Wake();
     }
 }

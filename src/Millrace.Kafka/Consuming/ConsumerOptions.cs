@@ -11,7 +11,30 @@ public enum AutoOffsetReset
 
     /// <summary>Nowhere: polling fails with <see cref="KafkaOffsetOutOfRangeException"/> until the application seeks.</summary>
     None,
+
+    /// <summary>
+    /// At the first record that is no older than <see cref="ConsumerOptions.AutoOffsetResetDuration"/>; at the end where there is none (KIP-1106, Kafka's <c>by_duration</c>).
+    /// </summary>
+    ByDuration,
 }
+
+/// <summary>Which records of transactions are handed out.</summary>
+public enum IsolationLevel
+{
+    /// <summary>All, also those of open and aborted transactions.</summary>
+    ReadUncommitted,
+
+    /// <summary>
+    /// Those of committed transactions and those outside of any. Reading goes up to the last stable offset: an open transaction holds back what was written after its beginning (KIP-98).
+    /// </summary>
+    ReadCommitted,
+}
+
+/// <summary>What a leader last said of the ends of a partition's log.</summary>
+/// <param name="LogStart">The first offset that the log holds; -1 from brokers before Kafka 0.11.</param>
+/// <param name="HighWatermark">The end of what is replicated.</param>
+/// <param name="LastStable">The end of what no open transaction holds back; -1 where the broker does not tell.</param>
+public sealed record PartitionWatermarks(Records.Offset LogStart, Records.Offset HighWatermark, Records.Offset LastStable);
 
 /// <summary>How a <see cref="KafkaConsumer"/> joins, fetches and resets. Checked and copied when the consumer is created.</summary>
 public sealed class ConsumerOptions
@@ -86,17 +109,18 @@ public sealed class ConsumerOptions
     public TimeSpan FetchMaxWait { get; set; } = TimeSpan.FromMilliseconds(500);
 
     /// <summary>
-    /// Kafka: <c>fetch.max.bytes</c>. Bytes that one fetch asks for; one batch that is larger comes all the same. Default 16 MiB; Kafka
-    /// has 50 MiB, which one record that is kept would keep alive.
+    /// Kafka: <c>fetch.max.bytes</c>. Bytes that one fetch asks for, as far as <see cref="PrefetchByteCount"/> leaves room; one batch that is larger comes all the same.
+    /// Default 50 MiB, as Kafka.
     /// </summary>
-    public int FetchMaxByteCount { get; set; } = 16 * 1024 * 1024;
+    public int FetchMaxByteCount { get; set; } = 50 * 1024 * 1024;
 
     /// <summary>Kafka: <c>max.partition.fetch.bytes</c>. Bytes of one partition in one fetch. Default 1 MiB, as Kafka.</summary>
     public int PartitionFetchMaxByteCount { get; set; } = 1024 * 1024;
 
     /// <summary>
-    /// Bytes, as they come from the broker, that are fetched ahead of <see cref="KafkaConsumer.PollAsync"/>. Fetching stops while more
-    /// are waiting; what is already under way (one fetch a broker) comes on top. Default 32 MiB.
+    /// Bytes, as they come from the broker, that are fetched ahead of the application, over all partitions: what waits and what fetches under way may bring never come to more, but
+    /// for a single batch that is larger than what a fetch asked for. What is lent out (<see cref="ConsumerBatch"/>) no longer counts. Of paused partitions what waits is kept until others need the
+    /// room. Default 32 MiB.
     /// </summary>
     public long PrefetchByteCount { get; set; } = 32L * 1024 * 1024;
 
@@ -108,4 +132,22 @@ public sealed class ConsumerOptions
 
     /// <summary>How long disposal waits for the revoke callback and for leaving the group. Default 30 s.</summary>
     public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>
+    /// Kafka: <c>isolation.level</c>. Also decides which end <see cref="AutoOffsetReset.Latest"/> and <see cref="KafkaConsumer.EndOffsetsAsync"/> mean. Default
+    /// <see cref="IsolationLevel.ReadUncommitted"/>, as Kafka.
+    /// </summary>
+    public IsolationLevel IsolationLevel { get; set; }
+
+    /// <summary>
+    /// Kafka: <c>client.rack</c>. The rack or availability zone that this consumer runs in. Where the brokers have a rack-aware replica selector
+    /// (<c>replica.selector.class</c>), leaders then send it to an in-sync replica in its own rack (KIP-392). Default null: fetches from leaders.
+    /// </summary>
+    public string? ClientRack { get; set; }
+
+    /// <summary>
+    /// How old the first record may be with <see cref="AutoOffsetReset.ByDuration"/>, counted from when the position is looked up. Kafka writes it as <c>auto.offset.reset=by_duration:PT1H</c>
+    /// (KIP-1106). Default null; needed with that reset, and allowed with no other.
+    /// </summary>
+    public TimeSpan? AutoOffsetResetDuration { get; set; }
 }

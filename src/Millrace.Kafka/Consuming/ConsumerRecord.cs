@@ -17,7 +17,16 @@ public sealed record ConsumerRecord(
     DateTimeOffset Timestamp,
     ReadOnlyMemory<byte>? Key,
     ReadOnlyMemory<byte>? Value,
-    IReadOnlyList<RecordHeader> Headers);
+    IReadOnlyList<RecordHeader> Headers)
+{
+    /// <summary>Timestamps are whatever the producer wrote; those that no date can say become the nearest one.</summary>
+    internal static DateTimeOffset ToTime(long timestamp)
+    {
+        const long minimum = -62_135_596_800_000;
+        const long maximum = 253_402_300_799_999;
+        return DateTimeOffset.FromUnixTimeMilliseconds(Math.Clamp(timestamp, minimum, maximum));
+    }
+}
 
 /// <summary>A position in a partition, to start from or to commit.</summary>
 /// <param name="TopicPartition">The partition.</param>
@@ -25,3 +34,9 @@ public sealed record ConsumerRecord(
 /// <param name="LeaderEpoch">The epoch of the last record that is done; -1 if unknown (KIP-320).</param>
 /// <param name="Metadata">A note stored with a commit, at most 4,096 bytes by the broker's default; null or empty for none.</param>
 public sealed record TopicPartitionOffset(TopicPartition TopicPartition, Offset Offset, int LeaderEpoch = -1, string? Metadata = null);
+
+/// <summary>The first record of a partition that is as late as a time that was asked for.</summary>
+/// <param name="Offset">Its offset.</param>
+/// <param name="Timestamp">Its time.</param>
+/// <param name="LeaderEpoch">The epoch of the leader that wrote it; -1 if unknown.</param>
+public sealed record OffsetAndTimestamp(Offset Offset, DateTimeOffset Timestamp, int LeaderEpoch);

@@ -19,7 +19,10 @@ internal sealed record ConsumerSettings(
     int PartitionFetchMaxByteCount,
     long PrefetchByteCount,
     int MaxDecompressedBatchByteCount,
-    TimeSpan CloseTimeout)
+    TimeSpan CloseTimeout,
+    IsolationLevel IsolationLevel,
+    string ClientRack,
+    TimeSpan? AutoOffsetResetDuration)
 {
     private const int HeartbeatsPerSession = 3;
 
@@ -58,6 +61,13 @@ internal sealed record ConsumerSettings(
         }
 
         CheckGroup(options);
+        if ((options.AutoOffsetReset == AutoOffsetReset.ByDuration) != options.AutoOffsetResetDuration.HasValue || options.AutoOffsetResetDuration < TimeSpan.Zero)
+        {
+            throw new ArgumentException(
+                $"{nameof(options.AutoOffsetReset)} is {options.AutoOffsetReset} and {nameof(options.AutoOffsetResetDuration)} is {options.AutoOffsetResetDuration?.ToString() ?? "not set"}; " +
+                $"{nameof(AutoOffsetReset.ByDuration)} needs a duration of zero or more, and the others have none.",
+                nameof(options));
+        }
 
         return new ConsumerSettings(
             options.GroupId,
@@ -77,7 +87,10 @@ internal sealed record ConsumerSettings(
             options.PartitionFetchMaxByteCount,
             options.PrefetchByteCount,
             options.MaxDecompressedBatchByteCount,
-            options.CloseTimeout);
+            options.CloseTimeout,
+            options.IsolationLevel,
+            options.ClientRack ?? "",
+            options.AutoOffsetResetDuration);
     }
 
     private static void CheckGroup(ConsumerOptions options)

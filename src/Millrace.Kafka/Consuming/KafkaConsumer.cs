@@ -21,12 +21,14 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
     private readonly ConsumerState _state;
     private readonly PollWatch _polls;
     private readonly ConsumerFetcher _fetcher;
+    private readonly OffsetQuery _queries;
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly CancellationTokenSource _stopMember = new();
     private readonly Action<IAsyncDisposable> _closed;
     private readonly Task _fetchLoop;
-    private TaskCompletionSource _arrived = NewSignal();
+    private readonly RecordRunPool _runs = new();
+    private TaskCompletionSource? _arrived;
     private Exception? _failure;
     private Task? _closing;
 
@@ -46,8 +48,9 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         }
 
         _polls = new PollWatch(settings.MaxPollInterval, context.Time);
-        _state = new ConsumerState(settings, context.RetryBackoff);
+        _state = new ConsumerState(settings, context.RetryBackoff, context.Settings.MetadataMaxAge);
         _fetcher = new ConsumerFetcher(context, settings, metadata, _pool, _offsets, _state, _gate, Pulse);
+        _queries = new OffsetQuery(context, _pool, metadata, settings.IsolationLevel);
         _fetchLoop = RunFetcherAsync();
     }
 
@@ -90,14 +93,14 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
     /// <summary>Wakes whoever polls.</summary>
     private void Pulse()
     {
-        TaskCompletionSource arrived;
+        TaskCompletionSource? arrived;
         lock (_gate)
         {
             arrived = _arrived;
-            _arrived = NewSignal();
+            _arrived = null;
         }
 
-        arrived.TrySetResult();
+        arrived?.TrySetResult();
     }
 
     /// <summary>What went wrong in the background, and is told once.</summary>
@@ -139,6 +142,11 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         if (_memberLoop.IsCompleted)
         {
             _member?.Dispose();
+        }
+
+        lock (_gate)
+        {
+            _state.Assign([], isHeld: false);
         }
 
         EndWaitForAssignment(new KafkaClosedException("The consumer was closed before it got its first assignment."));

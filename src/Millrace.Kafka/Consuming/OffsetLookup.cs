@@ -4,12 +4,18 @@ using Millrace.Kafka.Records;
 namespace Millrace.Kafka;
 
 /// <summary>Asks leaders for offsets: one attempt, one answer or failure a partition.</summary>
-internal sealed class OffsetLookup(ClientContext context, ConnectionPool pool, MetadataCache metadata)
+internal sealed class OffsetLookup(
+    ClientContext context, ConnectionPool pool, MetadataCache metadata, IsolationLevel isolationLevel = IsolationLevel.ReadUncommitted)
 {
     /// <summary>The first version that answers with one offset.</summary>
     private const short FirstVersion = 1;
 
-    public readonly record struct Found(Offset? Offset, KafkaException? Failure);
+    /// <summary>An answer, or why there is none.</summary>
+    /// <param name="Offset">The offset; null where no record is as late as the time asked for.</param>
+    /// <param name="Failure">Why there is no answer.</param>
+    /// <param name="LeaderEpoch">The epoch of the record at the offset; -1 if unknown.</param>
+    /// <param name="Timestamp">The time of the record that was found by time, in milliseconds since 1970; else -1.</param>
+    public readonly record struct Found(Offset? Offset, KafkaException? Failure, int LeaderEpoch = -1, long Timestamp = -1);
 
     /// <summary>Asks every leader once. An offset of null means that no record is as late as the time asked for.</summary>
     public async Task<Dictionary<TopicPartition, Found>> AskAsync(
@@ -57,6 +63,8 @@ internal sealed class OffsetLookup(ClientContext context, ConnectionPool pool, M
             BrokerConnection connection = await pool.GetAsync(address, ConnectionPurpose.General, cancellationToken);
             var request = new ListOffsetsRequest
             {
+                IsolationLevel = (sbyte)isolationLevel,
+                TimeoutMilliseconds = (int)context.Settings.RequestTimeout.TotalMilliseconds,
                 Topics = [.. targets.GroupBy(target => target.Partition.Topic).Select(topic => new ListOffsetsTopic
                 {
                     Name = topic.Key,
@@ -76,7 +84,7 @@ internal sealed class OffsetLookup(ClientContext context, ConnectionPool pool, M
                 {
                     var name = new TopicPartition(topic.Name, partition.Index);
                     found[name] = partition.ErrorCode == ErrorCode.None
-                        ? new Found(partition.Offset >= 0 ? new Offset(partition.Offset) : null, null)
+                        ? new Found(partition.Offset >= 0 ? new Offset(partition.Offset) : null, null, partition.LeaderEpoch, partition.Timestamp)
                         : new Found(null, new KafkaBrokerException(
                             $"{address} answered ListOffsets for {name}: {KafkaErrors.Describe(partition.ErrorCode)}", partition.ErrorCode));
                 }

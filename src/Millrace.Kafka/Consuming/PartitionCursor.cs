@@ -13,11 +13,29 @@ internal enum PositionSource
 
     /// <summary>The reset that the options ask for.</summary>
     Reset,
+
+    /// <summary>The beginning of the log, because the application asked for it.</summary>
+    Beginning,
+
+    /// <summary>The end of the log, because the application asked for it.</summary>
+    End,
+}
+
+/// <summary>Bytes of one consumer that were fetched and not handed out.</summary>
+internal sealed class BufferedBytes
+{
+    public long Count { get; set; }
 }
 
 /// <summary>One assigned partition: what was handed out, what waits, what is asked for next.</summary>
-internal sealed class PartitionCursor(TopicPartition partition, long firstVersion)
+internal sealed class PartitionCursor(TopicPartition partition, long firstVersion, BufferedBytes buffered)
 {
+    private const int NoEpoch = -1;
+    private const int NoReplica = -1;
+
+    private int _bufferedByteCount;
+    private long _planVersion;
+
     public TopicPartition Partition { get; } = partition;
 
     /// <summary>Rises whenever the position jumps, over assignments too, so that answers to older questions are told apart.</summary>
@@ -26,12 +44,34 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     public PositionSource Source { get; private set; } = PositionSource.Committed;
 
     /// <summary>The next offset to hand out.</summary>
-    public Offset Position { get; set; }
+    public Offset Position { get; private set; }
+
+    /// <summary>The leader epoch of the record before the position, or what was said with the position; -1 if unknown.</summary>
+    public int PositionEpoch { get; private set; } = NoEpoch;
+
+    /// <summary>The first offset that was handed out of <see cref="PositionEpoch"/>; null if none was.</summary>
+    public Offset? EpochStart { get; private set; }
 
     /// <summary>The next offset to ask the broker for: behind everything that waits.</summary>
-    public Offset FetchOffset { get; set; }
+    public Offset FetchOffset { get; private set; }
 
-    public Queue<FetchedBatch> Batches { get; } = new();
+    /// <summary>The leader epoch of the record before <see cref="FetchOffset"/>; -1 if unknown.</summary>
+    public int FetchEpoch { get; private set; } = NoEpoch;
+
+    /// <summary>What was fetched and not opened.</summary>
+    public Queue<FetchedRecords> Waiting { get; } = new();
+
+    /// <summary>What was opened and not handed out in full.</summary>
+    public RecordRun? Open { get; private set; }
+
+    /// <summary>Somebody opens the first of what waits.</summary>
+    public bool IsBeingOpened { get; set; }
+
+    /// <summary>The latest fetch that the partition is part of, perhaps of a position before the last jump; null if it is part of none.</summary>
+    public FetchPlan? Plan { get; private set; }
+
+    /// <summary>The leader epoch that it was told.</summary>
+    public int AskedEpoch { get; private set; }
 
     public bool IsPaused { get; set; }
 
@@ -48,15 +88,38 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
 
     public int FailureCount { get; set; }
 
-    public long BufferedByteCount { get; set; }
+    /// <summary>The topic's id when the position was last good; all zero if unknown.</summary>
+    public Guid TopicId { get; set; }
+
+    /// <summary>The leader epoch under which the fetch position was found to be in the leader's log (KIP-320).</summary>
+    public int ValidatedEpoch { get; private set; } = NoEpoch;
+
+    /// <summary>The replica that the leader sent us to (KIP-392); -1 for the leader.</summary>
+    public int PreferredReplica { get; private set; } = NoReplica;
+
+    public TimeSpan PreferredUntil { get; private set; }
+
+    /// <summary>What the last answer said of the log's ends.</summary>
+    public PartitionWatermarks? Watermarks { get; set; }
+
+    public bool HasBuffered => Open is not null || Waiting.Count > 0;
+
+    public bool IsTakeable => this is { IsPaused: false, IsHeld: false };
+
+    /// <summary>A fetch of the position as it is now is under way.</summary>
+    public bool IsUnderWay => Plan is not null && _planVersion == Version;
 
     /// <summary>Jumps to an offset.</summary>
-    public void MoveTo(Offset offset)
+    public void MoveTo(Offset offset, int leaderEpoch = NoEpoch)
     {
         Forget();
         Source = PositionSource.Known;
         Position = offset;
+        PositionEpoch = leaderEpoch;
+        EpochStart = null;
         FetchOffset = offset;
+        FetchEpoch = leaderEpoch;
+        ValidatedEpoch = NoEpoch;
     }
 
     /// <summary>Has the position looked up.</summary>
@@ -64,6 +127,121 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     {
         Forget();
         Source = source;
+    }
+
+    /// <summary>Drops what waits and fetches it again. The position stays.</summary>
+    public void Refetch()
+    {
+        Drop();
+        Version++;
+        FetchOffset = Position;
+        FetchEpoch = PositionEpoch;
+    }
+
+    /// <summary>Drops what is fetched and not opened, to be fetched again.</summary>
+    public void DropWaiting()
+    {
+        if (IsBeingOpened || IsStuck || Waiting.Count == 0)
+        {
+            return;
+        }
+
+        DropUnopened();
+        Version++;
+        FetchOffset = Open?.NextOffset ?? Position;
+        FetchEpoch = Open?.LeaderEpoch ?? PositionEpoch;
+    }
+
+    /// <summary>Becomes part of a fetch.</summary>
+    public void Join(FetchPlan plan, int leaderEpoch)
+    {
+        Plan = plan;
+        AskedEpoch = leaderEpoch;
+        _planVersion = Version;
+    }
+
+    /// <summary>Is no longer part of a fetch.</summary>
+    public void Leave(FetchPlan plan)
+    {
+        if (ReferenceEquals(Plan, plan))
+        {
+            Plan = null;
+        }
+    }
+
+    /// <summary>Takes over what was fetched at <see cref="FetchOffset"/>.</summary>
+    public void Add(FetchedRecords fetched)
+    {
+        Waiting.Enqueue(fetched);
+        Count(fetched.ByteCount);
+        FetchOffset = fetched.NextOffset;
+        FetchEpoch = fetched.LeaderEpoch >= 0 ? fetched.LeaderEpoch : FetchEpoch;
+        IsStuck |= fetched.IsDamaged;
+    }
+
+    /// <summary>Takes over what was opened of the first that waits, or that nothing was.</summary>
+    public void EndOpen(RecordRun? run, Offset next, int byteCount, Exception? fault)
+    {
+        FetchedRecords first = Waiting.Peek();
+        if (first.IsExhausted)
+        {
+            Waiting.Dequeue();
+            first.Drop();
+        }
+
+        Open = run;
+        if (run is null)
+        {
+            // Offsets that hold no record any more, or none for the application, are passed as well.
+            Position = Offset.Max(Position, next);
+            Count(-byteCount);
+        }
+
+        if (fault is not null)
+        {
+            Drop();
+            FetchOffset = Position;
+            FetchEpoch = PositionEpoch;
+            Stick(fault);
+        }
+    }
+
+    /// <summary>Moves the position past records that are handed out.</summary>
+    public void PassTo(Offset offset, RecordRun run)
+    {
+        if (run.LeaderEpoch != PositionEpoch || EpochStart is null)
+        {
+            EpochStart = run.LeaderEpoch == PositionEpoch ? Offset.Min(Position, run.EpochStart) : run.EpochStart;
+            PositionEpoch = run.LeaderEpoch;
+        }
+
+        Position = Offset.Max(Position, offset);
+    }
+
+    /// <summary>The open run is handed out in full, or belongs to somebody else now.</summary>
+    public void CloseOpen()
+    {
+        Count(-Open!.FetchedByteCount);
+        Open = null;
+    }
+
+    public void SetPreferredReplica(int nodeId, TimeSpan until)
+    {
+        PreferredReplica = nodeId;
+        PreferredUntil = until;
+    }
+
+    public void ClearPreferredReplica() => PreferredReplica = NoReplica;
+
+    public void SetValidated(int leaderEpoch) => ValidatedEpoch = Math.Max(ValidatedEpoch, leaderEpoch);
+
+    /// <summary>Leader epochs begin anew, since the topic is another one.</summary>
+    public void ForgetEpochs()
+    {
+        PositionEpoch = NoEpoch;
+        FetchEpoch = NoEpoch;
+        EpochStart = null;
+        ValidatedEpoch = NoEpoch;
     }
 
     /// <summary>Stops until a seek.</summary>
@@ -80,14 +258,43 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
         return fault;
     }
 
+    /// <summary>Gives back all memory.</summary>
+    public void Drop()
+    {
+        if (Open is { } run)
+        {
+            CloseOpen();
+            run.Release(run.Token);
+        }
+
+        DropUnopened();
+    }
+
+    private void DropUnopened()
+    {
+        foreach (FetchedRecords fetched in Waiting)
+        {
+            fetched.Drop();
+        }
+
+        Waiting.Clear();
+        Count((Open?.FetchedByteCount ?? 0) - _bufferedByteCount);
+    }
+
+    private void Count(int byteCount)
+    {
+        _bufferedByteCount += byteCount;
+        buffered.Count += byteCount;
+    }
+
     private void Forget()
     {
         Version++;
-        Batches.Clear();
-        BufferedByteCount = 0;
+        Drop();
         IsStuck = false;
         Fault = null;
         RetryAt = TimeSpan.Zero;
         FailureCount = 0;
+        PreferredReplica = NoReplica;
     }
 }

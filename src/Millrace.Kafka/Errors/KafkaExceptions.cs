@@ -105,6 +105,27 @@ public sealed class KafkaOffsetOutOfRangeException(string message, TopicPartitio
     public TopicPartition Partition { get; } = partition;
 }
 
+/// <summary>
+/// The log of a partition was truncated below the position, as after an unclean leader election: records that were handed out are gone, or others are in their place (KIP-320). Told where
+/// <see cref="ConsumerOptions.AutoOffsetReset"/> is <see cref="AutoOffsetReset.None"/>; otherwise the consumer goes on from where the logs part, and logs it. Seek to go on.
+/// </summary>
+/// <param name="message">Partition, position and where the logs part.</param>
+/// <param name="partition">The partition.</param>
+/// <param name="position">The position that is not in the leader's log.</param>
+/// <param name="divergentOffset">The first offset that is known to differ; null where the leader cannot tell.</param>
+public sealed class KafkaLogTruncatedException(string message, TopicPartition partition, Offset position, Offset? divergentOffset)
+    : KafkaException(message, ErrorCode.OffsetOutOfRange, isTransient: false)
+{
+    /// <summary>The partition.</summary>
+    public TopicPartition Partition { get; } = partition;
+
+    /// <summary>The position that is not in the leader's log.</summary>
+    public Offset Position { get; } = position;
+
+    /// <summary>The first offset that is known to differ from what was read; null where the leader cannot tell.</summary>
+    public Offset? DivergentOffset { get; } = divergentOffset;
+}
+
 /// <summary>A fetched batch fails its checksum or cannot be decoded. The position stays before it; seek past it to go on.</summary>
 /// <param name="message">Partition, offset and what is wrong.</param>
 /// <param name="partition">The partition.</param>

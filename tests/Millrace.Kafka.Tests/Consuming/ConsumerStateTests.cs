@@ -1,94 +1,132 @@
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
+using static Millrace.Kafka.Tests.ReadingState;
 
 namespace Millrace.Kafka.Tests;
 
 public sealed class ConsumerStateTests
 {
-    private static readonly TopicPartition Partition = new("orders", 0);
-
-    private readonly ConsumerState _state = Create(new ConsumerOptions { PrefetchByteCount = 1000 });
-    private TimeSpan _now;
+    private readonly ReadingState _reading = new();
 
     [Fact]
     public void An_answer_to_a_fetch_from_before_a_seek_is_dropped()
     {
-        Assign(0);
-        FetchTarget target = PlanOne();
-        _state.Seek(Partition, new Offset(50));
-        _state.Seek(Partition, Offset.Zero);
-        Add(target, 0, 5);
-        _state.EndFetch(1, hasFailed: false, _now);
-        Assert.Empty(TakeAll());
-        Assert.Equal(Offset.Zero, _state.Find(Partition)!.Position);
+        FetchPlan plan = _reading.Assign(0).PlanOne();
+        _reading.State.Seek(Partition, new Offset(50));
+        _reading.State.Seek(Partition, Offset.Zero);
+        _reading.Answer(plan, Fetched(Batch(0, 5)));
+        Assert.Empty(_reading.TakeAll());
+        Assert.Equal(Offset.Zero, _reading.Cursor.Position);
     }
 
     [Fact]
     public void An_answer_from_before_a_new_assignment_of_the_same_partition_is_dropped()
     {
-        Assign(0);
-        FetchTarget target = PlanOne();
-        Assign(0);
-        Add(target, 0, 5);
-        Assert.Empty(TakeAll());
+        FetchPlan plan = _reading.Assign(0).PlanOne();
+        _reading.Assign(0);
+        _reading.Answer(plan, Fetched(Batch(0, 5)));
+        Assert.Empty(_reading.TakeAll());
     }
 
     [Fact]
-    public void One_fetch_at_a_time_goes_to_a_broker_and_none_while_enough_waits()
+    public void What_is_opened_while_the_position_jumps_is_dropped()
     {
-        Assign(0);
-        FetchTarget target = PlanOne();
-        Assert.Empty(Plan().Fetches);
-        Add(target, 0, 5, valueByteCount: 2000);
-        _state.EndFetch(1, hasFailed: false, _now);
-        Assert.Empty(Plan().Fetches);
-        Assert.Equal(5, TakeAll().Count);
-        Assert.Equal(new Offset(5), PlanOne().Offset);
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 5)));
+        Assert.True(_reading.State.TryBeginOpen(out Opening opening));
+        _reading.State.Seek(Partition, new Offset(2));
+        _reading.Open(opening);
+        Assert.Empty(_reading.TakeAll());
+        _reading.Answer(_reading.PlanOne(), Fetched(Batch(0, 5)));
+        Assert.Equal([2, 3, 4], _reading.TakeAll());
     }
 
     [Fact]
     public void Offsets_without_a_record_advance_the_position()
     {
-        Assign(0);
-        FetchTarget target = PlanOne();
-        _state.AddFetched(target, [Batch(0, 3), Batch(3, 2, isControl: true)], fault: null);
-        Assert.Equal([0, 1, 2], TakeAll().Select(record => record.Offset.Value));
-        Assert.Equal(new Offset(5), _state.Find(Partition)!.Position);
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 3), Marker(3, producerId: 7, isCommit: true)));
+        Assert.Equal([0, 1, 2], _reading.TakeAll());
+        Assert.Equal(new Offset(4), _reading.Cursor.Position);
     }
 
     [Fact]
-    public void Records_before_the_position_in_the_first_batch_are_not_handed_out()
+    public void Offsets_at_the_beginning_without_a_record_advance_the_position()
     {
-        Assign(3);
-        Add(PlanOne(), 0, 6);
-        Assert.Equal([3, 4, 5], TakeAll().Select(record => record.Offset.Value));
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Marker(0, producerId: 7, isCommit: true)));
+        Assert.Empty(_reading.TakeAll());
+        Assert.Equal(new Offset(1), _reading.Cursor.Position);
+        Assert.Equal(new Offset(1), Assert.Single(_reading.PlanOne().Targets).Offset);
+    }
+
+    [Theory]
+    [InlineData(CompressionCodec.None)]
+    [InlineData(CompressionCodec.Lz4)]
+    public void Records_before_the_position_in_the_first_batch_are_not_handed_out(CompressionCodec codec)
+    {
+        _reading.Answer(_reading.Assign(3).PlanOne(), Fetched(Batch(0, 6, codec: codec)));
+        Assert.Equal([3, 4, 5], _reading.TakeAll());
+    }
+
+    [Theory]
+    [InlineData(CompressionCodec.None)]
+    [InlineData(CompressionCodec.Gzip)]
+    public void A_batch_is_handed_out_in_pieces_of_the_size_that_is_asked_for(CompressionCodec codec)
+    {
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 5, codec: codec), Batch(5, 2, codec: codec)));
+        Assert.Equal([0, 1], _reading.Take(2));
+        Assert.Equal(new Offset(2), _reading.Cursor.Position);
+        Assert.Equal([2, 3, 4, 5, 6], _reading.Take(9));
     }
 
     [Fact]
-    public void A_batch_is_handed_out_in_pieces_of_the_size_that_is_asked_for()
+    public void Batches_that_lie_one_behind_another_are_one_run_and_a_compressed_one_is_a_run_of_its_own()
     {
-        Assign(0);
-        Add(PlanOne(), 0, 5);
-        Assert.Equal([0, 1], Take(2).Select(record => record.Offset.Value));
-        Assert.Equal(new Offset(2), _state.Find(Partition)!.Position);
-        Assert.Equal([2, 3, 4], Take(9).Select(record => record.Offset.Value));
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 3), Batch(3, 2), Batch(5, 4, codec: CompressionCodec.Lz4), Batch(9, 1)));
+        List<int> counts = [];
+        while (_reading.State.TryBeginOpen(out Opening opening))
+        {
+            _reading.Open(opening);
+            RecordRun run = _reading.State.TakeRun()!;
+            counts.Add(run.RecordCount);
+            run.Release(run.Token);
+        }
+
+        Assert.Equal([5, 4, 1], counts);
+        Assert.Equal(new Offset(10), _reading.Cursor.Position);
     }
 
     [Fact]
     public void A_damaged_batch_is_told_after_the_good_ones_before_it_once_and_a_seek_mends_it()
     {
-        Assign(0);
-        FetchTarget target = PlanOne();
-        var fault = new KafkaCorruptBatchException("damaged", Partition, new Offset(3));
-        _state.AddFetched(target, [Batch(0, 3)], fault);
-        _state.EndFetch(1, hasFailed: false, _now);
-        Assert.Null(_state.TakeFault());
-        Assert.Equal(3, TakeAll().Count);
-        Assert.Same(fault, _state.TakeFault());
-        Assert.Null(_state.TakeFault());
-        Assert.Empty(Plan().Fetches);
-        _state.Seek(Partition, new Offset(4));
-        Assert.Equal(new Offset(4), PlanOne().Offset);
+        byte[] damaged = Batch(3, 2).ToArray();
+        damaged[^1] ^= 1;
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 3), damaged, Batch(5, 1)));
+        Assert.Null(_reading.State.TakeFault());
+        Assert.Equal([0, 1, 2], _reading.TakeAll());
+        var fault = Assert.IsType<KafkaCorruptBatchException>(_reading.State.TakeFault());
+        Assert.Equal(new Offset(3), fault.Offset);
+        Assert.Null(_reading.State.TakeFault());
+        Assert.Empty(_reading.Plan().Fetches);
+        Assert.Equal(new Offset(3), _reading.Cursor.Position);
+        _reading.State.Seek(Partition, new Offset(5));
+        Assert.Equal(new Offset(5), Assert.Single(_reading.PlanOne().Targets).Offset);
+    }
+
+    [Fact]
+    public void Bytes_that_are_no_batch_are_told_and_not_fetched_again_and_again()
+    {
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(new byte[100]));
+        Assert.Empty(_reading.Plan().Fetches);
+        Assert.Empty(_reading.TakeAll());
+        Assert.IsType<KafkaCorruptBatchException>(_reading.State.TakeFault());
+    }
+
+    [Fact]
+    public void A_batch_that_is_cut_off_at_the_end_comes_with_the_next_fetch()
+    {
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 3), Batch(3, 2).ToArray()[..^1]));
+        Assert.Equal(new Offset(3), Assert.Single(_reading.PlanOne().Targets).Offset);
+        Assert.Equal([0, 1, 2], _reading.TakeAll());
+        Assert.Null(_reading.State.TakeFault());
     }
 
     [Theory]
@@ -96,113 +134,78 @@ public sealed class ConsumerStateTests
     [InlineData(ErrorCode.FencedLeaderEpoch)]
     [InlineData(ErrorCode.UnknownLeaderEpoch)]
     [InlineData(ErrorCode.OffsetNotAvailable)]
+    [InlineData(ErrorCode.UnknownTopicId)]
+    [InlineData(ErrorCode.InconsistentTopicId)]
     public void Errors_that_pass_refresh_metadata_and_are_tried_again_later(ErrorCode error)
     {
-        Assign(0);
-        Assert.True(_state.FailFetched(PlanOne(), error, _now));
-        _state.EndFetch(1, hasFailed: false, _now);
-        ConsumerEffects effects = Plan();
+        _reading.Answer(_reading.Assign(0).PlanOne(), Error(error));
+        Assert.True(_reading.LastEffects.NeedsMetadata);
+        ConsumerEffects effects = _reading.Plan();
         Assert.Empty(effects.Fetches);
-        _now = effects.WakeAt!.Value;
-        Assert.Single(Plan().Fetches);
+        _reading.Now = effects.WakeAt!.Value;
+        Assert.Single(_reading.Plan().Fetches);
     }
 
     [Fact]
     public void A_position_outside_of_the_log_is_looked_up_again()
     {
-        Assign(7);
-        Assert.False(_state.FailFetched(PlanOne(), ErrorCode.OffsetOutOfRange, _now));
-        Assert.True(Plan().NeedsPositions);
-        (TopicPartition partition, PositionSource source, long version) = Assert.Single(_state.MissingPositions(_now));
+        _reading.Answer(_reading.Assign(7).PlanOne(), Error(ErrorCode.OffsetOutOfRange));
+        Assert.True(_reading.Plan().NeedsPositions);
+        (TopicPartition partition, PositionSource source, long version) = Assert.Single(_reading.State.MissingPositions(_reading.Now));
         Assert.Equal(PositionSource.Reset, source);
-        _state.SetPosition(partition, version, new Offset(3));
-        Assert.Equal(new Offset(3), _state.Find(Partition)!.Position);
+        _reading.State.SetPosition(partition, version, new Offset(3));
+        Assert.Equal(new Offset(3), _reading.Cursor.Position);
     }
 
     [Fact]
     public void A_commit_that_was_looked_up_before_a_seek_does_not_undo_it()
     {
-        ConsumerState state = Create(new ConsumerOptions { GroupId = "g" });
-        state.Assign([new TopicPartitionOffset(Partition, new Offset(-1))], isHeld: false);
-        (TopicPartition partition, PositionSource source, long version) = Assert.Single(state.MissingPositions(_now));
+        var reading = new ReadingState(new ConsumerOptions { GroupId = "g" });
+        (TopicPartition partition, PositionSource source, long version) = Assert.Single(reading.Assign(-1).State.MissingPositions(reading.Now));
         Assert.Equal(PositionSource.Committed, source);
-        state.Seek(partition, new Offset(9));
-        state.SetPosition(partition, version, new Offset(1));
-        state.SetNotCommitted(partition, version);
-        Assert.Equal(new Offset(9), state.Find(partition)!.Position);
+        reading.State.Seek(partition, new Offset(9));
+        reading.State.SetPosition(partition, version, new Offset(1));
+        reading.State.SetNotCommitted(partition, version);
+        Assert.Equal(new Offset(9), reading.Cursor.Position);
     }
 
     [Fact]
-    public void Held_and_paused_partitions_hand_out_nothing()
+    public void Held_and_paused_partitions_hand_out_nothing_and_keep_what_was_fetched()
     {
-        Assign(0);
-        Add(PlanOne(), 0, 5);
-        _state.Hold();
-        Assert.Empty(TakeAll());
-        _state.Release();
-        _state.SetPaused([Partition], isPaused: true);
-        Assert.Empty(TakeAll());
-        _state.SetPaused([Partition], isPaused: false);
-        Assert.Equal(5, TakeAll().Count);
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 5)));
+        _reading.State.Hold();
+        Assert.Empty(_reading.TakeAll());
+        _reading.State.Release();
+        _reading.State.SetPaused([Partition], isPaused: true);
+        Assert.Empty(_reading.TakeAll());
+        Assert.Empty(_reading.Plan().Fetches);
+        _reading.State.SetPaused([Partition], isPaused: false);
+        Assert.Equal([0, 1, 2, 3, 4], _reading.TakeAll());
+    }
+
+    [Fact]
+    public void The_lag_is_counted_to_the_end_that_may_be_read()
+    {
+        Assert.Null(_reading.Assign(10).State.Lag(Partition));
+        _reading.Answer(_reading.PlanOne(), Fetched(Batch(10, 5)));
+        Assert.Equal(990, _reading.State.Lag(Partition));
+        _reading.TakeAll();
+        Assert.Equal(985, _reading.State.Lag(Partition));
+
+        var committed = new ReadingState(new ConsumerOptions { IsolationLevel = IsolationLevel.ReadCommitted });
+        committed.Answer(committed.Assign(10).PlanOne(), Fetched());
+        Assert.Equal(890, committed.State.Lag(Partition));
     }
 
     [Fact]
     public void An_answer_with_an_older_leader_epoch_does_not_replace_a_newer_leader()
     {
-        ClusterView view = View(leader: 1, epoch: 5).Merge(Metadata(leader: 2, epoch: 4));
-        Assert.True(view.TryGetLeader(Partition, out BrokerDescription? leader, out int epoch));
+        _reading.Lead(leader: 1, epoch: 5);
+        _reading.Lead(leader: 2, epoch: 4);
+        Assert.True(_reading.View.TryGetLeader(Partition, out BrokerDescription? leader, out int epoch));
         Assert.Equal((1, 5), (leader.Id, epoch));
-        Assert.True(view.Merge(Metadata(leader: 2, epoch: 6)).TryGetLeader(Partition, out leader, out _));
+        _reading.Lead(leader: 2, epoch: 6);
+        Assert.True(_reading.View.TryGetLeader(Partition, out leader, out _));
         Assert.Equal(2, leader.Id);
-    }
-
-    private static ConsumerState Create(ConsumerOptions options) => new(
-        ConsumerSettings.From(options), new Backoff(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), new Chance(new Random(1))));
-
-    private static ClusterView View(int leader = 1, int epoch = 0) => ClusterView.Empty.Merge(Metadata(leader, epoch));
-
-    private static MetadataResponse Metadata(int leader, int epoch) => new()
-    {
-        Brokers = [new MetadataBroker { NodeId = 1, Host = "one", Port = 1 }, new MetadataBroker { NodeId = 2, Host = "two", Port = 2 }],
-        Topics = [new MetadataTopic { Name = "orders", Partitions = [new MetadataPartition { LeaderId = leader, LeaderEpoch = epoch }] }],
-    };
-
-    private static FetchedBatch Batch(long baseOffset, int count, bool isControl = false, int valueByteCount = 4)
-    {
-        var builder = new RecordBatchBuilder();
-        for (int i = 0; i < count; i++)
-        {
-            builder.Append(0, null, new byte[valueByteCount]);
-        }
-
-        Memory<byte> bytes = builder.Build(ProducerIdentity.None, -1, isTransactional: isControl, isControl: isControl);
-        RecordBatch.Assign(bytes.Span, new Offset(baseOffset), leaderEpoch: 3);
-        return new FetchedBatch(Partition, bytes, RecordBatchHeader.Read(bytes.Span));
-    }
-
-    private void Assign(long offset) => _state.Assign([new TopicPartitionOffset(Partition, new Offset(offset))], isHeld: false);
-
-    private ConsumerEffects Plan()
-    {
-        var effects = new ConsumerEffects();
-        _state.PlanFetches(View(), _now, effects);
-        return effects;
-    }
-
-    private FetchTarget PlanOne() => Assert.Single(Assert.Single(Plan().Fetches).Targets);
-
-    private void Add(FetchTarget target, long baseOffset, int count, int valueByteCount = 4) =>
-        _state.AddFetched(target, [Batch(baseOffset, count, valueByteCount: valueByteCount)], fault: null);
-
-    private List<ConsumerRecord> TakeAll() => Take(int.MaxValue);
-
-    private List<ConsumerRecord> Take(int maxRecords)
-    {
-        foreach (FetchedBatch batch in _state.Undecoded(maxRecords))
-        {
-            batch.Decode(int.MaxValue);
-        }
-
-        return _state.Take(maxRecords);
     }
 }
