@@ -179,7 +179,7 @@ internal sealed class ReadingState
         Notices.AddRange(effects.Notices);
         foreach ((TopicPartition partition, LeaderIdAndEpoch leader) in effects.Leaders)
         {
-            View = View.WithLeader(partition, leader, broker: null);
+            View = View.WithLeader(partition, leader, []) ?? View;
         }
     }
 }
