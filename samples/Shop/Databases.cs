@@ -15,21 +15,22 @@ internal static class Databases
         where TDatabase : DbContext
     {
         millrace.Services.AddDbContextPool<TDatabase>(database => Configure(database, options.DatabasePath(service)));
-        millrace.Services.AddSingleton<IHostedService>(services =>
-            new DatabaseCreation<TDatabase>(services.GetRequiredService<IServiceScopeFactory>(), options, service, seed));
+        millrace.Services.AddSingleton<IHostedService>(services => new DatabaseCreation<TDatabase>(
+            services.GetRequiredService<IServiceScopeFactory>(), services.GetRequiredService<TimeProvider>(), options, service, seed));
         return millrace;
     }
 
+    /// <summary>For a database that is there: opening it makes none.</summary>
     public static DbContextOptions<TDatabase> Options<TDatabase>(string path)
         where TDatabase : DbContext
     {
         DbContextOptionsBuilder<TDatabase> builder = new();
-        Configure(builder, path);
+        Configure(builder, path, ";Mode=ReadWrite");
         return builder.Options;
     }
 
-    private static void Configure(DbContextOptionsBuilder builder, string path) =>
-        builder.UseSqlite($"Data Source={path}").AddInterceptors(ConnectionSettings.Instance);
+    private static void Configure(DbContextOptionsBuilder builder, string path, string more = "") =>
+        builder.UseSqlite($"Data Source={path}{more}").AddInterceptors(ConnectionSettings.Instance);
 
     /// <summary>Settings that SQLite keeps by connection, and not in the file.</summary>
     private sealed class ConnectionSettings : DbConnectionInterceptor
@@ -57,17 +58,22 @@ internal static class Databases
 }
 
 /// <summary>
-/// Makes a service's database before its handlers run. The log is up by then, and with it the lock of the data directory, so only one
-/// process comes here.
+/// Makes a service's database before its handlers run. On a cluster several processes of one role share a database, and one after the other
+/// comes here.
 /// </summary>
 internal sealed class DatabaseCreation<TDatabase>(
-    IServiceScopeFactory scopes, ShopOptions options, string service, Action<TDatabase>? seed) : IHostedLifecycleService
+    IServiceScopeFactory scopes, TimeProvider time, ShopOptions options, string service, Action<TDatabase>? seed) : IHostedLifecycleService
     where TDatabase : DbContext
 {
+    private static readonly TimeSpan s_longestCreation = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(20);
+
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
         try
         {
+            // The lock goes with the process that holds it, however that ends.
+            await using FileStream creating = await LockAsync(cancellationToken);
             await using AsyncServiceScope scope = scopes.CreateAsyncScope();
             TDatabase database = scope.ServiceProvider.GetRequiredService<TDatabase>();
             // The tables come in one transaction and so does the seed, which looks before it adds: a kill in between leaves either or neither.
@@ -79,11 +85,27 @@ internal sealed class DatabaseCreation<TDatabase>(
                 await database.SaveChangesAsync(cancellationToken);
             }
         }
-        catch (DbException failure)
+        catch (Exception failure) when (failure is DbException or IOException or UnauthorizedAccessException)
         {
             throw new ShopException(
                 $"The database of the {service} service, {Path.GetFullPath(options.DatabasePath(service))}, cannot be used: {failure.Message} Check who may write to the directory, or give another one with --data.",
                 failure);
+        }
+    }
+
+    private async Task<FileStream> LockAsync(CancellationToken cancellationToken)
+    {
+        long start = time.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return new FileStream($"{options.DatabasePath(service)}.lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            }
+            catch (IOException failure) when (failure is not DirectoryNotFoundException && time.GetElapsedTime(start) < s_longestCreation)
+            {
+                await Task.Delay(s_pause, TimeProvider.System, cancellationToken);
+            }
         }
     }
 

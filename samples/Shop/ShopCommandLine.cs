@@ -7,6 +7,7 @@ namespace Shop;
 internal static class ShopCommandLine
 {
     private const int MaxOrderCount = 1_000_000;
+    private const int MaxReplicaCount = 100;
 
     private static readonly HostPort s_defaultListen = new("127.0.0.1", 5080);
     private static readonly HostPort s_defaultKafkaListen = new("127.0.0.1", 9092);
@@ -35,6 +36,20 @@ internal static class ShopCommandLine
         });
         Option<HostPort?> listen = AddressOption("--listen", "Where the HTTP API listens; port 0 takes a free one.", s_defaultListen);
         Option<HostPort?> kafkaListen = AddressOption("--kafka-listen", "Where Kafka clients reach the log; port 0 takes a free one.", s_defaultKafkaListen);
+        Option<string?> kafka = new("--kafka")
+        {
+            Description = "A Kafka cluster that is the log, in place of one in this process.",
+            HelpName = "HOST:PORT,...",
+        };
+        Option<ShopRole> role = RoleOption();
+        Option<string> prefix = new("--prefix")
+        {
+            Description = "With --kafka: stands before the names of the shop's topics and groups, for a second shop on one cluster.",
+            HelpName = "TEXT",
+            DefaultValueFactory = _ => defaults.Prefix,
+        };
+        Option<int> replicas = IntegerOption(
+            "--replicas", "With --kafka: how many brokers keep each topic of the shop; -1 for what the brokers are set to.", defaults.Replicas, -1, MaxReplicaCount);
         Option<bool> exit = new("--exit")
         {
             Description = "Ends when every order has, with one line for programs. Listens only where --listen and --kafka-listen say.",
@@ -43,11 +58,37 @@ internal static class ShopCommandLine
         RootCommand command = new(
             "An event-driven shop of five services on Millrace: it places orders that fail, retry and undo themselves, and serves until Ctrl-C.")
         {
-            orders, decline, outOfStock, flaky, seed, data, listen, kafkaListen, exit,
+            orders, decline, outOfStock, flaky, seed, data, listen, kafkaListen, kafka, role, prefix, replicas, exit,
         };
+        command.Validators.Add(result =>
+        {
+            bool isCluster = result.GetResult(kafka) is not null;
+            ShopRole given = result.GetResult(role) is null ? ShopRole.All : result.GetValue(role);
+            if (isCluster && string.IsNullOrWhiteSpace(result.GetValue(kafka)))
+            {
+                result.AddError("--kafka is empty; write HOST:PORT, or several with commas between them.");
+            }
+
+            if (!isCluster && given != ShopRole.All)
+            {
+                result.AddError("--role needs --kafka: a process with the log inside runs the whole shop.");
+            }
+
+            if (isCluster && result.GetResult(kafkaListen) is not null)
+            {
+                result.AddError("--kafka-listen is for a log in this process, and --kafka names another one. Leave one of them out.");
+            }
+
+            if (!given.HasDesk() && (result.GetResult(exit) is not null || result.GetResult(listen) is not null))
+            {
+                result.AddError($"--exit and --listen are for the role that takes orders; the role {given.ToString().ToLowerInvariant()} serves until it is stopped.");
+            }
+        });
         command.SetAction((parsed, _) =>
         {
             bool exits = parsed.GetValue(exit);
+            string? cluster = parsed.GetValue(kafka);
+            ShopRole runs = parsed.GetValue(role);
             return run(new ShopOptions
             {
                 OrderCount = parsed.GetValue(orders),
@@ -56,13 +97,38 @@ internal static class ShopCommandLine
                 FlakyRate = parsed.GetValue(flaky),
                 Seed = parsed.GetValue(seed),
                 DataDirectory = parsed.GetRequiredValue(data),
-                Listen = parsed.GetValue(listen) ?? (exits ? null : s_defaultListen),
-                KafkaListen = parsed.GetValue(kafkaListen) ?? (exits ? null : s_defaultKafkaListen),
+                Kafka = cluster,
+                Role = runs,
+                Prefix = parsed.GetRequiredValue(prefix),
+                Replicas = (short)parsed.GetValue(replicas),
+                Listen = parsed.GetValue(listen) ?? (exits || !runs.HasDesk() ? null : s_defaultListen),
+                KafkaListen = parsed.GetValue(kafkaListen) ?? (exits || cluster is not null ? null : s_defaultKafkaListen),
                 Exit = exits,
             });
         });
         return command;
     }
+
+    private static Option<ShopRole> RoleOption() => new("--role")
+    {
+        Description = "With --kafka: what this process runs: orders, payment, stock, or all.",
+        HelpName = "ROLE",
+        DefaultValueFactory = _ => ShopRole.All,
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            foreach (ShopRole role in Enum.GetValues<ShopRole>())
+            {
+                if (string.Equals(role.ToString(), text, StringComparison.OrdinalIgnoreCase))
+                {
+                    return role;
+                }
+            }
+
+            result.AddError($"'{text}' is not a role of the shop; give orders, payment, stock or all.");
+            return ShopRole.All;
+        },
+    };
 
     private static Option<int> IntegerOption(string name, string description, int byDefault, int least, int most) => new(name)
     {

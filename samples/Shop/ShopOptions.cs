@@ -18,7 +18,19 @@ internal sealed record ShopOptions
     /// <summary>Decides, with an order's id, what happens to it.</summary>
     public int Seed { get; init; } = 1;
 
-    /// <summary>Holds the log, the five databases and the outbox.</summary>
+    /// <summary>The cluster that is the log, as <c>host:port</c> with commas; null for a log in this process.</summary>
+    public string? Kafka { get; init; }
+
+    /// <summary>What this process runs of the shop; all of it where the log is in the process.</summary>
+    public ShopRole Role { get; init; }
+
+    /// <summary>Stands before the names of topics and groups on a cluster, for a second shop there.</summary>
+    public string Prefix { get; init; } = "";
+
+    /// <summary>How many brokers keep each topic of the shop; -1 for what the brokers are set to.</summary>
+    public short Replicas { get; init; } = -1;
+
+    /// <summary>Holds the databases and the outbox, and the log where it is in the process.</summary>
     public string DataDirectory { get; init; } = Path.Combine("data", "shop");
 
     /// <summary>Where the HTTP API listens; null for nowhere.</summary>
@@ -33,6 +45,9 @@ internal sealed record ShopOptions
     public string LogDirectory => Path.Combine(DataDirectory, "log");
 
     public string OutboxDirectory => Path.Combine(DataDirectory, "outbox");
+
+    /// <summary>The services that have a database each.</summary>
+    public static IReadOnlyList<string> Services { get; } = ["order", "payment", "inventory", "shipping", "notification"];
 
     public string DatabasePath(string service) => Path.Combine(DataDirectory, $"{service}.db");
 }

@@ -15,6 +15,9 @@ namespace Shop;
 /// <summary>The program: open the shop, place orders, say what became of them, serve or end.</summary>
 internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWriter error, TimeProvider time)
 {
+    private static readonly TimeSpan s_booksTimeout = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_booksPause = TimeSpan.FromMilliseconds(100);
+
     private volatile bool _isGivingUp;
 
     public async Task<int> RunAsync()
@@ -22,6 +25,12 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         try
         {
             CreateDataDirectory();
+            if (!options.Role.HasDesk())
+            {
+                await ServeAsync();
+                return ExitCode.Success;
+            }
+
             bool ended = await OpenAsync();
             bool booksAgree = !options.Exit || await AuditAsync();
             return ended && booksAgree ? ExitCode.Success : ExitCode.Failure;
@@ -34,10 +43,13 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
     }
 
     /// <summary>A sentence for what a person can change; null for what is a bug.</summary>
-    private static string? Explain(Exception failure) => failure switch
+    private string? Explain(Exception failure) => failure switch
     {
         BrokerStartException { Failure: BrokerStartFailure.Listen } => $"{failure.Message} The option for it is --kafka-listen.",
-        ShopException or BrokerStartException or MillraceConfigurationException => failure.Message,
+        ShopException or BrokerStartException or MillraceConfigurationException or LogUnavailableException => failure.Message,
+        Millrace.Kafka.KafkaException => $"{failure.Message.TrimEnd('.')}. The cluster is the one of --kafka.",
+        ArgumentException when options.Kafka is not null && failure.Message.StartsWith("BootstrapServers", StringComparison.Ordinal) =>
+            $"--kafka is '{options.Kafka}'; write HOST:PORT, or several with commas between them.",
         // Kestrel's, which names the address.
         IOException when failure.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException =>
             $"{failure.Message.TrimEnd('.')}. Stop the program that uses it, or give another address with --listen.",
@@ -61,13 +73,22 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         }
     }
 
-    /// <summary>Everything between opening and closing.</summary>
-    /// <returns>Whether every order has ended.</returns>
-    private async Task<bool> OpenAsync()
+    /// <summary>Runs services whose orders come from another process, until somebody asks it to stop.</summary>
+    private async Task ServeAsync()
     {
         using RetryCounter retries = new();
         using IHost host = Build();
-        await output.WriteLineAsync($"The Millrace Shop: five services, one saga and their log, with all data in {Path.GetFullPath(options.DataDirectory)}.");
+        await output.WriteLineAsync($"The Millrace Shop: {options.Role.Describe()}, with all data in {Path.GetFullPath(options.DataDirectory)}.");
+        await StartAsync(host);
+        await output.WriteLineAsync($"Serving orders from {options.Kafka}. Press Ctrl-C to stop.");
+        await output.FlushAsync();
+        await host.WaitForShutdownAsync();
+        await output.WriteLineAsync(string.Create(
+            CultureInfo.InvariantCulture, $"Stopped. {retries.RetryCount} attempts failed and were repeated, {retries.DeadLetterCount} messages were given up."));
+    }
+
+    private async Task StartAsync(IHost host)
+    {
         try
         {
             await host.StartAsync();
@@ -78,7 +99,17 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
             _isGivingUp = true;
             throw;
         }
+    }
 
+    /// <summary>Everything between opening and closing.</summary>
+    /// <returns>Whether every order has ended.</returns>
+    private async Task<bool> OpenAsync()
+    {
+        using RetryCounter retries = new();
+        using IHost host = Build();
+        string what = options.Kafka is null ? "five services, one saga and their log" : $"{options.Role.Describe()}, on {options.Kafka}";
+        await output.WriteLineAsync($"The Millrace Shop: {what}, with all data in {Path.GetFullPath(options.DataDirectory)}.");
+        await StartAsync(host);
         CancellationToken stopping = host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
 
         ProgressLine progress = new(output, !Console.IsOutputRedirected, time);
@@ -89,6 +120,12 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         }
 
         long start = time.GetTimestamp();
+        if (options.Kafka is not null && !await WaitForBooksAsync(stopping))
+        {
+            await host.StopAsync();
+            return false;
+        }
+
         RunEnd end = await run.RunAsync(stopping);
         await Summary.WriteAsync(
             output, options, run, time.GetElapsedTime(start), retries, host.Services.GetRequiredService<ISagaClient>(), CancellationToken.None);
@@ -114,6 +151,41 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         }
 
         return end == RunEnd.Quiet;
+    }
+
+    /// <summary>Waits for the services of other processes to have opened their books, which is where it is seen how far the orders are.</summary>
+    /// <returns>False when somebody asked the program to stop meanwhile.</returns>
+    private async Task<bool> WaitForBooksAsync(CancellationToken stopping)
+    {
+        await using ShopDatabases databases = new(options);
+        long start = time.GetTimestamp();
+        bool isTold = false;
+        while (await databases.FindMissingAsync(CancellationToken.None) is { Count: > 0 } missing)
+        {
+            if (time.GetElapsedTime(start) > s_booksTimeout)
+            {
+                throw new ShopException(
+                    $"Nobody has opened the books of {string.Join(" and ", missing)} in {Path.GetFullPath(options.DataDirectory)}. Start the roles payment and stock, on the same --kafka and the same --data, or one process with --role all.");
+            }
+
+            if (!isTold)
+            {
+                isTold = true;
+                await output.WriteLineAsync($"Waiting for the books of {string.Join(", ", missing)}.");
+                await output.FlushAsync(CancellationToken.None);
+            }
+
+            try
+            {
+                await Task.Delay(s_booksPause, time, stopping);
+            }
+            catch (OperationCanceledException)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private IHost Build()
@@ -150,19 +222,22 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
             .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None)
             .AddFilter("Microsoft.EntityFrameworkCore", LogLevel.None);
         builder.Services.AddSingleton(time);
-        builder.AddMillrace(millrace => millrace
-            .UseEmbedded(embedded =>
-            {
-                embedded.DataDirectory = options.LogDirectory;
-                embedded.Listen = options.KafkaListen?.ToString();
-            })
-            .AddShop(options));
+        builder.AddMillrace(millrace => UseLog(millrace).AddShop(options));
     }
+
+    // The one line that is different on a cluster.
+    private MillraceBuilder UseLog(MillraceBuilder millrace) => options.Kafka is { } cluster
+        ? millrace.UseKafka(cluster, kafka => kafka.ReplicationFactor = options.Replicas)
+        : millrace.UseEmbedded(embedded =>
+        {
+            embedded.DataDirectory = options.LogDirectory;
+            embedded.Listen = options.KafkaListen?.ToString();
+        });
 
     private void WriteAddresses(IHost host)
     {
         string? http = host.Services.GetService<IServer>()?.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault();
-        IPEndPoint? log = host.Services.GetRequiredService<EmbeddedBroker>().ListenEndPoint;
+        string? log = options.Kafka ?? host.Services.GetRequiredService<EmbeddedBroker>().ListenEndPoint?.ToString();
         if (!options.Exit)
         {
             output.WriteLine();
@@ -184,7 +259,7 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
             output.WriteLine("Try next:");
             output.WriteLine($$"""  curl -s -w '\n' {{http}}/orders -H 'Content-Type: application/json' -d '{"orderId":"mine","customer":"you@example.com","item":"golden-teapot"}'""");
             output.WriteLine($"  curl -s -w '\\n' {http}/orders/mine");
-            output.WriteLine($"  kcat -b {log} -C -t order.events -o beginning -e -q -f '%k %s\\n'");
+            output.WriteLine($"  kcat -b {log} -C -t {options.Prefix}order.events -o beginning -e -q -f '%k %s\\n'");
         }
 
         output.Flush();

@@ -14,24 +14,45 @@ internal static class ShopServices
     // One process reads everything, and each partition is a file that is synced by itself.
     private const int PartitionCount = 2;
 
-    public static MillraceBuilder AddShop(this MillraceBuilder millrace, ShopOptions options) => millrace
-        .AddOrderDesk(options)
-        .AddService<OrderDatabase, OrderHandlers>(options, "order")
-        .AddService<PaymentDatabase, PaymentHandlers>(options, "payment")
-        .AddService<InventoryDatabase, InventoryHandlers>(options, "inventory", InventoryDatabase.Seed)
-        .AddService<ShippingDatabase, ShippingHandlers>(options, "shipping")
-        .AddService<NotificationDatabase, NotificationHandlers>(options, "notification");
+    // On a cluster: as many processes of one role can share its work.
+    private const int ClusterPartitionCount = 6;
 
+    // The shortest that brokers take by default: what a killed process worked on waits for so long.
+    private static readonly TimeSpan s_clusterSession = TimeSpan.FromSeconds(6);
+    private static readonly TimeSpan s_clusterHeartbeat = TimeSpan.FromSeconds(1);
+
+    /// <summary>Adds what the options' role runs.</summary>
+    public static MillraceBuilder AddShop(this MillraceBuilder millrace, ShopOptions options)
+    {
+        millrace.AddSurroundings(options);
+        if (options.Role.Runs(ShopRole.Orders))
+        {
+            millrace
+                .AddOrderDesk(options)
+                .AddService<OrderDatabase, OrderHandlers>(options, "order")
+                .AddService<NotificationDatabase, NotificationHandlers>(options, "notification");
+        }
+
+        if (options.Role.Runs(ShopRole.Payment))
+        {
+            millrace.AddService<PaymentDatabase, PaymentHandlers>(options, "payment");
+        }
+
+        if (options.Role.Runs(ShopRole.Stock))
+        {
+            millrace
+                .AddService<InventoryDatabase, InventoryHandlers>(options, "inventory", InventoryDatabase.Seed)
+                .AddService<ShippingDatabase, ShippingHandlers>(options, "shipping");
+        }
+
+        return millrace;
+    }
+
+    /// <summary>Adds the desk that takes orders, and the saga that carries them out.</summary>
     public static MillraceBuilder AddOrderDesk(this MillraceBuilder millrace, ShopOptions options)
     {
-        millrace.Services.AddSingleton(options);
-        millrace.Services.AddSingleton<Trouble>();
-        millrace.Services.AddSingleton<Outbox>();
-        millrace.Services.AddSingleton<OrderDesk>();
-        millrace.Services.TryAddSingleton(services => new MessageIdSource(services.GetRequiredService<TimeProvider>()));
-        return millrace
-            .Configure(messaging => messaging.TopicPartitionCount = PartitionCount)
-            .AddSaga<PlaceOrderSaga>(saga => saga.PartitionCount = PartitionCount);
+        millrace.AddSurroundings(options).Services.TryAddSingleton<OrderDesk>();
+        return millrace.AddSaga<PlaceOrderSaga>(saga => saga.PartitionCount = CountPartitions(options));
     }
 
     public static MillraceBuilder AddService<TDatabase, THandlers>(
@@ -51,4 +72,24 @@ internal static class ShopServices
                 .Retry(100, Backoff.Exponential(TimeSpan.FromMilliseconds(50), maximum: TimeSpan.FromSeconds(5)))
                 .ThenDeadLetter();
         });
+
+    /// <summary>What all services have around them.</summary>
+    private static MillraceBuilder AddSurroundings(this MillraceBuilder millrace, ShopOptions options)
+    {
+        millrace.Services.TryAddSingleton(options);
+        millrace.Services.TryAddSingleton<Trouble>();
+        millrace.Services.TryAddSingleton<Outbox>();
+        millrace.Services.TryAddSingleton(services => new MessageIdSource(services.GetRequiredService<TimeProvider>()));
+        return millrace.Configure(messaging =>
+        {
+            messaging.TopicPartitionCount = CountPartitions(options);
+            messaging.TopicPrefix = options.Prefix;
+            if (options.Kafka is not null)
+            {
+                (messaging.SessionTimeout, messaging.HeartbeatInterval) = (s_clusterSession, s_clusterHeartbeat);
+            }
+        });
+    }
+
+    private static int CountPartitions(ShopOptions options) => options.Kafka is null ? PartitionCount : ClusterPartitionCount;
 }

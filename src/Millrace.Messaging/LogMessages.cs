@@ -14,6 +14,12 @@ internal static partial class LogMessages
     [LoggerMessage(4002, LogLevel.Error, "The host stops, and {Step} failed. The rest is stopped all the same.")]
     public static partial void StopFailed(ILogger logger, Exception failure, string step);
 
+    [LoggerMessage(4003, LogLevel.Warning, "No broker of {Log} answers yet. The host waits for up to {Timeout} from its start.")]
+    public static partial void LogNotThereYet(ILogger logger, string log, TimeSpan timeout);
+
+    [LoggerMessage(4004, LogLevel.Warning, "The topic {Topic} shall have {ReplicationFactor} copies, and {BrokerCount} brokers are up. It is tried again for up to {Patience}.")]
+    public static partial void TooFewBrokers(ILogger logger, string topic, short replicationFactor, int brokerCount, TimeSpan patience);
+
     [LoggerMessage(4100, LogLevel.Information, "The endpoint '{Endpoint}' handles {Topics}, up to {MaxConcurrency} messages at once.")]
     public static partial void EndpointStarted(ILogger logger, string endpoint, string topics, int maxConcurrency);
 

@@ -33,6 +33,18 @@ public sealed class MillraceConfigurationException : MillraceException
     public IReadOnlyCollection<string> Problems { get; }
 }
 
+/// <summary>The host starts, and no broker of its log answers.</summary>
+public sealed class LogUnavailableException : MillraceException
+{
+    internal LogUnavailableException(string message, Exception? innerException = null)
+        : base(message, innerException)
+    {
+    }
+
+    /// <inheritdoc/>
+    public override bool IsTransient => true;
+}
+
 /// <summary>A message was published while the host was not running.</summary>
 public sealed class MillraceNotRunningException : MillraceException
 {

@@ -5,13 +5,27 @@ using Millrace.Kafka.Protocol;
 
 namespace Millrace;
 
+/// <summary>What a topic that is created gets.</summary>
+/// <param name="PartitionCount">Its partitions, where its user does not say.</param>
+/// <param name="ReplicationFactor">Its copies; -1 for what the brokers are set to.</param>
+/// <param name="Configuration">Settings by Kafka's names.</param>
+internal sealed record TopicSettings(int PartitionCount, short ReplicationFactor, IReadOnlyDictionary<string, string> Configuration);
+
 /// <summary>
-/// Creates topics before they are used, with the partition count that the options say: a topic that the broker creates on
-/// first use gets the broker's default, which is one.
+/// Creates topics before they are used, with what the options say: a topic that the broker creates on first use gets the broker's
+/// defaults, which are one partition and one copy.
 /// </summary>
-internal sealed class TopicCreator(KafkaAdmin admin, int partitionCount, ILogger logger)
+/// <remarks>
+/// Several processes may create one topic at the same time: one of them does, and all find it. A topic is there when a broker shows its
+/// partitions, which on a cluster is a moment after it was created. What exists already needs no leave to create topics.
+/// </remarks>
+internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, TimeProvider time, ILogger logger)
 {
     private static readonly Dictionary<string, string> s_compacted = new(StringComparer.Ordinal) { ["cleanup.policy"] = "compact" };
+    private static readonly TimeSpan s_visibility = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_brokerPatience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan s_longestPause = TimeSpan.FromSeconds(1);
 
     private readonly ConcurrentDictionary<string, byte> _known = new();
 
@@ -20,25 +34,20 @@ internal sealed class TopicCreator(KafkaAdmin admin, int partitionCount, ILogger
     /// <summary>Returns when the topics exist.</summary>
     /// <exception cref="KafkaException">The controller refused one, or did not answer in time.</exception>
     public Task EnsureAsync(IReadOnlyCollection<string> topics, CancellationToken cancellationToken) =>
-        EnsureAsync([.. topics.Select(topic => new NewTopic(topic, partitionCount))], cancellationToken);
+        EnsureAsync([.. topics.Select(topic => new NewTopic(topic, settings.PartitionCount))], cancellationToken);
 
     /// <summary>Returns when the topics exist; one that exists already stays as it is.</summary>
     /// <exception cref="KafkaException">The controller refused one, or did not answer in time.</exception>
     public async Task EnsureAsync(IReadOnlyCollection<NewTopic> topics, CancellationToken cancellationToken)
     {
-        List<NewTopic> missing = [.. topics.Where(topic => !IsKnown(topic.Name))];
-        if (missing.Count == 0) return;
+        List<NewTopic> unknown = [.. topics.Where(topic => !IsKnown(topic.Name)).Select(WithSettings)];
+        if (unknown.Count == 0) return;
 
-        List<NewTopic> plain = [];
-        foreach ((NewTopic topic, CreateTopicResult result) in missing.Zip(await admin.CreateTopicsAsync(missing, cancellationToken)))
-        {
-            // A broker that does not compact keeps more than is needed, which is safe: the state is read in full all the same.
-            if (result.ErrorCode == ErrorCode.InvalidConfig && topic.Configuration.Count > 0) plain.Add(new NewTopic(topic.Name, topic.PartitionCount));
-            else Accept(topic, result);
-        }
-
-        if (plain.Count == 0) return;
-        foreach ((NewTopic topic, CreateTopicResult result) in plain.Zip(await admin.CreateTopicsAsync(plain, cancellationToken))) Accept(topic, result);
+        Dictionary<string, TopicDescription> found = await DescribeAsync([.. unknown.Select(topic => topic.Name)], cancellationToken);
+        List<NewTopic> missing = [.. unknown.Where(topic => found[topic.Name].ErrorCode == ErrorCode.UnknownTopicOrPartition)];
+        if (missing.Count > 0) await CreateAsync(missing, cancellationToken);
+        await CountPartitionsAsync([.. unknown.Select(topic => topic.Name)], cancellationToken);
+        foreach (NewTopic topic in unknown) _known.TryAdd(topic.Name, 0);
     }
 
     /// <summary>Returns when a processor's topics exist, all with its partition count.</summary>
@@ -63,16 +72,66 @@ internal sealed class TopicCreator(KafkaAdmin admin, int partitionCount, ILogger
         if (problems.Count > 0) throw new MillraceConfigurationException(problems);
     }
 
-    /// <summary>How many partitions topics have.</summary>
-    public async Task<IReadOnlyDictionary<string, int>> CountPartitionsAsync(IReadOnlyCollection<string> topics, CancellationToken cancellationToken) =>
-        (await admin.DescribeAsync(topics, cancellationToken)).Topics.ToDictionary(topic => topic.Name, topic => topic.Partitions.Count, StringComparer.Ordinal);
-
-    private void Accept(NewTopic topic, CreateTopicResult result)
+    /// <summary>How many partitions topics have. Waits for those that the broker that answers does not know yet.</summary>
+    /// <exception cref="KafkaException">One stays unknown, or may not be looked at.</exception>
+    public async Task<IReadOnlyDictionary<string, int>> CountPartitionsAsync(IReadOnlyCollection<string> topics, CancellationToken cancellationToken)
     {
-        if (result.Created) LogMessages.TopicCreated(logger, result.Topic, topic.PartitionCount);
-        else if (!result.AlreadyExisted) throw NotCreated(result);
-        _known.TryAdd(result.Topic, 0);
+        long started = time.GetTimestamp();
+        TimeSpan pause = s_firstPause;
+        while (true)
+        {
+            Dictionary<string, TopicDescription> found = await DescribeAsync(topics, cancellationToken);
+            if (found.Values.FirstOrDefault(topic => !IsThere(topic)) is not { } absent)
+                return found.Values.ToDictionary(topic => topic.Name, topic => topic.Partitions.Count, StringComparer.Ordinal);
+
+            if (absent.ErrorCode != ErrorCode.None && !KafkaErrors.IsRetriable(absent.ErrorCode))
+                throw new KafkaBrokerException($"The topic {absent.Name} cannot be used: {KafkaErrors.Describe(absent.ErrorCode)}", absent.ErrorCode);
+            if (time.GetElapsedTime(started) > s_visibility)
+                throw new KafkaTimeoutException($"The brokers do not show the topic {absent.Name} {s_visibility} after it was looked for. {KafkaErrors.Describe(absent.ErrorCode)}", absent.ErrorCode);
+            await Task.Delay(pause, time, cancellationToken);
+            pause = pause * 2 < s_longestPause ? pause * 2 : s_longestPause;
+        }
     }
+
+    private static bool IsThere(TopicDescription topic) => topic.Partitions.Count > 0 && topic.ErrorCode is ErrorCode.None or ErrorCode.LeaderNotAvailable;
+
+    private async Task CreateAsync(List<NewTopic> topics, CancellationToken cancellationToken)
+    {
+        long started = time.GetTimestamp();
+        while (true)
+        {
+            List<NewTopic> tooFewBrokers = [];
+            foreach ((NewTopic topic, CreateTopicResult result) in topics.Zip(await admin.CreateTopicsAsync(topics, cancellationToken)))
+            {
+                if (result.Created) LogMessages.TopicCreated(logger, result.Topic, topic.PartitionCount);
+                else if (result.ErrorCode == ErrorCode.InvalidReplicationFactor && time.GetElapsedTime(started) < s_brokerPatience) tooFewBrokers.Add(topic);
+                else if (!result.AlreadyExisted) throw NotCreated(result);
+            }
+
+            if (tooFewBrokers.Count == 0) return;
+
+            // A cluster that is just starting: its other brokers are on their way.
+            int brokerCount = (await admin.DescribeAsync([], cancellationToken)).Brokers.Count;
+            LogMessages.TooFewBrokers(logger, tooFewBrokers[0].Name, settings.ReplicationFactor, brokerCount, s_brokerPatience);
+            await Task.Delay(s_longestPause, time, cancellationToken);
+            topics = tooFewBrokers;
+        }
+    }
+
+    private async Task<Dictionary<string, TopicDescription>> DescribeAsync(IReadOnlyCollection<string> topics, CancellationToken cancellationToken)
+    {
+        Dictionary<string, TopicDescription> found =
+            (await admin.DescribeAsync(topics, cancellationToken)).Topics.ToDictionary(topic => topic.Name, StringComparer.Ordinal);
+        foreach (string topic in topics) found.TryAdd(topic, new TopicDescription(topic, Guid.Empty, ErrorCode.UnknownTopicOrPartition, IsInternal: false, []));
+        return found;
+    }
+
+    private NewTopic WithSettings(NewTopic topic) => topic with
+    {
+        ReplicationFactor = settings.ReplicationFactor,
+        // What a topic is for comes before what all topics get.
+        Configuration = settings.Configuration.Concat(topic.Configuration).GroupBy(setting => setting.Key).ToDictionary(setting => setting.Key, setting => setting.Last().Value, StringComparer.Ordinal),
+    };
 
     private static KafkaBrokerException NotCreated(CreateTopicResult result) => new(
         $"The topic {result.Topic} cannot be created: {result.Message ?? KafkaErrors.Describe(result.ErrorCode)} ({result.ErrorCode}). Create it by hand, or allow this client to.",

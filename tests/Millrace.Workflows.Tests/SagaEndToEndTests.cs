@@ -10,12 +10,22 @@ namespace Millrace.Workflows.Tests;
 /// <summary>Sagas on the embedded log, with services that answer their commands.</summary>
 public sealed class SagaEndToEndTests : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_patience = TestBroker.Patience;
 
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("millrace-sagas-");
     private readonly ConcurrentQueue<string> _handled = new();
+    // In place of the embedded log, where the tests are to run against a cluster.
+    private readonly Lazy<TestBroker> _cluster = new(() => TestBroker.StartAsync().GetAwaiter().GetResult());
 
-    public void Dispose() => _directory.Delete(recursive: true);
+    public void Dispose()
+    {
+        if (_cluster.IsValueCreated)
+        {
+            _cluster.Value.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        }
+
+        _directory.Delete(recursive: true);
+    }
 
     [Fact]
     public async Task A_saga_runs_through_its_services_to_its_end()
@@ -110,9 +120,10 @@ public sealed class SagaEndToEndTests : IDisposable
         List<ConsumerRecord> records = await ReadHistoryAsync(host);
 
         Assert.Equal(
-            [.. Enumerable.Range(0, 9).Select(sequence => $"trip-1/{sequence:D8}")],
+            ["owner", .. Enumerable.Range(0, 9).Select(sequence => $"trip-1/{sequence:D8}@1")],
             records.Select(record => Encoding.UTF8.GetString(record.Key!.Value.Span)));
-        Assert.Contains("\"event\":\"started\"", Encoding.UTF8.GetString(records[0].Value!.Value.Span), StringComparison.Ordinal);
+        Assert.Equal("{\"epoch\":1}", Encoding.UTF8.GetString(records[0].Value!.Value.Span));
+        Assert.Contains("\"event\":\"started\"", Encoding.UTF8.GetString(records[1].Value!.Value.Span), StringComparison.Ordinal);
         Assert.Contains("\"state\":\"Compensated\"", Encoding.UTF8.GetString(records[^1].Value!.Value.Span), StringComparison.Ordinal);
         await host.StopAsync();
     }
@@ -186,7 +197,7 @@ public sealed class SagaEndToEndTests : IDisposable
 
     private static Task<SagaStatus> EndAsync(ISagaClient sagas, string id) => sagas.WaitAsync<TripSaga>(id).WaitAsync(s_patience);
 
-    private static KafkaClient Connect(IHost host) => new(
+    private static KafkaClient Connect(IHost host) => host.Services.GetService<TestBroker>()?.CreateClient() ?? new(
         new KafkaClientOptions { BootstrapServers = host.Services.GetRequiredService<EmbeddedBroker>().ListenEndPoint!.ToString()! },
         TimeProvider.System,
         Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
@@ -212,11 +223,7 @@ public sealed class SagaEndToEndTests : IDisposable
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "Travel" });
         builder.AddMillrace(millrace =>
         {
-            millrace.UseEmbedded(options =>
-            {
-                options.DataDirectory = Path.Combine(_directory.FullName, "data");
-                options.Listen = listen;
-            });
+            UseLog(millrace, listen);
             millrace.Configure(options => options.DrainTimeout = TimeSpan.FromMilliseconds(100));
             millrace.AddSaga<TripSaga>(options => options.PartitionCount = partitionCount);
             millrace.AddEndpoint("travel", endpoint =>
@@ -233,6 +240,23 @@ public sealed class SagaEndToEndTests : IDisposable
         IHost host = builder.Build();
         await host.StartAsync();
         return host;
+    }
+
+    private void UseLog(MillraceBuilder millrace, string? listen)
+    {
+        if (TestCluster.IsExternal)
+        {
+            TestBroker cluster = _cluster.Value;
+            millrace.Services.AddSingleton(cluster);
+            millrace.UseLog((_, _) => Task.FromResult(new LogConnection(cluster.CreateClientOptions())));
+            return;
+        }
+
+        millrace.UseEmbedded(options =>
+        {
+            options.DataDirectory = Path.Combine(_directory.FullName, "data");
+            options.Listen = listen;
+        });
     }
 
     private Task Record(string line)

@@ -26,6 +26,12 @@ public sealed class BadInputTests : IDisposable
         { ["--listen", "localhost:99999"], "'localhost:99999' is not an address for --listen" },
         { ["--kafka-listen", "::1:9092"], "'::1:9092' is not an address for --kafka-listen" },
         { ["--data", ""], "--data is empty" },
+        { ["--kafka", ""], "--kafka is empty" },
+        { ["--kafka", "127.0.0.1:1", "--role", "boss"], "'boss' is not a role of the shop" },
+        { ["--role", "payment"], "--role needs --kafka" },
+        { ["--kafka", "127.0.0.1:1", "--kafka-listen", "127.0.0.1:0"], "--kafka-listen is for a log in this process" },
+        { ["--kafka", "127.0.0.1:1", "--role", "stock", "--exit"], "the role stock serves until it is stopped" },
+        { ["--replicas", "-2"], "'-2' is not a number for --replicas" },
     };
 
     public void Dispose() => _folder.Dispose();

@@ -1,3 +1,4 @@
+using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 
 namespace Shop;
@@ -14,6 +15,21 @@ internal sealed class ShopDatabases(ShopOptions options) : IAsyncDisposable
     public ShippingDatabase Shipping { get; } = new(Databases.Options<ShippingDatabase>(options.DatabasePath("shipping")));
 
     public NotificationDatabase Notifications { get; } = new(Databases.Options<NotificationDatabase>(options.DatabasePath("notification")));
+
+    /// <summary>The services whose books are not there yet: on a cluster other processes open them.</summary>
+    public async Task<IReadOnlyList<string>> FindMissingAsync(CancellationToken cancellationToken)
+    {
+        List<string> missing = [];
+        foreach ((string service, DbContext database) in ShopOptions.Services.Zip<string, DbContext>([Orders, Payments, Inventory, Shipping, Notifications]))
+        {
+            if (!await HasTablesAsync(database, options.DatabasePath(service), cancellationToken))
+            {
+                missing.Add(service);
+            }
+        }
+
+        return missing;
+    }
 
     /// <summary>Every order that the shop knows of.</summary>
     public async Task<HashSet<string>> ReadOrderIdsAsync(CancellationToken cancellationToken)
@@ -43,6 +59,19 @@ internal sealed class ShopDatabases(ShopOptions options) : IAsyncDisposable
             Shipments = await Shipping.Shipments.CountAsync(cancellationToken),
             Mails = await Notifications.Mails.CountAsync(cancellationToken),
         };
+    }
+
+    private static async Task<bool> HasTablesAsync(DbContext database, string path, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return File.Exists(path) && await database.Database.SqlQuery<int>($"SELECT COUNT(*) AS Value FROM sqlite_master WHERE type = 'table'").SingleAsync(cancellationToken) > 1;
+        }
+        catch (SqliteException)
+        {
+            // It is just being made.
+            return false;
+        }
     }
 
     public async ValueTask DisposeAsync()

@@ -112,7 +112,7 @@ public sealed class EndpointBuilder
     internal EndpointDefinition Build(MessageRegistry registry, List<string> problems)
     {
         if (!TopicName.IsValid(Name)) problems.Add($"The endpoint name '{Name}' is not valid. {TopicName.Rule}");
-        else if (!TopicName.IsValid(DeadLetters.TopicOf(Name))) problems.Add($"The endpoint name '{Name}' is too long: its dead letters are kept in '{DeadLetters.TopicOf(Name)}', and topic names have at most {TopicName.MaximumLength} characters.");
+        else if (DeadLetters.TopicOf(registry.TopicPrefix + Name) is { } letters && !TopicName.IsValid(letters)) problems.Add($"The endpoint name '{Name}' is too long: its dead letters are kept in '{letters}', and topic names have at most {TopicName.MaximumLength} characters.");
         if (MaxConcurrency is < 1 or > 10_000)
             problems.Add($"MaxConcurrency of the endpoint '{Name}' is {MaxConcurrency}. It goes from 1 to 10,000.");
         if (!Enum.IsDefined(Delivery)) problems.Add($"Delivery of the endpoint '{Name}' is {(int)Delivery}, which is no delivery mode.");
@@ -132,7 +132,7 @@ public sealed class EndpointBuilder
             }
         }
 
-        return new EndpointDefinition(Name, MaxConcurrency, Delivery, handlers, Failures.Build(Name, Delivery, problems));
+        return new EndpointDefinition(Name, MaxConcurrency, Delivery, handlers, Failures.Build(Name, Delivery, problems), registry.TopicPrefix);
     }
 
     private void Add(

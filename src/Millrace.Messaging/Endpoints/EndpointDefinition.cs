@@ -13,9 +13,10 @@ internal sealed class EndpointDefinition
     private readonly FrozenSet<string> _commandTopics;
 
     public EndpointDefinition(string name, int maxConcurrency, DeliveryMode delivery, Dictionary<string, EndpointHandler> handlers,
-        Dictionary<Type, FailurePolicy>? failures = null)
+        Dictionary<Type, FailurePolicy>? failures = null, string topicPrefix = "")
     {
         Name = name;
+        GroupId = topicPrefix + name;
         MaxConcurrency = maxConcurrency;
         Delivery = delivery;
         Failures = failures ?? [];
@@ -31,6 +32,11 @@ internal sealed class EndpointDefinition
     }
 
     public string Name { get; }
+
+    /// <summary>Its consumer group.</summary>
+    public string GroupId { get; }
+
+    public string DeadLetterTopic => DeadLetters.TopicOf(GroupId);
 
     public int MaxConcurrency { get; }
 

@@ -1,4 +1,5 @@
 using Millrace.Kafka;
+using Millrace.Kafka.Records;
 
 namespace Millrace;
 
@@ -71,6 +72,19 @@ internal sealed partial class EndpointRunner
                 if (_commitWanted.CurrentCount == 0) _commitWanted.Release();
             }
         }
+    }
+
+    /// <summary>
+    /// Commits what is committed of a partition once more: the coordinator takes that from its owner only. Nothing of the partition has
+    /// been handled yet, so the position is the right one.
+    /// </summary>
+    private async Task ConfirmAsync(TopicPartition partition, CancellationToken cancellationToken)
+    {
+        KafkaConsumer consumer = _consumer;
+        IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> committed = await consumer.CommittedAsync([partition], cancellationToken);
+        // Nothing committed: from the log's start, which an offset below it means as well.
+        TopicPartitionOffset position = committed.GetValueOrDefault(partition) ?? new TopicPartitionOffset(partition, Offset.Zero);
+        await consumer.CommitAsync([position], cancellationToken);
     }
 
     private void MarkCommitted(List<TopicPartitionOffset> offsets)

@@ -7,7 +7,7 @@ namespace Millrace;
 internal interface IRecordPipeline
 {
     /// <summary>Prepares a partition. None of its records is handled before a call has completed.</summary>
-    ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken);
+    ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken);
 
     /// <summary>Forgets a partition. Never throws.</summary>
     void OnReleased(TopicPartition partition);
@@ -20,8 +20,9 @@ internal interface IRecordPipeline
 }
 
 /// <summary>What an endpoint runs on: its consumer group and its bounds.</summary>
-/// <param name="Name">The endpoint's name and consumer group.</param>
+/// <param name="Name">The endpoint's name.</param>
+/// <param name="GroupId">Its consumer group: the name, behind the application's prefix.</param>
 /// <param name="Topics">What it reads.</param>
 /// <param name="MaxConcurrency">The most records that run at once.</param>
 /// <param name="Delivery">Whether a record is committed before or after it is handled.</param>
-internal sealed record EndpointRun(string Name, IReadOnlyList<string> Topics, int MaxConcurrency, DeliveryMode Delivery);
+internal sealed record EndpointRun(string Name, string GroupId, IReadOnlyList<string> Topics, int MaxConcurrency, DeliveryMode Delivery);

@@ -17,7 +17,7 @@ internal sealed class MessagePipeline(
     EndpointDefinition endpoint, Topology topology, MessagingSettings settings, MessagePublisher publisher, MessageWriter writer, FailureTable failures,
     RetryBackoff writeBackoff, IServiceScopeFactory scopes, TimeProvider time, ILogger logger) : IRecordPipeline
 {
-    public ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+    public ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
     public void OnReleased(TopicPartition partition)
     {
@@ -140,8 +140,8 @@ internal sealed class MessagePipeline(
             default:
                 LogMessages.DeadLettered(
                     logger, failure, envelope.Type, envelope.MessageId, endpoint.Name, record.TopicPartition, record.Offset.Value, progress.Attempt,
-                    DeadLetters.TopicOf(endpoint.Name), failure.Message);
-                ProducerRecord letter = DeadLetters.Create(endpoint.Name, record, failure, progress.Attempt, progress.FirstFailure ?? now, now);
+                    endpoint.DeadLetterTopic, failure.Message);
+                ProducerRecord letter = DeadLetters.Create(endpoint, record, failure, progress.Attempt, progress.FirstFailure ?? now, now);
                 OutgoingMessage? reply = FailedReply(delivered, failure);
                 return await ConcludeAsync(delivered, Conclusion.GivenUp(letter, reply is null ? [] : [reply]));
         }

@@ -14,11 +14,11 @@ internal static class DeadLetters
     public static string TopicOf(string endpoint) => $"{endpoint}.dead-letters";
 
     public static ProducerRecord Create(
-        string endpoint, ConsumerRecord record, Exception failure, int attempts, DateTimeOffset firstFailure, DateTimeOffset lastFailure)
+        EndpointDefinition endpoint, ConsumerRecord record, Exception failure, int attempts, DateTimeOffset firstFailure, DateTimeOffset lastFailure)
     {
         // A dead letter that was sent back and failed again tells its last history, and does not grow.
         List<RecordHeader> headers = [.. record.Headers.Where(header => !DeadLetterHeaders.Contains(header.Key))];
-        Add(DeadLetterHeaders.Endpoint, endpoint);
+        Add(DeadLetterHeaders.Endpoint, endpoint.Name);
         Add(DeadLetterHeaders.ErrorType, failure.GetType().FullName!);
         Add(DeadLetterHeaders.ErrorMessage, Cut(failure.Message, MaxMessageLength));
         Add(DeadLetterHeaders.ErrorStack, Cut(failure.ToString(), MaxStackLength));
@@ -28,7 +28,7 @@ internal static class DeadLetters
         Add(DeadLetterHeaders.OriginTopic, record.TopicPartition.Topic);
         Add(DeadLetterHeaders.OriginPartition, record.TopicPartition.Partition.ToString(CultureInfo.InvariantCulture));
         Add(DeadLetterHeaders.OriginOffset, record.Offset.Value.ToString(CultureInfo.InvariantCulture));
-        return new ProducerRecord { Topic = TopicOf(endpoint), Key = record.Key, Value = record.Value, Headers = headers, Timestamp = lastFailure };
+        return new ProducerRecord { Topic = endpoint.DeadLetterTopic, Key = record.Key, Value = record.Value, Headers = headers, Timestamp = lastFailure };
 
         void Add(string key, string value) => headers.Add(new RecordHeader(key, Encoding.UTF8.GetBytes(value)));
     }

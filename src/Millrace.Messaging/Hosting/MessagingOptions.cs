@@ -17,6 +17,12 @@ public sealed class MessagingOptions
     /// </summary>
     public int TopicPartitionCount { get; set; } = 8;
 
+    /// <summary>
+    /// Put before the name of every topic and consumer group of the application, so that several copies of it (<c>test.</c>,
+    /// <c>staging.</c>) live on one cluster without meeting. Applications that exchange messages have the same prefix. Default: empty.
+    /// </summary>
+    public string TopicPrefix { get; set; } = "";
+
     /// <summary>How bodies are written and read. Default: System.Text.Json's web defaults (camel case, case-insensitive).</summary>
     public JsonSerializerOptions Json { get; set; } = new(JsonSerializerDefaults.Web);
 
@@ -32,6 +38,19 @@ public sealed class MessagingOptions
     /// under the host's own shutdown time-out. Default: 10 s. From 0 to 5 minutes.
     /// </summary>
     public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// Kafka: <c>session.timeout.ms</c>. A process that the log has not heard of for this long is dead, and others take over what it worked
+    /// on: most of the time that a failover takes. Brokers take from 6 s on, unless they are set otherwise. Default: 45 s, as Kafka. From
+    /// 10 ms to 30 minutes.
+    /// </summary>
+    public TimeSpan SessionTimeout { get; set; } = TimeSpan.FromSeconds(45);
+
+    /// <summary>
+    /// Kafka: <c>heartbeat.interval.ms</c>. How often a process says that it is alive, and learns that its endpoints' partitions are shared
+    /// out anew. Default: 3 s, as Kafka. At most a third of <see cref="SessionTimeout"/>.
+    /// </summary>
+    public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(3);
 
     /// <summary>
     /// The messages of one partition that an endpoint holds in memory, running ones included, before it stops fetching
@@ -75,9 +94,12 @@ public sealed class MessagingOptions
 internal sealed record MessagingSettings(
     string ApplicationName,
     int TopicPartitionCount,
+    string TopicPrefix,
     JsonSerializerOptions Json,
     TimeSpan CommitInterval,
     TimeSpan DrainTimeout,
+    TimeSpan SessionTimeout,
+    TimeSpan HeartbeatInterval,
     int MaxQueuedMessages,
     int MaxWindowMessages,
     int MaxRetries,
@@ -98,6 +120,12 @@ internal sealed record MessagingSettings(
         if (options.InfrastructureTime is null) problems.Add("InfrastructureTime is null. Leave it as it is, or set a TimeProvider.");
         if (options.Json is null) problems.Add("Json is null. Leave it as it is, or set a JsonSerializerOptions.");
         CheckRange(nameof(options.TopicPartitionCount), options.TopicPartitionCount, 1, 1_000, problems);
+        if (options.TopicPrefix is not "" && !TopicName.IsValid($"{options.TopicPrefix}x"))
+            problems.Add($"TopicPrefix is '{options.TopicPrefix}'. It begins the names of topics. {TopicName.Rule}");
+        CheckRange(nameof(options.SessionTimeout), options.SessionTimeout, TimeSpan.FromMilliseconds(10), TimeSpan.FromMinutes(30), problems);
+        CheckRange(nameof(options.HeartbeatInterval), options.HeartbeatInterval, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(10), problems);
+        if (options.HeartbeatInterval > options.SessionTimeout / 3)
+            problems.Add($"HeartbeatInterval ({options.HeartbeatInterval}) is more than a third of SessionTimeout ({options.SessionTimeout}): one late heartbeat would end a session. Lower it.");
         CheckRange(nameof(options.CommitInterval), options.CommitInterval, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1), problems);
         CheckRange(nameof(options.DrainTimeout), options.DrainTimeout, TimeSpan.Zero, TimeSpan.FromMinutes(5), problems);
         CheckRange(nameof(options.MaxQueuedMessages), options.MaxQueuedMessages, 1, 1_000_000, problems);
@@ -112,8 +140,8 @@ internal sealed record MessagingSettings(
 
         // A copy of the JSON options freezes at its first use; the caller's own stay as they are.
         return new MessagingSettings(
-            name ?? "", options.TopicPartitionCount, new JsonSerializerOptions(options.Json ?? JsonSerializerOptions.Web), options.CommitInterval,
-            options.DrainTimeout, options.MaxQueuedMessages, options.MaxWindowMessages, options.MaxRetries, options.RetryDelay, options.MaxRetryDelay, options.RandomSeed,
+            name ?? "", options.TopicPartitionCount, options.TopicPrefix ?? "", new JsonSerializerOptions(options.Json ?? JsonSerializerOptions.Web),
+            options.CommitInterval, options.DrainTimeout, options.SessionTimeout, options.HeartbeatInterval, options.MaxQueuedMessages, options.MaxWindowMessages, options.MaxRetries, options.RetryDelay, options.MaxRetryDelay, options.RandomSeed,
             options.InfrastructureTime ?? TimeProvider.System);
     }
 

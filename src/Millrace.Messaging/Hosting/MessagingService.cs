@@ -19,6 +19,7 @@ internal sealed class MessagingService(
     IServiceProvider services, IServiceScopeFactory scopes, TimeProvider time, ILoggerFactory loggers) : IHostedLifecycleService, IAsyncDisposable
 {
     private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_waitReport = TimeSpan.FromSeconds(10);
 
     private readonly ILogger _logger = loggers.CreateLogger("Millrace.Messaging");
     private readonly List<EndpointRunner> _endpoints = [];
@@ -32,15 +33,19 @@ internal sealed class MessagingService(
         MessagingSettings settings = MessagingSettings.Read(options.Value, environment.ApplicationName, problems);
         if (builder.LogConnector is null)
             problems.Add("Millrace has no log to work on. Call millrace.UseEmbedded(options => options.DataDirectory = \"data\"), or millrace.UseKafka(\"host:9092\").");
-        MessageRegistry registry = new();
-        Topology topology = Topology.Build(registry, builder.Endpoints, builder.CommandsHandledElsewhere, problems, builder.Processors);
+        MessageRegistry registry = new(settings.TopicPrefix);
+        ProcessorOptions[] processors = [.. builder.Processors.Select(processor => processor.WithPrefix(settings.TopicPrefix))];
+        Topology topology = Topology.Build(registry, builder.Endpoints, builder.CommandsHandledElsewhere, problems, processors);
 
         _connection = await builder.LogConnector!(services, cancellationToken);
         _client = new KafkaClient(_connection.Client, settings.InfrastructureTime, loggers);
-        TopicCreator topics = new(_client.Admin, settings.TopicPartitionCount, _logger);
+        await WaitForLogAsync(_client.Admin, _connection, settings.InfrastructureTime, cancellationToken);
+        TopicCreator topics = new(
+            _client.Admin, new TopicSettings(settings.TopicPartitionCount, _connection.ReplicationFactor, _connection.TopicConfiguration),
+            settings.InfrastructureTime, _logger);
         await topics.EnsureAsync([.. topology.Topics], cancellationToken);
         await CreateDeadLetterTopicsAsync(topology, topics, cancellationToken);
-        foreach (ProcessorOptions processor in builder.Processors) await topics.EnsureExactAsync(processor, cancellationToken);
+        foreach (ProcessorOptions processor in processors) await topics.EnsureExactAsync(processor, cancellationToken);
 
         // No linger: whoever publishes waits for the acknowledgement, and many at once share a batch by themselves.
         _producer = _client.CreateProducer(new ProducerOptions { Acks = Acks.All, Linger = TimeSpan.Zero, CloseTimeout = s_closeTimeout });
@@ -55,23 +60,56 @@ internal sealed class MessagingService(
         {
             MessagePipeline pipeline = new(
                 endpoint, topology, settings, publisher, writer, new FailureTable(endpoint.Failures, otherwise, chance), backoff, scopes, time, _logger);
-            AddRunner(new EndpointRun(endpoint.Name, endpoint.Topics, endpoint.MaxConcurrency, endpoint.Delivery), pipeline, settings, backoff);
+            AddRunner(new EndpointRun(endpoint.Name, endpoint.GroupId, endpoint.Topics, endpoint.MaxConcurrency, endpoint.Delivery), pipeline, settings, backoff);
         }
 
-        foreach (ProcessorOptions processor in builder.Processors)
+        foreach (ProcessorOptions processor in processors)
         {
             PartitionProcessor made = processor.Create(new ProcessorServices
             {
-                Client = _client, Producer = _producer, Writer = writer, Time = time, Loggers = loggers, Json = settings.Json, Services = services,
+                Client = _client, Producer = _producer, TopicPrefix = settings.TopicPrefix, Writer = writer, Time = time, Loggers = loggers, Json = settings.Json, Services = services,
             });
             ProcessorPipeline pipeline = new(processor.Name, made, backoff, time, _logger);
-            AddRunner(new EndpointRun(processor.Name, [processor.Topic], processor.MaxConcurrency, DeliveryMode.AtLeastOnce), pipeline, settings, backoff);
+            AddRunner(new EndpointRun(processor.Name, settings.TopicPrefix + processor.Name, [processor.Topic], processor.MaxConcurrency, DeliveryMode.AtLeastOnce),
+                pipeline, settings, backoff);
         }
 
         publisher.Start(writer);
         activity.Start(_endpoints, _client.Admin, topics);
         LogMessages.Connected(
             _logger, settings.ApplicationName, _connection.IsEmbedded ? "its embedded log" : _connection.Client.BootstrapServers, _endpoints.Count);
+    }
+
+    /// <summary>Returns when a broker has answered: an application and its cluster may be started in any order.</summary>
+    private async Task WaitForLogAsync(KafkaAdmin admin, LogConnection connection, TimeProvider time, CancellationToken cancellationToken)
+    {
+        using CancellationTokenSource deadline = new(connection.StartTimeout, time);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        await using ITimer patience = time.CreateTimer(
+            _ => LogMessages.LogNotThereYet(_logger, connection.Client.BootstrapServers, connection.StartTimeout), null, s_waitReport, s_waitReport);
+        KafkaException? last = null;
+        try
+        {
+            while (true)
+            {
+                try
+                {
+                    await admin.DescribeAsync([], either.Token);
+                    return;
+                }
+                catch (KafkaException failure) when (failure.IsTransient)
+                {
+                    // It has tried for as long as one call may.
+                    last = failure;
+                }
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new LogUnavailableException(
+                $"No broker of {connection.Client.BootstrapServers} has answered within {connection.StartTimeout}. {last?.Message} Check the addresses and that the brokers run; UseKafka has StartTimeout for clusters that take longer to start.".Replace("  ", " ", StringComparison.Ordinal),
+                last);
+        }
     }
 
     /// <summary>Up front, so that giving a message up needs nothing but a write. As many partitions as what the endpoint reads.</summary>
@@ -82,14 +120,21 @@ internal sealed class MessagingService(
         IReadOnlyDictionary<string, int> counts = await topics.CountPartitionsAsync(
             [.. endpoints.SelectMany(endpoint => endpoint.Topics).Distinct(StringComparer.Ordinal)], cancellationToken);
         await topics.EnsureAsync(
-            [.. endpoints.Select(endpoint => new NewTopic(DeadLetters.TopicOf(endpoint.Name), Math.Max(1, endpoint.Topics.Max(topic => counts[topic]))))],
+            [.. endpoints.Select(endpoint => new NewTopic(endpoint.DeadLetterTopic, Math.Max(1, endpoint.Topics.Max(topic => counts[topic]))))],
             cancellationToken);
     }
 
     private void AddRunner(EndpointRun endpoint, IRecordPipeline pipeline, MessagingSettings settings, RetryBackoff backoff)
     {
         KafkaClient client = _client!;
-        ConsumerOptions group = new() { GroupId = endpoint.Name, AutoOffsetReset = AutoOffsetReset.Earliest, CloseTimeout = s_closeTimeout };
+        ConsumerOptions group = new()
+        {
+            GroupId = endpoint.GroupId,
+            AutoOffsetReset = AutoOffsetReset.Earliest,
+            SessionTimeout = settings.SessionTimeout,
+            HeartbeatInterval = settings.HeartbeatInterval,
+            CloseTimeout = s_closeTimeout,
+        };
         _endpoints.Add(new EndpointRunner(
             endpoint, settings, pipeline, backoff, activity.OnChanged, () => client.CreateConsumer(group), time, _logger));
     }

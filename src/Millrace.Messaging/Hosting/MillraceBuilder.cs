@@ -1,7 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
-using Millrace.Kafka;
 
 namespace Millrace;
 
@@ -92,21 +91,6 @@ public sealed class MillraceBuilder
     {
         Services.Configure(configure);
         return this;
-    }
-
-    /// <summary>Works on an Apache Kafka cluster, or on anything that speaks its protocol.</summary>
-    /// <param name="bootstrapServers">One or more <c>host:port</c>, separated by commas.</param>
-    /// <param name="configure">Sets further options of the client; null for the defaults.</param>
-    /// <returns>This builder.</returns>
-    public MillraceBuilder UseKafka(string bootstrapServers, Action<KafkaClientOptions>? configure = null)
-    {
-        ArgumentException.ThrowIfNullOrWhiteSpace(bootstrapServers);
-        return UseLog((_, _) =>
-        {
-            KafkaClientOptions options = new() { BootstrapServers = bootstrapServers };
-            configure?.Invoke(options);
-            return Task.FromResult(new LogConnection(options));
-        });
     }
 
     /// <summary>Works on a log that the caller brings up. The last call counts.</summary>

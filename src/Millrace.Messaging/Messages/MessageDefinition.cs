@@ -44,9 +44,9 @@ internal sealed class MessageDefinition
     /// <summary>What the command's handler answers with; null for events and for commands without an answer.</summary>
     public Type? ReplyType { get; }
 
-    /// <summary>Reads what <paramref name="type"/> declares.</summary>
+    /// <summary>Reads what <paramref name="type"/> declares; its topic gets the prefix.</summary>
     /// <exception cref="MillraceConfigurationException">The type declares nothing, or something impossible.</exception>
-    public static MessageDefinition Of(Type type)
+    public static MessageDefinition Of(Type type, string topicPrefix = "")
     {
         EventAttribute? @event = type.GetCustomAttribute<EventAttribute>(inherit: false);
         CommandAttribute? command = type.GetCustomAttribute<CommandAttribute>(inherit: false);
@@ -64,7 +64,7 @@ internal sealed class MessageDefinition
         if (version < 1)
             throw new MillraceConfigurationException($"The version {version} of {type.FullName} is not valid. Versions count from 1.");
 
-        string topic = declaredTopic ?? DefaultTopic(kind, name);
+        string topic = topicPrefix + (declaredTopic ?? DefaultTopic(kind, name));
         if (!TopicName.IsValid(topic))
             throw new MillraceConfigurationException($"The topic '{topic}' of {type.FullName} is not valid. {TopicName.Rule}");
         if (type.GetInterfaces().Count(i => i.IsGenericType && i.GetGenericTypeDefinition() == typeof(ICommand<>)) > 1)

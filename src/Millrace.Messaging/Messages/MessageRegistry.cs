@@ -7,11 +7,14 @@ namespace Millrace;
 /// The message types that the application knows, by .NET type and by name on the wire: one to one, so that a name on the
 /// wire means one thing.
 /// </summary>
-internal sealed class MessageRegistry
+/// <param name="topicPrefix">What the application puts before the names of topics and groups.</param>
+internal sealed class MessageRegistry(string topicPrefix = "")
 {
     private readonly ConcurrentDictionary<Type, MessageDefinition> _byType = new();
     private readonly ConcurrentDictionary<string, MessageDefinition> _byTypeName = new();
     private readonly ConcurrentDictionary<string, MessageDefinition> _byName = new();
+
+    public string TopicPrefix { get; } = topicPrefix;
 
     public ICollection<MessageDefinition> Definitions => _byType.Values;
 
@@ -21,7 +24,7 @@ internal sealed class MessageRegistry
     {
         if (_byType.TryGetValue(type, out MessageDefinition? known)) return known;
 
-        MessageDefinition definition = MessageDefinition.Of(type);
+        MessageDefinition definition = MessageDefinition.Of(type, TopicPrefix);
         MessageDefinition sameType = _byTypeName.GetOrAdd(definition.TypeName, definition);
         if (sameType.ClrType != type)
         {

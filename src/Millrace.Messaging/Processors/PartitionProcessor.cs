@@ -18,7 +18,7 @@ public abstract class PartitionProcessor
     /// </summary>
     /// <param name="partition">The partition.</param>
     /// <param name="cancellationToken">Cancelled when the partition leaves, or the host stops.</param>
-    public virtual ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+    public virtual ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
     /// <summary>The partition is gone: what it was made of may be forgotten. Called after its last record, unless one did not end in time.</summary>
     /// <param name="partition">The partition.</param>

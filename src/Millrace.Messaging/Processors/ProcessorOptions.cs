@@ -30,6 +30,10 @@ public sealed record ProcessorOptions
     /// <summary>Makes the processor. Called once, when the host starts, after the topics exist.</summary>
     public required Func<ProcessorServices, PartitionProcessor> Create { get; init; }
 
+    /// <summary>The processor in an application that puts something before the names of its topics and groups.</summary>
+    internal ProcessorOptions WithPrefix(string prefix) =>
+        prefix is "" ? this : this with { Topic = prefix + Topic, CompanionTopics = [.. CompanionTopics.Select(topic => prefix + topic)] };
+
     internal void Check(List<string> problems)
     {
         foreach (string topic in (string[])[Topic, .. CompanionTopics])

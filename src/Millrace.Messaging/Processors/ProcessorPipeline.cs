@@ -9,7 +9,7 @@ internal sealed class ProcessorPipeline(
     string name, PartitionProcessor processor, RetryBackoff backoff, TimeProvider time, ILogger logger) : IRecordPipeline
 {
     // On a thread of its own: what a processor does before its first wait must not hold up the rebalance.
-    public ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken) =>
+    public ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken) =>
         new(Task.Run(() => processor.OnAssignedAsync(partition, cancellationToken).AsTask(), cancellationToken));
 
     public void OnReleased(TopicPartition partition)

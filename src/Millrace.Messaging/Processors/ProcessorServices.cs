@@ -17,6 +17,9 @@ public sealed class ProcessorServices
     /// <summary>The host's producer: acks=all, idempotent. It belongs to the host.</summary>
     public required KafkaProducer Producer { get; init; }
 
+    /// <summary>What the application puts before the names of topics, those of the processor's options included.</summary>
+    public required string TopicPrefix { get; init; }
+
     /// <summary>Writes messages.</summary>
     public required MessageWriter Writer { get; init; }
 

@@ -4,7 +4,7 @@ using System.Text.Json.Serialization;
 namespace Millrace;
 
 /// <summary>
-/// One record of an instance's history. Its key is <c>{instance}/{sequence}</c>; its value is this event as JSON, so that any Kafka
+/// One record of an instance's history. Its key is <c>{instance}/{sequence}@{epoch of the owner}</c>; its value is this event as JSON, so that any Kafka
 /// tool shows what a saga did.
 /// </summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "event")]

@@ -5,9 +5,12 @@ namespace Millrace;
 /// <summary>A registered saga: its name, its version, and how to run its code.</summary>
 internal sealed record SagaDefinition(string Name, int Version, Type SagaType, Type InputType, Func<object, SagaContext, Task<object?>> Run)
 {
-    public string InboxTopic => $"{Name}.inbox";
+    /// <summary>What the application puts before the names of its topics.</summary>
+    public string TopicPrefix { get; init; } = "";
 
-    public string HistoryTopic => $"{Name}.inbox.state";
+    public string InboxTopic => $"{TopicPrefix}{Name}.inbox";
+
+    public string HistoryTopic => $"{InboxTopic}.state";
 
     public static SagaDefinition Of<TSaga>()
         where TSaga : Saga, new()

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using Millrace.Kafka;
 using Millrace.Kafka.Records;
@@ -5,76 +6,119 @@ using Millrace.Kafka.Records;
 namespace Millrace;
 
 /// <summary>
-/// Histories in the log: one record an event, in the inbox's companion topic, in the partition of the same number. A sequence number
-/// that is written twice, since the first write's outcome was unknown, counts with its last record, as compaction would have it.
+/// Histories in the log: one record an event, in the inbox's companion topic, in the partition of the same number, under the epoch of the
+/// partition's owner (<see cref="SagaHistoryLog"/>).
 /// </summary>
 internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer serializer, ProcessorServices services)
 {
-    /// <summary>Writes events in their order; returns when all are on the disk.</summary>
-    public async Task AppendAsync(int partition, SagaHistory history, IReadOnlyList<HistoryEvent> events, CancellationToken cancellationToken)
+    /// <summary>How often others may begin at the same moment. The next attempt at the partition starts over.</summary>
+    private const int MaxRaces = 5;
+
+    /// <summary>Writes events in their order; returns when all are durable.</summary>
+    public async Task AppendAsync(SagaPartition owned, SagaHistory history, IReadOnlyList<HistoryEvent> events, CancellationToken cancellationToken)
     {
-        var writes = new List<Task>(events.Count);
-        for (int i = 0; i < events.Count; i++)
+        int attempt = owned.FailedWriteCount;
+        try
         {
-            var record = new ProducerRecord
+            var writes = new List<Task>(events.Count);
+            for (int i = 0; i < events.Count; i++)
             {
-                Topic = saga.HistoryTopic,
-                Partition = partition,
-                Key = SagaMessages.HistoryKey(history.InstanceId, history.NextSequence + i),
-                Value = serializer.WriteEvent(events[i]),
-                Timestamp = events[i].At,
-            };
-            Task write = services.Producer.ProduceAsync(record, cancellationToken).AsTask();
-            if (write.IsFaulted || write.IsCanceled)
-            {
-                // Refused at the door, for its size for instance: what follows is not written without it.
-                await write;
+                var key = new HistoryKey(history.InstanceId, history.NextSequence + i, owned.Epoch, attempt);
+                Task write = services.Producer.ProduceAsync(
+                    Record(owned.Partition, SagaMessages.WriteHistoryKey(key), serializer.WriteEvent(events[i]), events[i].At), cancellationToken).AsTask();
+                if (write.IsFaulted || write.IsCanceled)
+                {
+                    // Refused at the door, for its size for instance: what follows is not written without it.
+                    await write;
+                }
+
+                writes.Add(write);
             }
 
-            writes.Add(write);
+            await Task.WhenAll(writes);
         }
-
-        await Task.WhenAll(writes);
+        catch
+        {
+            owned.CountFailedWrite();
+            throw;
+        }
     }
 
-    /// <summary>Reads everything that a partition holds now, and folds it.</summary>
-    public async Task<IReadOnlyList<SagaInstance>> ReadAsync(int partition, CancellationToken cancellationToken)
+    /// <summary>
+    /// Makes this process the owner of a partition of histories, and reads what all owners before it wrote. From then on nothing that they
+    /// write counts.
+    /// </summary>
+    /// <exception cref="KafkaException">The log does not answer, or the partition is no longer this process's.</exception>
+    public async Task<SagaPartition> TakeOverAsync(AssignedPartition assigned, CancellationToken cancellationToken)
     {
-        var topicPartition = new TopicPartition(saga.HistoryTopic, partition);
-        Offset start = await FindAsync(topicPartition, OffsetSpec.Earliest, cancellationToken);
-        Offset end = await FindAsync(topicPartition, OffsetSpec.Latest, cancellationToken);
-        var histories = new Dictionary<string, SortedDictionary<int, ReadOnlyMemory<byte>>>();
-        if (start < end)
+        var topicPartition = new TopicPartition(saga.HistoryTopic, assigned.TopicPartition.Partition);
+        var log = new SagaHistoryLog();
+        await using KafkaConsumer consumer = services.Client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Earliest });
+        Offset position = await FindAsync(topicPartition, OffsetSpec.Earliest, cancellationToken);
+        consumer.Assign([new TopicPartitionOffset(topicPartition, position)]);
+        for (int race = 1; race <= MaxRaces; race++)
         {
-            await using KafkaConsumer consumer = services.Client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Earliest });
-            consumer.Assign([new TopicPartitionOffset(topicPartition, start)]);
-            while ((consumer.Position(topicPartition) ?? start) < end)
+            await ReadToAsync(await FindAsync(topicPartition, OffsetSpec.Latest, cancellationToken));
+
+            // In this order: an owner that comes later asks the coordinator later, and reads later, so that its epoch is not below this one's.
+            await assigned.ConfirmAsync(cancellationToken);
+            int epoch = log.Epoch + 1;
+            DateTimeOffset now = services.Time.GetUtcNow();
+
+            // What does not count goes first: the record of the owner that it came too late for is about to be compacted away.
+            await Task.WhenAll(log.StaleKeys.Select(key =>
+                services.Producer.ProduceAsync(Record(topicPartition.Partition, key, value: null, now), cancellationToken).AsTask()));
+            RecordMetadata begun = await services.Producer.ProduceAsync(
+                Record(topicPartition.Partition, Encoding.UTF8.GetBytes(SagaHistoryLog.OwnerKey), SagaMessages.WriteOwner(epoch), now), cancellationToken);
+
+            // Up to there, others may have written meanwhile, and still counted.
+            await ReadToAsync(begun.Offset.Next);
+            if (log.EpochOffset == begun.Offset && log.Epoch == epoch)
+            {
+                return Fold(topicPartition.Partition, log);
+            }
+        }
+
+        throw new KafkaTimeoutException($"Others take {topicPartition} over at the same time, {MaxRaces} times in a row. It is tried again.");
+
+        async Task ReadToAsync(Offset end)
+        {
+            while (position < end)
             {
                 foreach (ConsumerRecord record in await consumer.PollAsync(cancellationToken: cancellationToken))
                 {
-                    Collect(histories, record);
+                    log.Add(record);
+                    position = record.Offset.Next;
                 }
+
+                // Beyond the last record, where what follows was compacted away.
+                position = Offset.Max(position, consumer.Position(topicPartition) ?? position);
+            }
+        }
+    }
+
+    private SagaPartition Fold(int partition, SagaHistoryLog log)
+    {
+        var owned = new SagaPartition(partition, log.Epoch);
+        foreach ((string instanceId, SortedDictionary<int, ReadOnlyMemory<byte>> events) in log.Histories)
+        {
+            if (Fold(instanceId, events) is { } instance)
+            {
+                owned.Set(instance);
             }
         }
 
-        return [.. histories.Select(entry => Fold(entry.Key, entry.Value)).OfType<SagaInstance>()];
+        return owned;
     }
 
-    private static void Collect(Dictionary<string, SortedDictionary<int, ReadOnlyMemory<byte>>> histories, ConsumerRecord record)
+    private ProducerRecord Record(int partition, ReadOnlyMemory<byte> key, byte[]? value, DateTimeOffset time) => new()
     {
-        if (record.Key is not { } key || record.Value is not { } value
-            || !SagaMessages.TryReadHistoryKey(key.Span, out string instanceId, out int sequence))
-        {
-            return;
-        }
-
-        if (!histories.TryGetValue(instanceId, out SortedDictionary<int, ReadOnlyMemory<byte>>? events))
-        {
-            histories.Add(instanceId, events = []);
-        }
-
-        events[sequence] = value;
-    }
+        Topic = saga.HistoryTopic,
+        Partition = partition,
+        Key = key,
+        Value = value is null ? null : (ReadOnlyMemory<byte>?)value,
+        Timestamp = time,
+    };
 
     /// <summary>Folds what was read of an instance; null where nothing of it has begun.</summary>
     internal SagaInstance? Fold(string instanceId, SortedDictionary<int, ReadOnlyMemory<byte>> events)

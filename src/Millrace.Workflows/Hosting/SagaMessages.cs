@@ -75,17 +75,58 @@ internal static class SagaMessages
                 : null;
     }
 
-    public static byte[] HistoryKey(string instanceId, int sequence) =>
-        Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{instanceId}/{sequence:D8}"));
+    /// <summary>
+    /// <c>{instance}/{sequence}@{epoch}</c>, or <c>{instance}/{sequence}@{epoch}.{attempt}</c> after a write of this owner has failed, whose
+    /// record may be there all the same: each write has a key of its own.
+    /// </summary>
+    public static byte[] WriteHistoryKey(HistoryKey key) => Encoding.UTF8.GetBytes(key.Attempt == 0
+        ? string.Create(CultureInfo.InvariantCulture, $"{key.InstanceId}/{key.Sequence:D8}@{key.Epoch}")
+        : string.Create(CultureInfo.InvariantCulture, $"{key.InstanceId}/{key.Sequence:D8}@{key.Epoch}.{key.Attempt}"));
 
     /// <summary>Splits the key of a history record at its last slash: an instance id may hold slashes of its own.</summary>
-    public static bool TryReadHistoryKey(ReadOnlySpan<byte> key, out string instanceId, out int sequence)
+    public static bool TryReadHistoryKey(ReadOnlySpan<byte> key, out HistoryKey read)
     {
+        read = default;
         int slash = key.LastIndexOf((byte)'/');
-        instanceId = slash > 0 ? Encoding.UTF8.GetString(key[..slash]) : "";
-        sequence = 0;
-        return slash > 0 && int.TryParse(key[(slash + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out sequence);
+        int at = key.LastIndexOf((byte)'@');
+        if (slash <= 0 || at < slash) return false;
+        ReadOnlySpan<byte> writer = key[(at + 1)..];
+        int dot = writer.IndexOf((byte)'.');
+        int attempt = 0;
+        bool isRead = int.TryParse(key[(slash + 1)..at], NumberStyles.None, CultureInfo.InvariantCulture, out int sequence)
+            & int.TryParse(dot < 0 ? writer : writer[..dot], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch)
+            & (dot < 0 || int.TryParse(writer[(dot + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out attempt));
+        if (isRead) read = new HistoryKey(Encoding.UTF8.GetString(key[..slash]), sequence, epoch, attempt);
+        return isRead;
+    }
+
+    public static bool IsOwnerKey(ReadOnlySpan<byte> key) => key.SequenceEqual("owner"u8);
+
+    public static byte[] WriteOwner(int epoch) => JsonSerializer.SerializeToUtf8Bytes(new Owner(epoch), JsonSerializerOptions.Web);
+
+    public static bool TryReadOwner(ReadOnlySpan<byte> value, out int epoch)
+    {
+        try
+        {
+            epoch = JsonSerializer.Deserialize<Owner>(value, JsonSerializerOptions.Web)?.Epoch ?? 0;
+        }
+        catch (JsonException)
+        {
+            epoch = 0;
+        }
+
+        return epoch > 0;
     }
 
     private static string Source(SagaDefinition saga) => $"/sagas/{saga.Name}";
+
+    /// <summary>The record that an owner of a partition of histories begins with.</summary>
+    private sealed record Owner(int Epoch);
 }
+
+/// <summary>What the key of a record of a history says.</summary>
+/// <param name="InstanceId">Whose history.</param>
+/// <param name="Sequence">The event's number in it, from 0.</param>
+/// <param name="Epoch">Which owner of the partition wrote it.</param>
+/// <param name="Attempt">How many writes of that owner had failed before.</param>
+internal readonly record struct HistoryKey(string InstanceId, int Sequence, int Epoch, int Attempt);

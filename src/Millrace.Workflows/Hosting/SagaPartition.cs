@@ -3,13 +3,26 @@ using System.Collections.Concurrent;
 namespace Millrace;
 
 /// <summary>The instances of one partition, as its owner knows them. The records of one instance come one after the other, different instances side by side.</summary>
-internal sealed class SagaPartition
+/// <param name="partition">The partition's number, in the inbox and in the histories.</param>
+/// <param name="epoch">What this owner writes under.</param>
+internal sealed class SagaPartition(int partition, int epoch)
 {
     private readonly ConcurrentDictionary<string, SagaInstance> _instances = new();
+    private int _failedWriteCount;
+
+    public int Partition { get; } = partition;
+
+    public int Epoch { get; } = epoch;
+
+    public int FailedWriteCount => Volatile.Read(ref _failedWriteCount);
+
+    public ICollection<SagaInstance> Instances => _instances.Values;
 
     public IEnumerable<SagaInstance> Open => _instances.Values.Where(instance => instance.History is not null);
 
     public SagaInstance? Find(string instanceId) => _instances.GetValueOrDefault(instanceId);
+
+    public void CountFailedWrite() => Interlocked.Increment(ref _failedWriteCount);
 
     public void Set(SagaInstance instance) => _instances[instance.InstanceId] = instance;
 }

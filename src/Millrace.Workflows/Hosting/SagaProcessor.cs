@@ -21,6 +21,9 @@ internal sealed class SagaProcessor : PartitionProcessor
 {
     private const int MaxConcurrentResumes = 64;
 
+    /// <summary>Partitions that are taken over at one time, each with connections of its own to the brokers.</summary>
+    private const int MaxConcurrentTakeovers = 8;
+
     private readonly SagaDefinition _saga;
     private readonly ProcessorServices _services;
     private readonly SagaEngine _engine;
@@ -28,9 +31,11 @@ internal sealed class SagaProcessor : PartitionProcessor
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<int, SagaPartition> _partitions = new();
     private readonly SagaWaiters _waiters = new();
+    private readonly SemaphoreSlim _takeovers = new(MaxConcurrentTakeovers);
 
-    public SagaProcessor(SagaDefinition saga, ProcessorServices services)
+    public SagaProcessor(SagaDefinition definition, ProcessorServices services)
     {
+        SagaDefinition saga = definition with { TopicPrefix = services.TopicPrefix };
         _saga = saga;
         _services = services;
         var serializer = new SagaSerializer(Prepare, services.Json);
@@ -52,11 +57,11 @@ internal sealed class SagaProcessor : PartitionProcessor
         return _services.Writer.WriteAsync([start], cancellationToken);
     }
 
-    public override async ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken)
+    public override async ValueTask OnAssignedAsync(AssignedPartition assigned, CancellationToken cancellationToken)
     {
-        var restored = new SagaPartition();
-        _partitions[partition.Partition] = restored;
-        foreach (SagaInstance instance in await _store.ReadAsync(partition.Partition, cancellationToken))
+        SagaPartition restored = await TakeOverAsync(assigned, cancellationToken);
+        _partitions[restored.Partition] = restored;
+        foreach (SagaInstance instance in restored.Instances)
         {
             if (instance.State == SagaState.NeedsAttention)
             {
@@ -69,10 +74,23 @@ internal sealed class SagaProcessor : PartitionProcessor
         SagaInstance[] open = [.. restored.Open];
         var parallel = new ParallelOptions { MaxDegreeOfParallelism = MaxConcurrentResumes, CancellationToken = cancellationToken };
         await Parallel.ForEachAsync(open, parallel, async (instance, token) =>
-            await ContinueAsync(partition.Partition, restored, instance.History!, happened: null, LastCause(instance.History!), token));
+            await ContinueAsync(restored, instance.History!, happened: null, LastCause(instance.History!), token));
         if (open.Length > 0)
         {
-            LogMessages.Resumed(_logger, _saga.Name, open.Length, partition);
+            LogMessages.Resumed(_logger, _saga.Name, open.Length, assigned.TopicPartition);
+        }
+    }
+
+    private async Task<SagaPartition> TakeOverAsync(AssignedPartition assigned, CancellationToken cancellationToken)
+    {
+        await _takeovers.WaitAsync(cancellationToken);
+        try
+        {
+            return await _store.TakeOverAsync(assigned, cancellationToken);
+        }
+        finally
+        {
+            _takeovers.Release();
         }
     }
 
@@ -86,6 +104,9 @@ internal sealed class SagaProcessor : PartitionProcessor
             // It left between the dispatch and here; the next owner handles the record.
             throw new OperationCanceledException(ownership);
         }
+
+        // After the look: were these the instances of a later assignment, the token of this one would be cancelled by now.
+        ownership.ThrowIfCancellationRequested();
 
         if (record.Key is not { } key)
         {
@@ -106,13 +127,12 @@ internal sealed class SagaProcessor : PartitionProcessor
 
     private Task BeginAsync(SagaPartition instances, string instanceId, ConsumerRecord record, Envelope envelope, CancellationToken ownership)
     {
-        int partition = record.TopicPartition.Partition;
         if (instances.Find(instanceId) is { } known)
         {
             // Started before. What a crash left unsent goes out now; nothing else changes.
             return known.History is null
                 ? Task.CompletedTask
-                : ContinueAsync(partition, instances, known.History, happened: null, envelope.MessageId, ownership);
+                : ContinueAsync(instances, known.History, happened: null, envelope.MessageId, ownership);
         }
 
         if (ReadJson(record.Value) is not { } input)
@@ -122,7 +142,7 @@ internal sealed class SagaProcessor : PartitionProcessor
 
         var started = new SagaStarted(
             _services.Time.GetUtcNow(), _saga.Version, input, envelope.MessageId, envelope.CorrelationId, envelope.TraceParent);
-        return ContinueAsync(partition, instances, new SagaHistory(instanceId), started, envelope.MessageId, ownership);
+        return ContinueAsync(instances, new SagaHistory(instanceId), started, envelope.MessageId, ownership);
     }
 
     private Task TakeReplyAsync(SagaPartition instances, string instanceId, ConsumerRecord record, Envelope envelope, CancellationToken ownership)
@@ -152,7 +172,7 @@ internal sealed class SagaProcessor : PartitionProcessor
         StepReplied? reply = history.ReplyTo(step) is null
             ? new StepReplied(_services.Time.GetUtcNow(), step, status, Header(record, ReplyHeaders.Reason), ReadJson(record.Value))
             : null;
-        return ContinueAsync(record.TopicPartition.Partition, instances, history, reply, envelope.MessageId, ownership);
+        return ContinueAsync(instances, history, reply, envelope.MessageId, ownership);
     }
 
     /// <summary>
@@ -161,7 +181,7 @@ internal sealed class SagaProcessor : PartitionProcessor
     /// nothing new has happened, whatever has no reply yet is sent again.
     /// </summary>
     private async Task ContinueAsync(
-        int partition, SagaPartition instances, SagaHistory history, HistoryEvent? happened, string cause, CancellationToken cancellationToken)
+        SagaPartition instances, SagaHistory history, HistoryEvent? happened, string cause, CancellationToken cancellationToken)
     {
         SagaHistory draft = history.Copy();
         List<HistoryEvent> events = happened is null ? [] : [happened];
@@ -176,7 +196,7 @@ internal sealed class SagaProcessor : PartitionProcessor
             }
         }
 
-        await _store.AppendAsync(partition, history, events, cancellationToken);
+        await _store.AppendAsync(instances, history, events, cancellationToken);
         if (decision is SagaDecision.Refuse refuse)
         {
             Show(instances, SagaInstance.Refused(draft, refuse.Difference));

@@ -38,6 +38,18 @@ internal sealed partial class RunningProgram : IAsyncDisposable
 
     public int ExitCode => _process.ExitCode;
 
+    /// <summary>Whether it is over, and everything that it said is here.</summary>
+    public bool HasEnded
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _hasEnded;
+            }
+        }
+    }
+
     public IReadOnlyList<string> Output
     {
         get

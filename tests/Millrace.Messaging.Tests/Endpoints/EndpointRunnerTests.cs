@@ -144,7 +144,7 @@ public sealed class EndpointRunnerTests : IDisposable
         MessagingSettings settings = MessagingSettings.Read(new MessagingOptions(), "Shop", []);
         RetryBackoff backoff = new(Backoff.Constant(TimeSpan.FromSeconds(1)), new Chance(new Random(1)));
         await using EndpointRunner runner = new(
-            new EndpointRun("numbers", ["test.events"], 1, DeliveryMode.AtLeastOnce), settings, new NoPipeline(), backoff, () => { },
+            new EndpointRun("numbers", "numbers", ["test.events"], 1, DeliveryMode.AtLeastOnce), settings, new NoPipeline(), backoff, () => { },
             () => client.CreateConsumer(new ConsumerOptions { GroupId = "numbers" }), TimeProvider.System, NullLogger.Instance);
 
         await runner.OnAssignedAsync([new TopicPartition("test.events", 0)], new CancellationToken(canceled: true));
@@ -164,7 +164,7 @@ public sealed class EndpointRunnerTests : IDisposable
 
     private sealed class NoPipeline : IRecordPipeline
     {
-        public ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+        public ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
         public void OnReleased(TopicPartition partition)
         {

@@ -12,9 +12,11 @@ namespace Millrace.Messaging.Tests;
 /// <summary>A data directory that applications start on, one after the other, as one does after a crash or a stop.</summary>
 internal sealed class TestApplication : IDisposable
 {
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Patience = TestBroker.Patience;
 
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("millrace-messaging-");
+    // In place of the embedded log, where the tests are to run against a cluster.
+    private readonly Lazy<TestBroker> _cluster = new(() => TestBroker.StartAsync().GetAwaiter().GetResult());
 
     public ConcurrentQueue<string> Logs { get; } = new();
 
@@ -24,7 +26,7 @@ internal sealed class TestApplication : IDisposable
     public Task<IHost> StartListeningAsync(Action<MillraceBuilder> configure, TimeProvider? time = null) => StartAsync(
         millrace =>
         {
-            millrace.UseEmbedded(options => options.Listen = "127.0.0.1:0");
+            if (!TestCluster.IsExternal) millrace.UseEmbedded(options => options.Listen = "127.0.0.1:0");
             configure(millrace);
         },
         builder =>
@@ -46,14 +48,32 @@ internal sealed class TestApplication : IDisposable
         configureHost?.Invoke(builder);
         builder.AddMillrace(millrace =>
         {
-            millrace.UseEmbedded(options => options.DataDirectory = DataDirectory);
+            UseLog(millrace);
             millrace.Configure(options => (options.MaxRetries, options.RetryDelay, options.MaxRetryDelay) = (1_000, TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(100)));
             configure(millrace);
         });
         return builder.Build();
     }
 
-    public void Dispose() => _directory.Delete(recursive: true);
+    public void Dispose()
+    {
+        if (_cluster.IsValueCreated) _cluster.Value.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        _directory.Delete(recursive: true);
+    }
+
+    private void UseLog(MillraceBuilder millrace)
+    {
+        if (!TestCluster.IsExternal)
+        {
+            millrace.UseEmbedded(options => options.DataDirectory = DataDirectory);
+            return;
+        }
+
+        TestBroker cluster = _cluster.Value;
+        millrace.Services.AddSingleton(cluster);
+        // As the embedded log: nobody else handles what these applications send.
+        millrace.UseLog((_, _) => Task.FromResult(new LogConnection(cluster.CreateClientOptions()) { IsEmbedded = true }));
+    }
 
     private sealed class RecordingLoggerProvider(ConcurrentQueue<string> lines) : ILoggerProvider
     {
@@ -141,7 +161,7 @@ internal static class HostExtensions
     }
 
     /// <summary>A client of a host whose broker listens.</summary>
-    public static KafkaClient Client(this IHost host) => new(
+    public static KafkaClient Client(this IHost host) => host.Services.GetService<TestBroker>()?.CreateClient() ?? new(
         new KafkaClientOptions { BootstrapServers = host.Services.GetRequiredService<EmbeddedBroker>().ListenEndPoint!.ToString() },
         TimeProvider.System, NullLoggerFactory.Instance);
 

@@ -162,8 +162,9 @@ public sealed class ProcessorTests : IDisposable
         public Task WriteAsync(string key, string value, int? partition = null) => Producer!.ProduceAsync(
             new ProducerRecord { Topic = "inbox", Partition = partition, Key = Encoding.UTF8.GetBytes(key), Value = Encoding.UTF8.GetBytes(value) }).AsTask();
 
-        public override async ValueTask OnAssignedAsync(TopicPartition partition, CancellationToken cancellationToken)
+        public override async ValueTask OnAssignedAsync(AssignedPartition assigned, CancellationToken cancellationToken)
         {
+            TopicPartition partition = assigned.TopicPartition;
             Seen.Add($"prepare {partition.Partition}");
             await PreparationOf.GetValueOrDefault(partition.Partition, Task.CompletedTask).WaitAsync(cancellationToken);
             if (_preparations.AddOrUpdate(partition.Partition, 1, (_, count) => count + 1) <= FailedPreparations)

@@ -1,0 +1,27 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace;
+
+/// <summary>A partition that has just come to this process.</summary>
+public sealed class AssignedPartition
+{
+    private readonly Func<CancellationToken, Task> _confirm;
+
+    internal AssignedPartition(TopicPartition topicPartition, Func<CancellationToken, Task> confirm)
+    {
+        TopicPartition = topicPartition;
+        _confirm = confirm;
+    }
+
+    /// <summary>The partition.</summary>
+    public TopicPartition TopicPartition { get; }
+
+    /// <summary>
+    /// Asks the group's coordinator whether the partition is this process's still, and returns if it is. A process that was cut off, or
+    /// slept, learns in no other way that others have taken over: what it read before it asked is all that was there while it was the owner.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="Kafka.KafkaGroupFencedException">It is not, or the group is about to share out its partitions anew.</exception>
+    /// <exception cref="Kafka.KafkaException">The coordinator does not answer in time.</exception>
+    public Task ConfirmAsync(CancellationToken cancellationToken = default) => _confirm(cancellationToken);
+}

@@ -1,0 +1,170 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Millrace.Kafka;
+using Millrace.Kafka.Records;
+using Millrace.Kafka.Tests;
+
+namespace Millrace.Workflows.Tests;
+
+/// <summary>Several processes of one application on one log: what one leaves, another goes on with, and only one counts.</summary>
+public sealed class TakeoverTests
+{
+    private readonly ConcurrentQueue<string> _handled = new();
+
+    [Fact]
+    public async Task The_sagas_of_a_process_that_is_cut_off_are_ended_by_another()
+    {
+        await using TestBroker log = await StartLogAsync();
+        var network = new CuttableConnector(log);
+        using IHost first = await StartAsync(log, partitionCount: 4, network);
+        using IHost second = await StartAsync(log, partitionCount: 4);
+        await Until.TrueAsync(() => IsShared(first) && IsShared(second), "both processes having partitions");
+        string[] ids = [.. Enumerable.Range(0, 40).Select(number => $"trip-{number}")];
+        ISagaClient sagas = second.Services.GetRequiredService<ISagaClient>();
+        await Task.WhenAll(ids[..20].Select(id => sagas.StartAsync<TripSaga>(id, new Trip(id, "lake"))));
+        await Until.TrueAsync(() => _handled.Count > 10, "some steps");
+
+        network.Cut();
+        await Task.WhenAll(ids[20..].Select(id => sagas.StartAsync<TripSaga>(id, new Trip(id, "lake"))));
+
+        await Until.TrueAsync(() => ids.All(id => sagas.Find<TripSaga>(id)?.State == SagaState.Completed), "every saga's end, in the process that is left");
+        // Each step once or more often, and none that was not asked for.
+        Assert.Equal(ids.Length * 3, _handled.Distinct().Count());
+        network.Mend();
+        await second.StopAsync();
+        await first.StopAsync();
+    }
+
+    [Fact]
+    public async Task What_comes_late_from_an_owner_of_before_changes_no_saga()
+    {
+        await using TestBroker log = await StartLogAsync();
+        var waiting = new TaskCompletionSource();
+        using (IHost first = await StartAsync(log, partitionCount: 1, flight: token => HoldAsync(waiting, token)))
+        {
+            await first.Services.GetRequiredService<ISagaClient>().StartAsync<TripSaga>("trip-1", new Trip("trip-1", "lake"));
+            await waiting.Task.WaitAsync(TestBroker.Patience);
+            await first.StopAsync();
+        }
+
+        waiting = new TaskCompletionSource();
+        using (IHost second = await StartAsync(log, partitionCount: 1, flight: token => HoldAsync(waiting, token)))
+        {
+            await waiting.Task.WaitAsync(TestBroker.Patience);
+
+            // The flight is refused, says the first owner, which was on its way for long.
+            await WriteAsync(log, "trip-1/00000004@1", """{"event":"step-replied","at":"2026-01-01T00:00:00Z","step":1,"status":"Rejected","reason":"late"}""");
+            await second.StopAsync();
+        }
+
+        using IHost third = await StartAsync(log, partitionCount: 1);
+        SagaStatus status = await third.Services.GetRequiredService<ISagaClient>().WaitAsync<TripSaga>("trip-1").WaitAsync(TestBroker.Patience);
+
+        Assert.Equal(SagaState.Completed, status.State);
+        List<(string Key, string? Value)> records = await ReadAsync(log);
+        Assert.Contains(("trip-1/00000004@1", null), records);
+        Assert.Equal(["{\"epoch\":1}", "{\"epoch\":2}", "{\"epoch\":3}"], records.Where(record => record.Key == "owner").Select(record => record.Value));
+        await third.StopAsync();
+    }
+
+    private static Task<TestBroker> StartLogAsync() =>
+        TestBroker.StartAsync(configure: options => options.GroupMinSessionTimeout = TimeSpan.FromMilliseconds(100));
+
+    private static bool IsShared(IHost host) => host.Services.GetRequiredService<Partitions>().Count is > 0 and < 4;
+
+    private static async Task HoldAsync(TaskCompletionSource waiting, CancellationToken cancellationToken)
+    {
+        waiting.TrySetResult();
+        await new TaskCompletionSource().Task.WaitAsync(cancellationToken);
+    }
+
+    private static async Task WriteAsync(TestBroker log, string key, string value)
+    {
+        await using KafkaClient client = log.CreateClient();
+        await using KafkaProducer producer = client.CreateProducer();
+        await producer.ProduceAsync(
+            new ProducerRecord { Topic = "trip.inbox.state", Partition = 0, Key = Encoding.UTF8.GetBytes(key), Value = Encoding.UTF8.GetBytes(value) },
+            Until.Timeout());
+    }
+
+    private static async Task<List<(string Key, string? Value)>> ReadAsync(TestBroker log)
+    {
+        await using KafkaClient client = log.CreateClient();
+        var partition = new TopicPartition("trip.inbox.state", 0);
+        Offset end = (await client.Admin.ListOffsetsAsync([partition], OffsetSpec.Latest))[partition];
+        await using KafkaConsumer consumer = client.CreateConsumer();
+        consumer.Assign([new TopicPartitionOffset(partition, Offset.Zero)]);
+        List<(string, string?)> records = [];
+        while (records.Count < end.Value)
+        {
+            records.AddRange((await consumer.PollAsync(cancellationToken: Until.Timeout())).Select(record =>
+                (Encoding.UTF8.GetString(record.Key!.Value.Span), record.Value is { } value ? Encoding.UTF8.GetString(value.Span) : null)));
+        }
+
+        return records;
+    }
+
+    private async Task<IHost> StartAsync(TestBroker log, int partitionCount, IKafkaConnector? network = null, Func<CancellationToken, Task>? flight = null)
+    {
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "Travel" });
+        builder.Services.AddSingleton(new FlightHandlers(_handled, flight ?? (_ => Task.CompletedTask)));
+        builder.AddMillrace(millrace =>
+        {
+            KafkaClientOptions client = log.CreateClientOptions();
+            client.Connector = network ?? client.Connector;
+            millrace.UseLog((_, _) => Task.FromResult(new LogConnection(client)));
+            millrace.Configure(options =>
+            {
+                options.TopicPartitionCount = partitionCount;
+                options.DrainTimeout = TimeSpan.FromMilliseconds(100);
+                (options.SessionTimeout, options.HeartbeatInterval) = (TestBroker.SessionTimeout, TimeSpan.FromMilliseconds(100));
+            });
+            millrace.AddSaga<TripSaga>(options => options.PartitionCount = partitionCount);
+            millrace.AddProcessor(new ProcessorOptions
+            {
+                Name = "watch",
+                Topic = "trip.watch",
+                PartitionCount = partitionCount,
+                Create = services => services.Services.GetRequiredService<Partitions>(),
+            });
+            millrace.AddEndpoint("travel", endpoint =>
+            {
+                endpoint.Handle<BookHotel>((command, _, _) => Record($"book-hotel {command.Id}"));
+                endpoint.Handle<CancelHotel>((command, _, _) => Record($"cancel-hotel {command.Id}"));
+                endpoint.Handle<CancelFlight>((command, _, _) => Record($"cancel-flight {command.Id}"));
+                endpoint.Handle<Confirm>((command, _, _) => Record($"confirm {command.Id}"));
+                endpoint.AddHandlers<FlightHandlers>();
+            });
+        });
+        builder.Services.AddSingleton<Partitions>();
+        IHost host = builder.Build();
+        await host.StartAsync();
+        return host;
+    }
+
+    private Task Record(string line)
+    {
+        _handled.Enqueue(line);
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Counts the partitions that its process has, of a topic that nobody writes to.</summary>
+    private sealed class Partitions : PartitionProcessor
+    {
+        private int _count;
+
+        public int Count => Volatile.Read(ref _count);
+
+        public override ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken)
+        {
+            Interlocked.Increment(ref _count);
+            return ValueTask.CompletedTask;
+        }
+
+        public override void OnReleased(TopicPartition partition) => Interlocked.Decrement(ref _count);
+
+        public override Task ProcessAsync(ConsumerRecord record, CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}
