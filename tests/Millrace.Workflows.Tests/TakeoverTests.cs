@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Millrace.Kafka;
 using Millrace.Kafka.Records;
 using Millrace.Kafka.Tests;
@@ -12,6 +13,7 @@ namespace Millrace.Workflows.Tests;
 public sealed class TakeoverTests
 {
     private readonly ConcurrentQueue<string> _handled = new();
+    private readonly ConcurrentQueue<string> _logs = new();
 
     [Fact]
     public async Task The_sagas_of_a_process_that_is_cut_off_are_ended_by_another()
@@ -69,6 +71,34 @@ public sealed class TakeoverTests
         await third.StopAsync();
     }
 
+    [Fact]
+    public async Task A_process_that_was_taken_over_and_does_not_know_it_sends_no_more_commands()
+    {
+        await using TestBroker log = await StartLogAsync();
+        var waiting = new TaskCompletionSource();
+        var gate = new TaskCompletionSource();
+        using IHost first = await StartAsync(log, partitionCount: 1, flight: async token =>
+        {
+            waiting.TrySetResult();
+            await gate.Task.WaitAsync(token);
+        });
+        await first.Services.GetRequiredService<ISagaClient>().StartAsync<TripSaga>("trip-1", new Trip("trip-1", "lake"));
+        await waiting.Task.WaitAsync(TestBroker.Patience);
+
+        // As another process does that has got the partition.
+        await WriteAsync(log, "owner", """{"epoch":7}""");
+        gate.SetResult();
+        await Until.TrueAsync(() => _logs.Any(line => line.Contains("Another process has taken trip.inbox.state-0 over", StringComparison.Ordinal)), "the first process noticing");
+        await first.StopAsync();
+        Assert.DoesNotContain("confirm trip-1", _handled);
+
+        using IHost second = await StartAsync(log, partitionCount: 1);
+        SagaStatus status = await second.Services.GetRequiredService<ISagaClient>().WaitAsync<TripSaga>("trip-1").WaitAsync(TestBroker.Patience);
+        Assert.Equal(SagaState.Completed, status.State);
+        Assert.Contains("confirm trip-1", _handled);
+        await second.StopAsync();
+    }
+
     private static Task<TestBroker> StartLogAsync() =>
         TestBroker.StartAsync(configure: options => options.GroupMinSessionTimeout = TimeSpan.FromMilliseconds(100));
 
@@ -109,6 +139,7 @@ public sealed class TakeoverTests
     private async Task<IHost> StartAsync(TestBroker log, int partitionCount, IKafkaConnector? network = null, Func<CancellationToken, Task>? flight = null)
     {
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "Travel" });
+        builder.Logging.AddProvider(new RecordingLoggers(_logs));
         builder.Services.AddSingleton(new FlightHandlers(_handled, flight ?? (_ => Task.CompletedTask)));
         builder.AddMillrace(millrace =>
         {
@@ -148,6 +179,24 @@ public sealed class TakeoverTests
     {
         _handled.Enqueue(line);
         return Task.CompletedTask;
+    }
+
+    private sealed class RecordingLoggers(ConcurrentQueue<string> lines) : ILoggerProvider, ILogger
+    {
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Warning;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            lines.Enqueue(formatter(state, exception));
+
+        public void Dispose()
+        {
+            // The lines are the test's.
+        }
     }
 
     /// <summary>Counts the partitions that its process has, of a topic that nobody writes to.</summary>

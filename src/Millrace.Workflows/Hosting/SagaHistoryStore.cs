@@ -14,17 +14,42 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
     /// <summary>How often others may begin at the same moment. The next attempt at the partition starts over.</summary>
     private const int MaxRaces = 5;
 
-    /// <summary>Writes events in their order; returns when all are durable.</summary>
+    /// <summary>Writes events in their order; returns when all are durable, and count.</summary>
+    /// <exception cref="SagaPartitionLostException">Another process has taken the partition over.</exception>
     public async Task AppendAsync(SagaPartition owned, SagaHistory history, IReadOnlyList<HistoryEvent> events, CancellationToken cancellationToken)
+    {
+        if (events.Count == 0)
+        {
+            return;
+        }
+
+        long ticket = owned.Writes.Begin();
+        List<Offset> offsets = [];
+        try
+        {
+            offsets = await WriteAsync(owned, history, events, cancellationToken);
+        }
+        finally
+        {
+            owned.Writes.End(ticket, offsets);
+        }
+
+        if (offsets[^1] < Offset.Zero || !await owned.Writes.ReachesAsync(offsets[^1], cancellationToken))
+        {
+            await RequireOwnAsync(owned, offsets[^1], cancellationToken);
+        }
+    }
+
+    private async Task<List<Offset>> WriteAsync(SagaPartition owned, SagaHistory history, IReadOnlyList<HistoryEvent> events, CancellationToken cancellationToken)
     {
         int attempt = owned.FailedWriteCount;
         try
         {
-            var writes = new List<Task>(events.Count);
+            var writes = new List<Task<RecordMetadata>>(events.Count);
             for (int i = 0; i < events.Count; i++)
             {
                 var key = new HistoryKey(history.InstanceId, history.NextSequence + i, owned.Epoch, attempt);
-                Task write = services.Producer.ProduceAsync(
+                Task<RecordMetadata> write = services.Producer.ProduceAsync(
                     Record(owned.Partition, SagaMessages.WriteHistoryKey(key), serializer.WriteEvent(events[i]), events[i].At), cancellationToken).AsTask();
                 if (write.IsFaulted || write.IsCanceled)
                 {
@@ -35,13 +60,55 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
                 writes.Add(write);
             }
 
-            await Task.WhenAll(writes);
+            return [.. (await Task.WhenAll(writes)).Select(written => written.Offset)];
         }
         catch
         {
             owned.CountFailedWrite();
             throw;
         }
+    }
+
+    /// <summary>Looks at what is between this owner's writes: if the next owner has begun there, what was written after it does not count.</summary>
+    private async Task RequireOwnAsync(SagaPartition owned, Offset last, CancellationToken cancellationToken)
+    {
+        var topicPartition = new TopicPartition(saga.HistoryTopic, owned.Partition);
+        Offset start = owned.Writes.Next;
+        // A write that was answered as one that was there already has no offset to tell.
+        Offset end = last >= Offset.Zero ? last.Next : await FindAsync(topicPartition, OffsetSpec.Latest, cancellationToken);
+        await using KafkaConsumer consumer = services.Client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Earliest });
+        consumer.Assign([new TopicPartitionOffset(topicPartition, start)]);
+        bool isOwned = true;
+        await ReadToAsync(consumer, topicPartition, start, end, record => isOwned &= !IsLaterOwner(record, owned.Epoch), cancellationToken);
+        if (!isOwned)
+        {
+            throw new SagaPartitionLostException($"Another process has taken {topicPartition} over from this one, which did not hear of it. What it goes on with does not count.");
+        }
+
+        owned.Writes.Looked(end);
+    }
+
+    private static bool IsLaterOwner(ConsumerRecord record, int epoch) =>
+        record.Key is { } key && SagaMessages.IsOwnerKey(key.Span)
+        && record.Value is { } value && SagaMessages.TryReadOwner(value.Span, out int later) && later > epoch;
+
+    /// <summary>Reads records up to an offset, and gives the position that was reached.</summary>
+    private static async Task<Offset> ReadToAsync(
+        KafkaConsumer consumer, TopicPartition partition, Offset position, Offset end, Action<ConsumerRecord> take, CancellationToken cancellationToken)
+    {
+        while (position < end)
+        {
+            foreach (ConsumerRecord record in await consumer.PollAsync(cancellationToken: cancellationToken))
+            {
+                take(record);
+                position = record.Offset.Next;
+            }
+
+            // Beyond the last record, where what follows was compacted away.
+            position = Offset.Max(position, consumer.Position(partition) ?? position);
+        }
+
+        return position;
     }
 
     /// <summary>
@@ -58,7 +125,7 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
         consumer.Assign([new TopicPartitionOffset(topicPartition, position)]);
         for (int race = 1; race <= MaxRaces; race++)
         {
-            await ReadToAsync(await FindAsync(topicPartition, OffsetSpec.Latest, cancellationToken));
+            await ReadAsync(await FindAsync(topicPartition, OffsetSpec.Latest, cancellationToken));
 
             // In this order: an owner that comes later asks the coordinator later, and reads later, so that its epoch is not below this one's.
             await assigned.ConfirmAsync(cancellationToken);
@@ -72,34 +139,22 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
                 Record(topicPartition.Partition, Encoding.UTF8.GetBytes(SagaHistoryLog.OwnerKey), SagaMessages.WriteOwner(epoch), now), cancellationToken);
 
             // Up to there, others may have written meanwhile, and still counted.
-            await ReadToAsync(begun.Offset.Next);
+            await ReadAsync(begun.Offset.Next);
             if (log.EpochOffset == begun.Offset && log.Epoch == epoch)
             {
-                return Fold(topicPartition.Partition, log);
+                return Fold(topicPartition.Partition, log, begun.Offset);
             }
         }
 
         throw new KafkaTimeoutException($"Others take {topicPartition} over at the same time, {MaxRaces} times in a row. It is tried again.");
 
-        async Task ReadToAsync(Offset end)
-        {
-            while (position < end)
-            {
-                foreach (ConsumerRecord record in await consumer.PollAsync(cancellationToken: cancellationToken))
-                {
-                    log.Add(record);
-                    position = record.Offset.Next;
-                }
-
-                // Beyond the last record, where what follows was compacted away.
-                position = Offset.Max(position, consumer.Position(topicPartition) ?? position);
-            }
-        }
+        async Task ReadAsync(Offset end) =>
+            position = await ReadToAsync(consumer, topicPartition, position, end, log.Add, cancellationToken);
     }
 
-    private SagaPartition Fold(int partition, SagaHistoryLog log)
+    private SagaPartition Fold(int partition, SagaHistoryLog log, Offset begun)
     {
-        var owned = new SagaPartition(partition, log.Epoch);
+        var owned = new SagaPartition(partition, log.Epoch, begun);
         foreach ((string instanceId, SortedDictionary<int, ReadOnlyMemory<byte>> events) in log.Histories)
         {
             if (Fold(instanceId, events) is { } instance)

@@ -1,11 +1,13 @@
 using System.Collections.Concurrent;
+using Millrace.Kafka.Records;
 
 namespace Millrace;
 
 /// <summary>The instances of one partition, as its owner knows them. The records of one instance come one after the other, different instances side by side.</summary>
 /// <param name="partition">The partition's number, in the inbox and in the histories.</param>
 /// <param name="epoch">What this owner writes under.</param>
-internal sealed class SagaPartition(int partition, int epoch)
+/// <param name="begun">Where its first record is.</param>
+internal sealed class SagaPartition(int partition, int epoch, Offset begun)
 {
     private readonly ConcurrentDictionary<string, SagaInstance> _instances = new();
     private int _failedWriteCount;
@@ -13,6 +15,8 @@ internal sealed class SagaPartition(int partition, int epoch)
     public int Partition { get; } = partition;
 
     public int Epoch { get; } = epoch;
+
+    public OwnWrites Writes { get; } = new(begun.Next);
 
     public int FailedWriteCount => Volatile.Read(ref _failedWriteCount);
 
