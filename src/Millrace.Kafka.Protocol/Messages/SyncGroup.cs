@@ -70,7 +70,10 @@ public sealed class SyncGroupResponse : IThrottledResponse
             codec.NullableString(ref ProtocolName);
         }
 
-        codec.Bytes(ref Assignment);
+        // Never null by the definition; librdkafka's mock cluster sends null beside an error.
+        byte[]? assignment = Assignment;
+        codec.NullableBytes(ref assignment);
+        Assignment = assignment ?? [];
         codec.Tags();
     }
 }

@@ -6,17 +6,15 @@ namespace Millrace;
 /// Knows up to where a partition of histories holds nothing but what its owner wrote, by the offsets that its writes got. Where they leave
 /// something out, somebody else has written, who may be the next owner. A state machine that several writers share.
 /// </summary>
-internal sealed class OwnWrites
+/// <param name="next">What follows the record that the owner began with.</param>
+internal sealed class OwnWrites(Offset next)
 {
     private readonly Lock _gate = new();
     private readonly SortedSet<long> _ahead = [];
     private readonly SortedSet<long> _underWay = [];
     private TaskCompletionSource _changed = NewSignal();
-    private long _next;
+    private long _next = next.Value;
     private long _lastTicket;
-
-    /// <param name="next">What follows the record that the owner began with.</param>
-    public OwnWrites(Offset next) => _next = next.Value;
 
     /// <summary>Up to here, everything is the owner's.</summary>
     public Offset Next

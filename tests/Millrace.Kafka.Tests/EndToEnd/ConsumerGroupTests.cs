@@ -9,7 +9,7 @@ public sealed class ConsumerGroupTests
     {
         GroupId = "billing",
         AutoOffsetReset = AutoOffsetReset.Earliest,
-        SessionTimeout = TimeSpan.FromSeconds(2),
+        SessionTimeout = TestBroker.SessionTimeout,
         HeartbeatInterval = TimeSpan.FromMilliseconds(100),
         FetchMaxWait = TimeSpan.FromMilliseconds(50),
         CloseTimeout = TimeSpan.FromSeconds(5),

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka;
 using Millrace.Kafka.Protocol;
 
@@ -94,6 +95,33 @@ public sealed class KafkaClusterTests
         Assert.Equal(["cleanup.policy=compact", "min.insync.replicas=1"], await ReadSettingsAsync(broker, "books.state"));
         Assert.Empty(await ReadSettingsAsync(broker, "shop.events"));
         await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task More_copies_than_there_are_brokers_are_waited_for_and_then_refused_with_a_sentence()
+    {
+        await using TestBroker broker = await TestBroker.StartOwnAsync("it is alone");
+        await using KafkaClient client = broker.CreateClient();
+        ManualTime time = new();
+        TopicCreator topics = new(client.Admin, new TopicSettings(1, ReplicationFactor: 3, new Dictionary<string, string>()), time, NullLogger.Instance);
+        int waits = 0;
+
+        Task creating = topics.EnsureAsync(["shop.events"], CancellationToken.None);
+        while (!creating.IsCompleted)
+        {
+            if (time.PendingTimerCount > 0)
+            {
+                waits++;
+                time.Advance(TimeSpan.FromSeconds(1));
+            }
+
+            await Task.Yield();
+        }
+
+        KafkaBrokerException failure = await Assert.ThrowsAsync<KafkaBrokerException>(() => creating);
+        Assert.StartsWith("The topic shop.events cannot be created:", failure.Message, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.InvalidReplicationFactor, failure.ErrorCode);
+        Assert.Equal(15, waits);
     }
 
     [Fact]

@@ -57,26 +57,44 @@ internal sealed class TestCluster
         await s_once.WaitAsync();
         try
         {
-            if (s_found is not null)
-            {
-                return s_found;
-            }
-
-            BrokerAddress[] bootstrap = [.. Address!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
-                .Select(text => BrokerAddress.TryParse(text, out BrokerAddress address) ? address : throw new InvalidOperationException($"{Variable} holds '{text}', which is not host:port."))];
-            var empty = new TestCluster(bootstrap, new Dictionary<ApiKey, (short, short)>(), 0);
-            IReadOnlyDictionary<ApiKey, (short Min, short Max)> versions =
-                await empty.AskAnyAsync("ApiVersions", (broker, token) => ClusterCalls.VersionsAsync(broker, token));
-            var looking = new TestCluster(bootstrap, versions, 0);
-            MetadataResponse metadata = await looking.DescribeAsync();
-            s_found = new TestCluster(bootstrap, versions, metadata.Brokers.Count);
-            await s_found.DeleteAsync(IsAbandoned);
-            return s_found;
+            return s_found ??= await OpenAsync(Address!);
         }
         finally
         {
             s_once.Release();
         }
+    }
+
+    /// <summary>Looks at a cluster, and does away with what runs that were killed left on it.</summary>
+    public static async Task<TestCluster> OpenAsync(string addresses)
+    {
+        BrokerAddress[] bootstrap = [.. addresses.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+            .Select(text => BrokerAddress.TryParse(text, out BrokerAddress address) ? address : throw new InvalidOperationException($"{Variable} holds '{text}', which is not host:port."))];
+        var unknown = new TestCluster(bootstrap, new Dictionary<ApiKey, (short, short)>(), 0);
+        IReadOnlyDictionary<ApiKey, (short Min, short Max)> versions =
+            await unknown.AskAnyAsync("ApiVersions", (broker, token) => ClusterCalls.VersionsAsync(broker, token));
+        MetadataResponse metadata = await new TestCluster(bootstrap, versions, 0).DescribeAsync([]);
+        var cluster = new TestCluster(bootstrap, versions, metadata.Brokers.Count);
+        await cluster.DeleteAsync(IsAbandoned);
+        return cluster;
+    }
+
+    /// <summary>The names of topics and groups on the cluster.</summary>
+    public async Task<IReadOnlyList<string>> ListAsync(CancellationToken cancellationToken)
+    {
+        MetadataResponse metadata = await DescribeAsync(cancellationToken: cancellationToken);
+        List<string> names = [.. metadata.Topics.Select(topic => topic.Name).OfType<string>()];
+        if (ClusterCalls.Common(Versions, ListGroupsRequest.Api) is { } version)
+        {
+            foreach (MetadataBroker broker in metadata.Brokers)
+            {
+                ListGroupsResponse listed = await ClusterCalls.SendAsync<ListGroupsRequest, ListGroupsResponse>(
+                    new BrokerAddress(broker.Host, broker.Port), new ListGroupsRequest(), version, cancellationToken);
+                names.AddRange(listed.Groups.Select(group => group.GroupId));
+            }
+        }
+
+        return names;
     }
 
     /// <summary>Skips the test where the cluster's brokers do not offer an API in a version, or a later one.</summary>
