@@ -73,6 +73,9 @@ internal static partial class LogMessages
     public static partial void AttemptWithoutOutcome(
         ILogger logger, Exception failure, string endpoint, TopicPartition partition, long offset, Type errorType, TimeSpan delay);
 
+    [LoggerMessage(4117, LogLevel.Information, "The endpoint '{Endpoint}' does not begin with {Partition} while its group is rebalancing: {Problem}")]
+    public static partial void OpenWaits(ILogger logger, string endpoint, TopicPartition partition, string problem);
+
     [LoggerMessage(4200, LogLevel.Debug, "A commit of the endpoint '{Endpoint}' was cut short because it stops.")]
     public static partial void CommitCancelled(ILogger logger, string endpoint);
 

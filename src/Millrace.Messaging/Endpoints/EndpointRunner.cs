@@ -18,6 +18,7 @@ namespace Millrace;
 internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposable
 {
     private static readonly TimeSpan s_errorPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_rebalancePause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan s_cancelledDrainTimeout = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_lastCommitTimeout = TimeSpan.FromSeconds(5);
 
@@ -239,8 +240,11 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
 #pragma warning restore CA1031
             {
                 if (ownership.Leaving.IsCancellationRequested) break;
-                TimeSpan delay = _backoff.DelayAfter(attempt);
-                LogMessages.OpenFailed(_logger, failure, _endpoint.Name, partition, failure.Message, attempt, delay);
+                // The group is about to share its partitions out anew: in a moment this one leaves, or is confirmed.
+                bool isRebalancing = failure is KafkaGroupFencedException;
+                TimeSpan delay = isRebalancing ? s_rebalancePause : _backoff.DelayAfter(attempt);
+                if (isRebalancing) LogMessages.OpenWaits(_logger, _endpoint.Name, partition, failure.Message);
+                else LogMessages.OpenFailed(_logger, failure, _endpoint.Name, partition, failure.Message, attempt, delay);
                 await PauseAsync(delay, ownership.Leaving);
             }
         }

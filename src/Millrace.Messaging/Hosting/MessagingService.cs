@@ -133,6 +133,8 @@ internal sealed class MessagingService(
             AutoOffsetReset = AutoOffsetReset.Earliest,
             SessionTimeout = settings.SessionTimeout,
             HeartbeatInterval = settings.HeartbeatInterval,
+            // Who keeps a partition through a rebalance goes on with it, and takes nothing over anew.
+            Assignors = [PartitionAssignor.CooperativeSticky],
             CloseTimeout = s_closeTimeout,
         };
         _endpoints.Add(new EndpointRunner(
