@@ -208,7 +208,7 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
             return true;
         }
 
-        TopicPartition[] unwanted = [.. OwnedPartitions.Where(partition => !Topics!.Contains(partition.Topic))];
+        TopicPartition[] unwanted = [.. Kept.Where(partition => !Topics!.Contains(partition.Topic))];
         if (unwanted.Length > 0)
         {
             Notify(RebalanceNotice.Revoked, unwanted);

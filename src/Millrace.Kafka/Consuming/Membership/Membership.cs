@@ -77,6 +77,11 @@ internal abstract class Membership(ConsumerSettings settings, Backoff retryBacko
     /// <summary>Whether the application has partitions in hand that it is letting go of.</summary>
     protected bool IsLettingGo => _notice is { Notice: not RebalanceNotice.Assigned } || _notices.Any(static call => call.Notice != RebalanceNotice.Assigned);
 
+    /// <summary>Of what it owns, what it has not begun to let go of.</summary>
+    protected IEnumerable<TopicPartition> Kept => OwnedPartitions.Except(_notices.Append(_notice)
+        .Where(static call => call is { Notice: RebalanceNotice.Revoked })
+        .SelectMany(static call => call!.Partitions));
+
     /// <summary>Sets the topics; a member tells the group.</summary>
     public void Subscribe(IReadOnlyCollection<string> topics)
     {
