@@ -120,6 +120,28 @@ public sealed class ShopClusterTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_a_process_leaves_that_is_killed_another_of_its_role_carries_on()
+    {
+        RunningProgram[] processes = [.. Enumerable.Range(0, 2).Select(_ => Start(["--role", "all", "--exit", "--orders", "150", .. s_trouble]))];
+        try
+        {
+            await WaitForEndedAsync(30, processes, "one of two is killed");
+            await processes[0].KillAsync();
+
+            await RequireSuccessAsync(processes[1], processes);
+            ShopFolder.RequireGood(ShopFolder.Read(processes[1]), 150);
+        }
+        finally
+        {
+            foreach (RunningProgram process in processes)
+            {
+                TestContext.Current.TestOutputHelper?.WriteLine(process.Transcript);
+                await process.DisposeAsync();
+            }
+        }
+    }
+
+    [Fact]
     public async Task A_cluster_that_nobody_answers_for_is_refused_with_a_sentence()
     {
         await using RunningProgram shop = _folder.Start("--kafka", "nowhere", "--exit", "--orders", "1");

@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Broker;
 using Millrace.Kafka;
+using Millrace.Kafka.Protocol;
 using Millrace.Log;
 
 namespace Millrace.Tests;
@@ -92,6 +93,12 @@ internal sealed class TestBroker : IKafkaConnector, IAsyncDisposable
         _broker = await KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, NullLoggerFactory.Instance, CancellationToken.None);
         _port = _broker.ListenEndPoint?.Port ?? 0;
     }
+
+    /// <summary>Whether the brokers offer an API in a version or a later one; this test's own broker offers all that is asked for.</summary>
+    public bool Offers(ApiDefinition api, short lowest = 0) => _namespace is null || ClusterCalls.Common(_namespace.Cluster.Versions, api, lowest) is not null;
+
+    /// <summary>Skips the test where they do not.</summary>
+    public void Require(ApiDefinition api, short lowest = 0) => _namespace?.Cluster.Require(api, lowest);
 
     /// <summary>Ends the broker as a crash does. On a cluster nothing: it is for whoever runs it to have its brokers die.</summary>
     public void Abort()

@@ -24,15 +24,19 @@ public sealed class AdminEndToEndTests
         Assert.True(created[0].Created);
         Assert.Equal(ErrorCode.InvalidTopic, created[1].ErrorCode);
         Assert.True((await admin.CreateTopicsAsync([topic], Until.Timeout()))[0].AlreadyExisted);
+        await Until.TrueAsync(async () => (await admin.ListTopicsAsync(cancellationToken: Until.Timeout())).Count > 0, "the topic");
         Assert.Equal(Topic, Assert.Single(await admin.ListTopicsAsync(cancellationToken: Until.Timeout())).Name);
 
         IReadOnlyDictionary<string, AdminResult> enlarged = await admin.CreatePartitionsAsync([new NewPartitions(Topic, 3), new NewPartitions("missing", 3)], cancellationToken: Until.Timeout());
         Assert.True(enlarged[Topic].IsSuccess);
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, enlarged["missing"].ErrorCode);
         Assert.Equal(ErrorCode.InvalidPartitions, (await admin.CreatePartitionsAsync([new NewPartitions(Topic, 2)], cancellationToken: Until.Timeout()))[Topic].ErrorCode);
+        await Until.TrueAsync(
+            async () => (await admin.DescribeTopicsAsync([Topic], Until.Timeout()))[Topic] is { IsSuccess: true, Value.Partitions.Count: 3 }, "the third partition");
         TopicDescription described = (await admin.DescribeTopicsAsync([Topic], Until.Timeout()))[Topic].Value;
         Assert.Equal([0, 1, 2], described.Partitions.Select(partition => partition.Partition));
-        Assert.All(described.Partitions, partition => Assert.True(partition is { HasPreferredLeader: true, IsOffline: false, IsUnderReplicated: false }));
+        // Of a cluster whose brokers may be dying, nobody knows.
+        Assert.All(described.Partitions, partition => Assert.True(broker.IsExternal || partition is { HasPreferredLeader: true, IsOffline: false, IsUnderReplicated: false }));
 
         await ProduceAsync(client, count: 10);
         var first = new TopicPartition(Topic, 0);
@@ -44,7 +48,7 @@ public sealed class AdminEndToEndTests
         IReadOnlyDictionary<string, AdminResult> deleted = await admin.DeleteTopicsAsync([Topic, "missing"], Until.Timeout());
         Assert.True(deleted[Topic].IsSuccess);
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, deleted["missing"].ErrorCode);
-        Assert.Empty(await admin.ListTopicsAsync(cancellationToken: Until.Timeout()));
+        await Until.TrueAsync(async () => (await admin.ListTopicsAsync(cancellationToken: Until.Timeout())).Count == 0, "the topic being gone");
     }
 
     [Theory]
@@ -64,7 +68,7 @@ public sealed class AdminEndToEndTests
         Assert.Equal((new Offset(1), DateTimeOffset.FromUnixTimeMilliseconds(1_000_001)), (second.Offset, second.Timestamp));
         Assert.Null((await Ask(OffsetSpec.AtTime(DateTimeOffset.FromUnixTimeMilliseconds(2_000_000))))[partition].Value.Offset);
         AdminResult<ListedOffset> newest = (await Ask(OffsetSpec.MaxTimestamp))[partition];
-        if (release == "2.4")
+        if (release == "2.4" || !broker.Offers(ListOffsetsRequest.Api, lowest: 7))
         {
             Assert.IsType<KafkaVersionException>(newest.Failure);
         }
@@ -104,7 +108,7 @@ public sealed class AdminEndToEndTests
             new Dictionary<ConfigResource, IReadOnlyCollection<ConfigChange>> { [topic] = [ConfigChange.Remove("retention.ms")] }, cancellationToken: Until.Timeout());
         Assert.Equal(before.Value, (await admin.DescribeConfigsAsync([topic], cancellationToken: Until.Timeout()))[topic].Value["retention.ms"].Value);
 
-        int brokerId = Assert.Single((await admin.DescribeAsync([], Until.Timeout())).Brokers).Id;
+        int brokerId = (await admin.DescribeAsync([], Until.Timeout())).Brokers[0].Id;
         var own = ConfigResource.Broker(brokerId);
         Assert.Contains("log.retention.ms", (await admin.DescribeConfigsAsync([own], cancellationToken: Until.Timeout()))[own].Value.Keys);
     }
@@ -165,7 +169,7 @@ public sealed class AdminEndToEndTests
         AdminResult<IReadOnlyList<ActiveProducer>> producers = (await admin.DescribeProducersAsync([partition], Until.Timeout()))[partition];
         IReadOnlyDictionary<string, AdminResult<TransactionDescription>> transactions = await admin.DescribeTransactionsAsync(["billing", "nobody"], Until.Timeout());
         ClusterListing<TransactionListing> listing = await admin.ListTransactionsAsync(cancellationToken: Until.Timeout());
-        if (release == "2.4")
+        if (release == "2.4" || !broker.Offers(DescribeProducersRequest.Api))
         {
             Assert.IsType<KafkaVersionException>(producers.Failure);
             Assert.IsType<KafkaVersionException>(transactions["billing"].Failure);
@@ -187,7 +191,7 @@ public sealed class AdminEndToEndTests
     [MemberData(nameof(Releases))]
     public async Task A_single_node_has_its_leaders_its_directory_and_nothing_to_move(string release)
     {
-        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestBroker broker = await TestBroker.StartOwnAsync("it is a single node");
         await using KafkaClient client = CreateClient(broker, release);
         KafkaAdmin admin = client.Admin;
         await admin.CreateTopicsAsync([new NewTopic(Topic, 1)], Until.Timeout());
@@ -219,12 +223,16 @@ public sealed class AdminEndToEndTests
         Assert.Equal(ErrorCode.UnknownTopicId, deleted[other].ErrorCode);
     }
 
-    private static KafkaClient CreateClient(TestBroker broker, string release) => broker.CreateClient(options => options.Connector = release switch
+    private static KafkaClient CreateClient(TestBroker broker, string release)
     {
-        "2.4" => KafkaRelease.V24.Limit(broker),
-        "4.3" => KafkaRelease.V43.Limit(broker),
-        _ => broker,
-    });
+        Assert.SkipWhen(broker.IsExternal && release != "own", "The brokers are of a release of their own.");
+        return broker.CreateClient(options => options.Connector = release switch
+        {
+            "2.4" => KafkaRelease.V24.Limit(broker),
+            "4.3" => KafkaRelease.V43.Limit(broker),
+            _ => broker,
+        });
+    }
 
     private static async Task ProduceAsync(KafkaClient client, int count)
     {

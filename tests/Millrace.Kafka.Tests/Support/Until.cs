@@ -7,6 +7,22 @@ internal static class Until
 
     public static CancellationToken Timeout() => new CancellationTokenSource(Limit).Token;
 
+    /// <summary>Asks until the condition holds: what is done on a cluster is seen on all of its brokers a little later.</summary>
+    public static async Task TrueAsync(Func<Task<bool>> condition, string what)
+    {
+        long start = TimeProvider.System.GetTimestamp();
+        while (!await condition())
+        {
+            if (TimeProvider.System.GetElapsedTime(start) > Limit)
+            {
+                Assert.Fail($"Waited {Limit} in vain for: {what}");
+            }
+
+            // Real time: the pause between two questions to the cluster.
+            await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System);
+        }
+    }
+
     /// <summary>Yields until the condition holds.</summary>
     public static async Task TrueAsync(Func<bool> condition, string what)
     {

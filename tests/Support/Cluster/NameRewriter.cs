@@ -80,14 +80,14 @@ internal sealed class NameRewriter(bool isFlexible, Func<string, string> change)
         }
     }
 
-    public void Bytes(ref byte[] value, string name = "")
-    {
-        // Subscriptions and assignments: only members read them, and all members of a namespace see it in the same way.
-    }
+    public void Bytes(ref byte[] value, string name = "") => value = ChangeMembership(value, name);
 
     public void NullableBytes(ref byte[]? value, string name = "")
     {
-        // As above.
+        if (value is not null)
+        {
+            value = ChangeMembership(value, name);
+        }
     }
 
     public void Records(ref ReadOnlyMemory<byte>? value, string name = "")
@@ -165,7 +165,8 @@ internal sealed class NameRewriter(bool isFlexible, Func<string, string> change)
         string message = _path.Peek().GetType().Name;
         return field.TrimEnd('!') switch
         {
-            "Name" or "TopicName" or "Topic" => message.Contains("Topic", StringComparison.Ordinal) && !message.Contains("Config", StringComparison.Ordinal),
+            "Topic" or "TopicName" or "TransactionalIdPattern" => true,
+            "Name" => message.Contains("Topic", StringComparison.Ordinal) && !message.Contains("Config", StringComparison.Ordinal),
             "GroupId" or "TransactionalId" => true,
             "Key" => message is "FindCoordinatorRequest" or "Coordinator",
             "ResourceName" => _path.Peek().GetType().GetField("ResourceType")?.GetValue(_path.Peek()) is TopicResource,
@@ -173,6 +174,27 @@ internal sealed class NameRewriter(bool isFlexible, Func<string, string> change)
         };
     }
 
-    private static bool IsListOfNames(string field) => field is "TopicNames" or "SubscribedTopicNames" or "GroupIds" or "GroupsNames" or "Groups"
+    /// <summary>What members of a consumer group subscribe to and are assigned. Brokers keep it, and read it when they are asked about a group.</summary>
+    private byte[] ChangeMembership(byte[] value, string field) => (_path.Peek().GetType().Name, field) switch
+    {
+        ("JoinGroupProtocol" or "JoinGroupMember", "Metadata") or ("DescribedGroupMember", "MemberMetadata") => ChangeData<ConsumerProtocolSubscription>(value),
+        ("SyncGroupAssignment", "Assignment") or ("SyncGroupResponse", "assignment") or ("DescribedGroupMember", "MemberAssignment") => ChangeData<ConsumerProtocolAssignment>(value),
+        _ => value,
+    };
+
+    private byte[] ChangeData<TData>(byte[] value)
+        where TData : class, IVersionedData, new()
+    {
+        if (!MessageCodec.TryReadDataVersion(value, out short version) || version > TData.MaxVersion
+            || !MessageCodec.TryReadData(value, acceptNewer: false, out TData? data, out _))
+        {
+            return value;
+        }
+
+        Visit(data, version);
+        return MessageCodec.WriteData(data, version);
+    }
+
+    private static bool IsListOfNames(string field) => field is "TopicNames" or "SubscribedTopicNames" or "Topics" or "GroupIds" or "GroupsNames" or "Groups"
         or "CoordinatorKeys" or "TransactionalIds";
 }

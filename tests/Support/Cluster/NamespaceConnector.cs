@@ -16,6 +16,8 @@ internal sealed class NamespaceConnector(TestCluster cluster, int defaultPartiti
 
     public string Prefix => _prefix;
 
+    public TestCluster Cluster => cluster;
+
     public async ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken) =>
         new Transport(await _inner.ConnectAsync(address, cancellationToken), this);
 
@@ -64,6 +66,9 @@ internal sealed class NamespaceConnector(TestCluster cluster, int defaultPartiti
             {
                 case MetadataResponse metadata:
                     metadata.Topics.RemoveAll(topic => topic.Name?.StartsWith(_prefix, StringComparison.Ordinal) == false);
+                    break;
+                case ListTransactionsResponse transactions:
+                    transactions.TransactionStates.RemoveAll(transaction => !transaction.TransactionalId.StartsWith(_prefix, StringComparison.Ordinal));
                     break;
                 case ListGroupsResponse groups:
                     groups.Groups.RemoveAll(group => !group.GroupId.StartsWith(_prefix, StringComparison.Ordinal));
