@@ -58,7 +58,7 @@ internal sealed class Shop : IDisposable
         IHost host = await _application.StartAsync(
             millrace =>
             {
-                millrace.UseEmbedded(options => options.Listen = "127.0.0.1:0");
+                if (!TestCluster.IsExternal) millrace.UseEmbedded(options => options.Listen = "127.0.0.1:0");
                 millrace.AddEndpoint("stock", endpoint =>
                 {
                     endpoint.Failures.OnAnyException().Retry(3, Backoff.Constant(TimeSpan.FromMinutes(1), jitter: 0)).ThenDeadLetter();
