@@ -28,7 +28,7 @@ public sealed class KafkaClient : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(loggers);
         var settings = ClientSettings.From(options);
         var random = new Random(options.RandomSeed ?? RandomNumberGenerator.GetInt32(int.MaxValue));
-        IKafkaConnector connector = options.Connector ?? new TcpKafkaConnector(options.MaxResponseByteCount);
+        IKafkaConnector connector = options.Connector ?? new TcpKafkaConnector(options.MaxResponseByteCount, settings.Security.Tls);
         _context = new ClientContext(settings, connector, time, loggers, new Chance(random));
         _pool = new ConnectionPool(_context);
         _metadata = new MetadataCache(_context, _pool);
@@ -76,6 +76,7 @@ public sealed class KafkaClient : IAsyncDisposable
         await Task.WhenAll(members.Select(member => member.DisposeAsync().AsTask()));
         await _metadata.DisposeAsync();
         await _pool.DisposeAsync();
+        _context.Login?.Dispose();
     }
 
     /// <summary>A member has closed by itself.</summary>

@@ -87,6 +87,9 @@ public sealed class KafkaClientOptions
     /// </summary>
     public int MaxInFlightRequests { get; set; } = 64;
 
+    /// <summary>TLS and authentication. Default: neither.</summary>
+    public KafkaSecurityOptions Security { get; set; } = new();
+
     /// <summary>The connection seam. Default null: TCP.</summary>
     public IKafkaConnector? Connector { get; set; }
 

@@ -26,6 +26,12 @@ internal static partial class LogMessages
     [LoggerMessage(3005, LogLevel.Debug, "Closed a connection to {Address} that nothing uses (connections.max.idle.ms).")]
     public static partial void ConnectionUnused(ILogger logger, BrokerAddress address);
 
+    [LoggerMessage(3006, LogLevel.Debug, "Logged in to {Address} by {Mechanism} again, before the session ended (connections.max.reauth.ms).")]
+    public static partial void SessionRenewed(ILogger logger, BrokerAddress address, string mechanism);
+
+    [LoggerMessage(3007, LogLevel.Error, "{Address} and this client could not make sure of each other; it is not tried again before {Pause}. {Reason}")]
+    public static partial void AuthenticationFailed(ILogger logger, BrokerAddress address, TimeSpan pause, string reason);
+
     // Metadata: 3100-3199.
     [LoggerMessage(3100, LogLevel.Debug, "Metadata: {BrokerCount} brokers, {TopicCount} topics, controller {ControllerId}.")]
     public static partial void MetadataRefreshed(ILogger logger, int brokerCount, int topicCount, int controllerId);

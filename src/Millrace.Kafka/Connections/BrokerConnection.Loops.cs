@@ -20,6 +20,11 @@ internal sealed partial class BrokerConnection
                         await WaitUntilUnmutedAsync();
                     }
 
+                    if (IsSessionDue)
+                    {
+                        await RenewSessionAsync();
+                    }
+
                     Expect(outgoing.Pending);
                 }
                 catch (Exception failure)

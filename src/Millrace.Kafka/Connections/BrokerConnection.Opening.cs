@@ -3,13 +3,13 @@ namespace Millrace.Kafka;
 /// <summary>How a connection comes to be.</summary>
 internal sealed partial class BrokerConnection
 {
-    /// <summary>Connects, and learns which versions the broker speaks.</summary>
+    /// <summary>Connects, learns which versions the broker speaks, and logs in.</summary>
     /// <param name="address">The broker.</param>
     /// <param name="context">What the client shares.</param>
     /// <param name="maxInFlight">How many requests may be outstanding; further ones wait.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <param name="timeout">How long it may take; null takes <see cref="KafkaClientOptions.ConnectTimeout"/>.</param>
-    /// <exception cref="KafkaException">No connection, or no understanding.</exception>
+    /// <exception cref="KafkaException">No connection, no understanding, or no admission.</exception>
     public static async Task<BrokerConnection> OpenAsync(
         BrokerAddress address, ClientContext context, int maxInFlight, CancellationToken cancellationToken, TimeSpan? timeout = null)
     {
@@ -29,10 +29,13 @@ internal sealed partial class BrokerConnection
                 result = await VersionNegotiation.RunAsync(transport, VersionNegotiation.OldestVersion, context, linked.Token);
             }
 
-            BrokerVersions versions = result.Versions
-                ?? throw new KafkaConnectionException($"{address} closed the connection when it was asked for its API versions.", result.Failure);
+            BrokerVersions versions = result.Versions ?? throw new KafkaConnectionException(
+                $"{address} closed the connection when it was asked for its API versions. If its listener speaks TLS, set {nameof(KafkaSecurityOptions.Protocol)} (security.protocol).",
+                result.Failure);
+            TimeSpan lifetime = await LogInAsync(address, context, transport, versions, linked.Token);
             var connection = new BrokerConnection(address, context, transport, versions, maxInFlight);
             transport = null;
+            connection.BeginSession(lifetime);
             connection._loops = Task.WhenAll(connection.SendLoopAsync(), connection.ReceiveLoopAsync());
             return connection;
         }
@@ -48,5 +51,17 @@ internal sealed partial class BrokerConnection
                 await transport.DisposeAsync();
             }
         }
+    }
+
+    private static async ValueTask<TimeSpan> LogInAsync(
+        BrokerAddress address, ClientContext context, IKafkaTransport transport, BrokerVersions versions, CancellationToken cancellationToken)
+    {
+        if (context.Login is not { } login)
+        {
+            return TimeSpan.Zero;
+        }
+
+        var channel = new TransportSaslChannel(transport, address, context.Settings.ClientId);
+        return await SaslAuthenticator.RunAsync(channel, address, versions, login, cancellationToken);
     }
 }

@@ -35,6 +35,11 @@ internal sealed class BrokerLink(
 
             if (_opening is null || _opening.IsCompleted)
             {
+                if (context.Refusals.Find(address) is { } refusal)
+                {
+                    return Task.FromException<BrokerConnection>(refusal);
+                }
+
                 _opening = AttemptAsync();
 
                 // Observed here: every caller may have stopped waiting.
@@ -79,6 +84,7 @@ internal sealed class BrokerLink(
 
             await WaitForTurnAsync();
             BrokerConnection connection = await BrokerConnection.OpenAsync(address, context, maxInFlight, stop, context.ConnectTimeout.After(_failureCount + 1));
+            context.Refusals.Clear(address);
             _failureCount = 0;
             _pause = context.ReconnectBackoff.After(1);
             Volatile.Write(ref _connection, connection);
@@ -88,6 +94,12 @@ internal sealed class BrokerLink(
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
             throw new KafkaClosedException($"The client was closed while it connected to {address}.");
+        }
+        catch (KafkaAuthenticationException refusal)
+        {
+            _failureCount = 0;
+            LogMessages.AuthenticationFailed(_logger, address, context.Refusals.Add(address, refusal), refusal.Message);
+            throw;
         }
         catch (Exception failure)
         {

@@ -16,4 +16,9 @@ internal sealed record ClientContext(
 
     /// <summary>How long attempts to connect may take: longer with each failure in a row (KIP-601).</summary>
     public Backoff ConnectTimeout { get; } = new(Settings.ConnectTimeout, Settings.ConnectTimeoutMax, Chance);
+
+    /// <summary>What connections log in with; null where they do not.</summary>
+    public SaslLogin? Login { get; } = Settings.Security.Sasl is { } sasl ? new SaslLogin(sasl, Time) : null;
+
+    public AuthenticationRefusals Refusals { get; } = new(Time, Chance);
 }

@@ -17,7 +17,8 @@ internal sealed record ClientSettings(
     MetadataRecovery MetadataRecovery,
     TimeSpan RebootstrapTrigger,
     bool AllowAutoCreateTopics,
-    int MaxInFlightRequests)
+    int MaxInFlightRequests,
+    SecuritySettings Security)
 {
     private const int MinResponseByteCount = 1024;
 
@@ -56,7 +57,8 @@ internal sealed record ClientSettings(
             options.MetadataRecovery,
             options.RebootstrapTrigger,
             options.AllowAutoCreateTopics,
-            options.MaxInFlightRequests);
+            options.MaxInFlightRequests,
+            SecuritySettings.From(options.Security, hasConnector: options.Connector is not null));
     }
 
     private static List<BrokerAddress> ParseBootstrapServers(string? text)

@@ -14,20 +14,22 @@ public sealed class TcpKafkaConnector : IKafkaConnector
     private const int MaxAddressesPerAttempt = 32;
 
     private readonly int _maxResponseByteCount;
+    private readonly TlsSettings? _tls;
     private readonly Func<string, CancellationToken, Task<IPAddress[]>> _resolve;
     private readonly ConcurrentDictionary<BrokerAddress, IPAddress> _firstChoice = new();
 
     /// <summary>Creates a connector.</summary>
     /// <param name="maxResponseByteCount">The largest frame that is read, in bytes; at least 1,024.</param>
     public TcpKafkaConnector(int maxResponseByteCount = 100 * 1024 * 1024)
-        : this(maxResponseByteCount, Dns.GetHostAddressesAsync)
+        : this(maxResponseByteCount, tls: null)
     {
     }
 
-    internal TcpKafkaConnector(int maxResponseByteCount, Func<string, CancellationToken, Task<IPAddress[]>> resolve)
+    internal TcpKafkaConnector(int maxResponseByteCount, TlsSettings? tls, Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null)
     {
         _maxResponseByteCount = maxResponseByteCount;
-        _resolve = resolve;
+        _tls = tls;
+        _resolve = resolve ?? Dns.GetHostAddressesAsync;
     }
 
     /// <inheritdoc/>
@@ -60,7 +62,9 @@ public sealed class TcpKafkaConnector : IKafkaConnector
         try
         {
             await socket.ConnectAsync(new IPEndPoint(ip, address.Port), cancellationToken);
-            return new TcpKafkaTransport(socket, address, _maxResponseByteCount);
+            return _tls is null
+                ? new TcpKafkaTransport(socket, tls: null, address, _maxResponseByteCount)
+                : new TcpKafkaTransport(socket, await TlsHandshake.RunAsync(_tls, socket, address, cancellationToken), address, _maxResponseByteCount);
         }
         catch (SocketException failure)
         {

@@ -1,30 +1,38 @@
 using System.Buffers.Binary;
+using System.Net.Security;
 using System.Net.Sockets;
 using Millrace.Kafka.Protocol;
 
 namespace Millrace.Kafka;
 
-/// <summary>Frames over a socket: four bytes of size, big-endian, then so many bytes.</summary>
-internal sealed class TcpKafkaTransport(Socket socket, BrokerAddress address, int maxResponseByteCount) : IKafkaTransport
+/// <summary>Frames over a socket, inside of TLS or not: four bytes of size, big-endian, then so many bytes.</summary>
+internal sealed class TcpKafkaTransport(Socket socket, SslStream? tls, BrokerAddress address, int maxResponseByteCount) : IKafkaTransport
 {
     // A frame's memory grows with what has arrived; the size that the peer claims buys at most this much in advance,
     // or as much as its largest frame so far really had.
     private const int FirstReadByteCount = 64 * 1024;
 
     private int _largestByteCount = FirstReadByteCount;
+    private bool _hasReceived;
 
     public async ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
     {
         try
         {
             ReadOnlyMemory<byte> rest = frame.Bytes;
+            if (tls is not null)
+            {
+                await tls.WriteAsync(rest, cancellationToken);
+                return;
+            }
+
             while (!rest.IsEmpty)
             {
                 int sentByteCount = await socket.SendAsync(rest, SocketFlags.None, cancellationToken);
                 rest = rest[sentByteCount..];
             }
         }
-        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
+        catch (Exception failure) when (failure is SocketException or ObjectDisposedException or IOException)
         {
             throw Broken(failure);
         }
@@ -61,11 +69,12 @@ internal sealed class TcpKafkaTransport(Socket socket, BrokerAddress address, in
             }
 
             _largestByteCount = Math.Max(_largestByteCount, total);
+            _hasReceived = true;
             FrameBuffer whole = frame;
             frame = null;
             return whole;
         }
-        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
+        catch (Exception failure) when (failure is SocketException or ObjectDisposedException or IOException)
         {
             throw Broken(failure);
         }
@@ -77,15 +86,18 @@ internal sealed class TcpKafkaTransport(Socket socket, BrokerAddress address, in
 
     public ValueTask DisposeAsync()
     {
+        // Not the stream first: it would wait for what is being written.
         socket.Dispose();
-        return ValueTask.CompletedTask;
+        return tls?.DisposeAsync() ?? ValueTask.CompletedTask;
     }
 
     private async ValueTask FillAsync(Memory<byte> target, CancellationToken cancellationToken)
     {
         while (!target.IsEmpty)
         {
-            int readByteCount = await socket.ReceiveAsync(target, SocketFlags.None, cancellationToken);
+            int readByteCount = tls is null
+                ? await socket.ReceiveAsync(target, SocketFlags.None, cancellationToken)
+                : await tls.ReadAsync(target, cancellationToken);
             if (readByteCount == 0)
             {
                 throw new KafkaConnectionException($"{address} closed the connection.");
@@ -95,6 +107,9 @@ internal sealed class TcpKafkaTransport(Socket socket, BrokerAddress address, in
         }
     }
 
-    private KafkaConnectionException Broken(Exception failure) =>
-        new($"The connection to {address} broke: {failure.Message}", failure);
+    /// <summary>With TLS 1.3 a broker says no to the client's certificate after the handshake: with an alert in place of its first answer.</summary>
+    private KafkaException Broken(Exception failure) =>
+        tls is not null && !_hasReceived && TlsHandshake.IsAlert(failure)
+            ? TlsHandshake.RefusedByBroker(address, failure)
+            : new KafkaConnectionException($"The connection to {address} broke: {failure.Message}", failure);
 }

@@ -45,6 +45,34 @@ public sealed class KafkaTimeoutException(string message, ErrorCode errorCode = 
 public sealed class KafkaBrokerException(string message, ErrorCode errorCode)
     : KafkaException(message, errorCode, KafkaErrors.IsRetriable(errorCode));
 
+/// <summary>
+/// Client and broker could not make sure of each other: the broker refused the user, the token or the certificate, or the client did not trust the broker. Trying the same
+/// again does not help: somebody has to mend a setting, so that it is not transient. The client asks a broker that has refused it again only after pauses that grow to
+/// 30 s, and meanwhile fails with the same exception.
+/// </summary>
+public sealed class KafkaAuthenticationException : KafkaException
+{
+    /// <summary>Creates the exception.</summary>
+    /// <param name="message">Broker, mechanism, what is wrong and what to do. No secret.</param>
+    /// <param name="broker">The broker.</param>
+    /// <param name="mechanism">The SASL mechanism, such as <c>SCRAM-SHA-512</c>, or <c>TLS</c>.</param>
+    /// <param name="errorCode">The broker's error, where it answered with one.</param>
+    /// <param name="innerException">The TLS library's own failure.</param>
+    public KafkaAuthenticationException(
+        string message, BrokerAddress broker, string mechanism, ErrorCode errorCode = ErrorCode.None, Exception? innerException = null)
+        : base(message, errorCode, isTransient: false, innerException)
+    {
+        Broker = broker;
+        Mechanism = mechanism;
+    }
+
+    /// <summary>The broker.</summary>
+    public BrokerAddress Broker { get; }
+
+    /// <summary>The SASL mechanism, such as <c>SCRAM-SHA-512</c>, or <c>TLS</c>.</summary>
+    public string Mechanism { get; }
+}
+
 /// <summary>Client and broker have no version of an API in common. Upgrade the older of the two.</summary>
 /// <param name="message">The API and both ranges.</param>
 public sealed class KafkaVersionException(string message)

@@ -216,6 +216,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
         var candidates = new Queue<BrokerAddress>(Candidates());
         bool isSentBack = false;
         KafkaException? lastFailure = null;
+        KafkaAuthenticationException? refusal = null;
         while (candidates.TryDequeue(out BrokerAddress address))
         {
             try
@@ -238,15 +239,17 @@ internal sealed partial class MetadataCache : IAsyncDisposable
                     candidates = new Queue<BrokerAddress>(Candidates());
                 }
             }
-            catch (KafkaException failure) when (failure is not KafkaClosedException)
+            catch (KafkaException failure) when (failure is not KafkaClosedException && failure.ErrorCode != ErrorCode.SaslAuthenticationFailed)
             {
+                // A password that one broker refuses is not tried on the others; a broker whose certificate is bad does not stand for the others.
                 lastFailure = failure;
+                refusal ??= failure as KafkaAuthenticationException;
                 Interlocked.CompareExchange(ref _unansweredSince, Math.Max(1, _context.Time.GetTimestamp()), 0);
             }
         }
 
-        throw lastFailure is KafkaBrokerException { ErrorCode: ErrorCode.RebootstrapRequired }
-            ? lastFailure
+        throw lastFailure is KafkaBrokerException { ErrorCode: ErrorCode.RebootstrapRequired } ? lastFailure
+            : refusal is not null ? refusal
             : new KafkaConnectionException($"No broker answered a question for metadata. {lastFailure?.Message}", lastFailure);
     }
 

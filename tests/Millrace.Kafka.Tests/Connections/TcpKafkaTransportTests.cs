@@ -77,7 +77,7 @@ public sealed class TcpKafkaTransportTests : IDisposable
     {
         // Nobody listens on 127.0.0.2, which is this machine as well.
         List<string> resolved = [];
-        var connector = new TcpKafkaConnector(1024, (name, _) =>
+        var connector = new TcpKafkaConnector(1024, tls: null, (name, _) =>
         {
             resolved.Add(name);
             return Task.FromResult(new[] { IPAddress.Parse("127.0.0.2"), IPAddress.Parse("127.0.0.3"), IPAddress.Loopback });
@@ -101,7 +101,7 @@ public sealed class TcpKafkaTransportTests : IDisposable
     [Fact]
     public async Task A_name_that_cannot_be_resolved_is_a_transient_failure_that_says_so()
     {
-        var connector = new TcpKafkaConnector(1024, (_, _) => throw new SocketException((int)SocketError.HostNotFound));
+        var connector = new TcpKafkaConnector(1024, tls: null, (_, _) => throw new SocketException((int)SocketError.HostNotFound));
         KafkaConnectionException failure = await Assert.ThrowsAsync<KafkaConnectionException>(
             async () => await connector.ConnectAsync(new BrokerAddress("nowhere", 1), Until.Timeout()));
         Assert.True(failure.IsTransient);
