@@ -3,7 +3,7 @@ using System.Net;
 namespace Millrace.Broker;
 
 /// <summary>What a client is told to connect to: the same node for every partition, group and controller.</summary>
-internal sealed class AdvertisedAddress(BrokerConfiguration configuration, IPEndPoint? listening)
+internal sealed class AdvertisedAddress(BrokerConfiguration configuration, IReadOnlyList<BoundListener> listeners)
 {
     /// <summary>What an in-process client reads where no network is listened on. It is a name for logs; nothing connects to it.</summary>
     public const string InMemoryHost = "in-memory";
@@ -12,12 +12,11 @@ internal sealed class AdvertisedAddress(BrokerConfiguration configuration, IPEnd
 
     public (string Host, int Port) For(ConnectionIdentity connection)
     {
-        if (listening is null)
-        {
-            return (configuration.AdvertisedHost ?? InMemoryHost, configuration.AdvertisedPort ?? KafkaPort);
-        }
-
-        return (configuration.AdvertisedHost ?? HostFor(listening, connection), configuration.AdvertisedPort ?? listening.Port);
+        // A client is told where it came in: what listens elsewhere may speak in another way.
+        BoundListener? listener = connection.Listener ?? (listeners.Count > 0 ? listeners[0] : null);
+        return listener is null
+            ? (configuration.AdvertisedHost ?? InMemoryHost, configuration.AdvertisedPort ?? KafkaPort)
+            : (listener.Configuration.AdvertisedHost ?? HostFor(listener.EndPoint, connection), listener.Configuration.AdvertisedPort ?? listener.EndPoint.Port);
     }
 
     private static string HostFor(IPEndPoint listening, ConnectionIdentity connection)

@@ -10,7 +10,8 @@ internal sealed record BrokerConfiguration
     public const int NodeId = 1;
 
     public required string DataDirectory { get; init; }
-    public required IPEndPoint? Listen { get; init; }
+    public required IReadOnlyList<ListenerConfiguration> Listeners { get; init; }
+    public required SecurityConfiguration Security { get; init; }
     public required string? AdvertisedHost { get; init; }
     public required int? AdvertisedPort { get; init; }
     public required int DefaultPartitionCount { get; init; }
@@ -37,6 +38,8 @@ internal sealed record BrokerConfiguration
     {
         ArgumentNullException.ThrowIfNull(options);
         List<string> faults = Validate(options);
+        List<ListenerConfiguration> listeners = ListenersOf(options, faults);
+        var security = SecurityConfiguration.From(options, listeners, faults);
         if (faults.Count > 0)
         {
             throw new BrokerStartException(BrokerStartFailure.InvalidOptions, string.Join(' ', faults));
@@ -45,7 +48,8 @@ internal sealed record BrokerConfiguration
         return new BrokerConfiguration
         {
             DataDirectory = options.DataDirectory,
-            Listen = options.Listen,
+            Listeners = listeners,
+            Security = security,
             AdvertisedHost = options.AdvertisedHost,
             AdvertisedPort = options.AdvertisedPort,
             DefaultPartitionCount = options.DefaultPartitionCount,
@@ -83,6 +87,41 @@ internal sealed record BrokerConfiguration
         };
     }
 
+    private static List<ListenerConfiguration> ListenersOf(BrokerOptions options, List<string> faults)
+    {
+        List<ListenerConfiguration> listeners = [];
+        if (options.Listen is { } plain)
+        {
+            listeners.Add(new ListenerConfiguration(ListenerProtocol.Plaintext, plain, options.AdvertisedHost, options.AdvertisedPort));
+        }
+
+        foreach (ListenerOptions listener in options.Listeners)
+        {
+            RequireAdvertisable(faults, $"{nameof(options.Listeners)} {listener.EndPoint}, ", listener.AdvertisedHost, listener.AdvertisedPort);
+            listeners.Add(new ListenerConfiguration(listener.Protocol, listener.EndPoint, listener.AdvertisedHost, listener.AdvertisedPort));
+        }
+
+        foreach (IGrouping<IPEndPoint, ListenerConfiguration> twice in listeners.GroupBy(static listener => listener.EndPoint).Where(static same => same.Key.Port != 0 && same.Count() > 1))
+        {
+            faults.Add($"{twice.Key} is listened on {twice.Count()} times: give each listener a port of its own.");
+        }
+
+        return listeners;
+    }
+
+    private static void RequireAdvertisable(List<string> faults, string prefix, string? host, int? port)
+    {
+        if (host is not null && string.IsNullOrWhiteSpace(host))
+        {
+            faults.Add($"{prefix}AdvertisedHost is blank: give a host name that clients can resolve, or null.");
+        }
+
+        if (port is < 1 or > ushort.MaxValue)
+        {
+            faults.Add($"{prefix}AdvertisedPort is {port}: give a port from 1 to {ushort.MaxValue}, or null.");
+        }
+    }
+
     private static List<string> Validate(BrokerOptions options)
     {
         List<string> faults = [];
@@ -91,15 +130,7 @@ internal sealed record BrokerConfiguration
             faults.Add("DataDirectory is empty: name the directory that holds the broker's data.");
         }
 
-        if (options.AdvertisedHost is { } host && string.IsNullOrWhiteSpace(host))
-        {
-            faults.Add("AdvertisedHost is blank: give a host name that clients can resolve, or null.");
-        }
-
-        if (options.AdvertisedPort is { } port and (< 1 or > ushort.MaxValue))
-        {
-            faults.Add($"AdvertisedPort is {port}: give a port from 1 to {ushort.MaxValue}, or null.");
-        }
+        RequireAdvertisable(faults, "", options.AdvertisedHost, options.AdvertisedPort);
 
         RequireAtLeast(faults, nameof(options.DefaultPartitionCount), options.DefaultPartitionCount, 1);
         RequireAtLeast(faults, nameof(options.OffsetsTopicPartitionCount), options.OffsetsTopicPartitionCount, 1);

@@ -9,10 +9,31 @@ public sealed class BrokerOptions
     /// <summary><c>log.dirs</c>: where everything is kept. One broker at a time may use a directory.</summary>
     public string DataDirectory { get; set; } = "";
 
-    /// <summary><c>listeners</c>: where clients connect; null serves this process only. Port 0 takes a free port, which <c>KafkaBroker.ListenEndPoint</c> then tells.</summary>
+    /// <summary><c>listeners</c>, a plaintext one: where clients connect; null for none. Port 0 takes a free port, which <c>KafkaBroker.ListenEndPoint</c> then tells.</summary>
     public IPEndPoint? Listen { get; set; }
 
-    /// <summary><c>advertised.listeners</c>, the host: what clients are told to connect to. Null: the address that listens, or, where that is any address, the one that the client's connection reached.</summary>
+    /// <summary><c>listeners</c>: further ones, with TLS and SASL. Without any, and without <see cref="Listen"/>, this process only is served.</summary>
+    public IList<ListenerOptions> Listeners { get; } = [];
+
+    /// <summary>What listeners with TLS show, and ask for.</summary>
+    public BrokerTlsOptions Tls { get; } = new();
+
+    /// <summary>The users who may log in on listeners with SASL: a file that <c>millrace user</c> writes. It is read at each login.</summary>
+    public string? UsersFile { get; set; }
+
+    /// <summary><c>sasl.enabled.mechanisms</c>. Default: PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.</summary>
+    public IList<string> SaslMechanisms { get; set; } = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
+    /// <summary>How long a connection may take to show who is there, TLS and SASL together. Default 30 s, where Kafka waits for <c>connections.max.idle.ms</c>.</summary>
+    public TimeSpan AuthenticationTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary><c>connection.failed.authentication.delay.ms</c>: how long the answer to a login that failed is held back. Default 100 ms.</summary>
+    public TimeSpan FailedAuthenticationDelay { get; set; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary><c>connections.max.reauth.ms</c>: after so long a client has to log in again on its connection (KIP-368), or it is closed. Default zero: never.</summary>
+    public TimeSpan MaxSessionLifetime { get; set; } = TimeSpan.Zero;
+
+    /// <summary><c>advertised.listeners</c>, the host: what clients of <see cref="Listen"/> are told to connect to. Null: the address that listens, or, where that is any address, the one that the client's connection reached.</summary>
     public string? AdvertisedHost { get; set; }
 
     /// <summary><c>advertised.listeners</c>, the port. Null: the port that listens.</summary>

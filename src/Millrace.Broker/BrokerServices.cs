@@ -17,6 +17,9 @@ internal sealed class BrokerServices
     public required ILoggerFactory Loggers { get; init; }
     public required BrokerRuntime Runtime { get; init; }
 
+    /// <summary>For listeners where clients log in; null where there is none.</summary>
+    public SaslServices? Sasl { get; init; }
+
     /// <summary>Cancelled when the broker begins to stop: requests that wait answer with what there is.</summary>
     public required CancellationToken Stopping { get; init; }
 }

@@ -26,7 +26,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly ColdReaders _coldReaders;
     private readonly GroupServices _groups;
     private readonly ApiTable _apis;
-    private readonly Listener? _listener;
+    private readonly IReadOnlyList<Listener> _listeners;
     private readonly CancellationTokenSource _stopping;
     private readonly ConnectionTable _connections;
     private readonly Task _accepting;
@@ -36,7 +36,7 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _state;
 
-    private KafkaBroker(BrokerServices services, GroupServices groups, IAsyncDisposable committer, Listener? listener, CancellationTokenSource stopping)
+    private KafkaBroker(BrokerServices services, GroupServices groups, IAsyncDisposable committer, IReadOnlyList<Listener> listeners, CancellationTokenSource stopping)
     {
         _configuration = services.Configuration;
         _time = services.Time;
@@ -47,12 +47,12 @@ public sealed class KafkaBroker : IAsyncDisposable
         _waits = services.Waits;
         _coldReaders = services.ColdReaders;
         _groups = groups;
-        _listener = listener;
+        _listeners = listeners;
         _stopping = stopping;
         Topics = services.Topics;
         _apis = CreateApis(services, groups);
-        _connections = new ConnectionTable(_configuration, _apis, _time, _logger, _stopping.Token);
-        _accepting = listener?.AcceptAsync(_connections.Accept, _stopping.Token) ?? Task.CompletedTask;
+        _connections = new ConnectionTable(_configuration, _apis, services.Sasl, _time, _logger, _stopping.Token);
+        _accepting = Task.WhenAll(listeners.Select(listener => listener.AcceptAsync(_connections.Accept, _stopping.Token)));
     }
 
     private enum State
@@ -61,8 +61,12 @@ public sealed class KafkaBroker : IAsyncDisposable
         Stopping,
     }
 
-    /// <summary>Where clients connect, with the port that was really taken; null when the broker serves this process only.</summary>
-    public IPEndPoint? ListenEndPoint => _listener?.EndPoint;
+    /// <summary>Where clients connect, with the port that was really taken; null when the broker serves this process only. The first one, where there are several.</summary>
+    public IPEndPoint? ListenEndPoint => _listeners.Count > 0 ? _listeners[0].EndPoint : null;
+
+    /// <summary>Everywhere that clients connect: <see cref="BrokerOptions.Listen"/> first, then <see cref="BrokerOptions.Listeners"/>.</summary>
+    public IReadOnlyList<ListeningAddress> Listeners =>
+        [.. _listeners.Select(static listener => new ListeningAddress(listener.Bound.Configuration.Protocol, listener.EndPoint))];
 
     /// <summary>After <see cref="StopAsync"/>: whether everything is on the disk. If not, what was acknowledged with acks=all is, and the next start recovers.</summary>
     public bool WasStoppedCleanly { get; private set; }
@@ -165,7 +169,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         }
 
         // The connections first: nothing that the stop makes anybody say may still reach a client.
-        _listener?.Dispose();
+        StopListening();
         _connections.AbortAll();
         _stopping.Cancel();
         _connections.Dispose();
@@ -183,7 +187,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         ILogger logger = loggers.CreateLogger<KafkaBroker>();
 
         // The address first: it is the likelier thing to be wrong, and nothing has to be undone.
-        Listener? listener = configuration.Listen is { } endPoint ? Listener.Start(endPoint, time, logger) : null;
+        List<Listener> listeners = StartListeners(configuration, time, logger);
         LogDirectory? log = null;
         IAsyncDisposable? committer = null;
         try
@@ -195,7 +199,7 @@ public sealed class KafkaBroker : IAsyncDisposable
             var services = new BrokerServices
             {
                 Configuration = configuration,
-                Address = new AdvertisedAddress(configuration, listener?.EndPoint),
+                Address = new AdvertisedAddress(configuration, [.. listeners.Select(static listener => listener.Bound)]),
                 Storage = storage,
                 Log = log,
                 Topics = TopicCatalog.Open(
@@ -205,26 +209,46 @@ public sealed class KafkaBroker : IAsyncDisposable
                 Time = time,
                 Loggers = loggers,
                 Runtime = runtime,
+                Sasl = configuration.Security.UsersFile is { } users ? new SaslServices(configuration.Security, users, storage, time, logger) : null,
                 Stopping = stopping.Token,
             };
-            var broker = new KafkaBroker(services, await OpenGroupsAsync(services), committer, listener, stopping);
+            var broker = new KafkaBroker(services, await OpenGroupsAsync(services), committer, listeners, stopping);
             LogMessages.BrokerStarted(
                 logger,
                 configuration.DataDirectory,
-                listener?.EndPoint.ToString() ?? "no network address",
+                listeners.Count > 0 ? string.Join(", ", broker.Listeners) : "no network address",
                 log.ClusterId,
                 services.Topics.PartitionCount);
             return broker;
         }
         catch
         {
-            listener?.Dispose();
+            listeners.ForEach(static listener => listener.Dispose());
             if (committer is not null)
             {
                 await committer.DisposeAsync();
             }
 
             log?.Dispose();
+            throw;
+        }
+    }
+
+    private static List<Listener> StartListeners(BrokerConfiguration configuration, TimeProvider time, ILogger logger)
+    {
+        List<Listener> listeners = [];
+        try
+        {
+            foreach (ListenerConfiguration listener in configuration.Listeners)
+            {
+                listeners.Add(Listener.Start(listener, time, logger));
+            }
+
+            return listeners;
+        }
+        catch
+        {
+            listeners.ForEach(static listener => listener.Dispose());
             throw;
         }
     }
@@ -293,6 +317,8 @@ public sealed class KafkaBroker : IAsyncDisposable
             new DescribeAclsApi(),
             new CreateAclsApi(),
             new DeleteAclsApi(),
+            new SaslHandshakeApi(),
+            new SaslAuthenticateApi(services.Time, services.Loggers.CreateLogger<KafkaBroker>()),
             .. groups.Apis,
         ]);
         apiVersions.Offer(table.Definitions);
@@ -323,13 +349,21 @@ public sealed class KafkaBroker : IAsyncDisposable
         }
     }
 
+    private void StopListening()
+    {
+        foreach (Listener listener in _listeners)
+        {
+            listener.Dispose();
+        }
+    }
+
     private void BeginToStop() => _stopping.Cancel();
 
     private async Task EndConnectionsAsync(CancellationToken cancellationToken)
     {
         // Cancelled before the waits are woken: a long poll that is answered now must not be followed by the next one of the same client.
         BeginToStop();
-        _listener?.Dispose();
+        StopListening();
         _connections.Dispose();
         _waits.Stop();
         await _accepting;

@@ -56,6 +56,18 @@ internal static partial class LogMessages
     [LoggerMessage(2110, LogLevel.Error, "Cannot accept connections on {EndPoint}: {Error}. Trying again in {Seconds} s.")]
     public static partial void AcceptFailed(ILogger logger, IPEndPoint endPoint, string error, double seconds);
 
+    [LoggerMessage(2111, LogLevel.Debug, "{Remote} has logged in as '{User}'.")]
+    public static partial void LoggedIn(ILogger logger, string remote, string user);
+
+    [LoggerMessage(2112, LogLevel.Warning, "The login of {Remote} failed: {Fault}.")]
+    public static partial void LoginFailed(ILogger logger, string remote, string fault);
+
+    [LoggerMessage(2113, LogLevel.Warning, "Closed the connection of {Remote}: it has not shown who it is within {Timeout}.")]
+    public static partial void NotAuthenticated(ILogger logger, string remote, TimeSpan timeout);
+
+    [LoggerMessage(2114, LogLevel.Error, "The users file {Path} cannot be read, and the users that it had before still count: {Fault}. Mend it with 'millrace user'.")]
+    public static partial void UsersNotRead(ILogger logger, string path, string fault);
+
     [LoggerMessage(2200, LogLevel.Information, "Created topic {Topic} with {PartitionCount} partitions, id {TopicId}.")]
     public static partial void TopicCreated(ILogger logger, string topic, int partitionCount, Guid topicId);
 

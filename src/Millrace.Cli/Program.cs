@@ -12,6 +12,7 @@ internal static class Program
         {
             ServeCommand.Create(),
             LogCommand.Create(),
+            UserCommand.Create(),
         };
 
         ParseResult parsed = root.Parse(arguments);

@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Net;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Millrace.Broker;
@@ -11,8 +9,6 @@ namespace Millrace.Cli;
 /// <summary><c>millrace serve</c>: the broker as a process of its own.</summary>
 internal static class ServeCommand
 {
-    private const string DefaultListen = "127.0.0.1:9092";
-
     public static Command Create()
     {
         Option<string> data = new("--data")
@@ -28,13 +24,7 @@ internal static class ServeCommand
                 result.AddError("--data is empty; name a directory.");
             }
         });
-        Option<HostPort> listen = AddressOption(
-            "--listen",
-            "The address to listen on; port 0 takes a free one. Give 0.0.0.0:9092 to be reachable from other machines.");
-        listen.DefaultValueFactory = _ => new HostPort("127.0.0.1", 9092);
-        Option<HostPort?> advertise = AddressOption(
-            "--advertise",
-            "The address that clients are told to connect to, where it differs from the one listened on.")!;
+        ListenerOptionSet listeners = new();
         Option<int> partitions = new("--partitions")
         {
             Description = "How many partitions a topic gets when its creator does not say (Kafka's num.partitions).",
@@ -46,16 +36,14 @@ internal static class ServeCommand
 
         Command command = new("serve", "Runs a broker that Kafka clients can connect to, until it is told to stop.")
         {
-            data, listen, advertise, partitions, set,
+            data, partitions, set,
         };
+        listeners.AddTo(command);
         command.SetAction((parsed, cancellationToken) =>
         {
-            HostPort? advertised = parsed.GetValue(advertise);
             BrokerOptions options = new()
             {
                 DataDirectory = Path.GetFullPath(parsed.GetRequiredValue(data)),
-                AdvertisedHost = advertised?.Host,
-                AdvertisedPort = advertised?.Port,
                 DefaultPartitionCount = parsed.GetValue(partitions),
             };
             if (!BrokerSettings.TryApply(options, parsed.GetValue(set) ?? [], out string? error))
@@ -63,13 +51,13 @@ internal static class ServeCommand
                 throw new InvalidOperationException(error);
             }
 
-            return ServeAsync(options, parsed.GetRequiredValue(listen), parsed.InvocationConfiguration, cancellationToken);
+            return ServeAsync(options, token => listeners.ApplyAsync(parsed, options, token), parsed.InvocationConfiguration, cancellationToken);
         });
         return command;
     }
 
     private static async Task<int> ServeAsync(
-        BrokerOptions options, HostPort listen, InvocationConfiguration console, CancellationToken cancellationToken)
+        BrokerOptions options, Func<CancellationToken, Task> addListeners, InvocationConfiguration console, CancellationToken cancellationToken)
     {
         using StopSignal stop = new();
         using ILoggerFactory loggers = LoggerFactory.Create(logging => logging
@@ -85,13 +73,8 @@ internal static class ServeCommand
         KafkaBroker broker;
         try
         {
-            options.Listen = await listen.ResolveAsync(cancellationToken);
+            await addListeners(cancellationToken);
             broker = await KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, loggers, stop.Token);
-        }
-        catch (SocketException failure)
-        {
-            await console.Error.WriteLineAsync($"'{listen.Host}' in --listen {listen} cannot be resolved: {failure.Message}.");
-            return ExitCode.Failure;
         }
         catch (BrokerStartException failure)
         {
@@ -105,9 +88,8 @@ internal static class ServeCommand
 
         await using (broker)
         {
-            IPEndPoint endPoint = broker.ListenEndPoint ?? options.Listen;
             await console.Output.WriteLineAsync(
-                $"Millrace is listening on {endPoint}, data in {options.DataDirectory}. Press Ctrl-C to stop.");
+                $"Millrace is listening on {string.Join(" and ", broker.Listeners)}, data in {options.DataDirectory}. Press Ctrl-C to stop.");
             await console.Output.FlushAsync(cancellationToken);
             await stop.Requested;
             await broker.StopAsync(CancellationToken.None);
@@ -152,23 +134,6 @@ internal static class ServeCommand
             }
 
             return settings;
-        },
-    };
-
-    private static Option<HostPort> AddressOption(string name, string description) => new(name)
-    {
-        Description = description,
-        HelpName = "HOST:PORT",
-        CustomParser = result =>
-        {
-            string text = result.Tokens[0].Value;
-            if (HostPort.TryParse(text, out HostPort? address))
-            {
-                return address;
-            }
-
-            result.AddError($"'{text}' is not an address for {name}; write HOST:PORT, for example {DefaultListen}.");
-            return null;
         },
     };
 

@@ -10,6 +10,9 @@ internal sealed class RequestContext
     public required RequestHeader Header { get; init; }
     public required ConnectionIdentity Connection { get; init; }
 
+    /// <summary>Who has logged in on the connection, and how far that is.</summary>
+    public required ConnectionSession Session { get; init; }
+
     /// <summary>Cancelled when nobody is left to read the response: the client is gone, or the broker crashes on purpose. A stopping broker does not cancel it; it wakes the waits.</summary>
     public required CancellationToken Aborted { get; init; }
 

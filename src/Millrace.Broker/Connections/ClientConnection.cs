@@ -19,6 +19,7 @@ internal sealed class ClientConnection : IDisposable
     internal const int MaxByteCountWithoutRecords = 8 * 1024 * 1024;
 
     private readonly FrameTransport _transport;
+    private readonly ConnectionSession _session;
     private readonly ApiTable _apis;
     private readonly RequestMemory _memory;
     private readonly TimeProvider _time;
@@ -31,14 +32,18 @@ internal sealed class ClientConnection : IDisposable
     private readonly Channel<PendingResponse> _pending;
     private int _inFlightRequestCount;
     private readonly Func<bool> _mayBlock;
+    private readonly TimeSpan _authenticationTimeout;
+    private readonly int _maxRequestByteCount;
+    private ITimer? _authenticationTimer;
     private bool _isOpen = true;
 
     /// <summary>Serves a transport, which it owns. <paramref name="stopReading"/> ends the reading; what has begun is finished and answered.</summary>
     public ClientConnection(
         FrameTransport transport,
+        ConnectionSession session,
         ApiTable apis,
         RequestMemory memory,
-        int maxInFlightRequests,
+        BrokerConfiguration configuration,
         TimeProvider time,
         ILogger logger,
         CancellationToken stopReading)
@@ -46,6 +51,10 @@ internal sealed class ClientConnection : IDisposable
         _reading = CancellationTokenSource.CreateLinkedTokenSource(stopReading);
         _time = time;
         _transport = transport;
+        _session = session;
+        _authenticationTimeout = configuration.Security.AuthenticationTimeout;
+        _maxRequestByteCount = configuration.MaxRequestByteCount;
+        int maxInFlightRequests = configuration.MaxInFlightRequests;
         _apis = apis;
         _memory = memory;
         _logger = logger;
@@ -69,7 +78,10 @@ internal sealed class ClientConnection : IDisposable
         Task answering = AnswerAsync();
         try
         {
-            await ReadAsync(_reading.Token);
+            if (await OpenAsync())
+            {
+                await ReadAsync(_reading.Token);
+            }
         }
         catch (OperationCanceledException) when (_reading.IsCancellationRequested)
         {
@@ -83,7 +95,58 @@ internal sealed class ClientConnection : IDisposable
 
         _pending.Writer.TryComplete();
         await answering;
+        _authenticationTimer?.Dispose();
+        await _transport.CloseAsync();
         _transport.Dispose();
+    }
+
+    /// <summary>
+    /// Comes before the first request. Who is to show who he is has so long for it, from the first byte to the last: connections that do nothing but wait would
+    /// otherwise take the places of others.
+    /// </summary>
+    private async ValueTask<bool> OpenAsync()
+    {
+        bool hasTls = Identity.Listener is { Configuration.HasTls: true };
+        if (_session.IsOpen && !hasTls)
+        {
+            return true;
+        }
+
+        _authenticationTimer = _time.CreateTimer(
+            static connection => ((ClientConnection)connection!).GiveUpUnauthenticated(), this, _authenticationTimeout, Timeout.InfiniteTimeSpan);
+        if (await _transport.OpenAsync(_reading.Token) is { } fault)
+        {
+            LogMessages.ConnectionClosedForFault(_logger, Identity.Remote, fault);
+            Interrupt();
+            return false;
+        }
+
+        if (_session.IsOpen)
+        {
+            Admit();
+        }
+        else
+        {
+            _transport.LimitFrames(ConnectionSession.MaxUnauthenticatedByteCount);
+        }
+
+        return true;
+    }
+
+    private void GiveUpUnauthenticated()
+    {
+        LogMessages.NotAuthenticated(_logger, Identity.Remote, _authenticationTimeout);
+        Abort();
+    }
+
+    /// <summary>The client has shown who it is, as far as its listener asks for it.</summary>
+    private void Admit()
+    {
+        if (Interlocked.Exchange(ref _authenticationTimer, null) is { } timer)
+        {
+            timer.Dispose();
+            _transport.LimitFrames(_maxRequestByteCount);
+        }
     }
 
     /// <summary>Cuts the connection at once.</summary>
@@ -161,6 +224,11 @@ internal sealed class ClientConnection : IDisposable
     /// <summary>Begins the request in a frame, up to its first await. Null: the connection must close; the reason is logged.</summary>
     private PendingResponse? Begin(FrameBuffer frame, Task earlierAreAnswered)
     {
+        if (_session.ExpectsBareMessage)
+        {
+            return BeginBare(frame, earlierAreAnswered);
+        }
+
         if (!MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error))
         {
             LogMessages.ConnectionClosedForFault(_logger, Identity.Remote, $"the header of its {header.Key} request cannot be read, {error}");
@@ -170,6 +238,12 @@ internal sealed class ClientConnection : IDisposable
         if (_apis.Find(header.Key) is not { } api)
         {
             LogMessages.UnknownApi(_logger, Identity.Remote, (short)header.Key, header.Version);
+            return null;
+        }
+
+        if (_session.FaultOf(header.Key) is { } notNow)
+        {
+            LogMessages.ConnectionClosedForFault(_logger, Identity.Remote, notNow);
             return null;
         }
 
@@ -187,12 +261,31 @@ internal sealed class ClientConnection : IDisposable
         }
 
         _memory.Take(frame.Bytes.Length);
-        var context = new RequestContext { Header = header, Connection = Identity, Aborted = _aborted.Token, EarlierAreAnswered = earlierAreAnswered, MayBlock = _mayBlock };
+        RequestContext context = NewContext(header, earlierAreAnswered);
         long begun = _time.GetTimestamp();
         Task<IMessage?> response = HandleAsync(api, frame.Payload[bodyStart..], context);
 
         // What was read of it is a copy, but for record batches, which stay where they are until they are in the log. A long poll holds no frame.
         return new PendingResponse(api, context, begun, response, header.Key == ApiKey.Produce ? frame : ReleaseFrame(frame));
+    }
+
+    private RequestContext NewContext(RequestHeader header, Task earlierAreAnswered) => new()
+    {
+        Header = header,
+        Connection = Identity,
+        Session = _session,
+        Aborted = _aborted.Token,
+        EarlierAreAnswered = earlierAreAnswered,
+        MayBlock = _mayBlock,
+    };
+
+    /// <summary>Begins a message of a login that has no request around it.</summary>
+    private PendingResponse BeginBare(FrameBuffer frame, Task earlierAreAnswered)
+    {
+        _memory.Take(frame.Bytes.Length);
+        var api = (SaslAuthenticateApi)_apis.Find(ApiKey.SaslAuthenticate)!;
+        RequestContext context = NewContext(new RequestHeader(ApiKey.SaslAuthenticate, 0, 0, null), earlierAreAnswered);
+        return new PendingResponse(api, context, _time.GetTimestamp(), api.HandleBareAsync(frame.Payload, context), frame);
     }
 
     private FrameBuffer? ReleaseFrame(FrameBuffer? frame)
@@ -242,6 +335,12 @@ internal sealed class ClientConnection : IDisposable
     private async Task AnswerAsync(PendingResponse pending, bool isMoreReady = false)
     {
         ResponseFrame? response = await EncodeAsync(pending);
+        if (_authenticationTimer is not null && _session.IsOpen)
+        {
+            // Before the answer: who has it may send the largest of requests.
+            Admit();
+        }
+
         if (response is { } frame && _isOpen)
         {
             _isOpen = await _transport.SendAsync(frame, isMoreReady);
@@ -287,6 +386,11 @@ internal sealed class ClientConnection : IDisposable
             if (response is null)
             {
                 return null;
+            }
+
+            if (response is BareSaslMessage bare)
+            {
+                return new ResponseFrame(bare.ToFrame(), []);
             }
 
             // An ApiVersions request of a version that is not spoken here is answered in the one layout that everybody reads.

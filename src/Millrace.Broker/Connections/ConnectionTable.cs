@@ -11,6 +11,7 @@ internal sealed class ConnectionTable : IDisposable
     private readonly BrokerConfiguration _configuration;
     private readonly ApiTable _apis;
     private readonly RequestMemory _memory;
+    private readonly SaslServices? _sasl;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationToken _stopping;
@@ -22,11 +23,19 @@ internal sealed class ConnectionTable : IDisposable
     private int _networkConnectionCount;
     private long _lastId;
 
-    public ConnectionTable(BrokerConfiguration configuration, ApiTable apis, TimeProvider time, ILogger logger, CancellationToken stopping)
+    /// <param name="configuration">The limits, and what the listeners go by.</param>
+    /// <param name="apis">What is answered.</param>
+    /// <param name="sasl">For listeners where clients log in; null where there is none.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">Where it is told who comes and goes.</param>
+    /// <param name="stopping">Ends the reading of requests.</param>
+    public ConnectionTable(
+        BrokerConfiguration configuration, ApiTable apis, SaslServices? sasl, TimeProvider time, ILogger logger, CancellationToken stopping)
     {
         _configuration = configuration;
         _apis = apis;
         _memory = new RequestMemory(configuration.MaxQueuedRequestByteCount);
+        _sasl = sasl;
         _time = time;
         _logger = logger;
         _stopping = stopping;
@@ -39,10 +48,10 @@ internal sealed class ConnectionTable : IDisposable
     public int Count => _open.Count;
 
     /// <summary>Whether a response is on its way, or stuck.</summary>
-    public bool IsAnySending => _open.Values.Any(open => open.Connection.Transport is SocketTransport { IsSending: true });
+    public bool IsAnySending => _open.Values.Any(open => open.Connection.Transport.IsSending);
 
-    /// <summary>Takes a socket, which it owns from then on.</summary>
-    public void Accept(Socket socket)
+    /// <summary>Takes a socket of a listener, which it owns from then on.</summary>
+    public void Accept(Socket socket, BoundListener listener)
     {
         try
         {
@@ -51,7 +60,7 @@ internal sealed class ConnectionTable : IDisposable
             Pacing.LeaveOutWithinMachine(socket);
             IPAddress address = remote.Address.IsIPv4MappedToIPv6 ? remote.Address.MapToIPv4() : remote.Address;
             var identity = new ConnectionIdentity(
-                Interlocked.Increment(ref _lastId), $"{address}:{remote.Port}", $"/{address}", (IPEndPoint)socket.LocalEndPoint!);
+                Interlocked.Increment(ref _lastId), $"{address}:{remote.Port}", $"/{address}", (IPEndPoint)socket.LocalEndPoint!, listener);
 
             // Once nothing can fail any more: a place that is counted is given back only by a connection that ran.
             if (!TryCount(remote))
@@ -60,7 +69,10 @@ internal sealed class ConnectionTable : IDisposable
                 return;
             }
 
-            Run(new SocketTransport(socket, identity, _configuration.MaxRequestByteCount, _time), () => Uncount(remote));
+            FrameTransport transport = listener.Configuration.HasTls
+                ? new TlsTransport(socket, _configuration.Security.Tls!, identity, _configuration.MaxRequestByteCount, _time)
+                : new SocketTransport(socket, identity, _configuration.MaxRequestByteCount, _time);
+            Run(transport, new ConnectionSession(listener.Configuration.HasSasl ? _sasl : null), () => Uncount(remote));
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
@@ -73,7 +85,7 @@ internal sealed class ConnectionTable : IDisposable
     {
         long id = Interlocked.Increment(ref _lastId);
         var identity = new ConnectionIdentity(id, $"in-memory-{id}", ConnectionIdentity.InMemoryHost, LocalEndPoint: null);
-        Run(new InMemoryTransport(connection, identity, _configuration.MaxRequestByteCount), static () => { });
+        Run(new InMemoryTransport(connection, identity, _configuration.MaxRequestByteCount), new ConnectionSession(services: null), static () => { });
     }
 
     public Task WhenAllEndedAsync() => Task.WhenAll(_open.Values.Select(open => open.Running));
@@ -88,9 +100,9 @@ internal sealed class ConnectionTable : IDisposable
 
     public void Dispose() => _idleSweep.Dispose();
 
-    private void Run(FrameTransport transport, Action ended)
+    private void Run(FrameTransport transport, ConnectionSession session, Action ended)
     {
-        var connection = new ClientConnection(transport, _apis, _memory, _configuration.MaxInFlightRequests, _time, _logger, _stopping);
+        var connection = new ClientConnection(transport, session, _apis, _memory, _configuration, _time, _logger, _stopping);
         var registered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Task running = RunAsync(connection, registered.Task, ended);
         _open[transport.Identity.Id] = (connection, running);
@@ -153,15 +165,16 @@ internal sealed class ConnectionTable : IDisposable
     {
         foreach ((ClientConnection connection, _) in _open.Values)
         {
-            if (connection.Transport is not SocketTransport socket || socket.IdleTime <= _configuration.MaxConnectionIdleTime)
+            FrameTransport transport = connection.Transport;
+            if (transport.IdleTime <= _configuration.MaxConnectionIdleTime)
             {
                 continue;
             }
 
             // A request that waits inside the broker is not idleness; a response that the client does not read is.
-            if (!connection.HasRequestsInFlight || socket.IsSending)
+            if (!connection.HasRequestsInFlight || transport.IsSending)
             {
-                LogMessages.ConnectionIdle(_logger, connection.Identity.Remote, socket.IdleTime);
+                LogMessages.ConnectionIdle(_logger, connection.Identity.Remote, transport.IdleTime);
                 connection.Abort();
             }
         }

@@ -26,7 +26,6 @@ internal sealed class FrameAssembler : IDisposable
 
     private const int SizePrefixByteCount = sizeof(int);
 
-    private readonly int _maxPayloadByteCount;
     private readonly byte[] _receiveBuffer = new byte[ReceiveBufferByteCount];
     private int _receiveStart;
     private int _receiveEnd;
@@ -37,7 +36,10 @@ internal sealed class FrameAssembler : IDisposable
     private int _filledByteCount;
     private int _trustedByteCount = InitialFrameByteCount;
 
-    public FrameAssembler(int maxPayloadByteCount) => _maxPayloadByteCount = maxPayloadByteCount;
+    public FrameAssembler(int maxPayloadByteCount) => MaxPayloadByteCount = maxPayloadByteCount;
+
+    /// <summary>The largest frame that is taken; for those that begin from now on.</summary>
+    public int MaxPayloadByteCount { get; set; }
 
     /// <summary>Why no further frame can be read, or null.</summary>
     public string? Fault { get; private set; }
@@ -130,9 +132,9 @@ internal sealed class FrameAssembler : IDisposable
         }
 
         int payloadByteCount = BinaryPrimitives.ReadInt32BigEndian(arrived);
-        if (payloadByteCount <= 0 || payloadByteCount > _maxPayloadByteCount)
+        if (payloadByteCount <= 0 || payloadByteCount > MaxPayloadByteCount)
         {
-            Fault = $"it claims a request of {payloadByteCount} bytes, and socket.request.max.bytes is {_maxPayloadByteCount}";
+            Fault = $"it claims a request of {payloadByteCount} bytes, and at most {MaxPayloadByteCount} are taken (socket.request.max.bytes; less before a client has logged in)";
             return false;
         }
 

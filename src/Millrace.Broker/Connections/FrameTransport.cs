@@ -13,6 +13,20 @@ internal abstract class FrameTransport(ConnectionIdentity identity) : IDisposabl
 {
     public ConnectionIdentity Identity { get; } = identity;
 
+    /// <summary>Since when no byte has come or gone; nothing in memory, where nobody is idle.</summary>
+    public virtual TimeSpan IdleTime => TimeSpan.Zero;
+
+    /// <summary>Whether a response is stuck in a client that does not read.</summary>
+    public virtual bool IsSending => false;
+
+    /// <summary>Does what comes before the first frame. Null: it may be asked for; otherwise why the connection must end.</summary>
+    public virtual ValueTask<string?> OpenAsync(CancellationToken cancellationToken) => default;
+
+    /// <summary>Takes no larger frames than this from now on.</summary>
+    public virtual void LimitFrames(int maxPayloadByteCount)
+    {
+    }
+
     /// <summary>The next frame. The end of the connection is a result, not an exception; <see cref="OperationCanceledException"/> only for <paramref name="cancellationToken"/>.</summary>
     public abstract ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken);
 
@@ -27,6 +41,9 @@ internal abstract class FrameTransport(ConnectionIdentity identity) : IDisposabl
 
     /// <summary>Sends what is held; false once the client is gone.</summary>
     public virtual ValueTask<bool> FlushAsync() => new(true);
+
+    /// <summary>Says goodbye, where the transport has a word for it. Before <see cref="Dispose"/>.</summary>
+    public virtual ValueTask CloseAsync() => default;
 
     /// <summary>Cuts the connection at once: pending receives and sends end.</summary>
     public abstract void Abort();

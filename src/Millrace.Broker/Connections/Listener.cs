@@ -16,20 +16,23 @@ internal sealed class Listener : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
-    private Listener(Socket socket, TimeProvider time, ILogger logger)
+    private Listener(Socket socket, ListenerConfiguration configuration, TimeProvider time, ILogger logger)
     {
         _socket = socket;
         _time = time;
         _logger = logger;
-        EndPoint = (IPEndPoint)socket.LocalEndPoint!;
+        Bound = new BoundListener(configuration, (IPEndPoint)socket.LocalEndPoint!);
     }
 
-    public IPEndPoint EndPoint { get; }
+    public BoundListener Bound { get; }
+
+    public IPEndPoint EndPoint => Bound.EndPoint;
 
     /// <summary>Binds and listens; connections wait in the backlog until <see cref="AcceptAsync"/>.</summary>
     /// <exception cref="BrokerStartException">The address cannot be listened on.</exception>
-    public static Listener Start(IPEndPoint endPoint, TimeProvider time, ILogger logger)
+    public static Listener Start(ListenerConfiguration configuration, TimeProvider time, ILogger logger)
     {
+        IPEndPoint endPoint = configuration.EndPoint;
         var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
@@ -40,7 +43,7 @@ internal sealed class Listener : IDisposable
 
             socket.Bind(endPoint);
             socket.Listen(Backlog);
-            return new Listener(socket, time, logger);
+            return new Listener(socket, configuration, time, logger);
         }
         catch (SocketException failure)
         {
@@ -50,14 +53,14 @@ internal sealed class Listener : IDisposable
     }
 
     /// <summary>Accepts until <paramref name="stop"/>. <paramref name="accept"/> takes ownership of each socket and returns at once.</summary>
-    public async Task AcceptAsync(Action<Socket> accept, CancellationToken stop)
+    public async Task AcceptAsync(Action<Socket, BoundListener> accept, CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
         {
             try
             {
                 Socket client = await _socket.AcceptAsync(stop);
-                accept(client);
+                accept(client, Bound);
             }
             catch (OperationCanceledException)
             {

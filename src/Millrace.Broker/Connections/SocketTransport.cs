@@ -37,10 +37,10 @@ internal sealed class SocketTransport : FrameTransport
     }
 
     /// <summary>Since when no byte has come or gone.</summary>
-    public TimeSpan IdleTime => _time.GetElapsedTime(Volatile.Read(ref _lastActivity));
+    public override TimeSpan IdleTime => _time.GetElapsedTime(Volatile.Read(ref _lastActivity));
 
     /// <summary>Whether a response is stuck in a client that does not read.</summary>
-    public bool IsSending => _isSending;
+    public override bool IsSending => _isSending;
 
     public override bool HasMore
     {
@@ -56,6 +56,8 @@ internal sealed class SocketTransport : FrameTransport
             }
         }
     }
+
+    public override void LimitFrames(int maxPayloadByteCount) => _assembler.MaxPayloadByteCount = maxPayloadByteCount;
 
     public override async ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken)
     {

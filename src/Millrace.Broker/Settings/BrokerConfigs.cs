@@ -37,11 +37,10 @@ internal sealed class BrokerConfigs
         Add("process.roles", TopicSettingKind.List, "broker,controller", "", "One node is both.");
         Add("log.dirs", TopicSettingKind.String, configuration.DataDirectory, "", "The data directory.");
         Add("log.dir", TopicSettingKind.String, configuration.DataDirectory, "/tmp/kafka-logs", "The data directory.");
-        string listeners = configuration.Listen is { } listen ? $"PLAINTEXT://{listen}" : "";
+        string listeners = string.Join(',', configuration.Listeners);
         Add("listeners", TopicSettingKind.String, listeners, "PLAINTEXT://:9092", "Where clients connect.");
-        string advertised = configuration.AdvertisedHost is null && configuration.AdvertisedPort is null
-            ? listeners
-            : $"PLAINTEXT://{configuration.AdvertisedHost ?? configuration.Listen?.Address.ToString()}:{Text(configuration.AdvertisedPort ?? configuration.Listen?.Port ?? 0)}";
+        string advertised = string.Join(',', configuration.Listeners.Select(static listener =>
+            $"{ListeningAddress.Scheme(listener.Protocol).ToUpperInvariant()}://{listener.AdvertisedHost ?? listener.EndPoint.Address.ToString()}:{Text(listener.AdvertisedPort ?? listener.EndPoint.Port)}"));
         Add("advertised.listeners", TopicSettingKind.String, advertised, "", "What clients are told to connect to.");
     }
 
@@ -96,6 +95,9 @@ internal sealed class BrokerConfigs
         Add("max.connections", TopicSettingKind.Int, Text(configuration.MaxConnections), Text(int.MaxValue), "Network connections at one time.");
         Add("max.connections.per.ip", TopicSettingKind.Int, Text(configuration.MaxConnectionsPerAddress), Text(int.MaxValue), "Network connections of one address.");
         Add("connections.max.idle.ms", TopicSettingKind.Long, Text(configuration.MaxConnectionIdleTime), "600000", "A connection that is idle for longer is closed.");
+        Add("connections.max.reauth.ms", TopicSettingKind.Long, Text(configuration.Security.MaxSessionLifetime), "0", "After so long a client has to log in again on its connection.");
+        Add("connection.failed.authentication.delay.ms", TopicSettingKind.Int, Text(configuration.Security.FailedAuthenticationDelay), "100", "How long the answer to a failed login is held back.");
+        Add("sasl.enabled.mechanisms", TopicSettingKind.List, string.Join(',', configuration.Security.Mechanisms), "GSSAPI", "By what clients may log in.");
     }
 
     private void Add(string name, TopicSettingKind kind, string value, string kafkaDefault, string documentation)

@@ -31,6 +31,9 @@ public static class BrokerSettings
         ["max.connections"] = Int(static (options, value) => options.MaxConnections = value),
         ["max.connections.per.ip"] = Int(static (options, value) => options.MaxConnectionsPerAddress = value),
         ["connections.max.idle.ms"] = Milliseconds(static (options, value) => options.MaxConnectionIdleTime = value),
+        ["connections.max.reauth.ms"] = Milliseconds(static (options, value) => options.MaxSessionLifetime = value),
+        ["connection.failed.authentication.delay.ms"] = Milliseconds(static (options, value) => options.FailedAuthenticationDelay = value),
+        ["sasl.enabled.mechanisms"] = List(static (options, value) => options.SaslMechanisms = value),
         ["log.retention.check.interval.ms"] = Milliseconds(static (options, value) => options.Cleaner.RetentionCheckInterval = value),
         ["log.cleaner.enable"] = Boolean(static (options, value) => options.Cleaner.IsEnabled = value),
         ["log.cleaner.threads"] = Int(static (options, value) => options.Cleaner.ThreadCount = value),
@@ -93,6 +96,9 @@ public static class BrokerSettings
 
     private static Func<BrokerOptions, string, bool> Boolean(Action<BrokerOptions, bool> set) => (options, text) =>
         Take(bool.TryParse(text, out bool value), options, value, set);
+
+    private static Func<BrokerOptions, string, bool> List(Action<BrokerOptions, string[]> set) => (options, text) =>
+        Take(isValue: true, options, text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries), set);
 
     private static Func<BrokerOptions, string, bool> Milliseconds(Action<BrokerOptions, TimeSpan> set) => Time(TimeSpan.TicksPerMillisecond, set);
 

@@ -141,6 +141,7 @@ internal sealed partial class BrokerConnection
                 }
 
                 Volatile.Write(ref _lastUse, _context.Time.GetTimestamp());
+                _hasAnswered = true;
                 string? error = pending!.Read(frame, out int throttleMilliseconds);
                 Mute(pending.Api.Key, pending.Version, throttleMilliseconds);
 
@@ -171,6 +172,14 @@ internal sealed partial class BrokerConnection
     private KafkaException Break(Exception cause, bool onlyIfUnused = false)
     {
         KafkaException failure = cause as KafkaException ?? new KafkaConnectionException($"The connection to {Address} broke: {cause.Message}", cause);
+        if (failure is KafkaConnectionException && !_hasAnswered && _context.Login is null && !onlyIfUnused)
+        {
+            failure = new KafkaConnectionException(
+                $"{failure.Message} It has answered nothing but the question for its API versions: if its listener wants logins, set " +
+                $"{nameof(KafkaClientOptions.Security)} to SASL (security.protocol, sasl.mechanism).",
+                cause);
+        }
+
         PendingRequest[] lost;
         lock (_gate)
         {

@@ -30,8 +30,7 @@ internal sealed partial class BrokerConnection
             }
 
             BrokerVersions versions = result.Versions ?? throw new KafkaConnectionException(
-                $"{address} closed the connection when it was asked for its API versions. If its listener speaks TLS, set {nameof(KafkaSecurityOptions.Protocol)} (security.protocol).",
-                result.Failure);
+                $"{address} closed the connection when it was asked for its API versions. {HintOf(context)}", result.Failure);
             TimeSpan lifetime = await LogInAsync(address, context, transport, versions, linked.Token);
             var connection = new BrokerConnection(address, context, transport, versions, maxInFlight);
             transport = null;
@@ -52,6 +51,14 @@ internal sealed partial class BrokerConnection
             }
         }
     }
+
+    /// <summary>What most often makes a broker that is well end a connection before its first answer. Some send no word of it, not even the alert that TLS has.</summary>
+    private static string HintOf(ClientContext context) => context.Settings.Security.Tls switch
+    {
+        null => $"If its listener speaks TLS, set {nameof(KafkaSecurityOptions.Protocol)} (security.protocol).",
+        { HasOwnCertificate: false } => $"If it wants a certificate of its clients (ssl.client.auth=required), set {nameof(KafkaSecurityOptions.CertificateFile)}.",
+        _ => $"If it wants a certificate of its clients, check that it trusts who signed {nameof(KafkaSecurityOptions.CertificateFile)}, and that this has not expired.",
+    };
 
     private static async ValueTask<TimeSpan> LogInAsync(
         BrokerAddress address, ClientContext context, IKafkaTransport transport, BrokerVersions versions, CancellationToken cancellationToken)

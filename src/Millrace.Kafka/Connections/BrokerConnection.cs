@@ -26,6 +26,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     private readonly Lock _gate = new();
     private KafkaException? _failure;
     private long _lastUse;
+    private volatile bool _hasAnswered;
 
     // A timestamp, 0 for none.
     private long _mutedUntil;

@@ -15,8 +15,6 @@ public sealed class ApiVersionsApiTests
         ApiKey.AlterClientQuotas,
         ApiKey.DescribeUserScramCredentials,
         ApiKey.AlterUserScramCredentials,
-        ApiKey.SaslHandshake,
-        ApiKey.SaslAuthenticate,
     ];
 
     [Theory]

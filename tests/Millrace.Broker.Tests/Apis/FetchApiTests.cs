@@ -346,6 +346,7 @@ public sealed class FetchApiTests
         {
             Header = new RequestHeader(ApiKey.Fetch, 12, 1, "test"),
             Connection = new ConnectionIdentity(1, "test", ConnectionIdentity.InMemoryHost, LocalEndPoint: null),
+            Session = new ConnectionSession(services: null),
             Aborted = CancellationToken.None,
         };
         FetchOperation fetch = new([target], limits, broker.Broker.Topics, context, NullLogger.Instance);

@@ -57,6 +57,7 @@ public sealed class BrokerSettingsTests
         ("compression.type", _) => "gzip",
         ("log.message.timestamp.type", _) => nameof(MessageTimestampType.LogAppendTime),
         ("log.cleanup.policy", _) => "compact",
+        ("sasl.enabled.mechanisms", _) => "SCRAM-SHA-512",
         (_, TopicSettingKind.Boolean) => value == "true" ? "false" : "true",
         (_, TopicSettingKind.Double) => "0.75",
         _ when long.Parse(value, CultureInfo.InvariantCulture) is var number =>

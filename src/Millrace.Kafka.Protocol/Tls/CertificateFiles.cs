@@ -1,9 +1,9 @@
 using System.Security.Cryptography.X509Certificates;
 
-namespace Millrace.Kafka;
+namespace Millrace.Kafka.Protocol;
 
-/// <summary>Certificates with their keys, from files or text.</summary>
-internal static class CertificateFiles
+/// <summary>Certificates with their keys, from files or text. Client and broker read them alike.</summary>
+public static class CertificateFiles
 {
     /// <summary>The certificate that has the key first, those of its signers behind it.</summary>
     public static X509Certificate2Collection ReadWithKey(string? file, string? keyFile, string? certificate, string? key, string? password)

@@ -1,0 +1,144 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Net;
+using System.Net.Sockets;
+using Millrace.Broker;
+
+namespace Millrace.Cli;
+
+/// <summary>The options of <c>serve</c> that say where clients connect, and how they show who they are.</summary>
+internal sealed class ListenerOptionSet
+{
+    private const string DefaultListen = "127.0.0.1:9092";
+
+    private readonly Option<ListenAddress[]> _listen = AddressOption(
+        "--listen",
+        "An address to listen on; port 0 takes a free one. Give 0.0.0.0:9092 to be reachable from other machines, and ssl://, sasl_plaintext:// or sasl_ssl:// before it "
+        + "for TLS and logins; may be given several times.");
+
+    private readonly Option<ListenAddress[]> _advertise = AddressOption(
+        "--advertise",
+        "The address that clients are told to connect to, where it differs from the one listened on; with the scheme of its listener, where there are several.");
+
+    private readonly Option<string> _users = FileOption("--users", "The users who may log in; 'millrace user add' makes the file.");
+    private readonly Option<string> _certificate = FileOption("--certificate", "The broker's certificate for TLS, those of its signers behind it: PEM, or PKCS #12 (.pfx, .p12).");
+    private readonly Option<string> _key = FileOption("--key", "The key of the certificate, where its file does not hold it: PEM.");
+    private readonly Option<string> _keyPassword = FileOption("--key-password-file", "A file whose first line is the password of the key.");
+    private readonly Option<string> _clientAuthority = FileOption("--client-ca", "Clients on listeners with TLS must show a certificate that one of these has signed: PEM.");
+
+    public ListenerOptionSet() => _listen.DefaultValueFactory = static _ => [new ListenAddress(ListenerProtocol.Plaintext, new HostPort("127.0.0.1", 9092))];
+
+    public IEnumerable<Option> All => [_listen, _advertise, _users, _certificate, _key, _keyPassword, _clientAuthority];
+
+    /// <summary>Adds to a command, with what the options ask of each other.</summary>
+    public void AddTo(Command command)
+    {
+        foreach (Option option in All)
+        {
+            command.Add(option);
+        }
+
+        command.Validators.Add(Validate);
+    }
+
+    /// <summary>Names are resolved here, and files read, since that may fail at any time.</summary>
+    /// <exception cref="BrokerStartException">A name has no address.</exception>
+    /// <exception cref="IOException">The file of the password cannot be read.</exception>
+    public async Task ApplyAsync(ParseResult parsed, BrokerOptions options, CancellationToken cancellationToken)
+    {
+        ListenAddress[] advertised = parsed.GetValue(_advertise) ?? [];
+        ListenAddress[] listening = parsed.GetRequiredValue(_listen);
+        foreach (ListenAddress listen in listening)
+        {
+            HostPort? told = listening.Length == 1 ? advertised.FirstOrDefault()?.Address : advertised.FirstOrDefault(one => one.Protocol == listen.Protocol)?.Address;
+            options.Listeners.Add(new ListenerOptions
+            {
+                Protocol = listen.Protocol,
+                EndPoint = await ResolveAsync(listen.Address, cancellationToken),
+                AdvertisedHost = told?.Host,
+                AdvertisedPort = told?.Port,
+            });
+        }
+
+        options.UsersFile = FullPath(parsed.GetValue(_users));
+        options.Tls.CertificateFile = FullPath(parsed.GetValue(_certificate));
+        options.Tls.KeyFile = FullPath(parsed.GetValue(_key));
+        options.Tls.ClientAuthorityFile = FullPath(parsed.GetValue(_clientAuthority));
+        options.Tls.KeyPassword = parsed.GetValue(_keyPassword) is { } file ? PasswordInput.ReadFirstLine(file) : null;
+    }
+
+    private static async Task<IPEndPoint> ResolveAsync(HostPort address, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await address.ResolveAsync(cancellationToken);
+        }
+        catch (SocketException failure)
+        {
+            throw new BrokerStartException(BrokerStartFailure.Listen, $"'{address.Host}' in --listen {address} cannot be resolved: {failure.Message}.", failure);
+        }
+    }
+
+    private static string? FullPath(string? path) => path is null ? null : Path.GetFullPath(path);
+
+    private void Validate(CommandResult result)
+    {
+        if (result.GetResult(_listen)?.Errors.Any() == true || result.GetResult(_advertise)?.Errors.Any() == true)
+        {
+            return;
+        }
+
+        ListenAddress[] listening = result.GetValue(_listen) ?? [];
+        bool hasSasl = listening.Any(static listen => listen.Protocol is ListenerProtocol.SaslPlaintext or ListenerProtocol.SaslSsl);
+        bool hasTls = listening.Any(static listen => listen.Protocol is ListenerProtocol.Ssl or ListenerProtocol.SaslSsl);
+        if (hasSasl && result.GetValue(_users) is null)
+        {
+            result.AddError("A listener wants logins, and --users is not given: make a file with 'millrace user add NAME --users FILE', and name it.");
+        }
+
+        if (hasTls && result.GetValue(_certificate) is null)
+        {
+            result.AddError("A listener has TLS, and --certificate is not given: name the broker's certificate.");
+        }
+
+        ListenAddress[] advertised = result.GetValue(_advertise) ?? [];
+        if (listening.Length > 1)
+        {
+            foreach (ListenAddress told in advertised.Where(told => listening.Count(listen => listen.Protocol == told.Protocol) != 1))
+            {
+                result.AddError($"--advertise {told.Address} fits no listener, or several: with more than one --listen, each has a scheme of its own, and --advertise repeats it.");
+            }
+        }
+        else if (advertised.Length > 1)
+        {
+            result.AddError("--advertise is given several times, and there is one --listen.");
+        }
+    }
+
+    private static Option<string> FileOption(string name, string description) => new(name) { Description = description, HelpName = "FILE" };
+
+    private static Option<ListenAddress[]> AddressOption(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "[SCHEME://]HOST:PORT",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+        CustomParser = result =>
+        {
+            List<ListenAddress> addresses = [];
+            foreach (string text in result.Tokens.Select(static token => token.Value))
+            {
+                if (ListenAddress.TryParse(text, out ListenAddress? address))
+                {
+                    addresses.Add(address);
+                }
+                else
+                {
+                    result.AddError($"'{text}' is not an address for {name}; write HOST:PORT, for example {DefaultListen}, or with ssl://, sasl_plaintext:// or sasl_ssl:// before it.");
+                }
+            }
+
+            return [.. addresses];
+        },
+    };
+}

@@ -1,0 +1,128 @@
+using System.CommandLine;
+using System.Security.Cryptography;
+using Millrace.Broker;
+using Millrace.Kafka.Protocol;
+using Millrace.Log;
+
+namespace Millrace.Cli;
+
+/// <summary><c>millrace user</c>: who may log in to a broker. The broker reads the file at each login, so that a change counts at once.</summary>
+internal static class UserCommand
+{
+    private const int SaltByteCount = 24;
+
+    public static Command Create()
+    {
+        Command command = new("user", "Says who may log in to a broker: 'millrace serve --users FILE' reads the file that this writes.")
+        {
+            CreateAdd(),
+            CreateRemove(),
+            CreateList(),
+        };
+        return command;
+    }
+
+    private static Command CreateAdd()
+    {
+        Argument<string> name = NameArgument();
+        Option<string> users = UsersOption();
+        Option<string> passwordFile = new("--password-file") { Description = "A file whose first line is the password. Default: standard input.", HelpName = "FILE" };
+        Option<int> iterations = new("--iterations")
+        {
+            Description = "How often the password is hashed: more makes guessing slower, and each login too.",
+            HelpName = "N",
+            DefaultValueFactory = static _ => UserFile.DefaultIterations,
+        };
+        iterations.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < ScramCredential.MinIterations or > UserFile.MaxIterations)
+            {
+                result.AddError($"--iterations is from {ScramCredential.MinIterations} to {UserFile.MaxIterations}.");
+            }
+        });
+        Command command = new("add", "Adds a user, or gives one another password. The password comes from standard input or a file, and is not kept.")
+        {
+            name, users, passwordFile, iterations,
+        };
+        command.SetAction((parsed, _) => LogCommand.RunAsync(parsed.InvocationConfiguration, async () =>
+        {
+            string user = parsed.GetRequiredValue(name);
+            string password = parsed.GetValue(passwordFile) is { } file ? PasswordInput.ReadFirstLine(file) : PasswordInput.ReadFromConsole(user);
+            if (SaslText.Fault(password) is { } fault)
+            {
+                await parsed.InvocationConfiguration.Error.WriteLineAsync($"The password {fault}. Choose another one.");
+                return ExitCode.Failure;
+            }
+
+            string path = Path.GetFullPath(parsed.GetRequiredValue(users));
+            var storage = new FileStorage();
+            UserFile content = storage.FileExists(path) ? UserFile.Read(storage, path) : new UserFile();
+            foreach (ScramHash hash in new[] { ScramHash.Sha256, ScramHash.Sha512 })
+            {
+                content.Set(user, ScramCredential.Create(hash, password, RandomNumberGenerator.GetBytes(SaltByteCount), parsed.GetValue(iterations)));
+            }
+
+            Write(content, storage, path);
+            await parsed.InvocationConfiguration.Output.WriteLineAsync($"'{user}' may log in by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512; written to {path}.");
+            return ExitCode.Success;
+        }));
+        return command;
+    }
+
+    private static Command CreateRemove()
+    {
+        Argument<string> name = NameArgument();
+        Option<string> users = UsersOption();
+        Command command = new("remove", "Takes a user out. Connections on which it has logged in stay, until they end or connections.max.reauth.ms is over.") { name, users };
+        command.SetAction((parsed, _) => LogCommand.RunAsync(parsed.InvocationConfiguration, async () =>
+        {
+            string user = parsed.GetRequiredValue(name);
+            string path = Path.GetFullPath(parsed.GetRequiredValue(users));
+            var storage = new FileStorage();
+            UserFile content = UserFile.Read(storage, path);
+            if (!content.Remove(user))
+            {
+                await parsed.InvocationConfiguration.Error.WriteLineAsync($"There is no user '{user}' in {path}.");
+                return ExitCode.Failure;
+            }
+
+            Write(content, storage, path);
+            await parsed.InvocationConfiguration.Output.WriteLineAsync($"'{user}' may not log in any more; written to {path}.");
+            return ExitCode.Success;
+        }));
+        return command;
+    }
+
+    private static Command CreateList()
+    {
+        Option<string> users = UsersOption();
+        Command command = new("list", "Prints who may log in, and by which mechanisms.") { users };
+        command.SetAction((parsed, _) => LogCommand.RunAsync(parsed.InvocationConfiguration, async () =>
+        {
+            foreach ((string user, IReadOnlyCollection<string> mechanisms) in UserFile.Read(new FileStorage(), Path.GetFullPath(parsed.GetRequiredValue(users))).Users)
+            {
+                await parsed.InvocationConfiguration.Output.WriteLineAsync($"{user}  {string.Join(", ", mechanisms)}");
+            }
+
+            return ExitCode.Success;
+        }));
+        return command;
+    }
+
+    private static void Write(UserFile content, FileStorage storage, string path) => content.Write(storage, path, PasswordInput.KeepPrivate);
+
+    private static Argument<string> NameArgument()
+    {
+        Argument<string> name = new("NAME") { Description = "The user's name." };
+        name.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && SaslText.Fault(result.Tokens[0].Value) is { } fault)
+            {
+                result.AddError($"The name {fault}.");
+            }
+        });
+        return name;
+    }
+
+    private static Option<string> UsersOption() => new("--users") { Description = "The file of the users.", HelpName = "FILE", Required = true };
+}
