@@ -6,7 +6,7 @@ public sealed class ApiVersionsApiTests
 {
     private static readonly ApiVersionsRequest Named = new() { ClientSoftwareName = "apache-kafka-java", ClientSoftwareVersion = "4.1.0" };
 
-    /// <summary>What the client asks of Apache Kafka, and this broker has not: there is no second node, no second directory, and no quota.</summary>
+    /// <summary>What the client asks of Apache Kafka, and this broker has not: there is no second node, no second directory, no quota, and no group protocol of KIP-848.</summary>
     private static readonly ApiKey[] OfClusters =
     [
         ApiKey.AlterReplicaLogDirs,
@@ -15,6 +15,8 @@ public sealed class ApiVersionsApiTests
         ApiKey.AlterClientQuotas,
         ApiKey.DescribeUserScramCredentials,
         ApiKey.AlterUserScramCredentials,
+        ApiKey.ConsumerGroupHeartbeat,
+        ApiKey.ConsumerGroupDescribe,
     ];
 
     [Theory]
