@@ -47,10 +47,10 @@ internal sealed class PlainExchange(UserFile users, byte[] secret) : SaslExchang
             return SaslStep.Failed($"'{user}' wants to act as '{identity}', and nobody may act as somebody else");
         }
 
-        ScramCredential? known = users.Find(user, ScramHash.Sha256) ?? users.Find(user, ScramHash.Sha512);
+        StoredScramKeys? known = users.Find(user, ScramHash.Sha256) ?? users.Find(user, ScramHash.Sha512);
 
         // As much work for who is not there: the time must not tell.
-        ScramCredential checkedAgainst = known ?? ScramExchange.Nobody(ScramHash.Sha256, user, secret);
+        StoredScramKeys checkedAgainst = known ?? ScramExchange.Nobody(ScramHash.Sha256, user, secret);
         byte[] salted = checkedAgainst.Hash.SaltedPassword(password, checkedAgainst.Salt, checkedAgainst.Iterations);
         bool isRight = CryptographicOperations.FixedTimeEquals(
             checkedAgainst.Hash.StoredKey(checkedAgainst.Hash.ClientKey(salted)), checkedAgainst.StoredKey);
@@ -69,8 +69,8 @@ internal sealed class ScramExchange(ScramHash hash, UserFile users, byte[] secre
     public const int SaltByteCount = 24;
 
     private string _user = "";
-    private ScramCredential? _credential;
-    private ScramCredential? _checkedAgainst;
+    private StoredScramKeys? _credential;
+    private StoredScramKeys? _checkedAgainst;
     private string _clientFirstBare = "";
     private string _serverFirst = "";
     private string _wholeNonce = "";
@@ -87,10 +87,10 @@ internal sealed class ScramExchange(ScramHash hash, UserFile users, byte[] secre
     }
 
     /// <summary>A credential that no password fits, the same for a name each time it is asked for.</summary>
-    public static ScramCredential Nobody(ScramHash hash, string user, byte[] secret)
+    public static StoredScramKeys Nobody(ScramHash hash, string user, byte[] secret)
     {
         byte[] salt = HMACSHA256.HashData(secret, Encoding.UTF8.GetBytes(hash.Mechanism + ":" + user))[..SaltByteCount];
-        return new ScramCredential(hash, salt, RandomNumberGenerator.GetBytes(hash.ByteCount), RandomNumberGenerator.GetBytes(hash.ByteCount), UserFile.DefaultIterations);
+        return new StoredScramKeys(hash, salt, RandomNumberGenerator.GetBytes(hash.ByteCount), RandomNumberGenerator.GetBytes(hash.ByteCount), UserFile.DefaultIterations);
     }
 
     private SaslStep First(string text)

@@ -30,26 +30,26 @@ public sealed class UserFile
 
     private const string Heading = "# Users of a Millrace broker. It holds no password; keep it secret all the same. Written by 'millrace user'.";
 
-    private readonly SortedDictionary<string, SortedDictionary<string, ScramCredential>> _byUser = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, SortedDictionary<string, StoredScramKeys>> _byUser = new(StringComparer.Ordinal);
 
     /// <summary>The names, sorted, each with its mechanisms.</summary>
     public IEnumerable<(string User, IReadOnlyCollection<string> Mechanisms)> Users =>
         _byUser.Select(static user => (user.Key, (IReadOnlyCollection<string>)user.Value.Keys));
 
     /// <summary>What is kept of a user for a mechanism; null where nothing is.</summary>
-    public ScramCredential? Find(string user, ScramHash hash)
+    public StoredScramKeys? Find(string user, ScramHash hash)
     {
         ArgumentNullException.ThrowIfNull(hash);
-        return _byUser.TryGetValue(user, out SortedDictionary<string, ScramCredential>? credentials) ? credentials.GetValueOrDefault(hash.Mechanism) : null;
+        return _byUser.TryGetValue(user, out SortedDictionary<string, StoredScramKeys>? credentials) ? credentials.GetValueOrDefault(hash.Mechanism) : null;
     }
 
     /// <summary>Adds a user, or gives it another password for this mechanism.</summary>
-    public void Set(string user, ScramCredential credential)
+    public void Set(string user, StoredScramKeys credential)
     {
         ArgumentNullException.ThrowIfNull(credential);
-        if (!_byUser.TryGetValue(user, out SortedDictionary<string, ScramCredential>? credentials))
+        if (!_byUser.TryGetValue(user, out SortedDictionary<string, StoredScramKeys>? credentials))
         {
-            credentials = new SortedDictionary<string, ScramCredential>(StringComparer.Ordinal);
+            credentials = new SortedDictionary<string, StoredScramKeys>(StringComparer.Ordinal);
             _byUser.Add(user, credentials);
         }
 
@@ -130,9 +130,9 @@ public sealed class UserFile
     private string ToText()
     {
         var text = new StringBuilder(Heading).Append('\n');
-        foreach ((string user, SortedDictionary<string, ScramCredential> credentials) in _byUser)
+        foreach ((string user, SortedDictionary<string, StoredScramKeys> credentials) in _byUser)
         {
-            foreach (ScramCredential credential in credentials.Values)
+            foreach (StoredScramKeys credential in credentials.Values)
             {
                 text.Append(CultureInfo.InvariantCulture, $"{Uri.EscapeDataString(user)} {credential.Hash.Mechanism} iterations={credential.Iterations} ")
                     .Append(CultureInfo.InvariantCulture, $"salt={Convert.ToBase64String(credential.Salt)} stored_key={Convert.ToBase64String(credential.StoredKey)} ")
@@ -154,10 +154,10 @@ public sealed class UserFile
         byte[] storedKey = Bytes(parts[4], "stored_key=");
         byte[] serverKey = Bytes(parts[5], "server_key=");
         bool hasIterations = int.TryParse(Value(parts[2], "iterations="), NumberStyles.None, CultureInfo.InvariantCulture, out int iterations)
-            && iterations is >= ScramCredential.MinIterations and <= MaxIterations;
+            && iterations is >= StoredScramKeys.MinIterations and <= MaxIterations;
         if (!hasIterations || salt.Length == 0 || storedKey.Length != hash.ByteCount || serverKey.Length != hash.ByteCount)
         {
-            return $"has iterations outside of {ScramCredential.MinIterations} to {MaxIterations}, or a salt or key that is none of {hash.Mechanism}";
+            return $"has iterations outside of {StoredScramKeys.MinIterations} to {MaxIterations}, or a salt or key that is none of {hash.Mechanism}";
         }
 
         string user = Uri.UnescapeDataString(parts[0]);
@@ -166,7 +166,7 @@ public sealed class UserFile
             return $"names '{user}' for {hash.Mechanism} a second time";
         }
 
-        Set(user, new ScramCredential(hash, salt, storedKey, serverKey, iterations));
+        Set(user, new StoredScramKeys(hash, salt, storedKey, serverKey, iterations));
         return null;
     }
 

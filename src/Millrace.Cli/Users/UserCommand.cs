@@ -35,9 +35,9 @@ internal static class UserCommand
         };
         iterations.Validators.Add(result =>
         {
-            if (result.GetValueOrDefault<int>() is < ScramCredential.MinIterations or > UserFile.MaxIterations)
+            if (result.GetValueOrDefault<int>() is < StoredScramKeys.MinIterations or > UserFile.MaxIterations)
             {
-                result.AddError($"--iterations is from {ScramCredential.MinIterations} to {UserFile.MaxIterations}.");
+                result.AddError($"--iterations is from {StoredScramKeys.MinIterations} to {UserFile.MaxIterations}.");
             }
         });
         Command command = new("add", "Adds a user, or gives one another password. The password comes from standard input or a file, and is not kept.")
@@ -59,7 +59,7 @@ internal static class UserCommand
             UserFile content = storage.FileExists(path) ? UserFile.Read(storage, path) : new UserFile();
             foreach (ScramHash hash in new[] { ScramHash.Sha256, ScramHash.Sha512 })
             {
-                content.Set(user, ScramCredential.Create(hash, password, RandomNumberGenerator.GetBytes(SaltByteCount), parsed.GetValue(iterations)));
+                content.Set(user, StoredScramKeys.Create(hash, password, RandomNumberGenerator.GetBytes(SaltByteCount), parsed.GetValue(iterations)));
             }
 
             Write(content, storage, path);

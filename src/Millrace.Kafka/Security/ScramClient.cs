@@ -77,10 +77,10 @@ internal sealed class ScramClient(ScramHash hash, string user, string password, 
             throw new SaslFaultException("its salt cannot be read");
         }
 
-        if (!first.TryGetNumber('i', out int iterations) || iterations < ScramCredential.MinIterations || iterations > MaxIterations)
+        if (!first.TryGetNumber('i', out int iterations) || iterations < StoredScramKeys.MinIterations || iterations > MaxIterations)
         {
             throw new SaslFaultException(
-                $"it wants {first['i'] ?? "an unnamed number of"} iterations, where {ScramCredential.MinIterations} to {MaxIterations} are done: fewer protect a password badly");
+                $"it wants {first['i'] ?? "an unnamed number of"} iterations, where {StoredScramKeys.MinIterations} to {MaxIterations} are done: fewer protect a password badly");
         }
 
         string finalWithoutProof = $"{ScramMessage.ChannelBinding},r={whole}";

@@ -75,7 +75,7 @@ internal sealed class SecureBroker : IAsyncDisposable
         UserFile users = File.Exists(UsersFile) ? UserFile.Read(storage, UsersFile) : new UserFile();
         foreach (ScramHash hash in new[] { ScramHash.Sha256, ScramHash.Sha512 })
         {
-            users.Set(user, ScramCredential.Create(hash, password, [.. Enumerable.Range(1, 24).Select(number => (byte)number)], ScramCredential.MinIterations));
+            users.Set(user, StoredScramKeys.Create(hash, password, [.. Enumerable.Range(1, 24).Select(number => (byte)number)], StoredScramKeys.MinIterations));
         }
 
         users.Write(storage, UsersFile);
