@@ -388,7 +388,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
         bool isUsed;
         lock (_gate)
         {
-            isUsed = _topics.Count > 0;
+            isUsed = _topics.Count > 0 || _tracksAll;
         }
 
         if (isUsed)

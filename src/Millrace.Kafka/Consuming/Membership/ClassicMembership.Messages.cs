@@ -167,6 +167,7 @@ internal sealed partial class ClassicMembership
                         UserData = Assignors.UserDataFor(assignor, _lastAssignment, assignor == PartitionAssignor.Sticky ? _lastGeneration : _generation),
                         OwnedPartitions = MemberSubscription.Group(OwnedPartitions),
                         GenerationId = _generation,
+                        RackId = Rack,
                     },
                     SubscriptionVersion),
             })],

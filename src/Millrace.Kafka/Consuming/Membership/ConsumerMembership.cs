@@ -310,6 +310,7 @@ internal sealed class ConsumerMembership(
             MemberId = _memberId,
             MemberEpoch = epoch,
             InstanceId = Settings.GroupInstanceId,
+            RackId = Rack,
             RebalanceTimeoutMilliseconds = (int)Settings.RebalanceTimeout.TotalMilliseconds,
             SubscribedTopicNames = [.. Topics!],
             ServerAssignor = Settings.GroupRemoteAssignor,

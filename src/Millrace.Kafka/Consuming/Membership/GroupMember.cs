@@ -128,19 +128,25 @@ internal sealed class GroupMember : IDisposable
             {
                 var effects = new MembershipEffects();
                 TimeSpan now = Now;
-                Exception? fault;
+                bool hasEnded;
                 lock (_gate)
                 {
-                    if (IsOver(out fault))
+                    if (IsOver())
                     {
                         break;
                     }
 
                     Advance(now, effects);
+
+                    // A static member ends without a question to anybody, so that no answer would wake the loop.
+                    hasEnded = _membership.IsOver;
                 }
 
                 await CarryOutAsync(effects);
-                await _wake.WaitAsync(effects.WakeAt - now, CancellationToken.None);
+                if (!hasEnded)
+                {
+                    await _wake.WaitAsync(effects.WakeAt - now, CancellationToken.None);
+                }
             }
 
             if (Fault() is { } fatal)
@@ -185,9 +191,8 @@ internal sealed class GroupMember : IDisposable
     }
 
     /// <summary>Whether all is over; a membership that was not to be had gives way to one of the classic protocol.</summary>
-    private bool IsOver(out Exception? fault)
+    private bool IsOver()
     {
-        fault = _membership.Fault;
         if (!_membership.IsOver)
         {
             return false;
@@ -256,7 +261,12 @@ internal sealed class GroupMember : IDisposable
             _ = NotifyAsync(notice, _noticeStop.Token);
         }
 
-        _metadata.Track(effects.TopicsToTrack);
+        // With a pattern the picture has all topics; to ask for one by its name could create it again after its deletion.
+        if (Volatile.Read(ref _select) is null)
+        {
+            _metadata.Track(effects.TopicsToTrack);
+        }
+
         foreach (GroupCall call in effects.Calls)
         {
             _ = CallAsync(call);

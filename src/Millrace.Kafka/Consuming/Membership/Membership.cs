@@ -49,6 +49,9 @@ internal abstract class Membership(ConsumerSettings settings, Backoff retryBacko
 
     protected string GroupId { get; } = settings.GroupId!;
 
+    /// <summary>The rack that the member tells the group; null where it has none.</summary>
+    protected string? Rack { get; } = settings.ClientRack.Length > 0 ? settings.ClientRack : null;
+
     protected ILogger Logger { get; } = logger;
 
     protected Backoff RetryBackoff { get; } = retryBackoff;
