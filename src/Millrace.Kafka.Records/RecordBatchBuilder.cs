@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Millrace.Kafka.Records;
@@ -172,6 +173,16 @@ public sealed class RecordBatchBuilder
         _isBuilt = false;
         RecordCount = 0;
         _position = RecordBatchHeader.ByteCount;
+    }
+
+    /// <summary>As <see cref="Reset()"/>, and uses the memory of an earlier batch for the next one: nobody else may use it any more.</summary>
+    public void Reset(Memory<byte> spare)
+    {
+        Reset();
+        if (MemoryMarshal.TryGetArray<byte>(spare, out ArraySegment<byte> segment) && segment.Array!.Length > _buffer.Length)
+        {
+            _buffer = segment.Array;
+        }
     }
 
     private static int LengthAndByteCount(int byteCount, bool isNull) =>

@@ -67,6 +67,9 @@ internal static partial class LogMessages
     [LoggerMessage(3205, LogLevel.Error, "The producer's loop failed; all outstanding records fail.")]
     public static partial void ProducerLoopFailed(ILogger logger, Exception exception);
 
+    [LoggerMessage(3206, LogLevel.Error, "A delivery handler threw when it was told of records of {Partition}. The records are not affected.")]
+    public static partial void DeliveryHandlerFailed(ILogger logger, TopicPartition partition, Exception exception);
+
     // Consumer: 3300-3399.
     [LoggerMessage(3300, LogLevel.Information, "Group {GroupId}: member {MemberId} joined generation {GenerationId} by {Assignor}: {PartitionCount} partitions.")]
     public static partial void GroupJoined(ILogger logger, string groupId, string memberId, int generationId, string assignor, int partitionCount);

@@ -19,12 +19,17 @@ public sealed class KafkaProducer : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly Action<IAsyncDisposable> _closed;
+    private readonly ProduceOperationPool _operations;
     private readonly Task _loop;
+    private ClusterView _lastView = ClusterView.Empty;
+    private TopicDescription? _lastTopic;
+    private string? _lastTopicName;
     private Task? _closing;
 
     internal KafkaProducer(ClientContext context, ProducerSettings settings, MetadataCache metadata, Action<IAsyncDisposable> closed)
     {
         _closed = closed;
+        _operations = new ProduceOperationPool(this);
         _context = context;
         _settings = settings;
         _metadata = metadata;
@@ -57,47 +62,56 @@ public sealed class KafkaProducer : IAsyncDisposable
     public ValueTask<RecordMetadata> ProduceAsync(ProducerRecord record, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(record);
+        return ProduceAsync(SpanRecord.Of(record), record, cancellationToken);
+    }
+
+    /// <summary>
+    /// As <see cref="ProduceAsync(ProducerRecord, CancellationToken)"/>, for bytes that the caller keeps: they are copied before the call returns, and in
+    /// steady state nothing is allocated. Await what is returned once, and before the next use of it.
+    /// </summary>
+    /// <inheritdoc cref="ProduceAsync(ProducerRecord, CancellationToken)"/>
+    public ValueTask<RecordMetadata> ProduceAsync(in SpanRecord record, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(record.Topic, nameof(record));
+        return ProduceAsync(record, source: null, cancellationToken);
+    }
+
+    /// <summary>
+    /// Writes one record and completes when the record is in the buffer, which is at once unless the topic is not known yet or the buffer is full: who
+    /// awaits it before the next call is held back by the pace of the brokers. What becomes of the record is told to a handler. The order of calls is the
+    /// order of records; in steady state nothing is allocated, also when the buffer is full.
+    /// </summary>
+    /// <param name="record">The record. Its bytes are copied before the call returns.</param>
+    /// <param name="handler">Is told of the acknowledgement or failure of a record that came into the buffer; null if nobody wants to know.</param>
+    /// <param name="tag">Comes back in the report.</param>
+    /// <param name="cancellationToken">While the record waits for metadata or for space in the buffer: it is not written, and the handler is not called.</param>
+    /// <exception cref="KafkaRecordTooLargeException">Larger than <see cref="ProducerOptions.MaxRequestByteCount"/>.</exception>
+    /// <exception cref="KafkaTimeoutException">No metadata or no space within <see cref="ProducerOptions.MaxBlock"/>: not written, and the handler is not called.</exception>
+    /// <exception cref="KafkaClosedException">The producer was closed while the record waited: not written, and the handler is not called.</exception>
+    /// <exception cref="ObjectDisposedException">The producer is closed.</exception>
+    public ValueTask EnqueueAsync(in SpanRecord record, IDeliveryHandler? handler = null, long tag = 0, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(record.Topic, nameof(record));
         if (cancellationToken.IsCancellationRequested)
         {
-            return ValueTask.FromCanceled<RecordMetadata>(cancellationToken);
+            return ValueTask.FromCanceled(cancellationToken);
         }
 
-        long byteCount = RecordBatchBuilder.EstimateRecordByteCount(record.Key?.Length ?? 0, record.Value?.Length ?? 0, record.Headers);
-        if (byteCount + RecordBatchHeader.ByteCount > _settings.MaxRequestByteCount)
+        if (RefuseTooLarge(record, out int byteCount) is { } refused)
         {
-            return ValueTask.FromException<RecordMetadata>(new KafkaRecordTooLargeException(
-                $"A record for topic '{record.Topic}' has about {byteCount} bytes; at most {_settings.MaxRequestByteCount} " +
-                $"({nameof(ProducerOptions.MaxRequestByteCount)}) fit into a request. It is not written."));
+            return ValueTask.FromException(refused);
         }
 
-        PendingAppend pending;
-        RecordAccumulator.OfferResult result;
-        bool isWaiting;
-        lock (_gate)
+        RecordAccumulator.OfferResult result = Offer(
+            record, source: null, byteCount, new Delivery(handler, tag), _operations, out ProduceOperation? admission, out TopicDescription? topic);
+        if (admission is not null)
         {
-            ObjectDisposedException.ThrowIf(_closing is not null, this);
-            Moment now = _sender.Now();
-            pending = new PendingAppend(record, byteCount, now.Elapsed + _settings.MaxBlock);
-            result = _accumulator.Offer(pending, _metadata.FindTopic(record.Topic), now);
-            isWaiting = pending.Place is not null;
+            return Await(admission, cancellationToken).Admission;
         }
 
-        if (result == RecordAccumulator.OfferResult.TopicWanted)
-        {
-            _ = ResolveTopicAsync(record.Topic);
-        }
-        else if (result == RecordAccumulator.OfferResult.AppendedAndDue)
-        {
-            _sender.Wake();
-        }
-
-        if (!cancellationToken.CanBeCanceled || pending.Completion.Task.IsCompleted)
-        {
-            return new ValueTask<RecordMetadata>(pending.Completion.Task);
-        }
-
-        return new ValueTask<RecordMetadata>(
-            isWaiting ? WaitForAdmissionAsync(pending, cancellationToken) : pending.Completion.Task.WaitAsync(cancellationToken));
+        return result == RecordAccumulator.OfferResult.NoSuchPartition
+            ? ValueTask.FromException(RecordAccumulator.NoSuchPartition(topic!, record.Partition!.Value))
+            : ValueTask.CompletedTask;
     }
 
     /// <summary>
@@ -179,6 +193,111 @@ public sealed class KafkaProducer : IAsyncDisposable
         }
     }
 
+    /// <summary>A record whose caller has stopped waiting is not written if it is in no batch yet.</summary>
+    internal void TakeBack(ProduceOperation operation)
+    {
+        var effects = new ProducerEffects();
+        bool isTakenBack;
+        lock (_gate)
+        {
+            isTakenBack = operation.Waiting is { } waiting && _accumulator.TakeBack(waiting, _sender.Now(), effects);
+        }
+
+        if (isTakenBack)
+        {
+            _sender.Apply(effects);
+            _sender.Wake();
+        }
+    }
+
+    private ValueTask<RecordMetadata> ProduceAsync(in SpanRecord record, ProducerRecord? source, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<RecordMetadata>(cancellationToken);
+        }
+
+        if (RefuseTooLarge(record, out int byteCount) is { } refused)
+        {
+            return ValueTask.FromException<RecordMetadata>(refused);
+        }
+
+        ProduceOperation operation = _operations.Rent();
+        RecordAccumulator.OfferResult result = Offer(
+            record, source, byteCount, new Delivery(operation, 0), admissions: null, out _, out TopicDescription? topic);
+        if (result != RecordAccumulator.OfferResult.NoSuchPartition)
+        {
+            return Await(operation, cancellationToken).Acknowledgement;
+        }
+
+        _operations.Return(operation);
+        return ValueTask.FromException<RecordMetadata>(RecordAccumulator.NoSuchPartition(topic!, record.Partition!.Value));
+    }
+
+    private static ProduceOperation Await(ProduceOperation operation, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.CanBeCanceled)
+        {
+            operation.CancelBy(cancellationToken);
+        }
+
+        return operation;
+    }
+
+    private KafkaRecordTooLargeException? RefuseTooLarge(in SpanRecord record, out int byteCount)
+    {
+        long estimate = RecordBatchBuilder.EstimateRecordByteCount(record.Key.Length, record.Value.Length, record.Headers);
+        byteCount = (int)Math.Min(estimate, int.MaxValue);
+        return estimate + RecordBatchHeader.ByteCount <= _settings.MaxRequestByteCount
+            ? null
+            : new KafkaRecordTooLargeException(
+                $"A record for topic '{record.Topic}' has about {estimate} bytes; at most {_settings.MaxRequestByteCount} " +
+                $"({nameof(ProducerOptions.MaxRequestByteCount)}) fit into a request. It is not written.");
+    }
+
+    private RecordAccumulator.OfferResult Offer(
+        in SpanRecord record,
+        ProducerRecord? source,
+        int byteCount,
+        in Delivery delivery,
+        ProduceOperationPool? admissions,
+        out ProduceOperation? admission,
+        out TopicDescription? topic)
+    {
+        RecordAccumulator.OfferResult result;
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_closing is not null, this);
+            topic = FindTopic(record.Topic);
+            result = _accumulator.Offer(record, source, byteCount, delivery, admissions, topic, _sender.Now(), out admission);
+        }
+
+        if (result == RecordAccumulator.OfferResult.TopicWanted)
+        {
+            _ = ResolveTopicAsync(record.Topic);
+        }
+        else if (result is RecordAccumulator.OfferResult.AppendedAndDue or RecordAccumulator.OfferResult.Waits)
+        {
+            _sender.Wake();
+        }
+
+        return result;
+    }
+
+    /// <summary>The topic as the present picture of the cluster has it. Records come in runs of one topic.</summary>
+    private TopicDescription? FindTopic(string topic)
+    {
+        ClusterView view = _metadata.View;
+        if (!ReferenceEquals(view, _lastView) || !ReferenceEquals(topic, _lastTopicName))
+        {
+            _lastTopic = _metadata.FindTopic(topic);
+            _lastTopicName = topic;
+            _lastView = view;
+        }
+
+        return _lastTopic;
+    }
+
     private async Task ResolveTopicAsync(string topic)
     {
         var effects = new ProducerEffects();
@@ -187,7 +306,7 @@ public sealed class KafkaProducer : IAsyncDisposable
             TopicDescription description = await _metadata.GetTopicAsync(topic, _settings.MaxBlock, _stop.Token);
             lock (_gate)
             {
-                _accumulator.ResolveTopic(description, _sender.Now());
+                _accumulator.ResolveTopic(description, _sender.Now(), effects);
             }
         }
         catch (Exception failure)
@@ -203,26 +322,5 @@ public sealed class KafkaProducer : IAsyncDisposable
 
         _sender.Apply(effects);
         _sender.Wake();
-    }
-
-    private async Task<RecordMetadata> WaitForAdmissionAsync(PendingAppend pending, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await pending.Completion.Task.WaitAsync(cancellationToken);
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            lock (_gate)
-            {
-                if (_accumulator.Cancel(pending, _sender.Now()))
-                {
-                    pending.Completion.TrySetCanceled(cancellationToken);
-                }
-            }
-
-            _sender.Wake();
-            throw;
-        }
     }
 }

@@ -38,6 +38,7 @@ internal sealed class PartitionQueue(TopicPartition partition)
 
     public bool IsActive { get; set; }
 
+    /// <summary>The batch that the next record joins, if it fits.</summary>
     public ProducerBatch? Open => Waiting.Last?.Value is { IsClosed: false } batch ? batch : null;
 
     public bool HasWork => Waiting.Count > 0 || InFlight.Count > 0;
@@ -98,11 +99,11 @@ internal sealed class PartitionQueue(TopicPartition partition)
 
         if (next is null)
         {
-            Waiting.AddLast(batch);
+            Waiting.AddLast(batch.Node);
         }
         else
         {
-            Waiting.AddBefore(next, batch);
+            Waiting.AddBefore(next, batch.Node);
         }
     }
 }

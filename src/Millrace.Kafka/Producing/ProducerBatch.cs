@@ -2,30 +2,48 @@ using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
 
-/// <summary>Records of one partition that are sent, and succeed or fail, together.</summary>
-internal sealed class ProducerBatch(TopicPartition partition, long ordinal, RecordBatchBuilder builder, TimeSpan createdAt)
+/// <summary>
+/// Records of one partition that are sent, and succeed or fail, together. A batch that was acknowledged without trouble is used again, with its memory.
+/// </summary>
+internal sealed class ProducerBatch
 {
     private const int NoSequence = -1;
+    private const int FirstDeliveryCount = 16;
 
-    private readonly List<TaskCompletionSource<RecordMetadata>> _completions = [];
+    private readonly RecordBatchBuilder _builder;
+    private Delivery[] _deliveries = new Delivery[FirstDeliveryCount];
     private Memory<byte> _bytes;
     private ProducerIdentity _builtIdentity;
     private int _builtSequence;
     private TaskCompletionSource? _done;
+    private List<TaskCompletionSource>? _alsoDone;
 
-    public TopicPartition Partition { get; } = partition;
+    public ProducerBatch(PartitionQueue queue, long ordinal, CompressionCodec compression, TimeSpan createdAt)
+    {
+        _builder = new RecordBatchBuilder(compression);
+        Node = new LinkedListNode<ProducerBatch>(this);
+        Queue = queue;
+        Begin(queue, ordinal, createdAt);
+    }
+
+    /// <summary>Its place among those that wait.</summary>
+    public LinkedListNode<ProducerBatch> Node { get; }
+
+    public PartitionQueue Queue { get; private set; }
+
+    public TopicPartition Partition => Queue.Partition;
 
     /// <summary>The place in the partition's order of batches. Never changes, whatever happens to the sequence.</summary>
-    public long Ordinal { get; } = ordinal;
+    public long Ordinal { get; private set; }
 
-    public TimeSpan CreatedAt { get; } = createdAt;
+    public TimeSpan CreatedAt { get; private set; }
 
     /// <summary>Bytes that the records hold of the buffer.</summary>
     public long ReservedByteCount { get; private set; }
 
-    public int RecordCount => _completions.Count;
+    public int RecordCount { get; private set; }
 
-    public int EstimatedByteCount => IsBuilt ? _bytes.Length : builder.EstimatedByteCount;
+    public int EstimatedByteCount => IsBuilt ? _bytes.Length : _builder.EstimatedByteCount;
 
     /// <summary>No record may join any more.</summary>
     public bool IsClosed { get; set; }
@@ -55,10 +73,38 @@ internal sealed class ProducerBatch(TopicPartition partition, long ordinal, Reco
 
     private bool IsBuilt => !_bytes.IsEmpty;
 
-    public void Append(ProducerRecord record, long timestamp, long reservedByteCount, TaskCompletionSource<RecordMetadata> completion)
+    /// <summary>Begins anew, for a batch that was acknowledged.</summary>
+    public void Begin(PartitionQueue queue, long ordinal, TimeSpan createdAt)
     {
-        builder.Append(timestamp, record.Key, record.Value, record.Headers);
-        _completions.Add(completion);
+        Queue = queue;
+        Ordinal = ordinal;
+        CreatedAt = createdAt;
+        _builder.Reset(_bytes);
+        _bytes = default;
+        Array.Clear(_deliveries, 0, RecordCount);
+        RecordCount = 0;
+        ReservedByteCount = 0;
+        IsClosed = false;
+        IsAnswered = false;
+        Identity = ProducerIdentity.None;
+        BaseSequence = NoSequence;
+        AttemptCount = 0;
+        MayBeWritten = false;
+        RetryAt = default;
+        NodeId = -1;
+        _done = null;
+        _alsoDone = null;
+    }
+
+    public void Append(in SpanRecord record, long timestamp, int reservedByteCount, in Delivery delivery)
+    {
+        _builder.Append(timestamp, record.Key, !record.HasKey, record.Value, !record.HasValue, record.Headers);
+        if (RecordCount == _deliveries.Length)
+        {
+            Array.Resize(ref _deliveries, 2 * RecordCount);
+        }
+
+        _deliveries[RecordCount++] = delivery;
         ReservedByteCount += reservedByteCount;
     }
 
@@ -80,7 +126,7 @@ internal sealed class ProducerBatch(TopicPartition partition, long ordinal, Reco
     {
         if (!IsBuilt)
         {
-            _bytes = builder.Build(Identity, BaseSequence);
+            _bytes = _builder.Build(Identity, BaseSequence);
         }
         else if (_builtIdentity != Identity || _builtSequence != BaseSequence)
         {
@@ -104,6 +150,9 @@ internal sealed class ProducerBatch(TopicPartition partition, long ordinal, Reco
         return _done.Task;
     }
 
+    /// <summary>Has one more completed with the batch.</summary>
+    public void CompleteToo(TaskCompletionSource done) => (_alsoDone ??= []).Add(done);
+
     /// <summary>Takes the right to answer, once.</summary>
     public bool TryBeginAnswer()
     {
@@ -112,28 +161,35 @@ internal sealed class ProducerBatch(TopicPartition partition, long ordinal, Reco
         return isFirst;
     }
 
-    public void Succeed(Offset? baseOffset, DateTimeOffset? timestamp)
+    /// <summary>Tells everybody. Returns what the first of the handlers that threw has thrown.</summary>
+    public Exception? Answer(Offset? baseOffset, DateTimeOffset? timestamp, Exception? failure)
     {
-        for (int i = 0; i < _completions.Count; i++)
+        Exception? thrown = null;
+        for (int i = 0; i < RecordCount; i++)
         {
-            Offset offset = baseOffset is { } known ? known + i : new Offset(-1);
-            _completions[i].TrySetResult(new RecordMetadata(Partition, offset, timestamp));
-        }
-
-        _done?.TrySetResult();
-    }
-
-    public void Fail(Exception failure)
-    {
-        foreach (TaskCompletionSource<RecordMetadata> completion in _completions)
-        {
-            if (completion.TrySetException(failure))
+            Delivery delivery = _deliveries[i];
+            if (delivery.Handler is null)
             {
-                // Observed here: a caller that stopped waiting does not come back for it.
-                _ = completion.Task.Exception;
+                continue;
+            }
+
+            Offset offset = baseOffset is { } known && failure is null ? known + i : new Offset(-1);
+            try
+            {
+                delivery.Handler.OnDelivered(new DeliveryReport(Partition, offset, timestamp, failure, delivery.Tag));
+            }
+            catch (Exception caught)
+            {
+                thrown ??= caught;
             }
         }
 
         _done?.TrySetResult();
+        foreach (TaskCompletionSource done in _alsoDone ?? [])
+        {
+            done.TrySetResult();
+        }
+
+        return thrown;
     }
 }

@@ -38,7 +38,7 @@ public sealed class ProducerOptions
 
     /// <summary>
     /// Kafka: <c>buffer.memory</c>. Bytes of records that may wait for their acknowledgement; when they are reached,
-    /// <see cref="KafkaProducer.ProduceAsync"/> waits, first come first served. Default 32 MiB, as Kafka.
+    /// a produce waits, first come first served. Default 32 MiB, as Kafka.
     /// </summary>
     public long BufferByteCount { get; set; } = 32L * 1024 * 1024;
 
@@ -59,6 +59,18 @@ public sealed class ProducerOptions
 
     /// <summary>Kafka: <c>compression.type</c>. How batches are compressed. Default <see cref="CompressionCodec.None"/>, as Kafka.</summary>
     public CompressionCodec Compression { get; set; } = CompressionCodec.None;
+
+    /// <summary>
+    /// Kafka: <c>partitioner.class</c>. Chooses the partition of records that name none. Default <see cref="Partitioners.Murmur2"/>, as Java's clients;
+    /// librdkafka's default is <see cref="Partitioners.Crc32"/>. Programs that write one topic by key must agree on it.
+    /// </summary>
+    public IPartitioner Partitioner { get; set; } = Partitioners.Murmur2;
+
+    /// <summary>
+    /// Kafka: <c>partitioner.adaptive.partitioning.enable</c>. Whether records without a key go to partitions with a shorter line more often (KIP-794).
+    /// Default true, as Kafka.
+    /// </summary>
+    public bool IsPartitioningAdaptive { get; set; } = true;
 
     /// <summary>How long disposal waits for outstanding records before it fails them. Default 30 s.</summary>
     public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(30);

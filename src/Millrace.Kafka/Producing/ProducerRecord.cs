@@ -2,15 +2,18 @@ using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
 
-/// <summary>A record to be written. Its memory is copied before <see cref="KafkaProducer.ProduceAsync"/> gives control back or, where it has to wait, when the wait ends.</summary>
+/// <summary>
+/// A record to be written. Its memory is copied before <see cref="KafkaProducer.ProduceAsync(ProducerRecord, CancellationToken)"/> gives control
+/// back or, where it has to wait, when the wait ends.
+/// </summary>
 public sealed record ProducerRecord
 {
     /// <summary>The topic.</summary>
     public required string Topic { get; init; }
 
     /// <summary>
-    /// The partition, or null to let the producer choose: by murmur2 of the key, as Java does, or without a key one partition a batch
-    /// (KIP-480).
+    /// The partition, or null to let the producer choose: by its <see cref="ProducerOptions.Partitioner"/>, which is murmur2 of the key, as Java has
+    /// it; without a key one partition after the other, a batch at a time (KIP-794).
     /// </summary>
     public int? Partition { get; init; }
 
@@ -26,12 +29,3 @@ public sealed record ProducerRecord
     /// <summary>The record's time, to the millisecond. Default null: when the record enters the buffer.</summary>
     public DateTimeOffset? Timestamp { get; init; }
 }
-
-/// <summary>Where an acknowledged record lies.</summary>
-/// <param name="TopicPartition">The partition.</param>
-/// <param name="Offset">
-/// The offset; -1 where it is not known: with <see cref="Acks.None"/>, or when the broker recognised a retry as a duplicate and no longer
-/// remembers where the original lies.
-/// </param>
-/// <param name="Timestamp">The time that the broker set, when the topic takes the broker's time (<c>LogAppendTime</c>); otherwise the record's own.</param>
-public readonly record struct RecordMetadata(TopicPartition TopicPartition, Offset Offset, DateTimeOffset? Timestamp);

@@ -79,30 +79,13 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
     /// <summary>Carries out what the accumulator wants, outside of its lock.</summary>
     public void Apply(ProducerEffects effects)
     {
-        foreach (ProducerEffects.Answer answer in effects.Answers)
+        Answer(effects.Answers);
+        foreach (ProduceOperation admission in effects.Admitted)
         {
-            ProducerBatch batch = answer.Batch;
-            if (answer.Failure is null)
-            {
-                batch.Succeed(answer.BaseOffset, answer.Timestamp);
-                Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic));
-            }
-            else
-            {
-                batch.Fail(answer.Failure);
-                LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, answer.Failure.Message);
-                Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic, answer.Failure.GetType().Name));
-            }
+            admission.Complete(default);
         }
 
-        foreach ((PendingAppend pending, Exception failure) in effects.GivenUp)
-        {
-            if (pending.Completion.TrySetException(failure))
-            {
-                _ = pending.Completion.Task.Exception;
-            }
-        }
-
+        GiveUp(effects.GivenUp);
         foreach ((TopicPartition partition, short epoch) in effects.Resets)
         {
             LogMessages.SequenceReset(_logger, partition, epoch);
@@ -121,6 +104,72 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         if (effects.NeedsIdentity)
         {
             WantIdentity();
+        }
+    }
+
+    private void Answer(List<ProducerEffects.Answer> answers)
+    {
+        bool isAnyDoneWith = false;
+        foreach (ProducerEffects.Answer answer in answers)
+        {
+            ProducerBatch batch = answer.Batch;
+            if (answer.Failure is null)
+            {
+                Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic));
+            }
+            else
+            {
+                LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, answer.Failure.Message);
+                Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic, answer.Failure.GetType().Name));
+            }
+
+            if (batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure) is { } thrown)
+            {
+                LogMessages.DeliveryHandlerFailed(_logger, batch.Partition, thrown);
+            }
+
+            isAnyDoneWith |= answer.IsDoneWith;
+        }
+
+        if (!isAnyDoneWith)
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            foreach (ProducerEffects.Answer answer in answers)
+            {
+                if (answer.IsDoneWith)
+                {
+                    _accumulator.Recycle(answer.Batch);
+                }
+            }
+        }
+    }
+
+    private void GiveUp(List<(WaitingRecord Waiting, Exception Failure)> givenUp)
+    {
+        foreach ((WaitingRecord waiting, Exception failure) in givenUp)
+        {
+            if (waiting.Admission is { } admission)
+            {
+                admission.Fail(failure);
+            }
+            else if (waiting.Delivery.Handler is { } handler)
+            {
+                handler.OnDelivered(new DeliveryReport(new TopicPartition(waiting.Topic, -1), new Offset(-1), null, failure, waiting.Delivery.Tag));
+            }
+
+            waiting.Done?.TrySetResult();
+        }
+
+        if (givenUp.Count > 0)
+        {
+            lock (_gate)
+            {
+                givenUp.ForEach(item => _accumulator.Spare(item.Waiting));
+            }
         }
     }
 

@@ -14,6 +14,8 @@ internal sealed record ProducerSettings(
     TimeSpan DeliveryTimeout,
     TimeSpan MaxBlock,
     CompressionCodec Compression,
+    IPartitioner Partitioner,
+    bool IsPartitioningAdaptive,
     TimeSpan CloseTimeout)
 {
     /// <summary>Brokers remember so many batches of a producer and partition, and recognise no older one as a duplicate.</summary>
@@ -70,6 +72,8 @@ internal sealed record ProducerSettings(
             options.DeliveryTimeout,
             options.MaxBlock,
             options.Compression,
+            options.Partitioner ?? throw new ArgumentException($"{nameof(options.Partitioner)} is null; {nameof(Partitioners)} has some.", nameof(options)),
+            options.IsPartitioningAdaptive,
             options.CloseTimeout);
     }
 }

@@ -292,18 +292,82 @@ public sealed class RecordAccumulatorTests
     }
 
     [Fact]
-    public void Keyless_records_stay_on_a_partition_until_its_batch_is_gone()
+    public void Keyless_records_stay_on_a_partition_for_a_batch_of_bytes_also_when_it_leaves_in_parts()
     {
-        _settings = Settings(new ProducerOptions { Linger = TimeSpan.FromSeconds(1), BatchByteCount = 10_000 });
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.FromSeconds(1), BatchByteCount = 1000 });
         _accumulator = Create();
         _cluster.PartitionCount = 8;
-        Append(20, partition: null);
+        Append(10, partition: null);
         _accumulator.FlushCount = 1;
         ProducerBatch first = Assert.Single(DrainAll());
-        Assert.Equal(20, first.RecordCount);
-        Append(20, partition: null);
-        ProducerBatch second = Assert.Single(DrainAll());
-        Assert.NotEqual(first.Partition, second.Partition);
+        _accumulator.FlushCount = 0;
+        Append(10, partition: null);
+        ProducerBatch second = _accumulator.Queue(first.Partition).Open!;
+        Assert.Equal((10, 10), (first.RecordCount, second.RecordCount));
+
+        // Over a thousand bytes by now. The batch that is open is filled before the next partition begins.
+        Append(30, partition: null);
+        Assert.True(second.RecordCount > 15);
+        _accumulator.FlushCount = 1;
+        List<TopicPartition> partitions = [.. DrainAll().Select(batch => batch.Partition).Distinct()];
+        Assert.Equal(2, partitions.Count);
+        Assert.Contains(first.Partition, partitions);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Keyless_records_go_to_a_partition_with_a_long_line_less_often_if_that_is_wanted(bool isAdaptive)
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.FromHours(1), BatchByteCount = 0, DeliveryTimeout = TimeSpan.FromHours(2), IsPartitioningAdaptive = isAdaptive });
+        _accumulator = Create();
+        _cluster.PartitionCount = 3;
+        Append(100, partition: 2);
+        Append(300, partition: null);
+        int[] counts = [.. Enumerable.Range(0, 3).Select(partition => _accumulator.Queue(Partition with { Partition = partition }).Waiting.Count)];
+        Assert.Equal(400, counts.Sum());
+        int added = counts[2] - 100;
+        if (isAdaptive)
+        {
+            Assert.InRange(added, 1, 70);
+        }
+        else
+        {
+            Assert.InRange(added, 80, 120);
+        }
+    }
+
+    [Fact]
+    public void What_a_partitioner_returns_is_brought_into_range()
+    {
+        _settings = Settings(new ProducerOptions { Partitioner = new Chooser(11) });
+        _accumulator = Create();
+        _cluster.PartitionCount = 4;
+        Append(1, partition: null);
+        Assert.Single(_accumulator.Queue(Partition with { Partition = 3 }).Waiting);
+        _settings = Settings(new ProducerOptions { Partitioner = new Chooser(-1) });
+        _accumulator = Create();
+        Append(1, partition: null);
+        Assert.Single(_accumulator.Queue(Partition with { Partition = 3 }).Waiting);
+    }
+
+    [Fact]
+    public void A_batch_that_is_used_again_remembers_nothing()
+    {
+        Append(1);
+        ProducerBatch batch = Assert.Single(DrainAll());
+        byte[] first = batch.Seal().ToArray();
+        Settle(batch, ProduceVerdict.Written);
+        _accumulator.Recycle(batch);
+        Task<RecordMetadata> record = Append(1, byteCount: 3)[0];
+        ProducerBatch again = Assert.Single(DrainAll());
+        Assert.Same(batch, again);
+        Assert.Equal((1, 1, 1, false), (again.RecordCount, again.BaseSequence, again.AttemptCount, again.MayBeWritten));
+        ReadOnlyMemory<byte> bytes = again.Seal();
+        Assert.Equal(BatchVerdict.Valid, RecordBatch.Check(bytes.Span, out RecordBatchHeader header));
+        Assert.Equal((1, 1, first.Length - 7), (header.BaseSequence, header.RecordCount, bytes.Length));
+        Settle(again, ProduceVerdict.Written);
+        Assert.True(record.IsCompletedSuccessfully);
     }
 
     private static ProducerSettings Settings(ProducerOptions options) =>
@@ -322,11 +386,11 @@ public sealed class RecordAccumulatorTests
         var tasks = new Task<RecordMetadata>[count];
         for (int i = 0; i < count; i++)
         {
-            var record = new ProducerRecord { Topic = Partition.Topic, Partition = partition, Value = new byte[byteCount] };
-            var pending = new PendingAppend(
-                record, RecordBatchBuilder.EstimateRecordByteCount(0, byteCount, null), _elapsed + _settings.MaxBlock);
-            _accumulator.Offer(pending, _cluster.Topic, Now);
-            tasks[i] = pending.Completion.Task;
+            var recorder = new Recorder();
+            int estimate = (int)RecordBatchBuilder.EstimateRecordByteCount(0, byteCount);
+            var record = new SpanRecord(Partition.Topic) { Partition = partition, Value = new byte[byteCount] };
+            _accumulator.Offer(record, source: null, estimate, new Delivery(recorder, 0), admissions: null, _cluster.Topic, Now, out _);
+            tasks[i] = recorder.Task;
         }
 
         return tasks;
@@ -361,20 +425,37 @@ public sealed class RecordAccumulatorTests
     {
         foreach (ProducerEffects.Answer answer in effects.Answers)
         {
-            if (answer.Failure is null)
+            answer.Batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure);
+        }
+
+        foreach ((WaitingRecord waiting, Exception failure) in effects.GivenUp)
+        {
+            waiting.Delivery.Handler!.OnDelivered(new DeliveryReport(Partition, new Offset(-1), null, failure, 0));
+        }
+    }
+
+    private sealed class Recorder : IDeliveryHandler
+    {
+        private readonly TaskCompletionSource<RecordMetadata> _completion = new();
+
+        public Task<RecordMetadata> Task => _completion.Task;
+
+        public void OnDelivered(in DeliveryReport report)
+        {
+            if (report.Failure is null)
             {
-                answer.Batch.Succeed(answer.BaseOffset, answer.Timestamp);
+                _completion.SetResult(new RecordMetadata(report.TopicPartition, report.Offset, report.Timestamp));
             }
             else
             {
-                answer.Batch.Fail(answer.Failure);
+                _completion.SetException(report.Failure);
             }
         }
+    }
 
-        foreach ((PendingAppend pending, Exception failure) in effects.GivenUp)
-        {
-            pending.Completion.TrySetException(failure);
-        }
+    private sealed class Chooser(int partition) : IPartitioner
+    {
+        public int? Choose(in SpanRecord record, int partitionCount) => partition;
     }
 
     private sealed class FakeCluster : RecordAccumulator.ICluster

@@ -1,0 +1,24 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>What became of one record.</summary>
+/// <param name="TopicPartition">The partition; its number is -1 for a record that came into none.</param>
+/// <param name="Offset">As <see cref="RecordMetadata.Offset"/>; -1 for a record that failed.</param>
+/// <param name="Timestamp">As <see cref="RecordMetadata.Timestamp"/>.</param>
+/// <param name="Failure">
+/// Null for an acknowledged record; otherwise what <see cref="KafkaProducer.ProduceAsync(ProducerRecord, CancellationToken)"/> would have thrown.
+/// </param>
+/// <param name="Tag">What the caller gave with the record.</param>
+public readonly record struct DeliveryReport(TopicPartition TopicPartition, Offset Offset, DateTimeOffset? Timestamp, Exception? Failure, long Tag);
+
+/// <summary>Is told what became of records that <see cref="KafkaProducer.EnqueueAsync"/> took.</summary>
+public interface IDeliveryHandler
+{
+    /// <summary>
+    /// Called once for each record that was taken, in the order of the records of a partition as long as they succeed, and not at the same time
+    /// for two records of one batch. It runs on the producer's own path: it must not block, and may produce. What it throws is logged, and nothing else.
+    /// </summary>
+    /// <param name="report">The outcome.</param>
+    void OnDelivered(in DeliveryReport report);
+}

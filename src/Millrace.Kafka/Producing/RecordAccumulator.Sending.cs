@@ -1,0 +1,376 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+internal sealed partial class RecordAccumulator
+{
+    private readonly Dictionary<int, int> _requestsInFlight = [];
+    private readonly Dictionary<int, ProduceBundle> _bundles = [];
+    private readonly Dictionary<int, int> _bundleByteCounts = [];
+    private int _drainStart;
+
+    /// <summary>How the cluster looks to the sender.</summary>
+    public interface ICluster
+    {
+        bool TryGetLeader(TopicPartition partition, out int nodeId, out BrokerAddress address);
+
+        bool IsConnected(BrokerAddress address);
+    }
+
+    /// <summary>The identity for partitions that have none yet.</summary>
+    public ProducerIdentity Identity { get; private set; } = ProducerIdentity.None;
+
+    public void SetIdentity(ProducerIdentity identity) => Identity = identity;
+
+    /// <summary>Fails whatever ran out of time, and collects what may be sent.</summary>
+    public void Drain(ICluster cluster, Moment now, ProducerEffects effects)
+    {
+        ExpireWaiters(now, effects);
+        _bundles.Clear();
+        _bundleByteCounts.Clear();
+
+        // Another partition is the first each time, so that a full request starves nobody.
+        _drainStart = _active.Count == 0 ? 0 : (_drainStart + 1) % _active.Count;
+        for (int i = 0; i < _active.Count; i++)
+        {
+            PartitionQueue queue = _active[(_drainStart + i) % _active.Count];
+            ExpireBatches(queue, now, effects);
+            ResetWhenSettled(queue, effects);
+            DrainQueue(queue, cluster, now, effects);
+        }
+
+        _active.RemoveAll(static queue =>
+        {
+            queue.IsActive = queue.HasWork;
+            return !queue.IsActive;
+        });
+        foreach (ProduceBundle bundle in _bundles.Values)
+        {
+            effects.Bundles.Add(bundle);
+            _requestsInFlight[bundle.NodeId] = _requestsInFlight.GetValueOrDefault(bundle.NodeId) + 1;
+        }
+
+        AdmitWaiting(now, effects);
+    }
+
+    /// <summary>A request is over, whatever became of it. Each of its batches is settled by itself.</summary>
+    public void EndRequest(int nodeId) => _requestsInFlight[nodeId]--;
+
+    /// <summary>Settles one batch of a request that was answered, or that failed with an error that stands for its fate.</summary>
+    public void Settle(ProducerBatch batch, ProduceAnswer answer, Moment now, ProducerEffects effects)
+    {
+        PartitionQueue queue = batch.Queue;
+        Invariant.Holds(queue.InFlight.Remove(batch), $"an answered batch of {batch.Partition} is under way");
+        batch.NodeId = -1;
+        ProduceVerdict verdict = answer.Verdict;
+        switch (verdict)
+        {
+            case ProduceVerdict.Written:
+                AnswerBatch(batch, answer.BaseOffset, answer.Timestamp, failure: null, effects, isDoneWith: true);
+                break;
+            case ProduceVerdict.Duplicate:
+                AnswerBatch(batch, baseOffset: null, timestamp: null, failure: null, effects);
+                break;
+            case ProduceVerdict.RetryNotWritten:
+            case ProduceVerdict.RetryPerhapsWritten:
+                batch.MayBeWritten |= verdict == ProduceVerdict.RetryPerhapsWritten;
+                effects.NeedsMetadata = true;
+                RetryOrForget(queue, batch, now);
+                break;
+            case ProduceVerdict.Refused:
+                LeaveHole(queue, batch);
+                AnswerBatch(batch, null, null, answer.Failure!, effects);
+                break;
+            default:
+                SettleSequenceError(queue, batch, answer, now, effects);
+                break;
+        }
+
+        AdmitWaiting(now, effects);
+    }
+
+    /// <summary>Fails everything that is left.</summary>
+    public void FailAll(Exception failure, ProducerEffects effects)
+    {
+        foreach (PartitionQueue queue in _active)
+        {
+            foreach (ProducerBatch batch in queue.InFlight.Concat(queue.Waiting))
+            {
+                AnswerBatch(batch, null, null, failure, effects);
+            }
+
+            queue.Waiting.Clear();
+        }
+
+        GiveUpAll(_memoryWaiters, failure, effects);
+        foreach (TopicState topic in _topics.Values)
+        {
+            FailTopic(topic.Name, failure, effects);
+        }
+    }
+
+    private void ExpireWaiters(Moment now, ProducerEffects effects)
+    {
+        ExpireWaiters(_memoryWaiters, "space in the buffer", now, effects);
+        foreach (TopicState topic in _topics.Values)
+        {
+            if (topic.Waiters is { } waiters)
+            {
+                ExpireWaiters(waiters, "metadata of its topic", now, effects);
+            }
+        }
+    }
+
+    /// <summary>Every record waits as long as every other, so those in front run out of time first.</summary>
+    private void ExpireWaiters(LinkedList<WaitingRecord> line, string missing, Moment now, ProducerEffects effects)
+    {
+        while (line.First?.Value is { } waiting)
+        {
+            if (waiting.Deadline > now.Elapsed)
+            {
+                effects.WakeNoLaterThan(waiting.Deadline);
+                return;
+            }
+
+            line.RemoveFirst();
+            GiveUp(
+                waiting,
+                new KafkaTimeoutException(
+                    $"A record for topic '{waiting.Topic}' found no {missing} within {settings.MaxBlock} ({nameof(ProducerOptions.MaxBlock)}); it is not written. " +
+                    $"The buffer holds {UsedByteCount} of {settings.BufferByteCount} bytes."),
+                effects);
+        }
+    }
+
+    private void ExpireBatches(PartitionQueue queue, Moment now, ProducerEffects effects)
+    {
+        foreach (ProducerBatch batch in queue.InFlight)
+        {
+            if (!batch.IsAnswered && IsExpired(batch, now, effects))
+            {
+                AnswerBatch(batch, null, null, Expired(batch, perhapsWritten: true), effects);
+            }
+        }
+
+        while (queue.Waiting.First?.Value is { } batch && IsExpired(batch, now, effects))
+        {
+            queue.Waiting.RemoveFirst();
+
+            LeaveHole(queue, batch);
+            AnswerBatch(batch, null, null, Expired(batch, batch.MayBeWritten), effects);
+        }
+    }
+
+    private bool IsExpired(ProducerBatch batch, Moment now, ProducerEffects effects)
+    {
+        TimeSpan deadline = batch.CreatedAt + settings.DeliveryTimeout;
+        if (deadline <= now.Elapsed)
+        {
+            return true;
+        }
+
+        effects.WakeNoLaterThan(deadline);
+        return false;
+    }
+
+    private KafkaTimeoutException Expired(ProducerBatch batch, bool perhapsWritten) => new(
+        $"{batch.RecordCount} records for {batch.Partition} were not acknowledged within {settings.DeliveryTimeout} " +
+        $"({nameof(ProducerOptions.DeliveryTimeout)}), after {batch.AttemptCount} attempts; " +
+        (perhapsWritten ? "they may or may not be written." : "they are not written."));
+
+    private void ResetWhenSettled(PartitionQueue queue, ProducerEffects effects)
+    {
+        if (!queue.MustReset || !queue.IsSettled)
+        {
+            return;
+        }
+
+        if (queue.NeedsNewProducerId || queue.Identity.Epoch == short.MaxValue)
+        {
+            if (queue.Identity.Id == Identity.Id)
+            {
+                Identity = ProducerIdentity.None;
+            }
+
+            queue.Restart(ProducerIdentity.None);
+            return;
+        }
+
+        queue.Restart(queue.Identity with { Epoch = (short)(queue.Identity.Epoch + 1) });
+        effects.Resets.Add((queue.Partition, queue.Identity.Epoch));
+    }
+
+    private void DrainQueue(
+        PartitionQueue queue,
+        ICluster cluster,
+        Moment now,
+        ProducerEffects effects)
+    {
+        if (queue.Next is not { } batch || !IsDue(queue, batch, now, effects) || !MaySend(queue, batch, effects))
+        {
+            return;
+        }
+
+        if (!cluster.TryGetLeader(queue.Partition, out int nodeId, out BrokerAddress address))
+        {
+            effects.NeedsMetadata = true;
+            return;
+        }
+
+        // The leader moved while batches were at the old one: its answers come first, or order could be lost between the two.
+        if (queue.InFlight.Count > 0 && queue.InFlight[0].NodeId != nodeId)
+        {
+            return;
+        }
+
+        if (!cluster.IsConnected(address))
+        {
+            effects.WantedConnections.Add(address);
+            return;
+        }
+
+        int size = _bundleByteCounts.GetValueOrDefault(nodeId);
+        bool hasRoom = _requestsInFlight.GetValueOrDefault(nodeId) < settings.MaxInFlightRequests
+            && (size == 0 || size + batch.EstimatedByteCount <= settings.MaxRequestByteCount);
+        if (!hasRoom)
+        {
+            return;
+        }
+
+        if (settings.IsIdempotent && !batch.HasSequence)
+        {
+            batch.AssignSequence(queue.Identity, queue.NextSequence);
+            queue.NextSequence = Sequence.Add(queue.NextSequence, batch.RecordCount);
+        }
+
+        queue.Waiting.Remove(batch.Node);
+        queue.InFlight.Add(batch);
+        batch.IsClosed = true;
+        batch.AttemptCount++;
+        batch.NodeId = nodeId;
+        if (!_bundles.TryGetValue(nodeId, out ProduceBundle? bundle))
+        {
+            bundle = new ProduceBundle(nodeId, address, []);
+            _bundles.Add(nodeId, bundle);
+        }
+
+        bundle.Batches.Add(batch);
+        _bundleByteCounts[nodeId] = size + batch.EstimatedByteCount;
+    }
+
+    /// <summary>Whether it is time for the batch.</summary>
+    private bool IsDue(PartitionQueue queue, ProducerBatch batch, Moment now, ProducerEffects effects)
+    {
+        TimeSpan due = batch.CreatedAt + settings.Linger;
+        if (batch.AttemptCount > 0)
+        {
+            due = batch.RetryAt;
+        }
+        else if (batch.IsClosed || queue.Waiting.Count > 1 || batch.EstimatedByteCount >= settings.BatchByteCount
+            || FlushCount > 0 || _memoryWaiters.Count > 0)
+        {
+            return true;
+        }
+
+        if (due <= now.Elapsed)
+        {
+            return true;
+        }
+
+        effects.WakeNoLaterThan(due);
+        return false;
+    }
+
+    /// <summary>Whether order and sequences allow the batch to leave.</summary>
+    private bool MaySend(PartitionQueue queue, ProducerBatch batch, ProducerEffects effects)
+    {
+        // A retry leaves when nothing else is under way, and nothing leaves beside a retry.
+        if (queue.InFlight.Count > 0 && (batch.AttemptCount > 0 || queue.InFlight.Exists(static other => other.AttemptCount > 1)))
+        {
+            return false;
+        }
+
+        if (!settings.IsIdempotent || batch.HasSequence)
+        {
+            return true;
+        }
+
+        if (queue.MustReset || queue.InFlight.Count >= ProducerSettings.MaxIdempotentInFlight)
+        {
+            return false;
+        }
+
+        if (queue.Identity.IsNone)
+        {
+            queue.Identity = Identity;
+            queue.NextSequence = 0;
+        }
+
+        effects.NeedsIdentity |= queue.Identity.IsNone;
+        return !queue.Identity.IsNone;
+    }
+
+    /// <summary>The broker does not expect the batch's sequence, so that it is not written by this attempt.</summary>
+    private void SettleSequenceError(PartitionQueue queue, ProducerBatch batch, ProduceAnswer answer, Moment now, ProducerEffects effects)
+    {
+        // A batch before it is missing and on its way: after that one, this one fits.
+        if (answer.Verdict == ProduceVerdict.SequenceGap && !queue.IsOldest(batch))
+        {
+            RetryOrForget(queue, batch, now);
+            return;
+        }
+
+        queue.MustReset = true;
+        queue.NeedsNewProducerId |= answer.Verdict == ProduceVerdict.StaleEpoch;
+        queue.ClearIfUnwritten(batch);
+        if (batch.MayBeWritten)
+        {
+            AnswerBatch(batch, null, null, answer.Failure!, effects);
+            return;
+        }
+
+        LeaveHole(queue, batch);
+        batch.ClearSequence();
+        RetryOrForget(queue, batch, now);
+    }
+
+    /// <summary>The batch's sequence will not be used again, or not be known to be: those behind it need a new beginning.</summary>
+    private static void LeaveHole(PartitionQueue queue, ProducerBatch batch)
+    {
+        if (!batch.HasSequence)
+        {
+            return;
+        }
+
+        queue.MustReset = true;
+        if (!batch.MayBeWritten)
+        {
+            queue.MarkUnwrittenFrom(batch.Ordinal);
+        }
+    }
+
+    private void RetryOrForget(PartitionQueue queue, ProducerBatch batch, Moment now)
+    {
+        queue.ClearIfUnwritten(batch);
+        if (batch.IsAnswered)
+        {
+            // Ran out of time while it was under way.
+            LeaveHole(queue, batch);
+            return;
+        }
+
+        batch.RetryAt = now.Elapsed + retryBackoff.After(batch.AttemptCount);
+        queue.Requeue(batch);
+        Activate(queue);
+    }
+
+    private void AnswerBatch(
+        ProducerBatch batch, Offset? baseOffset, DateTimeOffset? timestamp, Exception? failure, ProducerEffects effects, bool isDoneWith = false)
+    {
+        if (batch.TryBeginAnswer())
+        {
+            UsedByteCount -= batch.ReservedByteCount;
+            effects.Answers.Add(new ProducerEffects.Answer(batch, baseOffset, timestamp, failure, isDoneWith));
+        }
+    }
+}

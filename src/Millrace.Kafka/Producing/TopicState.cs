@@ -1,0 +1,116 @@
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>What a producer knows of one topic: its partitions' batches, the records that wait for its metadata, and where keyless records go.</summary>
+internal sealed class TopicState(string name)
+{
+    private readonly List<PartitionQueue?> _queues = [];
+    private int[] _available = [];
+    private int[] _weights = [];
+
+    public string Name { get; } = name;
+
+    /// <summary>Records that wait for metadata; null while nobody asks for it.</summary>
+    public LinkedList<WaitingRecord>? Waiters { get; set; }
+
+    /// <summary>What the cluster says of it. Set before a record is appended.</summary>
+    public TopicDescription? Description
+    {
+        get;
+        set
+        {
+            if (!ReferenceEquals(field, value))
+            {
+                field = value;
+                Describe(value!);
+            }
+        }
+    }
+
+    /// <summary>Where records without a key go at present; -1 before the first.</summary>
+    public int StickyPartition { get; private set; } = -1;
+
+    /// <summary>Bytes that went to the sticky partition since it was chosen.</summary>
+    public int StickyByteCount { get; private set; }
+
+    public PartitionQueue Queue(int partition)
+    {
+        while (_queues.Count <= partition)
+        {
+            _queues.Add(null);
+        }
+
+        return _queues[partition] ??= new PartitionQueue(new TopicPartition(Name, partition));
+    }
+
+    /// <summary>The sticky partition; a new one where there is none, or where it has no leader any more.</summary>
+    public int Stick(Chance chance, bool isAdaptive)
+    {
+        if (StickyPartition < 0)
+        {
+            MoveOn(chance, isAdaptive);
+        }
+
+        return StickyPartition;
+    }
+
+    /// <summary>
+    /// A record went to the sticky partition. After a batch of bytes the next partition is taken, as soon as no half-full batch stays behind; at the
+    /// latest after two (KIP-794): so a slow broker gets no more than a quick one.
+    /// </summary>
+    public void CountSticky(int byteCount, int batchByteCount, Chance chance, bool isAdaptive)
+    {
+        StickyByteCount += byteCount;
+        bool leavesNoneOpen = Queue(StickyPartition).Open is not { } open || open.EstimatedByteCount >= batchByteCount;
+        if ((StickyByteCount >= batchByteCount && leavesNoneOpen) || StickyByteCount >= 2L * batchByteCount)
+        {
+            MoveOn(chance, isAdaptive);
+        }
+    }
+
+    private void Describe(TopicDescription topic)
+    {
+        _available = [.. topic.Partitions.Where(static partition => partition.LeaderId >= 0).Select(static partition => partition.Partition)];
+        if (_available.Length == 0)
+        {
+            _available = [.. Enumerable.Range(0, topic.Partitions.Count)];
+        }
+
+        _weights = new int[_available.Length];
+        if (Array.IndexOf(_available, StickyPartition) < 0)
+        {
+            StickyPartition = -1;
+        }
+    }
+
+    /// <summary>By chance; where the partitions' lines differ in length, the shorter a line the likelier.</summary>
+    private void MoveOn(Chance chance, bool isAdaptive)
+    {
+        StickyByteCount = 0;
+        int longest = 0;
+        for (int i = 0; i < _available.Length; i++)
+        {
+            _weights[i] = isAdaptive ? Queue(_available[i]).Waiting.Count : 0;
+            longest = Math.Max(longest, _weights[i]);
+        }
+
+        int total = 0;
+        for (int i = 0; i < _available.Length; i++)
+        {
+            // The one that is left is not taken again if there is another one.
+            bool isLeft = _available[i] == StickyPartition && _available.Length > 1;
+            _weights[i] = isLeft ? 0 : longest + 1 - _weights[i];
+            total += _weights[i];
+        }
+
+        int drawn = chance.Next(total);
+        int chosen = 0;
+        while (drawn >= _weights[chosen])
+        {
+            drawn -= _weights[chosen++];
+        }
+
+        StickyPartition = _available[chosen];
+    }
+}
