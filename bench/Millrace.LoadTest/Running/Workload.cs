@@ -57,6 +57,15 @@ internal static class Workload
         Check(connection.Send<DeleteTopicsRequest, DeleteTopicsResponse>(request, 5).Responses[0].ErrorCode);
     }
 
+    public static long EndOffset(WireConnection connection, string topic, int partition)
+    {
+        const long latest = -1;
+        var request = new ListOffsetsRequest { Topics = [new ListOffsetsTopic { Name = topic, Partitions = [new ListOffsetsPartition { Index = partition, Timestamp = latest }] }] };
+        ListOffsetsPartitionResponse answer = connection.Send<ListOffsetsRequest, ListOffsetsResponse>(request, 1).Topics[0].Partitions[0];
+        Check(answer.ErrorCode);
+        return answer.Offset;
+    }
+
     public static void Check(ErrorCode error)
     {
         if (error != ErrorCode.None)
