@@ -13,6 +13,7 @@ using Millrace.LoadTest.Scenarios;
     ("produce-tcp", "librdkafka produces with acks=1, beside what Apache Kafka 3.8 did on such a machine", ProduceTcpScenario.Run),
     ("consume-tcp", "librdkafka consumes, beside what Apache Kafka 3.8 did on such a machine", ConsumeTcpScenario.Run),
     ("client-produce", "our client beside librdkafka, producing to the same broker, idempotent and not: messages a second and the client's CPU seconds a million", ClientProduceScenario.Run),
+    ("client-allocation", "bytes that our client allocates for a record, on each of its paths", ClientAllocationScenario.Run),
     ("connections", "500 active connections beside 5,000 idle ones, beside the 500 alone; KB an idle one costs; seconds of a stop", ConnectionsScenario.Run),
     ("startup", "from the start of the process to the first answered request, in ms, beside 300", StartupScenario.Run),
     ("memory", "resident memory of an idle broker, in MB, beside 80", MemoryScenario.Run),

@@ -16,8 +16,8 @@ public readonly record struct DeliveryReport(TopicPartition TopicPartition, Offs
 public interface IDeliveryHandler
 {
     /// <summary>
-    /// Called once for each record that was taken, in the order of the records of a partition as long as they succeed, and not at the same time
-    /// for two records of one batch. It runs on the producer's own path: it must not block, and may produce. What it throws is logged, and nothing else.
+    /// Called once for each record that was taken, for one after the other, and for those of a partition in their order. It runs on the producer's own
+    /// path: it must not block, and may produce. What it throws is logged, and nothing else.
     /// </summary>
     /// <param name="report">The outcome.</param>
     void OnDelivered(in DeliveryReport report);

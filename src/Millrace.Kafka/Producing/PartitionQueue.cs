@@ -14,6 +14,9 @@ internal sealed class PartitionQueue(TopicPartition partition)
 
     public List<ProducerBatch> InFlight { get; } = [];
 
+    /// <summary>Answers that wait for that of an older batch.</summary>
+    public List<ProducerAnswer> Answers { get; } = [];
+
     /// <summary>The identity of the sequences given out here. The epoch is this partition's own: brokers keep it by partition.</summary>
     public ProducerIdentity Identity { get; set; } = ProducerIdentity.None;
 

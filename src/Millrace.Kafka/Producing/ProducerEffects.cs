@@ -5,14 +5,17 @@ namespace Millrace.Kafka;
 /// <summary>Batches that go to one broker in one request.</summary>
 internal sealed record ProduceBundle(int NodeId, BrokerAddress Address, List<ProducerBatch> Batches);
 
+/// <summary>What the callers of a batch's records are to be told.</summary>
+/// <param name="Batch">The batch.</param>
+/// <param name="BaseOffset">Where it was written; null if that is not known, or not so.</param>
+/// <param name="Timestamp">The broker's time, where the topic takes it.</param>
+/// <param name="Failure">Null if it was written.</param>
+/// <param name="IsDoneWith">Whether nobody needs the batch afterwards.</param>
+internal readonly record struct ProducerAnswer(ProducerBatch Batch, Offset? BaseOffset, DateTimeOffset? Timestamp, Exception? Failure, bool IsDoneWith);
+
 /// <summary>What the accumulator wants done outside of its lock.</summary>
 internal sealed class ProducerEffects
 {
-    /// <summary>What the records' callers are to be told; whether nobody else needs the batch afterwards.</summary>
-    public readonly record struct Answer(ProducerBatch Batch, Offset? BaseOffset, DateTimeOffset? Timestamp, Exception? Failure, bool IsDoneWith);
-
-    public List<Answer> Answers { get; } = [];
-
     /// <summary>Callers whose record is in a batch now.</summary>
     public List<ProduceOperation> Admitted { get; } = [];
 
@@ -36,7 +39,6 @@ internal sealed class ProducerEffects
     /// <summary>Begins anew.</summary>
     public void Clear()
     {
-        Answers.Clear();
         Admitted.Clear();
         GivenUp.Clear();
         Resets.Clear();

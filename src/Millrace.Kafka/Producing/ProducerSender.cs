@@ -22,6 +22,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
     private readonly HashSet<BrokerAddress> _connecting = [];
     private readonly long _start;
     private bool _isIdentityWanted;
+    private bool _isDelivering;
 
     public ProducerSender(
         ClientContext context,
@@ -49,14 +50,14 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
+        var effects = new ProducerEffects();
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            ProducerEffects effects;
             TimeSpan elapsed;
             do
             {
-                effects = new ProducerEffects();
+                effects.Clear();
                 lock (_gate)
                 {
                     Moment now = Now();
@@ -79,7 +80,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
     /// <summary>Carries out what the accumulator wants, outside of its lock.</summary>
     public void Apply(ProducerEffects effects)
     {
-        Answer(effects.Answers);
+        Deliver();
         foreach (ProduceOperation admission in effects.Admitted)
         {
             admission.Complete(default);
@@ -107,44 +108,55 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         }
     }
 
-    private void Answer(List<ProducerEffects.Answer> answers)
+    /// <summary>Tells the records' callers. One thread at a time does, so that they are told in order; it goes on with what others bring meanwhile.</summary>
+    private void Deliver()
     {
-        bool isAnyDoneWith = false;
-        foreach (ProducerEffects.Answer answer in answers)
+        ProducerBatch? toRecycle = null;
+        bool isFirst = true;
+        while (true)
         {
-            ProducerBatch batch = answer.Batch;
-            if (answer.Failure is null)
+            ProducerAnswer answer;
+            lock (_gate)
             {
-                Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic));
-            }
-            else
-            {
-                LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, answer.Failure.Message);
-                Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic, answer.Failure.GetType().Name));
-            }
-
-            if (batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure) is { } thrown)
-            {
-                LogMessages.DeliveryHandlerFailed(_logger, batch.Partition, thrown);
-            }
-
-            isAnyDoneWith |= answer.IsDoneWith;
-        }
-
-        if (!isAnyDoneWith)
-        {
-            return;
-        }
-
-        lock (_gate)
-        {
-            foreach (ProducerEffects.Answer answer in answers)
-            {
-                if (answer.IsDoneWith)
+                if (isFirst && _isDelivering)
                 {
-                    _accumulator.Recycle(answer.Batch);
+                    return;
+                }
+
+                if (toRecycle is not null)
+                {
+                    _accumulator.Recycle(toRecycle);
+                }
+
+                _isDelivering = _accumulator.TryTakeAnswer(out answer);
+                if (!_isDelivering)
+                {
+                    return;
                 }
             }
+
+            isFirst = false;
+            Tell(answer);
+            toRecycle = answer.IsDoneWith ? answer.Batch : null;
+        }
+    }
+
+    private void Tell(ProducerAnswer answer)
+    {
+        ProducerBatch batch = answer.Batch;
+        if (answer.Failure is null)
+        {
+            Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic));
+        }
+        else
+        {
+            LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, answer.Failure.Message);
+            Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic, answer.Failure.GetType().Name));
+        }
+
+        if (batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure) is { } thrown)
+        {
+            LogMessages.DeliveryHandlerFailed(_logger, batch.Partition, thrown);
         }
     }
 

@@ -7,6 +7,7 @@ internal sealed partial class RecordAccumulator
     private readonly Dictionary<int, int> _requestsInFlight = [];
     private readonly Dictionary<int, ProduceBundle> _bundles = [];
     private readonly Dictionary<int, int> _bundleByteCounts = [];
+    private readonly Queue<ProducerAnswer> _answers = [];
     private int _drainStart;
 
     /// <summary>How the cluster looks to the sender.</summary>
@@ -21,6 +22,9 @@ internal sealed partial class RecordAccumulator
     public ProducerIdentity Identity { get; private set; } = ProducerIdentity.None;
 
     public void SetIdentity(ProducerIdentity identity) => Identity = identity;
+
+    /// <summary>The next batch whose records' callers are to be told. In this order those of a partition come in their order.</summary>
+    public bool TryTakeAnswer(out ProducerAnswer answer) => _answers.TryDequeue(out answer);
 
     /// <summary>Fails whatever ran out of time, and collects what may be sent.</summary>
     public void Drain(ICluster cluster, Moment now, ProducerEffects effects)
@@ -66,10 +70,10 @@ internal sealed partial class RecordAccumulator
         switch (verdict)
         {
             case ProduceVerdict.Written:
-                AnswerBatch(batch, answer.BaseOffset, answer.Timestamp, failure: null, effects, isDoneWith: true);
+                AnswerBatch(batch, answer.BaseOffset, answer.Timestamp, failure: null, isDoneWith: true);
                 break;
             case ProduceVerdict.Duplicate:
-                AnswerBatch(batch, baseOffset: null, timestamp: null, failure: null, effects);
+                AnswerBatch(batch, baseOffset: null, timestamp: null, failure: null);
                 break;
             case ProduceVerdict.RetryNotWritten:
             case ProduceVerdict.RetryPerhapsWritten:
@@ -79,13 +83,14 @@ internal sealed partial class RecordAccumulator
                 break;
             case ProduceVerdict.Refused:
                 LeaveHole(queue, batch);
-                AnswerBatch(batch, null, null, answer.Failure!, effects);
+                AnswerBatch(batch, null, null, answer.Failure!);
                 break;
             default:
-                SettleSequenceError(queue, batch, answer, now, effects);
+                SettleSequenceError(queue, batch, answer, now);
                 break;
         }
 
+        ReleaseAnswers(queue);
         AdmitWaiting(now, effects);
     }
 
@@ -96,7 +101,7 @@ internal sealed partial class RecordAccumulator
         {
             foreach (ProducerBatch batch in queue.InFlight.Concat(queue.Waiting))
             {
-                AnswerBatch(batch, null, null, failure, effects);
+                AnswerBatch(batch, null, null, failure);
             }
 
             queue.Waiting.Clear();
@@ -148,7 +153,7 @@ internal sealed partial class RecordAccumulator
         {
             if (!batch.IsAnswered && IsExpired(batch, now, effects))
             {
-                AnswerBatch(batch, null, null, Expired(batch, perhapsWritten: true), effects);
+                AnswerBatch(batch, null, null, Expired(batch, perhapsWritten: true));
             }
         }
 
@@ -157,7 +162,7 @@ internal sealed partial class RecordAccumulator
             queue.Waiting.RemoveFirst();
 
             LeaveHole(queue, batch);
-            AnswerBatch(batch, null, null, Expired(batch, batch.MayBeWritten), effects);
+            AnswerBatch(batch, null, null, Expired(batch, batch.MayBeWritten));
         }
     }
 
@@ -311,7 +316,7 @@ internal sealed partial class RecordAccumulator
     }
 
     /// <summary>The broker does not expect the batch's sequence, so that it is not written by this attempt.</summary>
-    private void SettleSequenceError(PartitionQueue queue, ProducerBatch batch, ProduceAnswer answer, Moment now, ProducerEffects effects)
+    private void SettleSequenceError(PartitionQueue queue, ProducerBatch batch, ProduceAnswer answer, Moment now)
     {
         // A batch before it is missing and on its way: after that one, this one fits.
         if (answer.Verdict == ProduceVerdict.SequenceGap && !queue.IsOldest(batch))
@@ -325,7 +330,7 @@ internal sealed partial class RecordAccumulator
         queue.ClearIfUnwritten(batch);
         if (batch.MayBeWritten)
         {
-            AnswerBatch(batch, null, null, answer.Failure!, effects);
+            AnswerBatch(batch, null, null, answer.Failure!);
             return;
         }
 
@@ -365,12 +370,42 @@ internal sealed partial class RecordAccumulator
     }
 
     private void AnswerBatch(
-        ProducerBatch batch, Offset? baseOffset, DateTimeOffset? timestamp, Exception? failure, ProducerEffects effects, bool isDoneWith = false)
+        ProducerBatch batch, Offset? baseOffset, DateTimeOffset? timestamp, Exception? failure, bool isDoneWith = false)
     {
         if (batch.TryBeginAnswer())
         {
             UsedByteCount -= batch.ReservedByteCount;
-            effects.Answers.Add(new ProducerEffects.Answer(batch, baseOffset, timestamp, failure, isDoneWith));
+            batch.Queue.Answers.Add(new ProducerAnswer(batch, baseOffset, timestamp, failure, isDoneWith));
+            ReleaseAnswers(batch.Queue);
+        }
+    }
+
+    /// <summary>
+    /// Lets those answers go that no older batch under way can come before. Requests are answered in their order, but those who take the answers race for the lock.
+    /// </summary>
+    private void ReleaseAnswers(PartitionQueue queue)
+    {
+        long oldest = long.MaxValue;
+        foreach (ProducerBatch batch in queue.InFlight)
+        {
+            oldest = batch.IsAnswered ? oldest : Math.Min(oldest, batch.Ordinal);
+        }
+
+        while (queue.Answers.Count > 0)
+        {
+            int next = 0;
+            for (int i = 1; i < queue.Answers.Count; i++)
+            {
+                next = queue.Answers[i].Batch.Ordinal < queue.Answers[next].Batch.Ordinal ? i : next;
+            }
+
+            if (queue.Answers[next].Batch.Ordinal > oldest)
+            {
+                return;
+            }
+
+            _answers.Enqueue(queue.Answers[next]);
+            queue.Answers.RemoveAt(next);
         }
     }
 }

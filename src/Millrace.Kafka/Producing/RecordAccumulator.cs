@@ -18,9 +18,9 @@ internal readonly record struct Moment(TimeSpan Elapsed, long UnixMilliseconds);
 /// </remarks>
 internal sealed partial class RecordAccumulator(ProducerSettings settings, Backoff retryBackoff, Chance chance)
 {
-    /// <summary>What is kept for the next use. Beyond that a burst's memory goes to the garbage collector.</summary>
-    private const int MaxSpareBatchCount = 64;
+    /// <summary>What is kept for the next use; the rest goes to the garbage collector. Spare batches take no more than the buffer that was asked for.</summary>
     private const int MaxSpareWaiterCount = 1024;
+    private const int MinSpareBatchByteCount = 4096;
 
     private readonly Dictionary<string, TopicState> _topics = [];
     private readonly List<PartitionQueue> _active = [];
@@ -179,7 +179,8 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
     /// <summary>A batch was acknowledged and everybody was told: its memory is used again.</summary>
     public void Recycle(ProducerBatch batch)
     {
-        if (_spareBatches.Count < MaxSpareBatchCount)
+        int usualByteCount = Math.Max(settings.BatchByteCount, MinSpareBatchByteCount);
+        if (batch.EstimatedByteCount <= usualByteCount && _spareBatches.Count < settings.BufferByteCount / usualByteCount)
         {
             _spareBatches.Push(batch);
         }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
@@ -6,8 +5,11 @@ namespace Millrace.Kafka;
 /// <summary>A record that is not in a batch yet: its topic is unknown, or the buffer is full. Guarded by the producer's lock, and used again and again.</summary>
 internal sealed class WaitingRecord
 {
+    /// <summary>Larger copies are not kept for the next use.</summary>
+    private const int MaxKeptByteCount = 4096;
+
     private ProducerRecord? _record;
-    private byte[]? _copy;
+    private byte[] _copy = [];
     private int _keyByteCount;
     private int _valueByteCount;
     private bool _hasKey;
@@ -75,7 +77,12 @@ internal sealed class WaitingRecord
         _hasValue = record.HasValue;
         _keyByteCount = record.Key.Length;
         _valueByteCount = record.Value.Length;
-        _copy = ArrayPool<byte>.Shared.Rent(_keyByteCount + _valueByteCount);
+        int copyByteCount = _keyByteCount + _valueByteCount;
+        if (_copy.Length < copyByteCount)
+        {
+            _copy = GC.AllocateUninitializedArray<byte>(copyByteCount);
+        }
+
         record.Key.CopyTo(_copy);
         record.Value.CopyTo(_copy.AsSpan(_keyByteCount));
     }
@@ -93,10 +100,9 @@ internal sealed class WaitingRecord
     public void Clear()
     {
         Invariant.Holds(!IsInLine, "a record that waits is not used for another");
-        if (_copy is { } copy)
+        if (_copy.Length > MaxKeptByteCount)
         {
-            ArrayPool<byte>.Shared.Return(copy);
-            _copy = null;
+            _copy = [];
         }
 
         _record = null;

@@ -352,6 +352,25 @@ public sealed class RecordAccumulatorTests
     }
 
     [Fact]
+    public void Answers_that_overtake_one_another_are_told_in_order()
+    {
+        Task<RecordMetadata>[] records = Append(3);
+        List<ProducerBatch> batches = DrainAll();
+        Settle(batches[2], ProduceVerdict.Written);
+        Settle(batches[1], ProduceVerdict.Written);
+        Assert.DoesNotContain(records, record => record.IsCompleted);
+        var order = new List<int>();
+        for (int number = 0; number < records.Length; number++)
+        {
+            int captured = number;
+            _ = records[number].ContinueWith(_ => order.Add(captured), TestContext.Current.CancellationToken, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        }
+
+        Settle(batches[0], ProduceVerdict.Written);
+        Assert.Equal([0, 1, 2], order);
+    }
+
+    [Fact]
     public void A_batch_that_is_used_again_remembers_nothing()
     {
         Append(1);
@@ -421,9 +440,9 @@ public sealed class RecordAccumulatorTests
         Apply(effects);
     }
 
-    private static void Apply(ProducerEffects effects)
+    private void Apply(ProducerEffects effects)
     {
-        foreach (ProducerEffects.Answer answer in effects.Answers)
+        while (_accumulator.TryTakeAnswer(out ProducerAnswer answer))
         {
             answer.Batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure);
         }

@@ -77,7 +77,11 @@ internal sealed class HoldingCluster(int partitionCount) : IKafkaConnector
                     break;
                 case ApiKey.Produce:
                     Assert.True(MessageCodec.TryReadRequest(frame.Payload[bodyStart..], header.Version, out ProduceRequest? request, out error), error);
-                    cluster.Held[node].Writer.TryWrite(new HeldRequest(request, response => Answer(ProduceRequest.Api, header, response)));
+                    cluster.Held[node].Writer.TryWrite(new HeldRequest(request, response =>
+                    {
+                        Answer(ProduceRequest.Api, header, response);
+                        frame.Release();
+                    }));
                     break;
                 default:
                     throw new NotSupportedException(header.Key.ToString());
