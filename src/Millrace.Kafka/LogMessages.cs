@@ -70,6 +70,15 @@ internal static partial class LogMessages
     [LoggerMessage(3206, LogLevel.Error, "A delivery handler threw when it was told of records of {Partition}. The records are not affected.")]
     public static partial void DeliveryHandlerFailed(ILogger logger, TopicPartition partition, Exception exception);
 
+    [LoggerMessage(3207, LogLevel.Debug, "Producer '{TransactionalId}': {Api} is asked again in {Pause}. {Reason}")]
+    public static partial void TransactionStepRetried(ILogger logger, string transactionalId, ApiKey api, TimeSpan pause, string reason);
+
+    [LoggerMessage(3208, LogLevel.Warning, "Producer '{TransactionalId}': the transaction has to be aborted. {Reason}")]
+    public static partial void TransactionFailed(ILogger logger, string transactionalId, string reason);
+
+    [LoggerMessage(3209, LogLevel.Error, "Producer '{TransactionalId}' can write nothing any more. {Reason}")]
+    public static partial void TransactionalProducerDead(ILogger logger, string transactionalId, string reason);
+
     // Consumer: 3300-3399.
     [LoggerMessage(3300, LogLevel.Information, "Group {GroupId}: member {MemberId} joined generation {GenerationId} by {Assignor}: {PartitionCount} partitions.")]
     public static partial void GroupJoined(ILogger logger, string groupId, string memberId, int generationId, string assignor, int partitionCount);

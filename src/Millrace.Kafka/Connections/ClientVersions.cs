@@ -11,14 +11,17 @@ internal static class ClientVersions
 {
     private static readonly FrozenDictionary<ApiKey, short> Newest = new Dictionary<ApiKey, short>
     {
-        [ApiKey.Produce] = 11,
+        [ApiKey.Produce] = 12,
         [ApiKey.Fetch] = 17,
         [ApiKey.ListOffsets] = 11,
         [ApiKey.Metadata] = 13,
         [ApiKey.OffsetCommit] = 9,
         [ApiKey.OffsetFetch] = 9,
         [ApiKey.FindCoordinator] = 4,
-        [ApiKey.InitProducerId] = 4,
+        [ApiKey.InitProducerId] = 5,
+
+        // Newer ones are between brokers.
+        [ApiKey.AddPartitionsToTxn] = 3,
     }.ToFrozenDictionary();
 
     public static short NewestOf(ApiDefinition api) => Newest.TryGetValue(api.Key, out short newest) ? Math.Min(newest, api.MaxVersion) : api.MaxVersion;

@@ -2,14 +2,26 @@ using Millrace.Kafka.Protocol;
 
 namespace Millrace.Kafka;
 
-/// <summary>Knows which broker coordinates a group, and finds it again when it has moved.</summary>
-internal sealed class CoordinatorLocator(ClientContext context, ConnectionPool pool, MetadataCache metadata, string groupId)
+/// <summary>What is coordinated; the numbers are those of the protocol.</summary>
+internal enum CoordinatorKind
+{
+    Group = 0,
+    Transaction = 1,
+}
+
+/// <summary>Knows which broker coordinates a group or a transactional id, and finds it again when it has moved.</summary>
+internal sealed class CoordinatorLocator(ClientContext context, ConnectionPool pool, MetadataCache metadata, string key, CoordinatorKind kind)
 {
     /// <summary>The first version that takes several keys.</summary>
     private const short FirstBatchedVersion = 4;
 
+    /// <summary>The first version that knows transactional ids.</summary>
+    private const short FirstTransactionVersion = 1;
+
     private readonly Lock _gate = new();
     private BrokerAddress? _known;
+
+    private string Name => kind == CoordinatorKind.Group ? $"group '{key}'" : $"transactional id '{key}'";
 
     /// <summary>The coordinator's address; asks once if it is not known.</summary>
     /// <exception cref="KafkaException">No broker knows it now.</exception>
@@ -46,18 +58,18 @@ internal sealed class CoordinatorLocator(ClientContext context, ConnectionPool p
 
     private async Task<BrokerAddress> FindAsync(CancellationToken cancellationToken)
     {
-        var request = new FindCoordinatorRequest { Key = groupId, CoordinatorKeys = [groupId] };
+        var request = new FindCoordinatorRequest { Key = key, KeyType = (sbyte)kind, CoordinatorKeys = [key] };
         KafkaException? lastFailure = null;
         foreach (BrokerAddress address in metadata.Candidates())
         {
             try
             {
                 BrokerConnection connection = await pool.GetAsync(address, ConnectionPurpose.General, cancellationToken);
-                short version = connection.VersionOf(FindCoordinatorRequest.Api);
+                short version = connection.VersionOf(FindCoordinatorRequest.Api, lowest: kind == CoordinatorKind.Group ? (short)0 : FirstTransactionVersion);
                 FindCoordinatorResponse response = await connection.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
                     request, context.Settings.RequestTimeout, cancellationToken, version);
                 Coordinator? coordinator = version >= FirstBatchedVersion
-                    ? response.Coordinators.Find(candidate => candidate.Key == groupId)
+                    ? response.Coordinators.Find(candidate => candidate.Key == key)
                     : new Coordinator { Host = response.Host, Port = response.Port, ErrorCode = response.ErrorCode };
                 ErrorCode error = coordinator?.ErrorCode ?? ErrorCode.CoordinatorNotAvailable;
                 if (error == ErrorCode.None)
@@ -65,7 +77,7 @@ internal sealed class CoordinatorLocator(ClientContext context, ConnectionPool p
                     return new BrokerAddress(coordinator!.Host, coordinator.Port);
                 }
 
-                lastFailure = new KafkaBrokerException($"{address} knows no coordinator of group '{groupId}'. {KafkaErrors.Describe(error)}", error);
+                lastFailure = new KafkaBrokerException($"{address} knows no coordinator of {Name}. {KafkaErrors.Describe(error)}", error);
                 if (!lastFailure.IsTransient)
                 {
                     break;
@@ -77,6 +89,6 @@ internal sealed class CoordinatorLocator(ClientContext context, ConnectionPool p
             }
         }
 
-        throw lastFailure ?? new KafkaConnectionException($"No broker could be asked for the coordinator of group '{groupId}'.");
+        throw lastFailure ?? new KafkaConnectionException($"No broker could be asked for the coordinator of {Name}.");
     }
 }

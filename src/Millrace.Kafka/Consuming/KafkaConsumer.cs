@@ -42,7 +42,7 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         _pool = new ConnectionPool(context);
         if (settings.GroupId is { } groupId)
         {
-            _locator = new CoordinatorLocator(context, _pool, metadata, groupId);
+            _locator = new CoordinatorLocator(context, _pool, metadata, groupId, CoordinatorKind.Group);
             _offsets = new OffsetStore(
                 context, _pool, _locator, groupId, () => settings.GroupProtocol == GroupProtocol.Consumer ? GroupMetadata : ConsumerGroupMetadata.None(settings));
         }

@@ -98,6 +98,32 @@ public sealed class KafkaRecordTooLargeException(string message)
 public sealed class KafkaProducerStateException(string message, ErrorCode errorCode)
     : KafkaException(message, errorCode, isTransient: false);
 
+/// <summary>
+/// A transaction cannot be committed: something of it failed, or the partitions whose offsets it sends have moved. Call
+/// <see cref="KafkaProducer.AbortTransactionAsync"/>; then the producer can be used for the next transaction.
+/// </summary>
+/// <param name="message">What failed.</param>
+/// <param name="errorCode">The broker's error.</param>
+/// <param name="innerException">The first failure of the transaction.</param>
+public sealed class KafkaTransactionAbortableException(string message, ErrorCode errorCode, Exception? innerException = null)
+    : KafkaException(message, errorCode, isTransient: false, innerException);
+
+/// <summary>
+/// Another producer has taken the transactional id, or the coordinator has ended the transaction after its time-out. Nothing that this producer does can be committed any more: close it,
+/// and leave the work to the other one.
+/// </summary>
+/// <param name="message">The transactional id, and who said so.</param>
+/// <param name="errorCode">The broker's error.</param>
+public sealed class KafkaProducerFencedException(string message, ErrorCode errorCode)
+    : KafkaException(message, errorCode, isTransient: false);
+
+/// <summary>A transactional producer can do nothing any more. Close it; whether a new one works depends on the cause. A transaction that was open is aborted by its time-out, or by the next producer of the id.</summary>
+/// <param name="message">What failed, and where.</param>
+/// <param name="errorCode">The broker's error.</param>
+/// <param name="innerException">The failure itself.</param>
+public sealed class KafkaTransactionFatalException(string message, ErrorCode errorCode, Exception? innerException = null)
+    : KafkaException(message, errorCode, isTransient: false, innerException);
+
 /// <summary>The producer, consumer or client was closed before the record was acknowledged or the call was answered.</summary>
 /// <param name="message">What was closed.</param>
 public sealed class KafkaClosedException(string message)

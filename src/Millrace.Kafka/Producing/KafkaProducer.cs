@@ -7,7 +7,7 @@ namespace Millrace.Kafka;
 /// Writes records. Calls may come from any thread. Per partition, records are written in the order of the calls, and with
 /// <see cref="ProducerOptions.EnableIdempotence"/> (the default) exactly once and in that order, whatever is retried.
 /// </summary>
-public sealed class KafkaProducer : IAsyncDisposable
+public sealed partial class KafkaProducer : IAsyncDisposable
 {
     private readonly ClientContext _context;
     private readonly ProducerSettings _settings;
@@ -20,6 +20,8 @@ public sealed class KafkaProducer : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Action<IAsyncDisposable> _closed;
     private readonly ProduceOperationPool _operations;
+    private readonly TransactionState? _transaction;
+    private readonly ProducerTransactions? _transactions;
     private readonly Task _loop;
     private ClusterView _lastView = ClusterView.Empty;
     private TopicDescription? _lastTopic;
@@ -35,8 +37,17 @@ public sealed class KafkaProducer : IAsyncDisposable
         _metadata = metadata;
         _logger = context.Loggers.CreateLogger<KafkaProducer>();
         _pool = new ConnectionPool(context, settings.MaxInFlightRequests);
-        _accumulator = new RecordAccumulator(settings, context.RetryBackoff, context.Chance);
+        _transaction = settings.TransactionalId is { } id ? new TransactionState(id) : null;
+        _accumulator = new RecordAccumulator(settings, context.RetryBackoff, context.Chance, _transaction);
         _sender = new ProducerSender(context, settings, metadata, _pool, _accumulator, _gate);
+        if (_transaction is not null)
+        {
+            var requests = new TransactionRequests(context, _pool, metadata, settings.TransactionalId!, settings.TransactionTimeout);
+            _transactions = new ProducerTransactions(
+                context, settings, _accumulator, _sender, _transaction, requests, () => FlushAsync(CancellationToken.None), _gate);
+            _sender.Transactions = _transactions;
+        }
+
         _loop = RunAsync();
     }
 
@@ -59,6 +70,9 @@ public sealed class KafkaProducer : IAsyncDisposable
     /// <exception cref="KafkaBrokerException">The broker refused the record for a reason that a retry does not change.</exception>
     /// <exception cref="KafkaClosedException">The producer was closed before the acknowledgement.</exception>
     /// <exception cref="ObjectDisposedException">The producer is closed.</exception>
+    /// <exception cref="InvalidOperationException">The producer is transactional, and no transaction is open.</exception>
+    /// <exception cref="KafkaTransactionAbortableException">The transaction has failed or is aborted: the record is not part of any.</exception>
+    /// <exception cref="KafkaProducerFencedException">Another producer has the transactional id.</exception>
     public ValueTask<RecordMetadata> ProduceAsync(ProducerRecord record, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(record);
@@ -162,6 +176,11 @@ public sealed class KafkaProducer : IAsyncDisposable
         await Task.Yield();
         using (var timeout = new CancellationTokenSource(_settings.CloseTimeout, _context.Time))
         {
+            if (_transactions is not null)
+            {
+                await _transactions.CloseAsync(timeout.Token);
+            }
+
             await FlushAsync(timeout.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
@@ -170,6 +189,7 @@ public sealed class KafkaProducer : IAsyncDisposable
         _sender.FailAll(new KafkaClosedException("The producer was closed before the record was acknowledged; the record may or may not be written."));
         await _pool.DisposeAsync();
         _sender.Dispose();
+        _transactions?.Dispose();
         _stop.Dispose();
         _closed(this);
     }
@@ -268,6 +288,7 @@ public sealed class KafkaProducer : IAsyncDisposable
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_closing is not null, this);
+            _transaction?.ThrowIfNotOpen("A record");
             topic = FindTopic(record.Topic);
             result = _accumulator.Offer(record, source, byteCount, delivery, admissions, topic, _sender.Now(), out admission);
         }

@@ -122,11 +122,11 @@ internal sealed class ProducerBatch
     }
 
     /// <summary>The bytes to send, compressed once; a changed sequence is patched in. Called by one thread at a time.</summary>
-    public ReadOnlyMemory<byte> Seal()
+    public ReadOnlyMemory<byte> Seal(bool isTransactional = false)
     {
         if (!IsBuilt)
         {
-            _bytes = _builder.Build(Identity, BaseSequence);
+            _bytes = _builder.Build(Identity, BaseSequence, isTransactional);
         }
         else if (_builtIdentity != Identity || _builtSequence != BaseSequence)
         {

@@ -33,6 +33,9 @@ internal sealed class ProducerEffects
 
     public bool NeedsIdentity { get; set; }
 
+    /// <summary>Batches wait for the coordinator to know of their partitions.</summary>
+    public bool NeedsTransactionPartitions { get; set; }
+
     /// <summary>When to look again, if nothing happens before; null if nothing is due.</summary>
     public TimeSpan? WakeAt { get; private set; }
 
@@ -46,6 +49,7 @@ internal sealed class ProducerEffects
         WantedConnections.Clear();
         NeedsMetadata = false;
         NeedsIdentity = false;
+        NeedsTransactionPartitions = false;
         WakeAt = null;
     }
 

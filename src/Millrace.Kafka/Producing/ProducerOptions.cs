@@ -72,6 +72,18 @@ public sealed class ProducerOptions
     /// </summary>
     public bool IsPartitioningAdaptive { get; set; } = true;
 
+    /// <summary>
+    /// Kafka: <c>transactional.id</c>. Makes the producer transactional; whoever comes next with the same id fences it. It must be the same for what stands in for a producer that
+    /// died, and differ from those that work beside it. Default null: no transactions.
+    /// </summary>
+    public string? TransactionalId { get; set; }
+
+    /// <summary>
+    /// Kafka: <c>transaction.timeout.ms</c>. How long a transaction may stay open before its coordinator aborts it. At most the broker's <c>transaction.max.timeout.ms</c> (15 min).
+    /// Default 60 s, as Kafka.
+    /// </summary>
+    public TimeSpan TransactionTimeout { get; set; } = TimeSpan.FromSeconds(60);
+
     /// <summary>How long disposal waits for outstanding records before it fails them. Default 30 s.</summary>
     public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(30);
 }

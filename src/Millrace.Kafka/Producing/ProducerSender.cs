@@ -11,6 +11,9 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
     /// <summary>The first version that carries record batch version 2.</summary>
     private const short FirstProduceVersion = 3;
 
+    /// <summary>The first version that makes partitions part of a transaction (KIP-890).</summary>
+    private const short FirstAddingVersion = 12;
+
     private readonly ClientContext _context;
     private readonly ProducerSettings _settings;
     private readonly MetadataCache _metadata;
@@ -43,6 +46,9 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         _start = context.Time.GetTimestamp();
         metadata.Changed += Wake;
     }
+
+    /// <summary>Set once, if the producer is transactional.</summary>
+    public ProducerTransactions? Transactions { get; set; }
 
     public Moment Now() => new(_context.Time.GetElapsedTime(_start), _context.Time.GetUtcNow().ToUnixTimeMilliseconds());
 
@@ -100,6 +106,11 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         foreach (BrokerAddress address in effects.WantedConnections)
         {
             Connect(address);
+        }
+
+        if (effects.NeedsTransactionPartitions)
+        {
+            Transactions!.AddPartitions();
         }
 
         if (effects.NeedsIdentity)
@@ -250,14 +261,19 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
     /// <summary>Sends one request. Its place in the connection's order is settled when the method returns.</summary>
     private void Send(ProduceBundle bundle, CancellationToken cancellationToken)
     {
-        var request = new ProduceRequest { Acks = (short)_settings.Acks, TimeoutMilliseconds = (int)_context.Settings.RequestTimeout.TotalMilliseconds };
+        var request = new ProduceRequest
+        {
+            TransactionalId = _settings.TransactionalId,
+            Acks = (short)_settings.Acks,
+            TimeoutMilliseconds = (int)_context.Settings.RequestTimeout.TotalMilliseconds,
+        };
         var sent = new Dictionary<TopicPartition, ProducerBatch>();
         var effects = new ProducerEffects();
         foreach (ProducerBatch batch in bundle.Batches)
         {
             try
             {
-                AddToRequest(request, batch.Partition, batch.Seal());
+                AddToRequest(request, batch.Partition, batch.Seal(isTransactional: _settings.TransactionalId is not null));
                 sent.Add(batch.Partition, batch);
             }
             catch (Exception failure)
@@ -338,7 +354,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
     {
         BrokerConnection connection = _pool.Find(bundle.Address, ConnectionPurpose.Produce)
             ?? throw new KafkaConnectionException($"The connection to {bundle.Address} was lost before the request was sent.");
-        short version = connection.VersionOf(ProduceRequest.Api, FirstProduceVersion);
+        short version = VersionOn(connection);
         if (_settings.Acks == Acks.None)
         {
             await connection.SendWithoutResponseAsync(request, version, _context.Settings.RequestTimeout, cancellationToken);
@@ -366,6 +382,11 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
 
         return answers;
     }
+
+    /// <summary>The version decides whether the broker adds partitions to a transaction by itself.</summary>
+    private short VersionOn(BrokerConnection connection) => Transactions is { IsVersion2: true }
+        ? connection.VersionOf(ProduceRequest.Api, FirstAddingVersion)
+        : Math.Min(connection.VersionOf(ProduceRequest.Api, FirstProduceVersion), (short)(FirstAddingVersion - 1));
 
     private static ProduceAnswer Judge(ProducerBatch batch, ProducePartitionResponse response, BrokerAddress address)
     {

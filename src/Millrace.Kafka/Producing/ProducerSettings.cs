@@ -16,6 +16,8 @@ internal sealed record ProducerSettings(
     CompressionCodec Compression,
     IPartitioner Partitioner,
     bool IsPartitioningAdaptive,
+    string? TransactionalId,
+    TimeSpan TransactionTimeout,
     TimeSpan CloseTimeout)
 {
     /// <summary>Brokers remember so many batches of a producer and partition, and recognise no older one as a duplicate.</summary>
@@ -31,6 +33,14 @@ internal sealed record ProducerSettings(
         }
 
         bool isIdempotent = options.EnableIdempotence ?? options.Acks == Acks.All;
+        if (options.TransactionalId is { } id && (id.Length == 0 || !isIdempotent))
+        {
+            throw new ArgumentException(
+                $"{nameof(options.TransactionalId)} is '{id}'; it must not be empty, and transactions need {nameof(options.EnableIdempotence)} and so {nameof(options.Acks)} = All.",
+                nameof(options));
+        }
+
+        OptionChecks.AtLeast(options.TransactionTimeout, TimeSpan.FromMilliseconds(1), nameof(options.TransactionTimeout));
         OptionChecks.AtLeast(options.Linger, TimeSpan.Zero, nameof(options.Linger));
         OptionChecks.AtLeast(options.BatchByteCount, 0, nameof(options.BatchByteCount));
         OptionChecks.AtLeast(options.MaxRequestByteCount, MinRequestByteCount, nameof(options.MaxRequestByteCount));
@@ -74,6 +84,8 @@ internal sealed record ProducerSettings(
             options.Compression,
             options.Partitioner ?? throw new ArgumentException($"{nameof(options.Partitioner)} is null; {nameof(Partitioners)} has some.", nameof(options)),
             options.IsPartitioningAdaptive,
+            options.TransactionalId,
+            options.TransactionTimeout,
             options.CloseTimeout);
     }
 }

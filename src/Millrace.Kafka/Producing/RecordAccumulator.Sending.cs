@@ -1,3 +1,4 @@
+using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
@@ -8,6 +9,7 @@ internal sealed partial class RecordAccumulator
     private readonly Dictionary<int, ProduceBundle> _bundles = [];
     private readonly Dictionary<int, int> _bundleByteCounts = [];
     private readonly Queue<ProducerAnswer> _answers = [];
+    private TaskCompletionSource? _idle;
     private int _drainStart;
 
     /// <summary>How the cluster looks to the sender.</summary>
@@ -41,6 +43,12 @@ internal sealed partial class RecordAccumulator
             ExpireBatches(queue, now, effects);
             ResetWhenSettled(queue, effects);
             DrainQueue(queue, cluster, now, effects);
+        }
+
+        if (transaction is { Phase: TransactionPhase.MustAbort })
+        {
+            // Nobody waits in vain: what would be sent now can be committed by nobody.
+            AbortUnsent(effects);
         }
 
         _active.RemoveAll(static queue =>
@@ -83,6 +91,7 @@ internal sealed partial class RecordAccumulator
                 break;
             case ProduceVerdict.Refused:
                 LeaveHole(queue, batch);
+                FailTransaction(answer.Failure!, needsNewEpoch: batch.HasSequence);
                 AnswerBatch(batch, null, null, answer.Failure!);
                 break;
             default:
@@ -91,6 +100,12 @@ internal sealed partial class RecordAccumulator
         }
 
         ReleaseAnswers(queue);
+        if (_idle is not null && _active.TrueForAll(static active => active.InFlight.Count == 0))
+        {
+            _idle.TrySetResult();
+            _idle = null;
+        }
+
         AdmitWaiting(now, effects);
     }
 
@@ -113,6 +128,54 @@ internal sealed partial class RecordAccumulator
             FailTopic(topic.Name, failure, effects);
         }
     }
+
+    /// <summary>Fails what the transaction would still have sent. What is under way is waited for.</summary>
+    public void AbortUnsent(ProducerEffects effects)
+    {
+        foreach (PartitionQueue queue in _active)
+        {
+            while (queue.Waiting.First?.Value is { } batch)
+            {
+                queue.Waiting.RemoveFirst();
+                FailTransaction(NotSent(queue.Partition.ToString()), needsNewEpoch: batch.HasSequence);
+                AnswerBatch(batch, null, null, NotSent(queue.Partition.ToString()));
+            }
+        }
+
+        GiveUpAll(_memoryWaiters, NotSent("the buffer"), effects);
+        foreach (TopicState topic in _topics.Values)
+        {
+            FailTopic(topic.Name, NotSent($"topic '{topic.Name}'"), effects);
+        }
+    }
+
+    /// <summary>Completes when no batch is under way, be it one whose callers were told already.</summary>
+    public Task WhenNothingIsUnderWay()
+    {
+        if (_active.TrueForAll(static queue => queue.InFlight.Count == 0))
+        {
+            return Task.CompletedTask;
+        }
+
+        _idle ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        return _idle.Task;
+    }
+
+    /// <summary>Every sequence starts anew under an identity that the coordinator gave.</summary>
+    public void Restart(ProducerIdentity identity)
+    {
+        Identity = identity;
+        foreach (PartitionQueue queue in _topics.Values.SelectMany(static topic => topic.Queues))
+        {
+            queue.Restart(ProducerIdentity.None);
+        }
+    }
+
+    private static KafkaTransactionAbortableException NotSent(string what) =>
+        new($"The transaction was aborted before its records for {what} were acknowledged. They are not part of any transaction.", ErrorCode.None);
+
+    private void FailTransaction(Exception cause, bool needsNewEpoch) => transaction?.Fail(
+        cause as KafkaException ?? new KafkaTransactionAbortableException(cause.Message, ErrorCode.None, cause), needsNewEpoch);
 
     private void ExpireWaiters(Moment now, ProducerEffects effects)
     {
@@ -153,16 +216,19 @@ internal sealed partial class RecordAccumulator
         {
             if (!batch.IsAnswered && IsExpired(batch, now, effects))
             {
-                AnswerBatch(batch, null, null, Expired(batch, perhapsWritten: true));
+                KafkaTimeoutException failure = Expired(batch, perhapsWritten: true);
+                FailTransaction(failure, needsNewEpoch: true);
+                AnswerBatch(batch, null, null, failure);
             }
         }
 
         while (queue.Waiting.First?.Value is { } batch && IsExpired(batch, now, effects))
         {
             queue.Waiting.RemoveFirst();
-
             LeaveHole(queue, batch);
-            AnswerBatch(batch, null, null, Expired(batch, batch.MayBeWritten));
+            KafkaTimeoutException failure = Expired(batch, batch.MayBeWritten);
+            FailTransaction(failure, needsNewEpoch: batch.HasSequence);
+            AnswerBatch(batch, null, null, failure);
         }
     }
 
@@ -185,7 +251,8 @@ internal sealed partial class RecordAccumulator
 
     private void ResetWhenSettled(PartitionQueue queue, ProducerEffects effects)
     {
-        if (!queue.MustReset || !queue.IsSettled)
+        // In transactions epochs come from the coordinator.
+        if (!queue.MustReset || !queue.IsSettled || transaction is not null)
         {
             return;
         }
@@ -295,6 +362,12 @@ internal sealed partial class RecordAccumulator
             return false;
         }
 
+        if (transaction is not null && !transaction.MaySend(queue.Partition))
+        {
+            effects.NeedsTransactionPartitions |= transaction.HasWanted;
+            return false;
+        }
+
         if (!settings.IsIdempotent || batch.HasSequence)
         {
             return true;
@@ -322,6 +395,15 @@ internal sealed partial class RecordAccumulator
         if (answer.Verdict == ProduceVerdict.SequenceGap && !queue.IsOldest(batch))
         {
             RetryOrForget(queue, batch, now);
+            return;
+        }
+
+        if (transaction is not null)
+        {
+            // Nothing is written anew within a transaction: it is aborted, and its next one begins with a new epoch.
+            FailTransaction(answer.Failure!, needsNewEpoch: true);
+            LeaveHole(queue, batch);
+            AnswerBatch(batch, null, null, answer.Failure!);
             return;
         }
 
@@ -361,6 +443,13 @@ internal sealed partial class RecordAccumulator
         {
             // Ran out of time while it was under way.
             LeaveHole(queue, batch);
+            return;
+        }
+
+        if (transaction is { Phase: not (TransactionPhase.Open or TransactionPhase.Committing) } ended)
+        {
+            ended.Fail(NotSent(batch.Partition.ToString()), needsNewEpoch: true);
+            AnswerBatch(batch, null, null, NotSent(batch.Partition.ToString()));
             return;
         }
 

@@ -16,11 +16,12 @@ internal readonly record struct Moment(TimeSpan Elapsed, long UnixMilliseconds);
 /// back only from a batch that is known not to be written, and only after every other sequence of the partition is settled does the next
 /// epoch begin.
 /// </remarks>
-internal sealed partial class RecordAccumulator(ProducerSettings settings, Backoff retryBackoff, Chance chance)
+internal sealed partial class RecordAccumulator(ProducerSettings settings, Backoff retryBackoff, Chance chance, TransactionState? transaction = null)
 {
-    /// <summary>What is kept for the next use; the rest goes to the garbage collector. Spare batches take no more than the buffer that was asked for.</summary>
+    /// <summary>What is kept for the next use; the rest goes to the garbage collector. Spare batches take hardly more than the buffer that was asked for.</summary>
     private const int MaxSpareWaiterCount = 1024;
     private const int MinSpareBatchByteCount = 4096;
+    private const int HalfEmptyBatchCount = 16;
 
     private readonly Dictionary<string, TopicState> _topics = [];
     private readonly List<PartitionQueue> _active = [];
@@ -180,7 +181,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
     public void Recycle(ProducerBatch batch)
     {
         int usualByteCount = Math.Max(settings.BatchByteCount, MinSpareBatchByteCount);
-        if (batch.EstimatedByteCount <= usualByteCount && _spareBatches.Count < settings.BufferByteCount / usualByteCount)
+        if (batch.EstimatedByteCount <= usualByteCount && _spareBatches.Count < HalfEmptyBatchCount + (settings.BufferByteCount / usualByteCount))
         {
             _spareBatches.Push(batch);
         }

@@ -44,6 +44,8 @@ internal sealed class TopicState(string name)
         return _queues[partition] ??= new PartitionQueue(new TopicPartition(Name, partition));
     }
 
+    public IEnumerable<PartitionQueue> Queues => _queues.OfType<PartitionQueue>();
+
     /// <summary>The sticky partition; a new one where there is none, or where it has no leader any more.</summary>
     public int Stick(Chance chance, bool isAdaptive)
     {

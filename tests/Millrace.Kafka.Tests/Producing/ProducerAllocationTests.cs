@@ -15,7 +15,7 @@ public sealed class ProducerAllocationTests : IAsyncDisposable
 {
     private const int FewRecords = 1000;
     private const int ManyRecords = 6000;
-    private const int Attempts = 8;
+    private const int Attempts = 9;
 
     private readonly HoldingCluster _cluster = new(1);
     private readonly CancellationTokenSource _stop = new();
@@ -102,16 +102,16 @@ public sealed class ProducerAllocationTests : IAsyncDisposable
         await RoundAsync(producer, ManyRecords, produce);
         await RoundAsync(producer, ManyRecords, produce);
 
-        // Something else in the process may allocate now and then: the least is what the records cost.
-        double least = double.PositiveInfinity;
+        // Something else in the process may allocate now and then: the median is what the records cost.
+        List<double> costs = [];
         for (int attempt = 0; attempt < Attempts; attempt++)
         {
             long few = await RoundAsync(producer, FewRecords, produce);
             long many = await RoundAsync(producer, ManyRecords, produce);
-            least = Math.Min(least, (double)(many - few) / (ManyRecords - FewRecords));
+            costs.Add((double)(many - few) / (ManyRecords - FewRecords));
         }
 
-        return least;
+        return costs.Order().ElementAt(Attempts / 2);
     }
 
     private static async Task<long> RoundAsync(KafkaProducer producer, int count, Func<KafkaProducer, int, Task> produce)

@@ -1,0 +1,217 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka;
+
+/// <summary>Asks the coordinators of a transaction, again and again until an answer settles the question.</summary>
+internal sealed class TransactionRequests(
+    ClientContext context, ConnectionPool pool, MetadataCache metadata, string transactionalId, TimeSpan transactionTimeout) : IDisposable
+{
+    private const string VersionFeature = "transaction.version";
+    private const short FirstVersion2Level = 2;
+
+    /// <summary>The newest versions whose meaning is that of transactions of version 1.</summary>
+    private const short NewestEndOfVersion1 = 4;
+    private const short NewestCommitOfVersion1 = 4;
+
+    /// <summary>The transaction before is being finished, which takes the coordinator some milliseconds.</summary>
+    private static readonly TimeSpan ConcurrentPause = TimeSpan.FromMilliseconds(20);
+
+    private readonly ILogger _logger = context.Loggers.CreateLogger<KafkaProducer>();
+    private readonly CoordinatorLocator _coordinator = new(context, pool, metadata, transactionalId, CoordinatorKind.Transaction);
+    private readonly Dictionary<string, CoordinatorLocator> _groupCoordinators = [];
+    private readonly CancellationTokenSource _stop = new();
+    private int _isVersion2;
+
+    /// <summary>An answer that settles a question, and what it means.</summary>
+    public readonly record struct Outcome<T>(TransactionVerdict Verdict, ErrorCode ErrorCode, T Answer, string Where);
+
+    /// <summary>Whether the coordinator that answered last takes transactions of version 2.</summary>
+    public bool IsVersion2 => Volatile.Read(ref _isVersion2) != 0;
+
+    /// <summary>A producer id and epoch; whoever had the transactional id before is fenced, and what it left open is aborted.</summary>
+    /// <param name="present">What the producer has and wants renewed (KIP-360); or none.</param>
+    public Task<Outcome<ProducerIdentity>> InitAsync(ProducerIdentity present)
+    {
+        const short firstRenewingVersion = 3;
+        return AskAsync(InitProducerIdRequest.Api, _coordinator, async (connection, cancellationToken) =>
+        {
+            short version = connection.VersionOf(InitProducerIdRequest.Api);
+            bool renews = version >= firstRenewingVersion && !present.IsNone;
+            InitProducerIdResponse response = await connection.SendAsync<InitProducerIdRequest, InitProducerIdResponse>(
+                new InitProducerIdRequest
+                {
+                    TransactionalId = transactionalId,
+                    TransactionTimeoutMilliseconds = (int)transactionTimeout.TotalMilliseconds,
+                    ProducerId = renews ? present.Id : ProducerIdentity.None.Id,
+                    ProducerEpoch = renews ? present.Epoch : ProducerIdentity.None.Epoch,
+                },
+                context.Settings.RequestTimeout,
+                cancellationToken,
+                version);
+            return (response.ErrorCode, new ProducerIdentity(response.ProducerId, response.ProducerEpoch));
+        });
+    }
+
+    public Task<Outcome<bool>> AddPartitionsAsync(ProducerIdentity identity, IReadOnlyCollection<TopicPartition> partitions)
+    {
+        var request = new AddPartitionsToTxnRequest
+        {
+            TransactionalId = transactionalId,
+            ProducerId = identity.Id,
+            ProducerEpoch = identity.Epoch,
+            Topics = [.. partitions.GroupBy(static partition => partition.Topic).Select(static topic => new AddPartitionsToTxnTopic
+            {
+                Name = topic.Key,
+                Partitions = [.. topic.Select(static partition => partition.Partition)],
+            })],
+        };
+        return AskAsync(AddPartitionsToTxnRequest.Api, _coordinator, async (connection, cancellationToken) =>
+        {
+            AddPartitionsToTxnResponse response = await connection.SendAsync<AddPartitionsToTxnRequest, AddPartitionsToTxnResponse>(
+                request, context.Settings.RequestTimeout, cancellationToken);
+            return (Worst(response.ResultsByTopic.SelectMany(static topic => topic.ResultsByPartition).Select(static partition => partition.ErrorCode)), true);
+        });
+    }
+
+    public Task<Outcome<bool>> AddOffsetsAsync(ProducerIdentity identity, string groupId) =>
+        AskAsync(AddOffsetsToTxnRequest.Api, _coordinator, async (connection, cancellationToken) =>
+        {
+            AddOffsetsToTxnResponse response = await connection.SendAsync<AddOffsetsToTxnRequest, AddOffsetsToTxnResponse>(
+                new AddOffsetsToTxnRequest { TransactionalId = transactionalId, ProducerId = identity.Id, ProducerEpoch = identity.Epoch, GroupId = groupId },
+                context.Settings.RequestTimeout,
+                cancellationToken);
+            return (response.ErrorCode, true);
+        });
+
+    public Task<Outcome<bool>> CommitOffsetsAsync(
+        ProducerIdentity identity, IReadOnlyCollection<TopicPartitionOffset> offsets, ConsumerGroupMetadata group, bool isVersion2)
+    {
+        const short firstFencedVersion = 3;
+        var request = new TxnOffsetCommitRequest
+        {
+            TransactionalId = transactionalId,
+            GroupId = group.GroupId,
+            ProducerId = identity.Id,
+            ProducerEpoch = identity.Epoch,
+            GenerationId = group.GenerationId,
+            MemberId = group.MemberId,
+            GroupInstanceId = group.GroupInstanceId,
+            Topics = [.. offsets.GroupBy(static offset => offset.TopicPartition.Topic).Select(static topic => new TxnOffsetCommitTopic
+            {
+                Name = topic.Key,
+                Partitions = [.. topic.Select(static offset => new TxnOffsetCommitPartition
+                {
+                    Index = offset.TopicPartition.Partition,
+                    CommittedOffset = offset.Offset.Value,
+                    CommittedLeaderEpoch = offset.LeaderEpoch,
+                    CommittedMetadata = offset.Metadata ?? "",
+                })],
+            })],
+        };
+        return AskAsync(TxnOffsetCommitRequest.Api, GroupCoordinator(group.GroupId), async (connection, cancellationToken) =>
+        {
+            // Without generation and member nobody is fenced who has lost the partitions (KIP-447).
+            bool isFenced = group.MemberId.Length > 0;
+            short newest = connection.VersionOf(TxnOffsetCommitRequest.Api, isFenced ? firstFencedVersion : (short)0);
+            TxnOffsetCommitResponse response = await connection.SendAsync<TxnOffsetCommitRequest, TxnOffsetCommitResponse>(
+                request, context.Settings.RequestTimeout, cancellationToken, isVersion2 ? newest : Math.Min(newest, NewestCommitOfVersion1));
+            return (Worst(response.Topics.SelectMany(static topic => topic.Partitions).Select(static partition => partition.ErrorCode)), true);
+        });
+    }
+
+    /// <summary>Ends the transaction. The identity of the answer is none where the present one stays.</summary>
+    public Task<Outcome<ProducerIdentity>> EndAsync(ProducerIdentity identity, bool isCommit, bool isVersion2) =>
+        AskAsync(EndTxnRequest.Api, _coordinator, async (connection, cancellationToken) =>
+        {
+            short newest = connection.VersionOf(EndTxnRequest.Api, isVersion2 ? (short)(NewestEndOfVersion1 + 1) : (short)0);
+            EndTxnResponse response = await connection.SendAsync<EndTxnRequest, EndTxnResponse>(
+                new EndTxnRequest { TransactionalId = transactionalId, ProducerId = identity.Id, ProducerEpoch = identity.Epoch, Committed = isCommit },
+                context.Settings.RequestTimeout,
+                cancellationToken,
+                isVersion2 ? newest : Math.Min(newest, NewestEndOfVersion1));
+            return (response.ErrorCode, isVersion2 ? new ProducerIdentity(response.ProducerId, response.ProducerEpoch) : ProducerIdentity.None);
+        });
+
+    /// <summary>Ends what is being asked.</summary>
+    public Task StopAsync() => _stop.CancelAsync();
+
+    public void Dispose() => _stop.Dispose();
+
+    /// <summary>The error that decides: one that a retry does not mend before one that it does.</summary>
+    private static ErrorCode Worst(IEnumerable<ErrorCode> errors) => errors.DefaultIfEmpty(ErrorCode.None).MaxBy(TransactionVerdicts.Of);
+
+    private CoordinatorLocator GroupCoordinator(string groupId)
+    {
+        lock (_groupCoordinators)
+        {
+            if (!_groupCoordinators.TryGetValue(groupId, out CoordinatorLocator? locator))
+            {
+                locator = new CoordinatorLocator(context, pool, metadata, groupId, CoordinatorKind.Group);
+                _groupCoordinators.Add(groupId, locator);
+            }
+
+            return locator;
+        }
+    }
+
+    /// <summary>Asks until an answer settles the question.</summary>
+    /// <exception cref="KafkaClosedException">The producer was closed.</exception>
+    private async Task<Outcome<T>> AskAsync<T>(
+        ApiDefinition api, CoordinatorLocator locator, Func<BrokerConnection, CancellationToken, Task<(ErrorCode ErrorCode, T Answer)>> ask)
+    {
+        try
+        {
+            for (int failureCount = 0; ;)
+            {
+                BrokerAddress? coordinator = null;
+                TimeSpan pause;
+                try
+                {
+                    coordinator = await locator.GetAsync(_stop.Token);
+                    BrokerConnection connection = await pool.GetAsync(coordinator.Value, ConnectionPurpose.General, _stop.Token);
+                    (ErrorCode error, T answer) = await ask(connection, _stop.Token);
+                    if (locator == _coordinator)
+                    {
+                        Volatile.Write(ref _isVersion2, connection.FeatureLevel(VersionFeature) >= FirstVersion2Level ? 1 : 0);
+                    }
+
+                    TransactionVerdict verdict = TransactionVerdicts.Of(error);
+                    if (verdict is not (TransactionVerdict.Retry or TransactionVerdict.RetryElsewhere))
+                    {
+                        return new Outcome<T>(verdict, error, answer, $"{coordinator} answered {api.Key} of producer '{transactionalId}': {KafkaErrors.Describe(error)}");
+                    }
+
+                    if (verdict == TransactionVerdict.RetryElsewhere)
+                    {
+                        locator.Forget(coordinator.Value);
+                    }
+
+                    pause = error == ErrorCode.ConcurrentTransactions ? ConcurrentPause : context.RetryBackoff.After(++failureCount);
+                    LogMessages.TransactionStepRetried(_logger, transactionalId, api.Key, pause, KafkaErrors.Describe(error));
+                }
+                catch (KafkaException failure) when (failure.IsTransient)
+                {
+                    if (coordinator is { } address)
+                    {
+                        locator.Forget(address);
+                    }
+
+                    pause = context.RetryBackoff.After(++failureCount);
+                    LogMessages.TransactionStepRetried(_logger, transactionalId, api.Key, pause, failure.Message);
+                }
+                catch (KafkaException failure) when (failure is not KafkaClosedException)
+                {
+                    return new Outcome<T>(TransactionVerdict.Fatal, failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}");
+                }
+
+                await Task.Delay(pause, context.Time, _stop.Token);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            throw new KafkaClosedException($"Producer '{transactionalId}' was closed before {api.Key} was answered.");
+        }
+    }
+}

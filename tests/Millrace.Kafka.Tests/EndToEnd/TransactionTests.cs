@@ -1,0 +1,262 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Kafka.Tests;
+
+public sealed class TransactionTests
+{
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_is_committed_is_seen_and_what_is_aborted_is_not(bool isVersion2)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = Client(broker, isVersion2);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        for (int number = 0; number < 6; number++)
+        {
+            producer.BeginTransaction();
+            Task<RecordMetadata> record = ProduceAsync(producer, number);
+            if (number % 3 == 1)
+            {
+                await producer.AbortTransactionAsync(Until.Timeout());
+
+                // Sent before the abort, or not any more.
+                await ((Task)record).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            }
+            else
+            {
+                await producer.CommitTransactionAsync(Until.Timeout());
+                await record;
+            }
+        }
+
+        Assert.Equal([0, 2, 3, 5], await ReadCommittedAsync(client, 4));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task An_empty_transaction_costs_nothing_and_ends_either_way(bool isVersion2)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = Client(broker, isVersion2);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        producer.BeginTransaction();
+        await producer.CommitTransactionAsync(Until.Timeout());
+        producer.BeginTransaction();
+        await producer.AbortTransactionAsync(Until.Timeout());
+        await TransactAsync(producer, 7);
+        Assert.Equal([7], await ReadCommittedAsync(client, 1));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Offsets_are_committed_with_the_transaction_or_not_at_all(bool isVersion2)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = Client(broker, isVersion2);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        await TransactAsync(producer, 0);
+        var partition = new TopicPartition("orders", 0);
+        await using KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "movers", AutoOffsetReset = AutoOffsetReset.Earliest });
+        await consumer.SubscribeAsync(["orders"], null, Until.Timeout());
+        await consumer.PollAsync(1, Until.Timeout());
+        ConsumerGroupMetadata member = consumer.GroupMetadata;
+
+        producer.BeginTransaction();
+        await producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(partition, new Offset(1), Metadata: "kept")], member, Until.Timeout());
+        await producer.CommitTransactionAsync(Until.Timeout());
+        producer.BeginTransaction();
+        await producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(partition, new Offset(2))], member, Until.Timeout());
+        await producer.AbortTransactionAsync(Until.Timeout());
+        TopicPartitionOffset committed = (await consumer.CommittedAsync([partition], Until.Timeout()))[partition];
+        Assert.Equal((new Offset(1), "kept"), (committed.Offset, committed.Metadata));
+
+        // A member that the group does not know any more.
+        producer.BeginTransaction();
+        KafkaTransactionAbortableException stale = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => producer.SendOffsetsToTransactionAsync(
+            [new TopicPartitionOffset(partition, new Offset(3))], member with { GenerationId = member.GenerationId - 1 }, Until.Timeout()));
+        Assert.Equal(ErrorCode.IllegalGeneration, stale.ErrorCode);
+        await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => producer.CommitTransactionAsync(Until.Timeout()));
+        await producer.AbortTransactionAsync(Until.Timeout());
+        await TransactAsync(producer, 1);
+        Assert.Equal([0, 1], await ReadCommittedAsync(client, 2));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task The_next_producer_of_an_id_fences_the_one_before_and_aborts_what_it_left_open(bool isVersion2)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = Client(broker, isVersion2);
+        KafkaProducer first = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await first.InitTransactionsAsync(Until.Timeout());
+        first.BeginTransaction();
+        await ProduceAsync(first, 0);
+
+        KafkaProducer second = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await second.InitTransactionsAsync(Until.Timeout());
+        await TransactAsync(second, 1);
+        await Assert.ThrowsAsync<KafkaProducerFencedException>(() => first.CommitTransactionAsync(Until.Timeout()));
+        await Assert.ThrowsAsync<KafkaProducerFencedException>(() => ProduceAsync(first, 2));
+        await Assert.ThrowsAsync<KafkaProducerFencedException>(() => first.AbortTransactionAsync(Until.Timeout()));
+        Assert.Equal([1], await ReadCommittedAsync(client, 1));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_record_that_is_refused_makes_the_transaction_abort_and_the_next_one_is_whole(bool isVersion2)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync(configure: options => options.MaxMessageByteCount = 10_000);
+        await using KafkaClient client = Client(broker, isVersion2);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        for (int round = 0; round < 3; round++)
+        {
+            producer.BeginTransaction();
+            await ProduceAsync(producer, round);
+            await Assert.ThrowsAsync<KafkaRecordTooLargeException>(
+                async () => await producer.ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = new byte[20_000] }, Until.Timeout()));
+            await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => ProduceAsync(producer, round));
+            await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => producer.CommitTransactionAsync(Until.Timeout()));
+            await producer.AbortTransactionAsync(Until.Timeout());
+            await TransactAsync(producer, 100 + round);
+        }
+
+        Assert.Equal([100, 101, 102], await ReadCommittedAsync(client, 3));
+    }
+
+    [Fact]
+    public async Task Calls_out_of_their_order_say_what_to_call()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        InvalidOperationException plain = Assert.Throws<InvalidOperationException>(client.CreateProducer().BeginTransaction);
+        Assert.Contains(nameof(ProducerOptions.TransactionalId), plain.Message, StringComparison.Ordinal);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        Assert.Contains("InitTransactionsAsync", Assert.Throws<InvalidOperationException>(producer.BeginTransaction).Message, StringComparison.Ordinal);
+        await producer.InitTransactionsAsync(Until.Timeout());
+        InvalidOperationException early = await Assert.ThrowsAsync<InvalidOperationException>(() => ProduceAsync(producer, 0));
+        Assert.Contains("BeginTransaction", early.Message, StringComparison.Ordinal);
+        producer.BeginTransaction();
+        Assert.Contains("commit or abort", Assert.Throws<InvalidOperationException>(producer.BeginTransaction).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => client.CreateProducer(new ProducerOptions { TransactionalId = "mover", Acks = Acks.Leader }));
+    }
+
+    [Fact]
+    public async Task A_producer_that_is_closed_in_a_transaction_aborts_it()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        producer.BeginTransaction();
+        await ProduceAsync(producer, 0);
+        await producer.DisposeAsync();
+        await client.CreateProducer().ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = BitConverter.GetBytes(1) }, Until.Timeout());
+
+        // Were the transaction open, the record behind it would not be seen before its time-out.
+        Assert.Equal([1], await ReadCommittedAsync(client, 1));
+    }
+
+    [Theory]
+    [InlineData(true, 1)]
+    [InlineData(false, 2)]
+    public async Task Transactions_over_connections_that_break_are_written_once_or_not_at_all(bool isVersion2, int seed)
+    {
+        const int transactionCount = 60;
+        await using TestBroker broker = await TestBroker.StartAsync();
+        var network = new CuttableConnector(broker);
+        await using KafkaClient client = broker.CreateClient(options =>
+        {
+            options.Connector = isVersion2 ? network : new OlderBroker(network);
+            options.RetryBackoff = TimeSpan.FromMilliseconds(1);
+            options.ReconnectBackoff = TimeSpan.FromMilliseconds(1);
+        });
+        var random = new Random(seed);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover", Linger = TimeSpan.Zero });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        List<int> committed = [];
+        for (int number = 0; number < transactionCount; number++)
+        {
+            producer.BeginTransaction();
+            List<Task> records = [ProduceAsync(producer, 2 * number)];
+            if (random.Next(2) == 0)
+            {
+                network.Break();
+            }
+
+            records.Add(ProduceAsync(producer, (2 * number) + 1));
+            if (random.Next(3) == 0)
+            {
+                await records[0].ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+                network.Break();
+            }
+
+            Task end = random.Next(4) == 0 ? producer.AbortTransactionAsync(Until.Timeout()) : CommitAsync(number);
+            if (random.Next(3) == 0)
+            {
+                network.Break();
+            }
+
+            await end;
+            await Task.WhenAll(records).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        }
+
+        await using KafkaClient reader = broker.CreateClient();
+        Assert.Equal(committed, await ReadCommittedAsync(reader, committed.Count));
+
+        async Task CommitAsync(int number)
+        {
+            try
+            {
+                await producer.CommitTransactionAsync(Until.Timeout());
+                committed.AddRange([2 * number, (2 * number) + 1]);
+            }
+            catch (KafkaTransactionAbortableException)
+            {
+                await producer.AbortTransactionAsync(Until.Timeout());
+            }
+        }
+    }
+
+    private static KafkaClient Client(TestBroker broker, bool isVersion2) =>
+        broker.CreateClient(options => options.Connector = isVersion2 ? options.Connector : new OlderBroker(broker));
+
+    private static Task<RecordMetadata> ProduceAsync(KafkaProducer producer, int value) =>
+        producer.ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = BitConverter.GetBytes(value) }, Until.Timeout()).AsTask();
+
+    private static async Task TransactAsync(KafkaProducer producer, int value)
+    {
+        producer.BeginTransaction();
+        await ProduceAsync(producer, value);
+        await producer.CommitTransactionAsync(Until.Timeout());
+    }
+
+    /// <summary>Reads so many records, and then makes sure that no other is there.</summary>
+    private static async Task<List<int>> ReadCommittedAsync(KafkaClient client, int count)
+    {
+        await using KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { IsolationLevel = IsolationLevel.ReadCommitted, FetchMaxWait = TimeSpan.FromMilliseconds(50) });
+        var partition = new TopicPartition("orders", 0);
+        consumer.Assign([new TopicPartitionOffset(partition, Offset.Zero)]);
+        KafkaProducer marker = client.CreateProducer();
+        RecordMetadata last = await marker.ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = BitConverter.GetBytes(-1) }, Until.Timeout());
+        List<int> values = [];
+        while (consumer.Position(partition) is not { } position || position <= last.Offset)
+        {
+            values.AddRange((await consumer.PollAsync(1000, Until.Timeout())).Select(record => BitConverter.ToInt32(record.Value!.Value.Span)));
+        }
+
+        Assert.Equal(-1, values[^1]);
+        values.RemoveAt(values.Count - 1);
+        Assert.Equal(count, values.Count);
+        return values;
+    }
+}
