@@ -20,6 +20,9 @@ internal static partial class LogMessages
     [LoggerMessage(4004, LogLevel.Warning, "The topic {Topic} shall have {ReplicationFactor} copies, and {BrokerCount} brokers are up. It is tried again for up to {Patience}.")]
     public static partial void TooFewBrokers(ILogger logger, string topic, short replicationFactor, int brokerCount, TimeSpan patience);
 
+    [LoggerMessage(4005, LogLevel.Information, "Nobody knows whether the topic {Topic} keeps its records, since its settings cannot be looked at: {Problem} It has to have cleanup.policy=compact.")]
+    public static partial void SettingsUnknown(ILogger logger, string topic, string problem);
+
     [LoggerMessage(4100, LogLevel.Information, "The endpoint '{Endpoint}' handles {Topics}, up to {MaxConcurrency} messages at once.")]
     public static partial void EndpointStarted(ILogger logger, string endpoint, string topics, int maxConcurrency);
 

@@ -21,7 +21,9 @@ internal sealed record TopicSettings(int PartitionCount, short ReplicationFactor
 /// </remarks>
 internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, TimeProvider time, ILogger logger)
 {
-    private static readonly Dictionary<string, string> s_compacted = new(StringComparer.Ordinal) { ["cleanup.policy"] = "compact" };
+    private const string CleanupPolicy = "cleanup.policy";
+
+    private static readonly Dictionary<string, string> s_compacted = new(StringComparer.Ordinal) { [CleanupPolicy] = "compact" };
     private static readonly TimeSpan s_visibility = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan s_brokerPatience = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(20);
@@ -50,8 +52,8 @@ internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, Tim
         foreach (NewTopic topic in unknown) _known.TryAdd(topic.Name, 0);
     }
 
-    /// <summary>Returns when a processor's topics exist, all with its partition count.</summary>
-    /// <exception cref="MillraceConfigurationException">One exists with another count.</exception>
+    /// <summary>Returns when a processor's topics exist, all with its partition count, and those that hold its state keep it.</summary>
+    /// <exception cref="MillraceConfigurationException">One exists with another count, or throws records away.</exception>
     /// <exception cref="KafkaException">The controller refused one, or did not answer in time.</exception>
     public async Task EnsureExactAsync(ProcessorOptions processor, CancellationToken cancellationToken)
     {
@@ -69,6 +71,7 @@ internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, Tim
                 $"The topic {topic} has {count} partitions, and '{processor.Name}' works on exactly {processor.PartitionCount}: what is stored in it was placed by its count. Set the partition count of '{processor.Name}' to {count}, or let it finish its work, and start it under another name.");
         }
 
+        await CheckCompactionAsync(processor, problems, cancellationToken);
         if (problems.Count > 0) throw new MillraceConfigurationException(problems);
     }
 
@@ -90,6 +93,19 @@ internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, Tim
                 throw new KafkaTimeoutException($"The brokers do not show the topic {absent.Name} {s_visibility} after it was looked for. {KafkaErrors.Describe(absent.ErrorCode)}", absent.ErrorCode);
             await Task.Delay(pause, time, cancellationToken);
             pause = pause * 2 < s_longestPause ? pause * 2 : s_longestPause;
+        }
+    }
+
+    /// <summary>A companion that was made by somebody else may throw its records away after a while, and state with them.</summary>
+    private async Task CheckCompactionAsync(ProcessorOptions processor, List<string> problems, CancellationToken cancellationToken)
+    {
+        if (processor.CompanionTopics.Count == 0) return;
+        foreach ((ConfigResource topic, AdminResult<IReadOnlyDictionary<string, ConfigEntry>> result) in
+            await admin.DescribeConfigsAsync([.. processor.CompanionTopics.Select(ConfigResource.Topic)], cancellationToken: cancellationToken))
+        {
+            if (!result.IsSuccess) LogMessages.SettingsUnknown(logger, topic.Name, result.Failure!.Message);
+            else if (result.Value.TryGetValue(CleanupPolicy, out ConfigEntry? policy) && policy.Value?.Contains("delete", StringComparison.Ordinal) == true)
+                problems.Add($"The topic {topic.Name} has {CleanupPolicy}={policy.Value}, which throws its records away after a while, and they are the state of '{processor.Name}'. Set it to compact: kafka-configs.sh --alter --entity-type topics --entity-name {topic.Name} --add-config {CleanupPolicy}=compact.");
         }
     }
 

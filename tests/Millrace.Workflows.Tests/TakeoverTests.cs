@@ -3,6 +3,7 @@ using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Millrace.Interop.Tests.Mock;
 using Millrace.Kafka;
 using Millrace.Kafka.Records;
 using Millrace.Kafka.Tests;
@@ -20,8 +21,8 @@ public sealed class TakeoverTests
     {
         await using TestBroker log = await StartLogAsync();
         var network = new CuttableConnector(log);
-        using IHost first = await StartAsync(log, partitionCount: 4, network);
-        using IHost second = await StartAsync(log, partitionCount: 4);
+        using IHost first = await StartAsync(Through(log, network), partitionCount: 4);
+        using IHost second = await StartAsync(log.CreateClientOptions(), partitionCount: 4);
         await Until.TrueAsync(() => IsShared(first) && IsShared(second), "both processes having partitions");
         string[] ids = [.. Enumerable.Range(0, 40).Select(number => $"trip-{number}")];
         ISagaClient sagas = second.Services.GetRequiredService<ISagaClient>();
@@ -44,7 +45,7 @@ public sealed class TakeoverTests
     {
         await using TestBroker log = await StartLogAsync();
         var waiting = new TaskCompletionSource();
-        using (IHost first = await StartAsync(log, partitionCount: 1, flight: token => HoldAsync(waiting, token)))
+        using (IHost first = await StartAsync(log.CreateClientOptions(), partitionCount: 1, flight: token => HoldAsync(waiting, token)))
         {
             await first.Services.GetRequiredService<ISagaClient>().StartAsync<TripSaga>("trip-1", new Trip("trip-1", "lake"));
             await waiting.Task.WaitAsync(TestBroker.Patience);
@@ -52,7 +53,7 @@ public sealed class TakeoverTests
         }
 
         waiting = new TaskCompletionSource();
-        using (IHost second = await StartAsync(log, partitionCount: 1, flight: token => HoldAsync(waiting, token)))
+        using (IHost second = await StartAsync(log.CreateClientOptions(), partitionCount: 1, flight: token => HoldAsync(waiting, token)))
         {
             await waiting.Task.WaitAsync(TestBroker.Patience);
 
@@ -61,7 +62,7 @@ public sealed class TakeoverTests
             await second.StopAsync();
         }
 
-        using IHost third = await StartAsync(log, partitionCount: 1);
+        using IHost third = await StartAsync(log.CreateClientOptions(), partitionCount: 1);
         SagaStatus status = await third.Services.GetRequiredService<ISagaClient>().WaitAsync<TripSaga>("trip-1").WaitAsync(TestBroker.Patience);
 
         Assert.Equal(SagaState.Completed, status.State);
@@ -77,7 +78,7 @@ public sealed class TakeoverTests
         await using TestBroker log = await StartLogAsync();
         var waiting = new TaskCompletionSource();
         var gate = new TaskCompletionSource();
-        using IHost first = await StartAsync(log, partitionCount: 1, flight: async token =>
+        using IHost first = await StartAsync(log.CreateClientOptions(), partitionCount: 1, flight: async token =>
         {
             waiting.TrySetResult();
             await gate.Task.WaitAsync(token);
@@ -92,12 +93,59 @@ public sealed class TakeoverTests
         await first.StopAsync();
         Assert.DoesNotContain("confirm trip-1", _handled);
 
-        using IHost second = await StartAsync(log, partitionCount: 1);
+        using IHost second = await StartAsync(log.CreateClientOptions(), partitionCount: 1);
         SagaStatus status = await second.Services.GetRequiredService<ISagaClient>().WaitAsync<TripSaga>("trip-1").WaitAsync(TestBroker.Patience);
         Assert.Equal(SagaState.Completed, status.State);
         Assert.Contains("confirm trip-1", _handled);
         await second.StopAsync();
     }
+
+    [Theory]
+    [InlineData("leaders move")]
+    [InlineData("brokers die")]
+    [InlineData("requests fail")]
+    public async Task On_three_brokers_that_fail_in_turn_every_saga_ends(string what)
+    {
+        const int rounds = 3, sagasPerRound = 10, partitionCount = 4;
+        await using MockCluster cluster = await MockCluster.StartAsync();
+        string[] topics = ["trip.inbox", "trip.inbox.state", "trip.watch", "travel.commands", "travel.dead-letters"];
+        foreach (string topic in topics)
+        {
+            await cluster.CreateTopicAsync(topic, partitionCount);
+        }
+
+        using IHost first = await StartAsync(OnMock(cluster), partitionCount);
+        using IHost second = await StartAsync(OnMock(cluster), partitionCount);
+        ISagaClient one = first.Services.GetRequiredService<ISagaClient>(), other = second.Services.GetRequiredService<ISagaClient>();
+        MockFaults[] faults = [.. topics.Select((topic, seed) => new MockFaults(cluster, topic, partitionCount, seed))];
+        List<string> ids = [];
+        for (int round = 0; round < rounds; round++)
+        {
+            string[] started = [.. Enumerable.Range(ids.Count, sagasPerRound).Select(number => $"trip-{number}")];
+            ids.AddRange(started);
+            Task starting = Task.WhenAll(started.Select((id, number) => (number % 2 == 0 ? one : other).StartAsync<TripSaga>(id, new Trip(id, number % 3 == 0 ? "moon" : "lake"))));
+            foreach (MockFaults fault in faults)
+            {
+                await (what switch
+                {
+                    "leaders move" => fault.MoveLeadersAsync(),
+                    "brokers die" => fault.KillBrokerAsync(),
+                    _ => Task.WhenAll(fault.RefuseRecordsAsync(), fault.RefuseFetchesAsync(), fault.RefuseLookUpsAsync()),
+                });
+            }
+
+            await starting;
+            await Until.TrueAsync(() => ids.TrueForAll(id => Ended(one, id) || Ended(other, id)), $"the end of all sagas after round {round}, when {what}");
+        }
+
+        Assert.Equal(ids.Where((_, number) => number % sagasPerRound % 3 != 0).Order(), _handled.Where(line => line.StartsWith("confirm ", StringComparison.Ordinal)).Select(line => line[8..]).Distinct().Order());
+        Assert.Equal(ids.Where((_, number) => number % sagasPerRound % 3 == 0).Order(), _handled.Where(line => line.StartsWith("cancel-hotel ", StringComparison.Ordinal)).Select(line => line[13..]).Distinct().Order());
+        await Task.WhenAll(first.StopAsync(), second.StopAsync());
+
+        static bool Ended(ISagaClient sagas, string id) => sagas.Find<TripSaga>(id)?.State is SagaState.Completed or SagaState.Compensated;
+    }
+
+    private static KafkaClientOptions OnMock(MockCluster cluster) => new() { BootstrapServers = cluster.Address, RequestTimeout = TimeSpan.FromSeconds(5) };
 
     private static Task<TestBroker> StartLogAsync() =>
         TestBroker.StartAsync(configure: options => options.GroupMinSessionTimeout = TimeSpan.FromMilliseconds(100));
@@ -136,15 +184,20 @@ public sealed class TakeoverTests
         return records;
     }
 
-    private async Task<IHost> StartAsync(TestBroker log, int partitionCount, IKafkaConnector? network = null, Func<CancellationToken, Task>? flight = null)
+    private static KafkaClientOptions Through(TestBroker log, IKafkaConnector network)
+    {
+        KafkaClientOptions client = log.CreateClientOptions();
+        client.Connector = network;
+        return client;
+    }
+
+    private async Task<IHost> StartAsync(KafkaClientOptions client, int partitionCount, Func<CancellationToken, Task>? flight = null)
     {
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "Travel" });
         builder.Logging.AddProvider(new RecordingLoggers(_logs));
         builder.Services.AddSingleton(new FlightHandlers(_handled, flight ?? (_ => Task.CompletedTask)));
         builder.AddMillrace(millrace =>
         {
-            KafkaClientOptions client = log.CreateClientOptions();
-            client.Connector = network ?? client.Connector;
             millrace.UseLog((_, _) => Task.FromResult(new LogConnection(client)));
             millrace.Configure(options =>
             {

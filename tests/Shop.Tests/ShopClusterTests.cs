@@ -32,6 +32,7 @@ public sealed class ShopClusterTests : IAsyncLifetime
         if (TestCluster.IsExternal)
         {
             _cluster = await TestCluster.GetAsync();
+            _cluster.Require(Millrace.Kafka.Protocol.CreateTopicsRequest.Api, lowest: 1);
         }
         else
         {

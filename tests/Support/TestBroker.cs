@@ -45,7 +45,9 @@ internal sealed class TestBroker : IKafkaConnector, IAsyncDisposable
         {
             BrokerOptions wished = new() { DataDirectory = "" };
             configure?.Invoke(wished);
-            return new TestBroker(isTcp, configure, new NamespaceConnector(await TestCluster.GetAsync(), wished.DefaultPartitionCount));
+            TestCluster cluster = await TestCluster.GetAsync();
+            cluster.Require(CreateTopicsRequest.Api, lowest: 1);
+            return new TestBroker(isTcp, configure, new NamespaceConnector(cluster, wished.DefaultPartitionCount));
         }
 
         var broker = new TestBroker(isTcp, configure, @namespace: null);

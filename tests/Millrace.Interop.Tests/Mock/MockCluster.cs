@@ -12,7 +12,7 @@ namespace Millrace.Interop.Tests.Mock;
 /// </summary>
 /// <remarks>
 /// What Debian's version, 2.0.2, does otherwise than brokers: it keeps one log for all of them, so that none is ever lost; it looks at sequences
-/// of transactional producers only (<see cref="MockLog"/>); its controller is always broker 0, which does not exist; it creates no topics on
+/// of transactional producers only (MockLog); its controller is always broker 0, which does not exist; it creates no topics on
 /// request; its answers to ListOffsets from version 4 on have an epoch of eight bytes in place of four, and those to Produce in version 5 lack the
 /// start of the log, so that no client can read them: <see cref="StartAsync"/> has it offer ListOffsets up to version 3.
 /// </remarks>

@@ -36,13 +36,36 @@ public sealed class MockClusterProducerTests
     public async Task What_is_acknowledged_is_there_in_order_and_with_idempotence_once(string what, bool isIdempotent)
     {
         await using MockCluster cluster = await MockCluster.StartAsync();
+        // Without idempotence a retry overtakes what was sent after it, unless nothing was.
+        int[] counts = await WriteUnderFaultsAsync(cluster, what, isIdempotent, maxInFlightRequests: isIdempotent ? 5 : 1);
+        await RequireAsync(cluster, counts, isIdempotent);
+    }
+
+    [Fact]
+    public async Task Without_idempotence_the_same_faults_repeat_or_reorder_so_the_tests_can_fail()
+    {
+        await using MockCluster cluster = await MockCluster.StartAsync();
+        int[] counts = await WriteUnderFaultsAsync(cluster, "everything", isIdempotent: false, maxInFlightRequests: 5);
+
+        Dictionary<byte, List<int>> read = [];
+        for (int partition = 0; partition < PartitionCount; partition++)
+        {
+            Collect(read, await MockLog.ReadAsync(cluster, Topic, partition));
+        }
+
+        Assert.Contains(Enumerable.Range(0, WriterCount), key => !read[(byte)key].SequenceEqual(Enumerable.Range(0, counts[key])));
+    }
+
+    /// <summary>Writes to all partitions while faults come one after the other.</summary>
+    /// <returns>How many records of each writer were acknowledged.</returns>
+    private static async Task<int[]> WriteUnderFaultsAsync(MockCluster cluster, string what, bool isIdempotent, int maxInFlightRequests)
+    {
         await cluster.CreateTopicAsync(Topic, PartitionCount);
         await using KafkaClient client = cluster.CreateClient(options => options.RequestTimeout = TimeSpan.FromSeconds(5));
         KafkaProducer producer = client.CreateProducer(new ProducerOptions
         {
             EnableIdempotence = isIdempotent,
-            // Without idempotence a retry overtakes what was sent after it, unless nothing was.
-            MaxInFlightRequests = isIdempotent ? 5 : 1,
+            MaxInFlightRequests = maxInFlightRequests,
             Linger = TimeSpan.Zero,
             BatchByteCount = 200,
         });
@@ -59,8 +82,7 @@ public sealed class MockClusterProducerTests
         }
 
         Volatile.Write(ref isOver, true);
-        int[] counts = await Task.WhenAll(writers);
-        await RequireAsync(cluster, counts, isIdempotent);
+        return await Task.WhenAll(writers);
 
         async Task<int> WriteAsync(int key)
         {
@@ -96,11 +118,7 @@ public sealed class MockClusterProducerTests
             List<MockBatch> batches = await MockLog.ReadAsync(cluster, Topic, partition);
             List<MockBatch> kept = isIdempotent ? MockLog.AsBrokerWould(batches) : batches;
             repeatedCount += batches.Count - kept.Count;
-            foreach ((byte key, int number) in kept.SelectMany(batch => batch.Records))
-            {
-                read.TryAdd(key, []);
-                read[key].Add(number);
-            }
+            Collect(read, kept);
         }
 
         TestContext.Current.TestOutputHelper?.WriteLine($"{counts.Sum()} records were acknowledged; {repeatedCount} batches are there again, which a broker would have dropped.");
@@ -108,6 +126,15 @@ public sealed class MockClusterProducerTests
         {
             // Without idempotence a record may be there again; its first place is the one that counts.
             Assert.Equal(Enumerable.Range(0, counts[key]), isIdempotent ? read[key] : read[key].Distinct());
+        }
+    }
+
+    private static void Collect(Dictionary<byte, List<int>> read, List<MockBatch> batches)
+    {
+        foreach ((byte key, int number) in batches.SelectMany(batch => batch.Records))
+        {
+            read.TryAdd(key, []);
+            read[key].Add(number);
         }
     }
 

@@ -98,6 +98,25 @@ public sealed class KafkaClusterTests
     }
 
     [Fact]
+    public async Task State_in_a_topic_that_throws_its_records_away_is_refused_with_what_to_do()
+    {
+        await using TestBroker log = await TestBroker.StartAsync();
+        await using (KafkaClient client = log.CreateClient())
+            await client.Admin.CreateTopicsAsync([new NewTopic("books.state", 2) { Configuration = new Dictionary<string, string> { ["cleanup.policy"] = "delete" } }]);
+        using IHost host = Build(millrace =>
+        {
+            millrace.UseLog((_, _) => Task.FromResult(new LogConnection(log.CreateClientOptions())));
+            millrace.AddProcessor(new ProcessorOptions
+            {
+                Name = "books", Topic = "books", PartitionCount = 2, CompanionTopics = ["books.state"], Create = _ => new Idle(),
+            });
+        });
+
+        MillraceConfigurationException failure = await Assert.ThrowsAsync<MillraceConfigurationException>(() => host.StartAsync());
+        Assert.StartsWith("The topic books.state has cleanup.policy=delete", Assert.Single(failure.Problems), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task More_copies_than_there_are_brokers_are_waited_for_and_then_refused_with_a_sentence()
     {
         await using TestBroker broker = await TestBroker.StartOwnAsync("it is alone");
