@@ -19,4 +19,7 @@ internal static partial class LogMessages
 
     [LoggerMessage(5004, LogLevel.Warning, "Saga {Saga}: message '{MessageId}' ({Partition}, offset {Offset}) is ignored: {Why}.")]
     public static partial void Ignored(ILogger logger, string saga, string messageId, TopicPartition partition, long offset, string why);
+
+    [LoggerMessage(5005, LogLevel.Information, "Saga {Saga}: {Count} records of {Partition} do not count, since another process had taken it over before they were written.")]
+    public static partial void LateRecords(ILogger logger, string saga, int count, TopicPartition partition);
 }

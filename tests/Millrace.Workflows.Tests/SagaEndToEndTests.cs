@@ -119,9 +119,10 @@ public sealed class SagaEndToEndTests : IDisposable
 
         List<ConsumerRecord> records = await ReadHistoryAsync(host);
 
+        Assert.StartsWith("owner@1@", Encoding.UTF8.GetString(records[0].Key!.Value.Span), StringComparison.Ordinal);
         Assert.Equal(
-            ["owner", .. Enumerable.Range(0, 9).Select(sequence => $"trip-1/{sequence:D8}@1")],
-            records.Select(record => Encoding.UTF8.GetString(record.Key!.Value.Span)));
+            [.. Enumerable.Range(0, 9).Select(sequence => $"trip-1/{sequence:D8}@1")],
+            records.Skip(1).Select(record => Encoding.UTF8.GetString(record.Key!.Value.Span)));
         Assert.Equal("{\"epoch\":1}", Encoding.UTF8.GetString(records[0].Value!.Value.Span));
         Assert.Contains("\"event\":\"started\"", Encoding.UTF8.GetString(records[1].Value!.Value.Span), StringComparison.Ordinal);
         Assert.Contains("\"state\":\"Compensated\"", Encoding.UTF8.GetString(records[^1].Value!.Value.Span), StringComparison.Ordinal);

@@ -232,7 +232,7 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
         {
             try
             {
-                await _pipeline.OnAssignedAsync(new AssignedPartition(partition, token => ConfirmAsync(partition, token)), ownership.Leaving);
+                await _pipeline.OnAssignedAsync(new AssignedPartition(partition, _consumer.GroupMetadata.MemberId, token => ConfirmAsync(partition, token)), ownership.Leaving);
                 isOpen = true;
             }
 #pragma warning disable CA1031 // Whatever fails, it is tried again: a partition that nobody opens is a partition that nobody handles.

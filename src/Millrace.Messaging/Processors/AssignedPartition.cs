@@ -7,14 +7,18 @@ public sealed class AssignedPartition
 {
     private readonly Func<CancellationToken, Task> _confirm;
 
-    internal AssignedPartition(TopicPartition topicPartition, Func<CancellationToken, Task> confirm)
+    internal AssignedPartition(TopicPartition topicPartition, string memberId, Func<CancellationToken, Task> confirm)
     {
         TopicPartition = topicPartition;
+        MemberId = memberId;
         _confirm = confirm;
     }
 
     /// <summary>The partition.</summary>
     public TopicPartition TopicPartition { get; }
+
+    /// <summary>The id that this process has in the group: no other one has it, before or after.</summary>
+    public string MemberId { get; }
 
     /// <summary>
     /// Asks the group's coordinator whether the partition is this process's still, and returns if it is. A process that was cut off, or

@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using Millrace.Kafka;
 using Millrace.Kafka.Records;
@@ -130,13 +129,9 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
             // In this order: an owner that comes later asks the coordinator later, and reads later, so that its epoch is not below this one's.
             await assigned.ConfirmAsync(cancellationToken);
             int epoch = log.Epoch + 1;
-            DateTimeOffset now = services.Time.GetUtcNow();
-
-            // What does not count goes first: the record of the owner that it came too late for is about to be compacted away.
-            await Task.WhenAll(log.StaleKeys.Select(key =>
-                services.Producer.ProduceAsync(Record(topicPartition.Partition, key, value: null, now), cancellationToken).AsTask()));
+            byte[] key = SagaMessages.WriteOwnerKey(epoch, assigned.MemberId);
             RecordMetadata begun = await services.Producer.ProduceAsync(
-                Record(topicPartition.Partition, Encoding.UTF8.GetBytes(SagaHistoryLog.OwnerKey), SagaMessages.WriteOwner(epoch), now), cancellationToken);
+                Record(topicPartition.Partition, key, SagaMessages.WriteOwner(epoch), services.Time.GetUtcNow()), cancellationToken);
 
             // Up to there, others may have written meanwhile, and still counted.
             await ReadAsync(begun.Offset.Next);
@@ -154,7 +149,7 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
 
     private SagaPartition Fold(int partition, SagaHistoryLog log, Offset begun)
     {
-        var owned = new SagaPartition(partition, log.Epoch, begun);
+        var owned = new SagaPartition(partition, log.Epoch, begun) { LateRecordCount = log.LateCount };
         foreach ((string instanceId, SortedDictionary<int, ReadOnlyMemory<byte>> events) in log.Histories)
         {
             if (Fold(instanceId, events) is { } instance)
@@ -166,12 +161,12 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
         return owned;
     }
 
-    private ProducerRecord Record(int partition, ReadOnlyMemory<byte> key, byte[]? value, DateTimeOffset time) => new()
+    private ProducerRecord Record(int partition, byte[] key, byte[] value, DateTimeOffset time) => new()
     {
         Topic = saga.HistoryTopic,
         Partition = partition,
         Key = key,
-        Value = value is null ? null : (ReadOnlyMemory<byte>?)value,
+        Value = value,
         Timestamp = time,
     };
 

@@ -100,7 +100,11 @@ internal static class SagaMessages
         return isRead;
     }
 
-    public static bool IsOwnerKey(ReadOnlySpan<byte> key) => key.SequenceEqual("owner"u8);
+    /// <summary><c>owner@{epoch}@{member}</c>: without a slash, which every key of a history has.</summary>
+    public static byte[] WriteOwnerKey(int epoch, string memberId) =>
+        Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"owner@{epoch}@{memberId.Replace('/', '-')}"));
+
+    public static bool IsOwnerKey(ReadOnlySpan<byte> key) => key.StartsWith("owner@"u8) && !key.Contains((byte)'/');
 
     public static byte[] WriteOwner(int epoch) => JsonSerializer.SerializeToUtf8Bytes(new Owner(epoch), JsonSerializerOptions.Web);
 

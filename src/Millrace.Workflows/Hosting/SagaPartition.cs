@@ -16,6 +16,9 @@ internal sealed class SagaPartition(int partition, int epoch, Offset begun)
 
     public int Epoch { get; } = epoch;
 
+    /// <summary>How many records do not count, since their writers had lost the partition.</summary>
+    public int LateRecordCount { get; init; }
+
     public OwnWrites Writes { get; } = new(begun.Next);
 
     public int FailedWriteCount => Volatile.Read(ref _failedWriteCount);

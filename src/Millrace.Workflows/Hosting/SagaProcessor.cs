@@ -61,6 +61,11 @@ internal sealed class SagaProcessor : PartitionProcessor
     {
         SagaPartition restored = await TakeOverAsync(assigned, cancellationToken);
         _partitions[restored.Partition] = restored;
+        if (restored.LateRecordCount > 0)
+        {
+            LogMessages.LateRecords(_logger, _saga.Name, restored.LateRecordCount, new TopicPartition(_saga.HistoryTopic, restored.Partition));
+        }
+
         foreach (SagaInstance instance in restored.Instances)
         {
             if (instance.State == SagaState.NeedsAttention)
