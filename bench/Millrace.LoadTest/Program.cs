@@ -13,7 +13,9 @@ using Millrace.LoadTest.Scenarios;
     ("produce-tcp", "librdkafka produces with acks=1, beside what Apache Kafka 3.8 did on such a machine", ProduceTcpScenario.Run),
     ("consume-tcp", "librdkafka consumes, beside what Apache Kafka 3.8 did on such a machine", ConsumeTcpScenario.Run),
     ("client-produce", "our client beside librdkafka, producing to the same broker, idempotent and not: messages a second and the client's CPU seconds a million", ClientProduceScenario.Run),
-    ("client-allocation", "bytes that our client allocates for a record, on each of its paths", ClientAllocationScenario.Run),
+    ("client-consume-100", "our client consumes messages of 100 B, beside librdkafka on the same broker", ClientConsumeScenario.RunSmall),
+    ("client-consume-1024", "our client consumes messages of 1 KiB, beside librdkafka on the same broker", ClientConsumeScenario.RunLarge),
+    ("client-allocation", "bytes that our client allocates for a record, on each of its paths", settings => [.. ClientAllocationScenario.Run(settings), .. ClientConsumeAllocation.Run(settings)]),
     ("connections", "500 active connections beside 5,000 idle ones, beside the 500 alone; KB an idle one costs; seconds of a stop", ConnectionsScenario.Run),
     ("startup", "from the start of the process to the first answered request, in ms, beside 300", StartupScenario.Run),
     ("memory", "resident memory of an idle broker, in MB, beside 80", MemoryScenario.Run),
@@ -27,7 +29,7 @@ if (wanted != "all" && !scenarios.Any(scenario => scenario.Name == wanted))
     Console.Error.WriteLine($"Give a scenario, or 'all': SCENARIO [--rounds N] [--directory DIR].{Environment.NewLine}");
     foreach ((string name, string what, _) in scenarios)
     {
-        Console.Error.WriteLine($"  {name,-14} {what}");
+        Console.Error.WriteLine($"  {name,-20} {what}");
     }
 
     return 2;
