@@ -45,6 +45,14 @@ public sealed class SnappyTests
     [InlineData("FFFFFFFF0F00", "claims that its 6 bytes decode to 4294967295")]
     [InlineData("FFFFFF7F00", "claims that its 5 bytes decode to 268435455")]
     [InlineData("0A00", "is malformed")] // ten bytes are due, one literal of none there
+    [InlineData("05F004", "ends inside a literal")] // the literal's length is cut off
+    [InlineData("0508AABB", "ends inside a literal")] // three bytes, two there
+    [InlineData("0404AABB 06 01", "ends inside a copy")] // half of the offset
+    [InlineData("0604AABB 05 03", "copies from before")] // two are there, three back
+    [InlineData("0604AABB 05 00", "copies from before")] // offset 0
+    [InlineData("0104AABB", "decodes to more than it claims")]
+    [InlineData("0304AABB 05 01", "decodes to more than it claims")]
+    [InlineData("0904AABB", "claims 9 bytes and decodes to 2")]
     [InlineData("8253 4E41 5050 5900 00000001", "header has 12 bytes of 16")]
     [InlineData("8253 4E41 5050 5900 00000001 00000002", "needs a reader of version 2")]
     [InlineData("8253 4E41 5050 5900 00000001 00000001 0000", "at byte 16 is cut off")]
@@ -58,5 +66,41 @@ public sealed class SnappyTests
             Assert.Throws<InvalidRecordBatchException>(() => Compression.Decompress(CompressionCodec.Snappy, bytes));
         Assert.Contains(reason, exception.Message, StringComparison.Ordinal);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 100_000);
+    }
+
+    [Theory]
+    [InlineData("06 04AABB 01 02", "AABBAABBAABB")] // a copy of four that repeats two
+    [InlineData("0C 00AA 11 01 00AABB", null)] // of five, then a literal of one and a byte too many
+    [InlineData("07 00AA 16 0100", "AAAAAAAAAAAAAA")] // an offset of two bytes
+    [InlineData("07 00AA 17 01000000", "AAAAAAAAAAAAAA")] // an offset of four
+    [InlineData("03 F002 AABBCC", "AABBCC")] // a length of one byte
+    [InlineData("03 F40200 AABBCC", "AABBCC")] // a length of two
+    public void Elements_of_every_kind_are_decoded(string hex, string? expected)
+    {
+        byte[] bytes = Convert.FromHexString(hex.Replace(" ", "", StringComparison.Ordinal));
+        if (expected is null)
+        {
+            Assert.Throws<InvalidRecordBatchException>(() => Compression.Decompress(CompressionCodec.Snappy, bytes));
+            return;
+        }
+
+        Assert.Equal(expected, Convert.ToHexString(Compression.Decompress(CompressionCodec.Snappy, bytes)));
+    }
+
+    [Fact]
+    public void What_the_other_library_encodes_is_decoded_as_it_was()
+    {
+        var random = new Random(7);
+        for (int round = 0; round < 300; round++)
+        {
+            byte[] plain = new byte[random.Next(1, 40_000)];
+            int alphabet = random.Next(1, 40);
+            for (int i = 0; i < plain.Length; i++)
+            {
+                plain[i] = i > 20 && random.Next(4) > 0 ? plain[i - random.Next(1, 20)] : (byte)random.Next(alphabet);
+            }
+
+            Assert.Equal(plain, Compression.Decompress(CompressionCodec.Snappy, IronSnappy.Snappy.Encode(plain)));
+        }
     }
 }

@@ -80,7 +80,7 @@ internal static class Snappy
 
     private static void DecompressBlock(ReadOnlySpan<byte> block, int position, CodecBuffer output)
     {
-        if (!Varint.TryReadUnsigned(block, out uint claimed, out int _))
+        if (!Varint.TryReadUnsigned(block, out uint claimed, out int lengthByteCount))
         {
             throw new InvalidRecordBatchException($"The snappy block at byte {position} has no decoded length.");
         }
@@ -95,14 +95,13 @@ internal static class Snappy
             output.ThrowTooLarge();
         }
 
-        try
+        string? fault = SnappyBlock.Decompress(block[lengthByteCount..], output.Reserve((int)claimed));
+        if (fault is not null)
         {
-            output.Append(IronSnappy.Snappy.Decode(block));
+            throw new InvalidRecordBatchException($"The snappy block at byte {position} is malformed: {fault}.");
         }
-        catch (IOException exception)
-        {
-            throw new InvalidRecordBatchException($"The snappy block at byte {position} is malformed: {exception.Message}", exception);
-        }
+
+        output.Advance((int)claimed);
     }
 
     private static void AppendInt32(CodecBuffer output, int value)

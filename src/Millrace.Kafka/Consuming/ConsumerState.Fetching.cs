@@ -254,7 +254,7 @@ internal sealed partial class ConsumerState
 
         if (answer.DivergingEpoch is { } diverging)
         {
-            Truncate(cursor, new EpochEnd(diverging.Epoch, new Offset(diverging.EndOffset)), effects);
+            Truncate(cursor, new EpochEnd(diverging.Epoch, new Offset(diverging.EndOffset)), cursor.AskedEpoch, effects);
             return;
         }
 

@@ -199,18 +199,14 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
             return;
         }
 
-        Truncate(cursor, known, effects);
-        if (!cursor.IsStuck && cursor.Source == PositionSource.Known)
-        {
-            cursor.SetValidated(target.LeaderEpoch);
-        }
+        Truncate(cursor, known, target.LeaderEpoch, effects);
     }
 
     /// <summary>
     /// The leader's log does not hold what was fetched: it ends, or goes another way, at an offset before (KIP-320). What waits is fetched again. Where even handed-out records are
     /// gone, the application is told, or the position goes back to where the logs part, as the reset policy says.
     /// </summary>
-    private void Truncate(PartitionCursor cursor, EpochEnd end, ConsumerEffects effects)
+    private void Truncate(PartitionCursor cursor, EpochEnd end, int leaderEpoch, ConsumerEffects effects)
     {
         bool isEpochGone = end.Epoch < cursor.PositionEpoch;
         Offset? divergence = end.IsKnown
@@ -219,6 +215,7 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         if (divergence is { } safe && safe >= cursor.Position && !isEpochGone)
         {
             cursor.Refetch();
+            cursor.SetValidated(leaderEpoch);
             return;
         }
 
@@ -235,7 +232,9 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         }
         else if (divergence is { } offset)
         {
+            // In the leader's log by what it has just said.
             cursor.MoveTo(offset, end.Epoch);
+            cursor.SetValidated(leaderEpoch);
         }
         else
         {

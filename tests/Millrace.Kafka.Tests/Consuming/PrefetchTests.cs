@@ -1,0 +1,111 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+using static Millrace.Kafka.Tests.ReadingState;
+
+namespace Millrace.Kafka.Tests;
+
+/// <summary>How far ahead is fetched, and that nothing waits for a fetch that waits.</summary>
+public sealed class PrefetchTests
+{
+    private static readonly TopicPartition Other = new("orders", 1);
+
+    [Fact]
+    public void The_next_fetch_leaves_while_records_wait_and_none_leaves_while_too_much_does()
+    {
+        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 10_000, PartitionFetchMaxByteCount = 4_000 });
+        FetchPlan plan = reading.Assign(0).PlanOne();
+        Assert.Equal(4_000, plan.MaxByteCount);
+        reading.Answer(plan, Fetched(Batch(0, 3, valueByteCount: 1_000)));
+        plan = reading.PlanOne();
+        Assert.Equal(4_000, plan.MaxByteCount);
+        reading.Answer(plan, Fetched(Batch(3, 3, valueByteCount: 1_000)));
+        Assert.Empty(reading.Plan().Fetches);
+        Assert.False(reading.State.HasRoomAgain);
+        Assert.Equal([0], reading.Take(1));
+        Assert.False(reading.State.HasRoomAgain);
+        Assert.Equal([1, 2, 3, 4, 5], reading.TakeAll());
+        Assert.True(reading.State.HasRoomAgain);
+        Assert.Equal(new Offset(6), Assert.Single(reading.PlanOne().Targets).Offset);
+    }
+
+    [Fact]
+    public void Fetches_under_way_count_and_never_ask_for_more_than_there_is_room()
+    {
+        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 10_000, PartitionFetchMaxByteCount = 8_000 }, partitionCount: 2);
+        FetchPlan both = reading.Assign(0).PlanOne();
+        Assert.Equal(10_000, both.MaxByteCount);
+        reading.State.Seek(Other, new Offset(5));
+        Assert.Empty(reading.Plan().Fetches);
+        reading.Answer(both, Fetched(Batch(0, 3, valueByteCount: 1_000)));
+        FetchPlan next = reading.PlanOne();
+        Assert.InRange(next.MaxByteCount, 6_000, 7_000);
+    }
+
+    [Fact]
+    public void What_waits_of_a_paused_partition_gives_way_where_others_have_no_room_and_is_fetched_again()
+    {
+        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 4_000, PartitionFetchMaxByteCount = 4_000 }, partitionCount: 2);
+        reading.Assign(0);
+        reading.State.SetPaused([Other], isPaused: true);
+        reading.Answer(reading.PlanOne(), Fetched(Batch(0, 3, valueByteCount: 1_000)));
+        reading.State.SetPaused([Partition], isPaused: true);
+        reading.State.SetPaused([Other], isPaused: false);
+        FetchPlan plan = reading.PlanOne();
+        Assert.Equal(Other, Assert.Single(plan.Targets).Partition);
+        FetchPartitionResponse answer = Fetched(Batch(0, 1));
+        answer.Index = 1;
+        reading.Answer(plan, answer);
+        Assert.Equal([0], reading.TakeAll());
+
+        reading.State.SetPaused([Partition], isPaused: false);
+        Assert.Equal(Offset.Zero, reading.PlanOne().Targets.Single(target => target.Partition == Partition).Offset);
+    }
+
+    [Fact]
+    public void What_was_opened_of_a_paused_partition_stays_when_the_rest_gives_way()
+    {
+        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 4_000, PartitionFetchMaxByteCount = 4_000 }, partitionCount: 2);
+        reading.Assign(0);
+        reading.State.SetPaused([Other], isPaused: true);
+        reading.Answer(reading.PlanOne(), Fetched(Batch(0, 2, valueByteCount: 700, codec: CompressionCodec.Lz4), Batch(2, 3, valueByteCount: 1_000)));
+        Assert.Equal([0], reading.Take(1));
+        reading.State.SetPaused([Partition], isPaused: true);
+        reading.State.SetPaused([Other], isPaused: false);
+        reading.Answer(reading.PlanOne());
+        reading.State.SetPaused([Partition], isPaused: false);
+        Assert.Equal([1], reading.TakeAll());
+        Assert.Equal(new Offset(2), reading.PlanOne().Targets.Single(target => target.Partition == Partition).Offset);
+    }
+
+    [Fact]
+    public void Partitions_that_are_sought_resumed_or_assigned_do_not_wait_for_the_fetch_that_is_under_way()
+    {
+        var reading = new ReadingState(partitionCount: 2);
+        reading.Assign(0);
+        reading.State.SetPaused([Other], isPaused: true);
+        FetchPlan waiting = reading.PlanOne();
+        Assert.False(waiting.IsAside);
+        Assert.Empty(reading.Plan().Fetches);
+
+        reading.State.SetPaused([Other], isPaused: false);
+        FetchPlan resumed = reading.PlanOne();
+        Assert.True(resumed.IsAside);
+        Assert.Equal(Other, Assert.Single(resumed.Targets).Partition);
+        Assert.Equal((0, -1), (reading.Send(resumed).SessionId, reading.Request.SessionEpoch));
+        FetchPartitionResponse answer = Fetched(Batch(0, 1));
+        answer.Index = 1;
+        reading.AnswerSent(resumed, answer);
+        Assert.Equal([0], reading.TakeAll());
+
+        reading.State.Seek(Partition, new Offset(9));
+        FetchPlan sought = reading.PlanOne();
+        Assert.True(sought.IsAside);
+        Assert.Equal([Other, Partition], sought.Targets.Select(target => target.Partition).OrderDescending(TopicPartition.Order));
+        reading.Answer(sought);
+
+        // With the first one's answer, all go together again.
+        reading.Answer(waiting, Fetched(Batch(0, 5)));
+        Assert.Equal(2, reading.PlanOne().Targets.Count);
+        Assert.Empty(reading.TakeAll());
+    }
+}
