@@ -63,7 +63,17 @@ internal static class ShopCommandLine
         command.Validators.Add(result =>
         {
             bool isCluster = result.GetResult(kafka) is not null;
-            ShopRole given = result.GetResult(role) is null ? ShopRole.All : result.GetValue(role);
+            ShopRole given;
+            try
+            {
+                given = result.GetResult(role) is null ? ShopRole.All : result.GetValue(role);
+            }
+            catch (InvalidOperationException)
+            {
+                // It is none: the option says so by itself.
+                return;
+            }
+
             if (isCluster && string.IsNullOrWhiteSpace(result.GetValue(kafka)))
             {
                 result.AddError("--kafka is empty; write HOST:PORT, or several with commas between them.");

@@ -3,7 +3,7 @@ using Millrace.Interop.Tests.Programs;
 
 namespace Millrace.Interop.Tests;
 
-/// <summary>What the operating system saw: the sync of a record's file returns before its acknowledgement leaves.</summary>
+/// <summary>What the operating system saw: the sync of a record's file, or of the journal that has the record, returns before its acknowledgement leaves.</summary>
 public sealed class AcknowledgementTraceTests
 {
     private const string Topic = "traced";
@@ -64,9 +64,13 @@ public sealed class AcknowledgementTraceTests
         string segment = Printed($"/{Topic}-0/00000000000000000000.log");
         string partitionDirectory = Printed($"/{Topic}-0");
         string dataDirectory = Printed(broker.DataDirectory);
+        string journal = Printed("/commit-journal.");
+        string journalRound = Printed("MRJOURNL");
         string response = ResponsePattern();
         Trace trace = new();
         bool isSyncBegun = false;
+        bool isJournaled = false;
+        bool isJournalSyncBegun = false;
         bool isSynced = true;
         foreach (SystemCallEvent call in SystemCallTrace.Parse(lines))
         {
@@ -75,8 +79,22 @@ public sealed class AcknowledgementTraceTests
             {
                 case { Name: "pwrite64" or "pwritev" or "write" or "writev", IsEnd: true } when descriptor.EndsWith(segment, StringComparison.Ordinal):
                     isSyncBegun = false;
+                    isJournaled = false;
+                    isJournalSyncBegun = false;
                     isSynced = false;
                     break;
+
+                // One request at a time: a round of the journal that is written after the record has it.
+                case { Name: "pwrite64", IsEnd: true } when descriptor.Contains(journal, StringComparison.Ordinal) && call.Text.Contains(journalRound, StringComparison.Ordinal):
+                    isJournaled = true;
+                    break;
+                case { Name: "fdatasync", IsEnd: false } when descriptor.Contains(journal, StringComparison.Ordinal):
+                    isJournalSyncBegun = isJournaled;
+                    break;
+                case { Name: "fdatasync", IsEnd: true } when descriptor.Contains(journal, StringComparison.Ordinal):
+                    isSynced |= isJournalSyncBegun && call.Text.EndsWith("= 0", StringComparison.Ordinal);
+                    break;
+
                 // A sync that began before the write was done promises nothing about it.
                 case { Name: "fdatasync" or "fsync", IsEnd: false } when descriptor.EndsWith(segment, StringComparison.Ordinal):
                     isSyncBegun = true;

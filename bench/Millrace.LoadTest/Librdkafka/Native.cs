@@ -47,6 +47,9 @@ internal static unsafe partial class Native
     [LibraryImport(Library, EntryPoint = "rd_kafka_consume_batch")]
     public static partial nint ConsumeBatch(nint topic, int partition, int timeoutMilliseconds, Message** messages, nuint count);
 
+    [LibraryImport(Library, EntryPoint = "rd_kafka_consume")]
+    public static partial Message* ConsumeOne(nint topic, int partition, int timeoutMilliseconds);
+
     [LibraryImport(Library, EntryPoint = "rd_kafka_consume_stop")]
     public static partial int StopConsuming(nint topic, int partition);
 

@@ -90,6 +90,38 @@ internal sealed unsafe class NativeClient : IDisposable
         return byteCount;
     }
 
+    /// <summary>Begins to fetch, from the beginning.</summary>
+    public void Start() => Native.StartConsuming(_topic, Partition, 0);
+
+    public void Stop() => Native.StopConsuming(_topic, Partition);
+
+    public void ProduceOne(byte[] payload)
+    {
+        fixed (byte* bytes = payload)
+        {
+            if (Native.Produce(_topic, Partition, Native.CopyPayload, bytes, (nuint)payload.Length, null, 0, 0) != 0)
+            {
+                throw new InvalidOperationException($"librdkafka refuses to produce with error {Native.LastError()}.");
+            }
+        }
+    }
+
+    public void ConsumeOne()
+    {
+        const int timeoutMilliseconds = 10_000;
+        Native.Message* message = Native.ConsumeOne(_topic, Partition, timeoutMilliseconds);
+        int error = message == null ? Native.LastError() : message->Error;
+        if (message != null)
+        {
+            Native.Destroy(message);
+        }
+
+        if (error != Native.NoError)
+        {
+            throw new InvalidOperationException($"librdkafka consumes no message: error {error}.");
+        }
+    }
+
     public void Dispose()
     {
         Native.DestroyTopic(_topic);

@@ -14,12 +14,14 @@ internal static class ClientProduceScenario
 {
     private const int BatchByteCount = 256 * 1024;
 
-    public static IReadOnlyList<Measurement> Run(RunSettings settings) =>
+    public static IReadOnlyList<Measurement> RunSmall(RunSettings settings) => Run(settings, byteCount: 100, count: 4_000_000);
+
+    public static IReadOnlyList<Measurement> RunLarge(RunSettings settings) => Run(settings, byteCount: 1024, count: 500_000);
+
+    private static IReadOnlyList<Measurement> Run(RunSettings settings, int byteCount, long count) =>
     [
-        .. Run(settings, byteCount: 100, count: 4_000_000, isIdempotent: false),
-        .. Run(settings, byteCount: 1024, count: 500_000, isIdempotent: false),
-        .. Run(settings, byteCount: 100, count: 4_000_000, isIdempotent: true),
-        .. Run(settings, byteCount: 1024, count: 500_000, isIdempotent: true),
+        .. Run(settings, byteCount, count, isIdempotent: true),
+        .. Run(settings, byteCount, count, isIdempotent: false),
     ];
 
     private static IEnumerable<Measurement> Run(RunSettings settings, int byteCount, long count, bool isIdempotent)

@@ -185,7 +185,8 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     {
         Break(new KafkaClosedException($"The connection to {Address} was closed by the client."));
         await _loops;
-        _stop.Dispose();
+
+        // The source of the stop is not disposed: a time-out or the watch for unused connections may be about to end the connection, too.
     }
 
     private FrameBuffer WriteFrame<TRequest>(TRequest request, short version, int correlationId)
