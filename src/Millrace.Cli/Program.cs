@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Millrace.Cli.Doctor;
 
 namespace Millrace.Cli;
 
@@ -13,6 +14,7 @@ internal static class Program
             ServeCommand.Create(),
             LogCommand.Create(),
             UserCommand.Create(),
+            DoctorCommand.Create(),
         };
 
         ParseResult parsed = root.Parse(arguments);

@@ -1,0 +1,82 @@
+using Millrace.Cli.Doctor;
+using Millrace.Kafka;
+
+namespace Millrace.Cli.Tests.Doctor;
+
+/// <summary>What the doctor reads of the files that it is given.</summary>
+public sealed class FilesTests
+{
+    [Fact]
+    public void Properties_are_read_as_Java_reads_them()
+    {
+        Dictionary<string, string> properties = PropertiesFile.Parse("""
+            # a comment
+            ! another
+            acks=all
+              client.id : doctor one
+            bootstrap.servers a:1,\
+                b:2
+            path = C:\\data\tx
+            key\=with\:signs=v
+            umlaut=\u00e9
+            empty=
+            last=a=b
+            """);
+        Assert.Equal("all", properties["acks"]);
+        Assert.Equal("doctor one", properties["client.id"]);
+        Assert.Equal("a:1,b:2", properties["bootstrap.servers"]);
+        Assert.Equal("C:\\data\tx", properties["path"]);
+        Assert.Equal("v", properties["key=with:signs"]);
+        Assert.Equal("é", properties["umlaut"]);
+        Assert.Equal("", properties["empty"]);
+        Assert.Equal("a=b", properties["last"]);
+        Assert.Equal(8, properties.Count);
+    }
+
+    [Fact]
+    public void A_clients_properties_become_its_options()
+    {
+        var options = new KafkaClientOptions();
+        ClientProperties.Apply(
+            new Dictionary<string, string>
+            {
+                ["bootstrap.servers"] = "a:1", ["client.id"] = "x", ["request.timeout.ms"] = "1500", ["unknown"] = "y", ["security.protocol"] = "PLAINTEXT",
+            },
+            options);
+        Assert.Equal(("a:1", "x", TimeSpan.FromSeconds(1.5)), (options.BootstrapServers, options.ClientId, options.RequestTimeout));
+        Assert.Throws<FormatException>(() => ClientProperties.Apply(new Dictionary<string, string> { ["request.timeout.ms"] = "soon" }, options));
+    }
+
+    [Fact]
+    public void Producers_are_found_in_properties_by_what_stands_before_their_settings()
+    {
+        IReadOnlyList<ProducerConfiguration> one = ProducerFiles.Read("app.properties", "bootstrap.servers=a:1\nrequest.required.acks=1\nenable.idempotence=false\n");
+        Assert.Equal("app.properties", Assert.Single(one).Source);
+        Assert.Equal([("acks", "1"), ("enable.idempotence", "false")], one[0].Settings.Select(pair => (pair.Key, pair.Value)));
+
+        IReadOnlyList<ProducerConfiguration> two = ProducerFiles.Read("spring.properties", "spring.kafka.producer.acks=0\naudit.producer.acks=all\nspring.kafka.consumer.retries=0\n");
+        Assert.Equal(["spring.properties (audit.producer.*)", "spring.properties (spring.kafka.producer.*)"], two.Select(producer => producer.Source));
+        Assert.Equal("0", two[1].Settings["acks"]);
+        Assert.Single(two[1].Settings);
+
+        Assert.Empty(Assert.Single(ProducerFiles.Read("app.properties", "bootstrap.servers=a:1")).Settings);
+    }
+
+    [Fact]
+    public void Producers_are_found_anywhere_in_json_by_names_of_Kafka_and_of_NET()
+    {
+        IReadOnlyList<ProducerConfiguration> producers = ProducerFiles.Read("appsettings.json", """
+            {
+              // a comment
+              "Logging": { "Retries": 0 },
+              "Kafka": { "Producer": { "Acks": "Leader", "EnableIdempotence": false, "MaxInFlight": 7 } },
+              "Outbox": [ { "acks": "all", "enable.idempotence": "true" } ],
+            }
+            """);
+        Assert.Equal(["appsettings.json (Kafka:Producer)", "appsettings.json (Outbox[0])"], producers.Select(producer => producer.Source));
+        Assert.Equal("Leader", producers[0].Settings["acks"]);
+        Assert.Equal("False", producers[0].Settings["enable.idempotence"]);
+        Assert.Equal("7", producers[0].Settings["max.in.flight.requests.per.connection"]);
+        Assert.Throws<FormatException>(() => ProducerFiles.Read("appsettings.json", "{"));
+    }
+}
