@@ -173,7 +173,7 @@ public sealed class AdminEndToEndTests
         {
             Assert.IsType<KafkaVersionException>(producers.Failure);
             Assert.IsType<KafkaVersionException>(transactions["billing"].Failure);
-            Assert.IsType<KafkaVersionException>(Assert.Single(listing.Failures).Value);
+            Assert.IsType<KafkaVersionException>(listing.Failures.Values.First());
             return;
         }
 
@@ -181,8 +181,13 @@ public sealed class AdminEndToEndTests
         Assert.Equal((2, null), (producer.LastSequence, producer.TransactionStartOffset));
         Assert.Equal((TransactionStatus.Empty, fenced.ProducerId), (transactions["billing"].Value.State, transactions["billing"].Value.ProducerId));
         Assert.Equal(ErrorCode.TransactionalIdNotFound, transactions["nobody"].ErrorCode);
-        Assert.Equal(new TransactionListing("billing", fenced.ProducerId, TransactionStatus.Empty), Assert.Single(listing.Items));
-        Assert.Empty((await admin.ListTransactionsAsync(new TransactionFilter { States = [TransactionStatus.Ongoing] }, Until.Timeout())).Items);
+        Assert.Contains(new TransactionListing("billing", fenced.ProducerId, TransactionStatus.Empty), listing.Items);
+        Assert.DoesNotContain("billing", (await admin.ListTransactionsAsync(new TransactionFilter { States = [TransactionStatus.Ongoing] }, Until.Timeout())).Items.Select(item => item.TransactionalId));
+        if (broker.IsExternal)
+        {
+            return;
+        }
+
         Assert.Empty((await admin.ListTransactionsAsync(new TransactionFilter { OpenForAtLeast = TimeSpan.FromHours(1) }, Until.Timeout())).Items);
         Assert.Single((await admin.ListTransactionsAsync(new TransactionFilter { TransactionalIdPattern = "bill.*" }, Until.Timeout())).Items);
     }

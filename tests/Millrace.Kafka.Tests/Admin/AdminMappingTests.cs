@@ -409,6 +409,105 @@ public sealed class AdminMappingTests
         await Assert.ThrowsAsync<KafkaVersionException>(() => older.Admin.DescribeClusterAsync(includeFencedBrokers: true, Until.Timeout()));
     }
 
+    [Fact]
+    public async Task Groups_of_both_protocols_are_described_and_a_broker_that_refuses_the_new_one_is_asked_by_the_old()
+    {
+        var cluster = new AdminCluster(nodeCount: 1);
+        var refused = new List<string>();
+        cluster.On<FindCoordinatorRequest, FindCoordinatorResponse>((_, _, request) => new FindCoordinatorResponse
+        {
+            Coordinators = [.. request.CoordinatorKeys.Select(key => new Coordinator { Key = key, NodeId = 1, Host = "node-1", Port = 9001 })],
+        });
+        cluster.On<ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse>((_, _, request) => new ConsumerGroupDescribeResponse
+        {
+            Groups =
+            [
+                .. request.GroupIds.Select(group => group switch
+                {
+                    "new" => new DescribedConsumerGroup
+                    {
+                        GroupId = group,
+                        GroupState = "Reconciling",
+                        AssignorName = "uniform",
+                        Members =
+                        [
+                            new DescribedConsumerGroupMember
+                            {
+                                MemberId = "m",
+                                InstanceId = "i",
+                                SubscribedTopicNames = ["orders"],
+                                Assignment = new() { TopicPartitions = [new() { TopicName = "orders", Partitions = [1] }] },
+                                TargetAssignment = new() { TopicPartitions = [new() { TopicName = "orders", Partitions = [0, 1] }] },
+                            },
+                        ],
+                    },
+                    "secret" => new DescribedConsumerGroup { GroupId = group, ErrorCode = ErrorCode.GroupAuthorizationFailed },
+                    "off" => new DescribedConsumerGroup { GroupId = group, ErrorCode = ErrorCode.UnsupportedVersion },
+                    _ => new DescribedConsumerGroup { GroupId = group, ErrorCode = ErrorCode.GroupIdNotFound },
+                }),
+            ],
+        });
+        cluster.On<DescribeGroupsRequest, DescribeGroupsResponse>((_, _, request) =>
+        {
+            refused.AddRange(request.Groups);
+            return new DescribeGroupsResponse
+            {
+                Groups =
+                [
+                    .. request.Groups.Select(group => group == "gone"
+                        ? new DescribedGroup { GroupId = group, GroupState = "Dead" }
+                        : new DescribedGroup { GroupId = group, GroupState = "Stable", ProtocolType = "connect", Members = [new DescribedGroupMember { MemberId = "w", MemberMetadata = [1, 2, 3] }] }),
+                ],
+            };
+        });
+        await using KafkaClient client = cluster.CreateClient();
+        IReadOnlyDictionary<string, AdminResult<GroupDescription>> groups = await client.Admin.DescribeGroupsAsync(["new", "old", "secret", "off", "gone"], Until.Timeout());
+        GroupDescription described = groups["new"].Value;
+        Assert.Equal((GroupType.Consumer, GroupState.Reconciling, "uniform"), (described.Type, described.State, described.Assignor));
+        Assert.Equal([Orders1], Assert.Single(described.Members).Assignment);
+        Assert.Equal("i", described.Members[0].GroupInstanceId);
+        Assert.Equal((GroupType.Classic, GroupState.Stable, "connect"), (groups["old"].Value.Type, groups["old"].Value.State, groups["old"].Value.ProtocolType));
+        Assert.Empty(Assert.Single(groups["old"].Value.Members).Topics);
+        Assert.True(groups["off"].IsSuccess);
+        Assert.Equal(ErrorCode.GroupAuthorizationFailed, groups["secret"].ErrorCode);
+        Assert.Equal(ErrorCode.GroupIdNotFound, groups["gone"].ErrorCode);
+        Assert.Equal(["gone", "off", "old"], refused.Order());
+    }
+
+    [Fact]
+    public async Task A_hanging_transaction_is_ended_by_the_marker_of_an_abort_at_its_leader()
+    {
+        var cluster = new AdminCluster();
+        cluster.Leaders["orders"] = [2];
+        WritableTxnMarker? sent = null;
+        cluster.On<WriteTxnMarkersRequest, WriteTxnMarkersResponse>((node, _, request) =>
+        {
+            sent = request.Markers.Single();
+            cluster.Leaders["orders"] = [3];
+            return new WriteTxnMarkersResponse
+            {
+                Markers =
+                [
+                    new WritableTxnMarkerResult
+                    {
+                        ProducerId = sent.ProducerId,
+                        Topics =
+                        [
+                            new WritableTxnMarkerTopicResult
+                            {
+                                Name = "orders", Partitions = [new WritableTxnMarkerPartitionResult { ErrorCode = node == 3 ? ErrorCode.None : ErrorCode.NotLeaderOrFollower }],
+                            },
+                        ],
+                    },
+                ],
+            };
+        });
+        await using KafkaClient client = cluster.CreateClient();
+        await client.Admin.AbortTransactionAsync(new HangingTransaction(Orders0, ProducerId: 7, ProducerEpoch: 3, CoordinatorEpoch: 9), Until.Timeout());
+        Assert.Equal((7L, (short)3, 9, false), (sent!.ProducerId, sent.ProducerEpoch, sent.CoordinatorEpoch, sent.Committed));
+        Assert.Equal([2, 3], cluster.Asked(ApiKey.WriteTxnMarkers));
+    }
+
     /// <summary>Hi(), by the letter of RFC 5802.</summary>
     private static byte[] Hi(ScramMechanism mechanism, string password, byte[] salt, int iterations)
     {

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 
@@ -96,6 +97,33 @@ public sealed class AdminRoutingTests
         Assert.Equal(new Offset(100), offsets[Orders0]);
         Assert.Equal(new Offset(101), offsets[Orders1]);
         Assert.Equal([(1, 0), (2, 1), (3, 1)], askedFor.Order());
+    }
+
+    [Fact]
+    public async Task A_leader_that_is_known_from_before_and_has_moved_is_looked_for_anew()
+    {
+        var cluster = new AdminCluster();
+        cluster.Leaders["orders"] = [2];
+        cluster.On<ListOffsetsRequest, ListOffsetsResponse>((node, _, request) => new ListOffsetsResponse
+        {
+            Topics =
+            [
+                new ListOffsetsTopicResponse
+                {
+                    Name = "orders", Partitions = [new ListOffsetsPartitionResponse { Index = 0, Offset = 100, ErrorCode = node == 2 ? ErrorCode.NotLeaderOrFollower : ErrorCode.None }],
+                },
+            ],
+        });
+        var settings = ClientSettings.From(new KafkaClientOptions { BootstrapServers = "node-1:9001" });
+        var context = new ClientContext(settings, cluster, TimeProvider.System, NullLoggerFactory.Instance, new Chance(new Random(1)));
+        await using var pool = new ConnectionPool(context);
+        await using var metadata = new MetadataCache(context, pool);
+        metadata.Track(["orders"]);
+        await metadata.RefreshAsync(Until.Timeout());
+        cluster.Leaders["orders"] = [3];
+        var admin = new KafkaAdmin(context, pool, metadata);
+        Assert.Equal(new Offset(100), (await admin.ListOffsetsAsync([Orders0], OffsetSpec.Latest, Until.Timeout()))[Orders0]);
+        Assert.Equal([2, 3], cluster.Asked(ApiKey.ListOffsets));
     }
 
     [Fact]
