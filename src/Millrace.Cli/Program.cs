@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Millrace.Cli.Doctor;
+using Millrace.Cli.Plan;
 
 namespace Millrace.Cli;
 
@@ -15,6 +16,7 @@ internal static class Program
             LogCommand.Create(),
             UserCommand.Create(),
             DoctorCommand.Create(),
+            PlanCommand.Create(),
         };
 
         ParseResult parsed = root.Parse(arguments);

@@ -79,6 +79,12 @@ internal static partial class LogMessages
     [LoggerMessage(3209, LogLevel.Error, "Producer '{TransactionalId}' can write nothing any more. {Reason}")]
     public static partial void TransactionalProducerDead(ILogger logger, string transactionalId, string reason);
 
+    [LoggerMessage(3210, LogLevel.Warning, "A producer is opened with acks={Acks}: a record that is acknowledged can be lost when a broker fails. Set Acks to All, unless that is meant.")]
+    public static partial void AcknowledgementsWeak(ILogger logger, Acks acks);
+
+    [LoggerMessage(3211, LogLevel.Warning, "A producer is opened without idempotence: a retry can write a record twice or out of order. Leave EnableIdempotence unset, unless that is meant.")]
+    public static partial void IdempotenceOff(ILogger logger);
+
     // Consumer: 3300-3399.
     [LoggerMessage(3300, LogLevel.Information, "Group {GroupId}: member {MemberId} joined generation {GenerationId} by {Assignor}: {PartitionCount} partitions.")]
     public static partial void GroupJoined(ILogger logger, string groupId, string memberId, int generationId, string assignor, int partitionCount);

@@ -33,6 +33,13 @@ internal static class DoctorCommand
             Description = "Write the plan that gives every partition three replicas here, for kafka-reassign-partitions.sh.", HelpName = "FILE",
         };
         Option<int> timeout = new("--timeout") { Description = "How long one question may take, retries included.", HelpName = "SECONDS", DefaultValueFactory = _ => 15 };
+        timeout.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && (!int.TryParse(result.Tokens[0].Value, out int seconds) || seconds < 1))
+            {
+                result.AddError("--timeout is a number of seconds, at least 1.");
+            }
+        });
         Option<bool> json = new("--json") { Description = "Findings as JSON." };
         Command command = new(
             "doctor",
@@ -46,11 +53,6 @@ internal static class DoctorCommand
             if (result.GetValue(bootstrap) is null && result.GetValue(config) is null)
             {
                 result.AddError("Say which cluster: --bootstrap HOST:PORT, or --config FILE with bootstrap.servers in it.");
-            }
-
-            if (result.GetValue(timeout) < 1)
-            {
-                result.AddError("--timeout is a number of seconds, at least 1.");
             }
         });
         command.SetAction((parsed, cancellationToken) => RunAsync(

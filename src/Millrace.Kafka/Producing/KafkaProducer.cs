@@ -48,6 +48,15 @@ public sealed partial class KafkaProducer : IAsyncDisposable
             _sender.Transactions = _transactions;
         }
 
+        if (settings.Acks != Acks.All)
+        {
+            LogMessages.AcknowledgementsWeak(_logger, settings.Acks);
+        }
+        else if (!settings.IsIdempotent)
+        {
+            LogMessages.IdempotenceOff(_logger);
+        }
+
         _loop = RunAsync();
     }
 

@@ -48,6 +48,28 @@ public sealed class FilesTests
     }
 
     [Fact]
+    public void A_clients_security_is_that_of_Javas_properties()
+    {
+        var options = new KafkaClientOptions();
+        ClientProperties.Apply(
+            PropertiesFile.Parse("""
+                security.protocol=SASL_SSL
+                sasl.mechanism=SCRAM-SHA-512
+                sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
+                  username="alice" password="secret";
+                ssl.truststore.type=PEM
+                ssl.truststore.location=/etc/ca.pem
+                ssl.endpoint.identification.algorithm=
+                """),
+            options);
+        Assert.Equal((SecurityProtocol.SaslSsl, SaslMechanism.ScramSha512), (options.Security.Protocol, options.Security.Mechanism));
+        Assert.Equal(("alice", "secret", "/etc/ca.pem"), (options.Security.Username, options.Security.Password, options.Security.TrustedCertificatesFile));
+        Assert.False(options.Security.ValidateServerName);
+        Assert.Throws<FormatException>(() => ClientProperties.Apply(new Dictionary<string, string> { ["ssl.truststore.type"] = "JKS" }, options));
+        Assert.Throws<FormatException>(() => ClientProperties.Apply(new Dictionary<string, string> { ["sasl.mechanism"] = "GSSAPI" }, options));
+    }
+
+    [Fact]
     public void Producers_are_found_in_properties_by_what_stands_before_their_settings()
     {
         IReadOnlyList<ProducerConfiguration> one = ProducerFiles.Read("app.properties", "bootstrap.servers=a:1\nrequest.required.acks=1\nenable.idempotence=false\n");

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace Millrace.Kafka.Tests;
 
 public sealed class OptionsTests
@@ -43,6 +45,46 @@ public sealed class OptionsTests
             ArgumentException failure = Assert.ThrowsAny<ArgumentException>(create);
             Assert.Contains(first, failure.Message, StringComparison.Ordinal);
             Assert.Contains(second, failure.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData(Acks.Leader, null, 3210)]
+    [InlineData(Acks.None, null, 3210)]
+    [InlineData(Acks.All, false, 3211)]
+    [InlineData(Acks.All, null, 0)]
+    public async Task A_producer_that_may_lose_or_repeat_records_says_so_when_it_is_opened(Acks acks, bool? idempotence, int eventId)
+    {
+        var loggers = new RecordingLoggers();
+        await using var client = new KafkaClient(new KafkaClientOptions { Connector = new ScriptedBroker() }, TimeProvider.System, loggers);
+        client.CreateProducer(new ProducerOptions { Acks = acks, EnableIdempotence = idempotence });
+        Assert.Equal(eventId == 0 ? [] : [eventId], loggers.EventIds.Where(id => id is 3210 or 3211));
+    }
+
+    private sealed class RecordingLoggers : ILoggerFactory, ILogger
+    {
+        public List<int> EventIds { get; } = [];
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void AddProvider(ILoggerProvider provider) => throw new NotSupportedException();
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            lock (EventIds)
+            {
+                EventIds.Add(eventId.Id);
+            }
+        }
+
+        public void Dispose()
+        {
+            // Nothing is open.
         }
     }
 }
