@@ -18,7 +18,8 @@ internal static class ClusterRules
         bool isOnDisk = cluster.UserTopics.Any() && cluster.UserTopics.All(topic => topic.Setting("flush.messages") == "1");
         string disk = isOnDisk
             ? "An acknowledgement with acks=all means that the record is on this node's disk (flush.messages=1): it survives a crash and a power failure, and not the loss of the disk."
-            : "An acknowledgement means that the record is in this node's memory or on its disk; flush.messages is not 1 for every topic, so a power failure can take what was acknowledged.";
+            : "On Millrace's own broker an acknowledgement with acks=all means that the record is on this node's disk: it survives a crash and a power failure, and not the loss of the disk. "
+                + "On Apache Kafka it means this node's memory, and a power failure can take what was acknowledged last (flush.messages is not 1 for every topic).";
         yield return new Finding(
             Severity.Warning,
             "single-node",
