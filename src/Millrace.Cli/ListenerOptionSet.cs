@@ -83,36 +83,46 @@ internal sealed class ListenerOptionSet
 
     private void Validate(CommandResult result)
     {
-        if (result.GetResult(_listen)?.Errors.Any() == true || result.GetResult(_advertise)?.Errors.Any() == true)
-        {
-            return;
-        }
-
-        ListenAddress[] listening = result.GetValue(_listen) ?? [];
+        // What is no address is complained of elsewhere, and asking for the value of such an option throws.
+        List<ListenAddress> listening = AddressesOf(result, _listen);
+        List<ListenAddress> advertised = AddressesOf(result, _advertise);
         bool hasSasl = listening.Any(static listen => listen.Protocol is ListenerProtocol.SaslPlaintext or ListenerProtocol.SaslSsl);
         bool hasTls = listening.Any(static listen => listen.Protocol is ListenerProtocol.Ssl or ListenerProtocol.SaslSsl);
-        if (hasSasl && result.GetValue(_users) is null)
+        if (hasSasl && result.GetResult(_users) is null)
         {
             result.AddError("A listener wants logins, and --users is not given: make a file with 'millrace user add NAME --users FILE', and name it.");
         }
 
-        if (hasTls && result.GetValue(_certificate) is null)
+        if (hasTls && result.GetResult(_certificate) is null)
         {
             result.AddError("A listener has TLS, and --certificate is not given: name the broker's certificate.");
         }
 
-        ListenAddress[] advertised = result.GetValue(_advertise) ?? [];
-        if (listening.Length > 1)
+        if (listening.Count > 1)
         {
             foreach (ListenAddress told in advertised.Where(told => listening.Count(listen => listen.Protocol == told.Protocol) != 1))
             {
                 result.AddError($"--advertise {told.Address} fits no listener, or several: with more than one --listen, each has a scheme of its own, and --advertise repeats it.");
             }
         }
-        else if (advertised.Length > 1)
+        else if (advertised.Count > 1)
         {
             result.AddError("--advertise is given several times, and there is one --listen.");
         }
+    }
+
+    private static List<ListenAddress> AddressesOf(CommandResult result, Option option)
+    {
+        List<ListenAddress> addresses = [];
+        foreach (Token token in result.GetResult(option)?.Tokens ?? [])
+        {
+            if (ListenAddress.TryParse(token.Value, out ListenAddress? address))
+            {
+                addresses.Add(address);
+            }
+        }
+
+        return addresses;
     }
 
     private static Option<string> FileOption(string name, string description) => new(name) { Description = description, HelpName = "FILE" };

@@ -131,7 +131,9 @@ internal sealed class ScramExchange(ScramHash hash, UserFile users, byte[] secre
         }
 
         string withoutProof = text[..proofStart];
-        if (message['r'] != _wholeNonce || !withoutProof.StartsWith(_channelBinding + ",", StringComparison.Ordinal))
+
+        // Its end, as Apache Kafka looks at it: librdkafka before 2.6 puts its own nonce before the whole one a second time. What it sends is signed, whatever it is.
+        if (message['r']?.EndsWith(_wholeNonce, StringComparison.Ordinal) != true || !withoutProof.StartsWith(_channelBinding + ",", StringComparison.Ordinal))
         {
             return SaslStep.Failed("its last message does not belong to its first one");
         }
