@@ -226,6 +226,16 @@ internal sealed class ConsumerFetcher : IDisposable
 
         if (effects.NeedsMetadata)
         {
+            if (_metadata.Refusal is { } refusal)
+            {
+                lock (_gate)
+                {
+                    _state.Refuse(refusal);
+                }
+
+                _arrived();
+            }
+
             _metadata.RequestRefresh();
         }
     }

@@ -84,6 +84,12 @@ internal sealed partial class ConsumerState
     /// <summary>The first fault that nobody was told of yet.</summary>
     public Exception? TakeFault()
     {
+        if (_refusal is { } refusal)
+        {
+            _refusal = null;
+            return refusal;
+        }
+
         foreach (PartitionCursor cursor in _order)
         {
             if (cursor is { Fault: not null, IsHeld: false, HasBuffered: false })

@@ -14,6 +14,7 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
     private readonly List<PartitionCursor> _order = [];
     private readonly BufferedBytes _buffered = new();
     private long _assignmentCount;
+    private Exception? _refusal;
 
     public IReadOnlyCollection<TopicPartition> Assignment => [.. _order.Select(cursor => cursor.Partition)];
 
@@ -167,6 +168,9 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
     }
 
     public void Stick(TopicPartition partition, long version, Exception fault) => Current(partition, version)?.Stick(fault);
+
+    /// <summary>Nothing can be learned of who leads the partitions: that is told once to who reads them.</summary>
+    public void Refuse(Exception refusal) => _refusal = refusal;
 
     /// <summary>Positions that wait to be compared with the log of a new leader.</summary>
     public List<ValidationTarget> BeginValidation(ClusterView view, TimeSpan now)

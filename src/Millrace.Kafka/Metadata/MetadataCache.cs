@@ -24,6 +24,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
 
     // When the first of the questions was asked that no broker has answered since; 0 while they answer.
     private long _unansweredSince;
+    private KafkaAuthenticationException? _refusal;
     private Task _background = Task.CompletedTask;
     private bool _isBackgroundRunning;
     private bool _isRefreshWanted;
@@ -43,6 +44,9 @@ internal sealed partial class MetadataCache : IAsyncDisposable
     public event Action? Changed;
 
     public ClusterView View => Volatile.Read(ref _view);
+
+    /// <summary>Why nothing is learned of the cluster at the moment, where that is a login that was refused, or a broker that is not trusted.</summary>
+    public KafkaAuthenticationException? Refusal => Volatile.Read(ref _refusal);
 
     /// <summary>A topic with its partitions. Waits, and asks the broker to create it, while it is unknown.</summary>
     /// <exception cref="KafkaTimeoutException">Still unknown after <paramref name="timeout"/>.</exception>
@@ -228,6 +232,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
                 if (response.ErrorCode == ErrorCode.None)
                 {
                     Volatile.Write(ref _unansweredSince, 0);
+                    Volatile.Write(ref _refusal, null);
                     return (response, version);
                 }
 
@@ -239,13 +244,23 @@ internal sealed partial class MetadataCache : IAsyncDisposable
                     candidates = new Queue<BrokerAddress>(Candidates());
                 }
             }
-            catch (KafkaException failure) when (failure is not KafkaClosedException && failure.ErrorCode != ErrorCode.SaslAuthenticationFailed)
+            catch (KafkaAuthenticationException failure) when (failure.ErrorCode == ErrorCode.SaslAuthenticationFailed)
             {
                 // A password that one broker refuses is not tried on the others; a broker whose certificate is bad does not stand for the others.
+                Refuse(failure);
+                throw;
+            }
+            catch (KafkaException failure) when (failure is not KafkaClosedException)
+            {
                 lastFailure = failure;
                 refusal ??= failure as KafkaAuthenticationException;
                 Interlocked.CompareExchange(ref _unansweredSince, Math.Max(1, _context.Time.GetTimestamp()), 0);
             }
+        }
+
+        if (refusal is not null)
+        {
+            Refuse(refusal);
         }
 
         throw lastFailure is KafkaBrokerException { ErrorCode: ErrorCode.RebootstrapRequired } ? lastFailure
@@ -262,6 +277,13 @@ internal sealed partial class MetadataCache : IAsyncDisposable
         {
             Rebootstrap($"no broker has answered for {_context.Settings.RebootstrapTrigger}");
         }
+    }
+
+    private void Refuse(KafkaAuthenticationException refusal)
+    {
+        // Each time: who waits for a leader is told of each attempt.
+        Volatile.Write(ref _refusal, refusal);
+        Changed?.Invoke();
     }
 
     private void Rebootstrap(string reason)

@@ -152,7 +152,7 @@ public sealed class LoginTests : IDisposable
         byte[]? answer = await client.ReceiveAsync();
         if (isRight)
         {
-            Assert.Equal([], answer);
+            Assert.Empty(answer!);
             await client.SendAsync<MetadataRequest, MetadataResponse>(new MetadataRequest(), 9);
         }
         else

@@ -44,7 +44,7 @@ public sealed class ScramClientTests
     }
 
     [Theory]
-    [InlineData("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G5=", "signature")]
+    [InlineData("v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=", "signature")]
     [InlineData("v=", "signature")]
     [InlineData("e=invalid-proof", "invalid-proof")]
     [InlineData("r=6rriTRBi23WpRR", "signature")]

@@ -117,6 +117,17 @@ public sealed class SecureConnectionTests
     }
 
     [Fact]
+    public async Task A_consumer_without_a_group_is_told_that_its_login_failed()
+    {
+        await using SecureBroker broker = await SecureBroker.StartAsync();
+        await using KafkaClient client = broker.CreateClient(SecurityProtocol.SaslPlaintext, configure: security => security.Password = "guessed-password");
+        await using KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Earliest });
+        consumer.Assign([new TopicPartitionOffset(new TopicPartition("orders", 0), new Offset(0))]);
+        await Assert.ThrowsAsync<KafkaAuthenticationException>(async () => await consumer.PollAsync(cancellationToken: Until.Timeout()));
+        await Assert.ThrowsAsync<KafkaAuthenticationException>(async () => await consumer.PollAsync(cancellationToken: Until.Timeout()));
+    }
+
+    [Fact]
     public async Task A_user_who_is_added_can_log_in_at_once_and_one_with_a_new_password_only_by_that()
     {
         await using SecureBroker broker = await SecureBroker.StartAsync();
