@@ -92,8 +92,7 @@ internal sealed class ListenerOptionSet
         {
             result.AddError("A listener wants logins, and --users is not given: make a file with 'millrace user add NAME --users FILE', and name it.");
         }
-
-        if (hasTls && result.GetResult(_certificate) is null)
+        else if (hasTls && result.GetResult(_certificate) is null)
         {
             result.AddError("A listener has TLS, and --certificate is not given: name the broker's certificate.");
         }

@@ -170,6 +170,7 @@ public sealed class LoginTests : IDisposable
         BinaryPrimitives.WriteInt32BigEndian(claim, ConnectionSession.MaxUnauthenticatedByteCount + 1);
         await client.SendRawAsync(claim);
         await client.WaitUntilClosedAsync();
+        await broker.CreateTopicAsync("orders");
         using TcpTestClient known = await TcpTestClient.ConnectAsync(broker.EndPoint);
         await LogInAsync(known);
         ProduceResponse produced = await known.SendAsync<ProduceRequest, ProduceResponse>(TestClientRequests.Produce("orders", Batches.Of(new string('x', 900_000))), 9);
