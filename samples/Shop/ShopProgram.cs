@@ -15,7 +15,7 @@ namespace Shop;
 /// <summary>The program: open the shop, place orders, say what became of them, serve or end.</summary>
 internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWriter error, TimeProvider time)
 {
-    private static readonly TimeSpan s_booksTimeout = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_booksTimeout = TimeSpan.FromSeconds(120);
     private static readonly TimeSpan s_booksPause = TimeSpan.FromMilliseconds(100);
 
     private volatile bool _isGivingUp;
@@ -132,7 +132,7 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
         if (end == RunEnd.Stuck)
         {
             await error.WriteLineAsync(string.Create(
-                CultureInfo.InvariantCulture, $"Nothing has moved for {OrderRun.IdleLimit.TotalSeconds:F0} s, so the rest is stuck. What it waits for is above."));
+                CultureInfo.InvariantCulture, $"Nothing has moved for {run.IdleLimit.TotalSeconds:F0} s, so the rest is stuck. What it waits for is above."));
         }
         else if (end == RunEnd.Interrupted)
         {
@@ -227,7 +227,12 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
 
     // The one line that is different on a cluster.
     private MillraceBuilder UseLog(MillraceBuilder millrace) => options.Kafka is { } cluster
-        ? millrace.UseKafka(cluster, kafka => kafka.ReplicationFactor = options.Replicas)
+        ? millrace.UseKafka(cluster, kafka =>
+        {
+            kafka.ReplicationFactor = options.Replicas;
+            // Of three copies, two have what was acknowledged, and one broker may be away.
+            kafka.MinInSyncReplicas = options.Replicas >= 3 ? 2 : null;
+        })
         : millrace.UseEmbedded(embedded =>
         {
             embedded.DataDirectory = options.LogDirectory;

@@ -143,6 +143,37 @@ public sealed class ShopClusterTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_process_that_sleeps_beyond_its_session_and_wakes_spoils_nothing()
+    {
+        RunningProgram[] processes = [.. Enumerable.Range(0, 2).Select(_ => Start(["--role", "all", "--exit", "--orders", "150", .. s_trouble]))];
+        try
+        {
+            for (int nap = 0; nap < 2; nap++)
+            {
+                await WaitForEndedAsync(20 + (40 * nap), processes, $"nap {nap}");
+                processes[nap].Pause();
+                // Real time: longer than the session of the shop's processes, 6 s, so that the other one takes over.
+                await Task.Delay(TimeSpan.FromSeconds(9), TimeProvider.System);
+                processes[nap].Resume();
+            }
+
+            foreach (RunningProgram process in processes)
+            {
+                await RequireSuccessAsync(process, processes);
+                ShopFolder.RequireGood(ShopFolder.Read(process), 150);
+            }
+        }
+        finally
+        {
+            foreach (RunningProgram process in processes)
+            {
+                TestContext.Current.TestOutputHelper?.WriteLine(process.Transcript);
+                await process.DisposeAsync();
+            }
+        }
+    }
+
+    [Fact]
     public async Task A_cluster_that_nobody_answers_for_is_refused_with_a_sentence()
     {
         await using RunningProgram shop = _folder.Start("--kafka", "nowhere", "--exit", "--orders", "1");

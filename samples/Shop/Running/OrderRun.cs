@@ -19,8 +19,8 @@ internal sealed class OrderRun(ShopOptions options, OrderDesk desk, ProgressLine
     /// <summary>Orders under way at one time: enough to keep the disk busy.</summary>
     public const int MaxOpenOrders = 128;
 
-    /// <summary>When nothing at all has happened for so long, waiting longer does not help.</summary>
-    public static readonly TimeSpan IdleLimit = TimeSpan.FromSeconds(60);
+    /// <summary>When nothing at all has happened for so long, waiting longer does not help: on a cluster, brokers and processes may be missed for a while.</summary>
+    public TimeSpan IdleLimit => TimeSpan.FromSeconds(options.Kafka is null ? 60 : 180);
 
     private static readonly TimeSpan s_lookInterval = TimeSpan.FromMilliseconds(200);
 

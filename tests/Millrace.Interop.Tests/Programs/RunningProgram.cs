@@ -14,6 +14,8 @@ internal sealed partial class RunningProgram : IAsyncDisposable
     public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     private const int Terminate = 15;
+    private const int Continue = 18;
+    private const int Stop = 19;
 
     private readonly Process _process;
     private readonly string _name;
@@ -168,6 +170,12 @@ internal sealed partial class RunningProgram : IAsyncDisposable
         _process.Kill();
         await WaitForExitAsync();
     }
+
+    /// <summary>SIGSTOP: the program stands still, and knows nothing of it.</summary>
+    public void Pause() => Assert.Equal(0, SendSignal(_process.Id, Stop));
+
+    /// <summary>SIGCONT: it goes on where it was.</summary>
+    public void Resume() => Assert.Equal(0, SendSignal(_process.Id, Continue));
 
     /// <summary>SIGTERM: the program is asked to stop.</summary>
     public void RequestStop() => RequestStop(_process.Id);

@@ -114,7 +114,7 @@ public sealed class TransactionTests
     [InlineData(false)]
     public async Task A_record_that_is_refused_makes_the_transaction_abort_and_the_next_one_is_whole(bool isVersion2)
     {
-        await using TestBroker broker = await TestBroker.StartAsync(configure: options => options.MaxMessageByteCount = 10_000);
+        await using TestBroker broker = await TestBroker.StartOwnAsync("it limits the size of records", configure: options => options.MaxMessageByteCount = 10_000);
         await using KafkaClient client = Client(broker, isVersion2);
         KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
         await producer.InitTransactionsAsync(Until.Timeout());
