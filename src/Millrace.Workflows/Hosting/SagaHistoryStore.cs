@@ -22,6 +22,11 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
             return;
         }
 
+        if (owned.IsLost)
+        {
+            throw Lost(owned);
+        }
+
         long ticket = owned.Writes.Begin();
         List<Offset> offsets = [];
         try
@@ -81,11 +86,15 @@ internal sealed class SagaHistoryStore(SagaDefinition saga, SagaSerializer seria
         await ReadToAsync(consumer, topicPartition, start, end, record => isOwned &= !IsLaterOwner(record, owned.Epoch), cancellationToken);
         if (!isOwned)
         {
-            throw new SagaPartitionLostException($"Another process has taken {topicPartition} over from this one, which did not hear of it. What it goes on with does not count.");
+            owned.MarkLost();
+            throw Lost(owned);
         }
 
         owned.Writes.Looked(end);
     }
+
+    private SagaPartitionLostException Lost(SagaPartition owned) => new(
+        $"Another process has taken {saga.HistoryTopic}-{owned.Partition} over from this one, which has not heard of it from its group yet. What this one goes on with does not count.");
 
     private static bool IsLaterOwner(ConsumerRecord record, int epoch) =>
         record.Key is { } key && SagaMessages.IsOwnerKey(key.Span)

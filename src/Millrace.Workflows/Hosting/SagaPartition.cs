@@ -11,6 +11,7 @@ internal sealed class SagaPartition(int partition, int epoch, Offset begun)
 {
     private readonly ConcurrentDictionary<string, SagaInstance> _instances = new();
     private int _failedWriteCount;
+    private volatile bool _isLost;
 
     public int Partition { get; } = partition;
 
@@ -23,11 +24,16 @@ internal sealed class SagaPartition(int partition, int epoch, Offset begun)
 
     public int FailedWriteCount => Volatile.Read(ref _failedWriteCount);
 
+    /// <summary>Whether another process has taken the partition over: nothing is written any more.</summary>
+    public bool IsLost => _isLost;
+
     public ICollection<SagaInstance> Instances => _instances.Values;
 
     public IEnumerable<SagaInstance> Open => _instances.Values.Where(instance => instance.History is not null);
 
     public SagaInstance? Find(string instanceId) => _instances.GetValueOrDefault(instanceId);
+
+    public void MarkLost() => _isLost = true;
 
     public void CountFailedWrite() => Interlocked.Increment(ref _failedWriteCount);
 
