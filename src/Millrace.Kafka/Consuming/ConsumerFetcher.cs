@@ -65,7 +65,7 @@ internal sealed class ConsumerFetcher : IDisposable
             cancellationToken.ThrowIfCancellationRequested();
             if (_defect is { } defect)
             {
-                throw new InvalidOperationException($"A fetch failed in a way that should not be possible: {defect.Message}", defect);
+                throw new InvalidOperationException($"Fetching failed in a way that should not be possible: {defect.Message}", defect);
             }
 
             TimeSpan now = Now;
@@ -271,6 +271,10 @@ internal sealed class ConsumerFetcher : IDisposable
         {
             return;
         }
+        catch (Exception defect) when (defect is not KafkaClosedException)
+        {
+            _defect = defect;
+        }
         finally
         {
             lock (_gate)
@@ -293,6 +297,10 @@ internal sealed class ConsumerFetcher : IDisposable
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             return;
+        }
+        catch (Exception defect) when (defect is not KafkaClosedException)
+        {
+            _defect = defect;
         }
         finally
         {

@@ -59,7 +59,7 @@ internal sealed partial class ConsumerState
 
         RecordRun run = cursor.Open!;
         cursor.CloseOpen();
-        cursor.PassTo(run.NextOffset, run);
+        cursor.PassTo(run.NextOffset, run, isWhole: true);
         _takeStart++;
         return run;
     }
@@ -71,7 +71,8 @@ internal sealed partial class ConsumerState
         {
             RecordRun run = cursor.Open!;
             records.EnsureCapacity(Math.Min(maxRecords, records.Count + run.RecordCount));
-            cursor.PassTo(run.Take(maxRecords - records.Count, records), run);
+            Offset next = run.Take(maxRecords - records.Count, records);
+            cursor.PassTo(next, run, isWhole: run.RecordCount == 0);
             if (run.RecordCount == 0)
             {
                 cursor.CloseOpen();

@@ -39,6 +39,7 @@ public sealed partial class KafkaConsumer
     /// <returns>At least one record.</returns>
     /// <exception cref="OperationCanceledException">Cancelled before a record came.</exception>
     /// <exception cref="KafkaOffsetOutOfRangeException">A partition has no usable position and may not be reset. Other partitions go on with the next call.</exception>
+    /// <exception cref="KafkaLogTruncatedException">Records that were handed out are gone from the log, and the position may not be reset. Other partitions go on with the next call.</exception>
     /// <exception cref="KafkaCorruptBatchException">A batch cannot be read. Other partitions go on with the next call.</exception>
     /// <exception cref="KafkaException">
     /// The group or a partition's leader refuses the consumer: no assignor in common with the other members, not authorised, and the like.

@@ -206,13 +206,15 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
         }
     }
 
-    /// <summary>Moves the position past records that are handed out.</summary>
-    public void PassTo(Offset offset, RecordRun run)
+    /// <summary>Moves the position past records of a run that are handed out; their last one is where the run's cursor is, unless all are.</summary>
+    public void PassTo(Offset offset, RecordRun run, bool isWhole)
     {
-        if (run.LeaderEpoch != PositionEpoch || EpochStart is null)
+        int epoch = isWhole ? run.LeaderEpoch : run.Cursor.LeaderEpoch;
+        if (epoch != PositionEpoch || EpochStart is null)
         {
-            EpochStart = run.LeaderEpoch == PositionEpoch ? Offset.Min(Position, run.EpochStart) : run.EpochStart;
-            PositionEpoch = run.LeaderEpoch;
+            // Not too late: where the run has several epochs, and the last one is not begun, one that is lies somewhere from here on.
+            EpochStart = epoch == run.LeaderEpoch ? Offset.Max(Position, run.EpochStart) : Position;
+            PositionEpoch = epoch;
         }
 
         Position = Offset.Max(Position, offset);

@@ -222,6 +222,23 @@ public sealed class ReadingTests
         Assert.InRange(segment.Array!.Length, 4, 66 * 1024);
     }
 
+    [Fact]
+    public async Task A_topic_that_is_created_again_is_read_from_its_beginning()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await ProduceAndConsumeTests.ProduceAsync(client, "orders", 5);
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Earliest, FetchMaxWait = TimeSpan.FromMilliseconds(10) });
+        consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero)]);
+        Assert.Equal(5, (await ProduceAndConsumeTests.ReadAsync(consumer, 5)).Count);
+        await client.Admin.DeleteTopicsAsync(["orders"], cancellationToken: Until.Timeout());
+        await client.Admin.CreateTopicsAsync([new NewTopic("orders", 1)], Until.Timeout());
+
+        await using KafkaClient other = broker.CreateClient();
+        await ProduceAndConsumeTests.ProduceAsync(other, "orders", 3);
+        Assert.Equal([0, 1, 2], (await ProduceAndConsumeTests.ReadAsync(consumer, 3)).Select(record => record.Offset.Value));
+    }
+
     private static int Check(ConsumerBatch batch, int next, DateTimeOffset time)
     {
         int start = next;
