@@ -48,8 +48,9 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         _maxInFlight = maxInFlight;
         _inFlight = new SemaphoreSlim(maxInFlight);
 
-        // Never full: a frame is written only by who holds one of as many permits.
-        _outgoing = Channel.CreateBounded<OutgoingFrame>(new BoundedChannelOptions(maxInFlight));
+        // Never full: a frame is written only by who holds one of as many permits. While the loop that sends waits for something to do, it goes on in the
+        // call that writes: to wake another thread for it would take longer than to send.
+        _outgoing = Channel.CreateBounded<OutgoingFrame>(new BoundedChannelOptions(maxInFlight) { AllowSynchronousContinuations = true });
         _lastUse = context.Time.GetTimestamp();
         Mute(ApiKey.ApiVersions, brokerVersions.AnswerVersion, brokerVersions.ThrottleMilliseconds);
     }
@@ -206,19 +207,21 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     private void Enqueue(FrameBuffer frame, PendingRequest? pending, TaskCompletionSource? sent)
     {
         Volatile.Write(ref _lastUse, _context.Time.GetTimestamp());
+        // Outside of the lock, since the frame may leave in this very call.
+        if (_outgoing.Writer.TryWrite(new OutgoingFrame(frame, pending, sent)))
+        {
+            return;
+        }
+
         lock (_gate)
         {
-            if (_failure is null)
-            {
-                Invariant.Holds(_outgoing.Writer.TryWrite(new OutgoingFrame(frame, pending, sent)), "every frame on its way holds a permit");
-                return;
-            }
+            Invariant.Holds(_failure is not null, "every frame on its way holds a permit");
         }
 
         // The permit goes on to the next caller that waits, so that each of them sees the failure.
         frame.Release();
         _inFlight.Release();
-        throw Lost(_failure);
+        throw Lost(_failure!);
     }
 
     /// <summary>What is left of a time-out that counts from the end of the last pause; nothing if that is long ago, or if there was none.</summary>
