@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import kafkajs from 'kafkajs'
 import { broker, hear, numbers, rest, run, say, until } from './harness.js'
 
-const { CompressionTypes, ConfigResourceTypes, Kafka, Partitioners, logLevel } = kafkajs
+const { CompressionTypes, ConfigResourceTypes, Kafka, PartitionAssigners, Partitioners, logLevel } = kafkajs
 const kafka = new Kafka({ clientId: 'kafkajs', brokers: [broker], logLevel: logLevel.WARN, retry: { retries: 60, maxRetryTime: 500 } })
 
 function newProducer(options) {
@@ -100,6 +100,23 @@ async function member() {
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
   await consumer.run({ autoCommitInterval: 100, eachMessage: async ({ message }) => say(`saw ${message.value}`) })
+  await hear()
+  await consumer.disconnect()
+}
+
+/**
+ * A member that tells what it reads until it is ended. Its assigner has kafkajs's own name, RoundRobinAssigner, which no other client knows; or, where
+ * the test names another one, that name: its work is that of Java's roundrobin.
+ */
+async function memberOf() {
+  const [groupId, topic, name] = rest
+  const assigner = args => Object.assign(PartitionAssigners.roundRobin(args), name ? { name } : {})
+  const consumer = kafka.consumer({
+    groupId, sessionTimeout: 6_000, heartbeatInterval: 300, rebalanceTimeout: 10_000, partitionAssigners: [assigner]
+  })
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await consumer.run({ autoCommitInterval: 100, eachMessage: async ({ partition, message }) => say(`saw ${partition}:${message.offset}`) })
   await hear()
   await consumer.disconnect()
 }
@@ -213,5 +230,5 @@ async function fencing() {
 }
 
 await run({
-  deleteRecords, fencing, groupsAndOffsets, member, produceAndConsume, produceThroughKills, timeLookup, topicsAndSettings, transactions
+  deleteRecords, fencing, groupsAndOffsets, member, memberOf, produceAndConsume, produceThroughKills, timeLookup, topicsAndSettings, transactions
 })

@@ -10,9 +10,8 @@ internal static class PythonClient
 
     private static readonly Lazy<Task<bool>> s_isThere = new(IsThereAsync);
 
-    private static string Script { get; } = Path.Combine(
-        typeof(PythonClient).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(attribute => attribute.Key is "PythonScripts").Value!,
-        "client.py");
+    private static string Folder { get; } =
+        typeof(PythonClient).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(attribute => attribute.Key is "PythonScripts").Value!;
 
     /// <summary>Skips the test where Python or the client is absent.</summary>
     public static async Task RequireAsync()
@@ -20,7 +19,11 @@ internal static class PythonClient
 
     /// <summary>Runs all of the script.</summary>
     /// <param name="version">For which version of Kafka it takes the broker; or auto.</param>
-    public static RunningProgram Start(StandaloneBroker broker, string version) => RunningProgram.Start(Python, [Script, broker.Address, version]);
+    public static RunningProgram Start(StandaloneBroker broker, string version) => RunningProgram.Start(Python, [Path.Combine(Folder, "client.py"), broker.Address, version]);
+
+    /// <summary>Runs a member of a group until it is ended.</summary>
+    public static RunningProgram StartMember(StandaloneBroker broker, string group, string topic, string strategy)
+        => RunningProgram.Start(Python, [Path.Combine(Folder, "member.py"), broker.Address, group, topic, strategy]);
 
     private static async Task<bool> IsThereAsync()
     {
