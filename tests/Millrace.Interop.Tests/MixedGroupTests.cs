@@ -10,6 +10,10 @@ namespace Millrace.Interop.Tests;
 /// Looked at from outside: no generation that stands gives a partition to two members; nothing is left out, and when all is quiet each record is read by
 /// exactly one of them.
 /// </summary>
+/// <remarks>
+/// kafka-python's sticky is not among them: the version that Debian has (2.0.2) ends with a TypeError when a member of it joins for the second time, without
+/// any other client in the group too. Its encoding of what a member had is Java's, which AssignorsTests read and write.
+/// </remarks>
 public sealed class MixedGroupTests
 {
     private const string Topic = "shared";
@@ -23,7 +27,7 @@ public sealed class MixedGroupTests
     [InlineData("kafkajs", PartitionAssignor.KafkaJsRoundRobin, "")]
     [InlineData("kafkajs", PartitionAssignor.RoundRobin, "roundrobin")]
     [InlineData("python", PartitionAssignor.Range, "range")]
-    [InlineData("python", PartitionAssignor.Sticky, "sticky")]
+    [InlineData("python", PartitionAssignor.RoundRobin, "roundrobin")]
     public async Task Nothing_is_read_twice_at_once_or_left_out(string program, PartitionAssignor assignor, string strategy)
     {
         await RequireAsync(program);

@@ -1,6 +1,6 @@
 """A member of a consumer group on kafka-python, which tells what it reads until it is ended.
 
-Usage: member.py HOST:PORT GROUP TOPIC STRATEGY      STRATEGY is range, roundrobin or sticky.
+Usage: member.py HOST:PORT GROUP TOPIC STRATEGY      STRATEGY is range or roundrobin.
 """
 
 import sys
@@ -8,9 +8,8 @@ import sys
 from kafka import KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
-STRATEGIES = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor, "sticky": StickyPartitionAssignor}
+STRATEGIES = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor}
 
 address, group, topic, strategy = sys.argv[1:5]
 consumer = KafkaConsumer(
