@@ -214,10 +214,10 @@ public sealed class ReadingTests
     {
         await using TestBroker broker = await TestBroker.StartAsync();
         await using KafkaClient client = broker.CreateClient();
-        await ProduceAndConsumeTests.ProduceAsync(client, "orders", 3_000);
+        await ProduceAndConsumeTests.ProduceAsync(client, "orders", 20_000);
         KafkaConsumer consumer = client.CreateConsumer();
         consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero)]);
-        ConsumerRecord kept = (await ProduceAndConsumeTests.ReadAsync(consumer, 3_000))[1_000];
+        ConsumerRecord kept = (await ProduceAndConsumeTests.ReadAsync(consumer, 20_000))[1_000];
         Assert.True(System.Runtime.InteropServices.MemoryMarshal.TryGetArray(kept.Value!.Value, out ArraySegment<byte> segment));
         Assert.InRange(segment.Array!.Length, 4, 66 * 1024);
     }
