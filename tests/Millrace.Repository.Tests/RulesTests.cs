@@ -13,6 +13,7 @@ public sealed class RulesTests
         ["Every project is in the solution"] = ProjectRules.SolutionViolations,
         ["Versions are central"] = ProjectRules.VersionViolations,
         ["Lock files are there"] = ProjectRules.LockFileViolations,
+        ["The client can be trimmed"] = ProjectRules.TrimmingViolations,
         ["No plans, leftovers, machine paths, registries or sleeps"] = WordRules.Violations,
         ["Log event ids are unique"] = LogEventRules.Violations,
         ["Log event bands belong to one project"] = LogEventRules.BandViolations,
@@ -39,6 +40,10 @@ public sealed class RulesTests
         { "Versions are central", "Directory.Packages.props", "<Project />", "transitive pinning is off" },
         { "Lock files are there", "src/Millrace.New/Millrace.New.csproj", "<Project />", "src/Millrace.New/packages.lock.json is missing" },
         { "Lock files are there", "Directory.Build.props", "<Project />", "lock files are off" },
+        { "The client can be trimmed", "src/Millrace.Kafka/Millrace.Kafka.csproj", "<Project><PropertyGroup><IsTrimmable>true</IsTrimmable></PropertyGroup></Project>", "IsAotCompatible is not true" },
+        { "The client can be trimmed", "src/Millrace.Kafka.Records/Millrace.Kafka.Records.csproj", "<Project><PropertyGroup><IsAotCompatible>true</IsAotCompatible></PropertyGroup></Project>", "IsTrimmable is not true" },
+        { "The client can be trimmed", "src/Millrace.Kafka/A.cs", "[UnconditionalSuppressMessage(\"Trimming\", \"IL2026\")]", "keeps a warning about trimming from being heard" },
+        { "The client can be trimmed", "Directory.Build.props", "<Project />", "warnings are not errors" },
         { "No plans, leftovers, machine paths, registries or sleeps", "src/A.cs", "// TODO: later", "'TODO' is a leftover" },
         { "No plans, leftovers, machine paths, registries or sleeps", "src/A.cs", "// one replica for now", "'for now' is a leftover" },
         { "No plans, leftovers, machine paths, registries or sleeps", "docs/a.md", "comes in milestone B", "'milestone' is a plan" },
@@ -82,7 +87,7 @@ public sealed class RulesTests
     private static Dictionary<string, string> Sound() => new(StringComparer.Ordinal)
     {
         ["Millrace.slnx"] = "<Solution><Project Path=\"src/Millrace.Log/Millrace.Log.csproj\" /></Solution>",
-        ["Directory.Build.props"] = "<Project><PropertyGroup><RestorePackagesWithLockFile>true</RestorePackagesWithLockFile></PropertyGroup></Project>",
+        ["Directory.Build.props"] = "<Project><PropertyGroup><RestorePackagesWithLockFile>true</RestorePackagesWithLockFile><TreatWarningsAsErrors>true</TreatWarningsAsErrors></PropertyGroup></Project>",
         ["Directory.Packages.props"] = "<Project><PropertyGroup><CentralPackageTransitivePinningEnabled>true</CentralPackageTransitivePinningEnabled></PropertyGroup><PackageVersion Include=\"IronSnappy\" Version=\"1.3.0\" /></Project>",
         ["src/Millrace.Log/Millrace.Log.csproj"] = Project("../Millrace.Kafka.Records/Millrace.Kafka.Records.csproj"),
         ["src/Millrace.Log/packages.lock.json"] = "{}",

@@ -6,6 +6,11 @@ namespace Millrace.Repository.Tests.Rules;
 /// <summary>Every project is in the solution, takes its versions from the central table and pins them in a lock file.</summary>
 internal static partial class ProjectRules
 {
+    private static readonly string[] s_trimmable = ["Millrace.Kafka.Records", "Millrace.Kafka.Protocol", "Millrace.Kafka"];
+
+    private static readonly string[] s_suppressions =
+        ["UnconditionalSuppressMessage", "RequiresUnreferencedCode", "RequiresDynamicCode", "pragma warning disable IL"];
+
     public static IEnumerable<string> SolutionViolations(RepositoryFiles files)
     {
         HashSet<string> inSolution = XDocument.Parse(files.TextByPath["Millrace.slnx"])
@@ -45,6 +50,36 @@ internal static partial class ProjectRules
                 {
                     yield return $"{path}: {package} has no version in Directory.Packages.props.";
                 }
+            }
+        }
+    }
+
+    /// <summary>What an application that is trimmed or compiled ahead of time takes in. With <c>IsAotCompatible</c> the analyzers for both run, and their warnings are errors as all are.</summary>
+    public static IEnumerable<string> TrimmingViolations(RepositoryFiles files)
+    {
+        foreach ((string path, string text) in files.Under(".csproj", "src"))
+        {
+            bool mustBeTrimmable = s_trimmable.Contains(Path.GetFileNameWithoutExtension(path));
+            foreach (string property in mustBeTrimmable ? (string[])["IsTrimmable", "IsAotCompatible"] : [])
+            {
+                if (XDocument.Parse(text).Descendants(property).SingleOrDefault()?.Value != "true")
+                {
+                    yield return $"{path}: {property} is not true.";
+                }
+            }
+        }
+
+        if (!files.TextByPath["Directory.Build.props"].Contains("<TreatWarningsAsErrors>true<", StringComparison.Ordinal))
+        {
+            yield return "Directory.Build.props: warnings are not errors, those about trimming included.";
+        }
+
+        foreach ((string path, string text) in files.Under(".cs", "src").Where(file => s_trimmable.Contains(file.Path.Split('/')[1])))
+        {
+            string? forbidden = s_suppressions.FirstOrDefault(suppression => text.Contains(suppression, StringComparison.Ordinal));
+            if (forbidden is not null)
+            {
+                yield return $"{path}: '{forbidden}' keeps a warning about trimming from being heard.";
             }
         }
     }
