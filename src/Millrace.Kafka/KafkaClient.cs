@@ -58,6 +58,38 @@ public sealed class KafkaClient : IAsyncDisposable
         return Add(() => new KafkaConsumer(_context, settings, _metadata, Remove));
     }
 
+    /// <summary>Creates a producer with connections of its own that serialises keys and values.</summary>
+    /// <typeparam name="TKey">The keys' type; <see cref="Absent"/> for records without keys.</typeparam>
+    /// <typeparam name="TValue">The values' type.</typeparam>
+    /// <param name="keys">Writes keys, such as <see cref="KafkaSerdes.Utf8"/>.</param>
+    /// <param name="values">Writes values, such as that of <see cref="KafkaSerdes.Json{T}"/>.</param>
+    /// <param name="options">Copied; null takes the defaults.</param>
+    /// <exception cref="ArgumentException">An option is out of its range, or two contradict each other.</exception>
+    /// <exception cref="ObjectDisposedException">The client is closed.</exception>
+    public KafkaProducer<TKey, TValue> CreateProducer<TKey, TValue>(
+        IKafkaSerializer<TKey> keys, IKafkaSerializer<TValue> values, ProducerOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(keys);
+        ArgumentNullException.ThrowIfNull(values);
+        return new KafkaProducer<TKey, TValue>(CreateProducer(options), keys, values, isOwner: true);
+    }
+
+    /// <summary>Creates a consumer with connections of its own that deserialises keys and values.</summary>
+    /// <typeparam name="TKey">The keys' type; <see cref="Absent"/> to leave them alone.</typeparam>
+    /// <typeparam name="TValue">The values' type.</typeparam>
+    /// <param name="keys">Reads keys.</param>
+    /// <param name="values">Reads values.</param>
+    /// <param name="options">Copied; null takes the defaults, which have no group.</param>
+    /// <exception cref="ArgumentException">An option is out of its range, or two contradict each other.</exception>
+    /// <exception cref="ObjectDisposedException">The client is closed.</exception>
+    public KafkaConsumer<TKey, TValue> CreateConsumer<TKey, TValue>(
+        IKafkaDeserializer<TKey> keys, IKafkaDeserializer<TValue> values, ConsumerOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(keys);
+        ArgumentNullException.ThrowIfNull(values);
+        return new KafkaConsumer<TKey, TValue>(CreateConsumer(options), keys, values);
+    }
+
     /// <summary>Closes what is still open, producers (which flush first) and consumers (which leave their groups first) included.</summary>
     public async ValueTask DisposeAsync()
     {
