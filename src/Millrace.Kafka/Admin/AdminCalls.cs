@@ -38,7 +38,7 @@ internal sealed class AdminCalls(ClientContext context, ConnectionPool pool, Met
         TKey[] open = [.. items.Distinct()];
         for (int number = 1; open.Length > 0; number++)
         {
-            var round = new AdminRound<TKey, TValue>(open, number);
+            var round = new AdminRound<TKey, TValue>(api, open, number);
             bool isOver = false;
             try
             {
@@ -157,7 +157,7 @@ internal sealed class AdminCalls(ClientContext context, ConnectionPool pool, Met
         MetadataResponse cluster = await metadata.QueryAsync([], createTopics: false, cancellationToken);
         return cluster.Brokers.Exists(broker => broker.NodeId == cluster.ControllerId)
             ? await BrokerAsync(cluster.ControllerId, cluster, cancellationToken)
-            : throw new KafkaBrokerException("The cluster has no controller at the moment.", ErrorCode.NotController);
+            : throw new KafkaBrokerException("The cluster has no controller at the moment, as the answer to Metadata says.", ErrorCode.NotController);
     }
 
     /// <summary>A broker by its id.</summary>
@@ -249,7 +249,7 @@ internal sealed class AdminCalls(ClientContext context, ConnectionPool pool, Met
     /// <summary>The coordinator of one group.</summary>
     public async Task<BrokerConnection> CoordinatorAsync(string groupId, CancellationToken cancellationToken)
     {
-        var round = new AdminRound<string, BrokerAddress>([groupId], number: 1);
+        var round = new AdminRound<string, BrokerAddress>(ApiKey.FindCoordinator, [groupId], number: 1);
         Dictionary<string, BrokerAddress> found = await FindCoordinatorsAsync(round, CoordinatorType.Group, cancellationToken);
         if (found.TryGetValue(groupId, out BrokerAddress address))
         {
@@ -281,7 +281,7 @@ internal sealed class AdminCalls(ClientContext context, ConnectionPool pool, Met
             {
                 BrokerConnection broker = await pool.GetAsync(pair.Key, ConnectionPurpose.General, cancellationToken);
                 await ask(round, broker, pair.Value, cancellationToken);
-                round.FailRest(pair.Value.Select(keyOf), new KafkaProtocolException($"{pair.Key} left an item out of its answer."));
+                round.FailLeftOut(pair.Value.Select(keyOf), pair.Key);
             }
             catch (KafkaException failure) when (failure is not KafkaClosedException)
             {

@@ -6,7 +6,7 @@ namespace Millrace.Kafka;
 /// One attempt at the items of a call that are still open: it collects what became of each, and decides which of them a further attempt may
 /// help. Brokers answer side by side, so that members may be called from any thread.
 /// </summary>
-internal sealed class AdminRound<TKey, TValue>(IReadOnlyList<TKey> open, int number)
+internal sealed class AdminRound<TKey, TValue>(ApiKey api, IReadOnlyList<TKey> open, int number)
     where TKey : notnull
 {
     /// <summary>So many rounds may find a topic unknown before it counts as one that does not exist: brokers learn of a new one after each other.</summary>
@@ -62,6 +62,15 @@ internal sealed class AdminRound<TKey, TValue>(IReadOnlyList<TKey> open, int num
             {
                 _finished[key] = new AdminResult<TValue>(failure);
             }
+        }
+    }
+
+    /// <summary>Fails what a broker left out of its answer.</summary>
+    public void FailLeftOut(IEnumerable<TKey> keys, BrokerAddress address)
+    {
+        foreach (TKey key in keys)
+        {
+            FailRest([key], new KafkaProtocolException($"{address} left {Name(key)} out of its answer to {api}."));
         }
     }
 

@@ -122,7 +122,7 @@ public sealed partial class KafkaAdmin
             ApiKey.ElectLeaders,
             async token =>
             {
-                var round = new AdminRound<TopicPartition, ElectionOutcome>([], AdminRound<TopicPartition, ElectionOutcome>.UnknownTopicRounds);
+                var round = new AdminRound<TopicPartition, ElectionOutcome>(ApiKey.ElectLeaders, [], AdminRound<TopicPartition, ElectionOutcome>.UnknownTopicRounds);
                 await ElectAsync(round, type, isForAll: true, token);
                 return round.Retriable.Count == 0 ? round.Finished : throw round.Retriable.Values.First();
             },
@@ -329,7 +329,7 @@ public sealed partial class KafkaAdmin
                     ? await _calls.BrokerAsync(brokerId, cancellationToken)
                     : await otherwise(cancellationToken);
                 await ask(round, broker, [.. group], cancellationToken);
-                round.FailRest(group, new KafkaProtocolException($"{broker.Address} left an item out of its answer."));
+                round.FailLeftOut(group, broker.Address);
             }
             catch (KafkaException failure) when (failure is not KafkaClosedException)
             {

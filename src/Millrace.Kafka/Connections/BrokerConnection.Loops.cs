@@ -94,8 +94,8 @@ internal sealed partial class BrokerConnection
     private void Abandon(OutgoingFrame unsent, KafkaException cause)
     {
         unsent.Frame.Release();
-        unsent.Sent?.TrySetException(Lost(cause));
-        unsent.Pending?.Fail(Lost(cause));
+        unsent.Sent?.TrySetException(Lost(cause, unsent.Pending));
+        unsent.Pending?.Fail(Lost(cause, unsent.Pending));
         _inFlight.Release();
     }
 
@@ -112,6 +112,11 @@ internal sealed partial class BrokerConnection
         if (until > Volatile.Read(ref _mutedUntil))
         {
             Volatile.Write(ref _mutedUntil, until);
+        }
+
+        if (Diagnostics.ThrottleDuration.Enabled)
+        {
+            Diagnostics.ThrottleDuration.Record(pause.TotalSeconds, Diagnostics.BrokerTags(Address, api));
         }
 
         LogMessages.ConnectionThrottled(_logger, Address, api, pause);
@@ -164,7 +169,7 @@ internal sealed partial class BrokerConnection
         {
             // The break before the answer: who learns of the failure no longer finds the connection open.
             KafkaException cause = Break(failure);
-            pending?.Fail(failure as KafkaException ?? Lost(cause));
+            pending?.Fail(failure as KafkaException ?? Lost(cause, pending));
         }
     }
 
@@ -208,6 +213,11 @@ internal sealed partial class BrokerConnection
             LogMessages.ConnectionLost(_logger, Address, lost.Length, failure.Message);
         }
 
+        if (_isCounted)
+        {
+            Diagnostics.Connections.Add(-1, Diagnostics.BrokerTags(Address));
+        }
+
         _stop.Cancel();
         while (_outgoing.Reader.TryRead(out OutgoingFrame unsent))
         {
@@ -216,7 +226,7 @@ internal sealed partial class BrokerConnection
 
         foreach (PendingRequest request in lost)
         {
-            request.Fail(Lost(failure));
+            request.Fail(Lost(failure, request));
         }
 
         // One permit is enough: who gets it finds the failure and hands the permit on.
@@ -237,7 +247,8 @@ internal sealed partial class BrokerConnection
         }
     }
 
-    private KafkaException Lost(KafkaException cause) => cause is KafkaClosedException
+    private KafkaException Lost(KafkaException cause, PendingRequest? pending) => cause is KafkaClosedException
         ? cause
-        : new KafkaConnectionException($"The connection to {Address} was lost before the answer: {cause.Message}", cause);
+        : new KafkaConnectionException(
+            $"The connection to {Address} was lost before the {(pending is null ? "request was sent" : $"answer to {pending.Api.Key}")}: {cause.Message}", cause);
 }

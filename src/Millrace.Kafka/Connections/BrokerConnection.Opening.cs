@@ -20,13 +20,13 @@ internal sealed partial class BrokerConnection
         try
         {
             transport = await context.Connector.ConnectAsync(address, linked.Token);
-            VersionNegotiation.Result result = await VersionNegotiation.RunAsync(transport, VersionNegotiation.FirstVersion, context, linked.Token);
+            VersionNegotiation.Result result = await VersionNegotiation.RunAsync(address, transport, VersionNegotiation.FirstVersion, context, linked.Token);
             if (result.Versions is null)
             {
                 // An old broker answers a version of ApiVersions that it does not know by closing the connection.
                 await transport.DisposeAsync();
                 transport = await context.Connector.ConnectAsync(address, linked.Token);
-                result = await VersionNegotiation.RunAsync(transport, VersionNegotiation.OldestVersion, context, linked.Token);
+                result = await VersionNegotiation.RunAsync(address, transport, VersionNegotiation.OldestVersion, context, linked.Token);
             }
 
             BrokerVersions versions = result.Versions ?? throw new KafkaConnectionException(
@@ -35,6 +35,12 @@ internal sealed partial class BrokerConnection
             var connection = new BrokerConnection(address, context, transport, versions, maxInFlight);
             transport = null;
             connection.BeginSession(lifetime);
+            if (Diagnostics.Connections.Enabled)
+            {
+                connection._isCounted = true;
+                Diagnostics.Connections.Add(1, Diagnostics.BrokerTags(address));
+            }
+
             connection._loops = Task.WhenAll(connection.SendLoopAsync(), connection.ReceiveLoopAsync());
             return connection;
         }

@@ -27,6 +27,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     private KafkaException? _failure;
     private long _lastUse;
     private volatile bool _hasAnswered;
+    private bool _isCounted;
 
     // A timestamp, 0 for none.
     private long _mutedUntil;
@@ -124,21 +125,32 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         short sentVersion = version >= 0 ? version : VersionOf(api);
         await _inFlight.WaitAsync(cancellationToken);
         var pending = new PendingRequest<TResponse>(api, sentVersion, Interlocked.Increment(ref _lastCorrelationId), keepsFrame);
-        Enqueue(WriteFrame(request, pending.Version, pending.CorrelationId), pending, sent: null);
-        TimeSpan rest = timeout;
-        while (true)
+        bool isCounted = BeginRequest(api.Key, out long start);
+        try
         {
-            try
+            Enqueue(WriteFrame(request, pending.Version, pending.CorrelationId), pending, sent: null);
+            TimeSpan rest = timeout;
+            while (true)
             {
-                return await pending.Response.WaitAsync(rest, _context.Time, cancellationToken);
-            }
-            catch (TimeoutException)
-            {
-                rest = RestAfterPause(timeout);
-                if (rest <= TimeSpan.Zero)
+                try
                 {
-                    throw Overdue($"{Address} did not answer {api.Key} within {timeout}.");
+                    return await pending.Response.WaitAsync(rest, _context.Time, cancellationToken);
                 }
+                catch (TimeoutException)
+                {
+                    rest = RestAfterPause(timeout);
+                    if (rest <= TimeSpan.Zero)
+                    {
+                        throw Overdue($"{Address} did not answer {api.Key} within {timeout}.");
+                    }
+                }
+            }
+        }
+        finally
+        {
+            if (isCounted)
+            {
+                EndRequest(api.Key, start);
             }
         }
     }
@@ -190,6 +202,27 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         // The source of the stop is not disposed: a time-out or the watch for unused connections may be about to end the connection, too.
     }
 
+    /// <summary>Counts a request, if somebody wants to know.</summary>
+    private bool BeginRequest(ApiKey api, out long start)
+    {
+        start = 0;
+        if (!Diagnostics.RequestDuration.Enabled && !Diagnostics.ActiveRequests.Enabled)
+        {
+            return false;
+        }
+
+        start = _context.Time.GetTimestamp();
+        Diagnostics.ActiveRequests.Add(1, Diagnostics.BrokerTags(Address, api));
+        return true;
+    }
+
+    private void EndRequest(ApiKey api, long start)
+    {
+        System.Diagnostics.TagList tags = Diagnostics.BrokerTags(Address, api);
+        Diagnostics.ActiveRequests.Add(-1, tags);
+        Diagnostics.RequestDuration.Record(_context.Time.GetElapsedTime(start).TotalSeconds, tags);
+    }
+
     private FrameBuffer WriteFrame<TRequest>(TRequest request, short version, int correlationId)
         where TRequest : class, IRequest
     {
@@ -221,7 +254,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         // The permit goes on to the next caller that waits, so that each of them sees the failure.
         frame.Release();
         _inFlight.Release();
-        throw Lost(_failure!);
+        throw Lost(_failure!, pending);
     }
 
     /// <summary>What is left of a time-out that counts from the end of the last pause; nothing if that is long ago, or if there was none.</summary>

@@ -19,6 +19,7 @@ internal static class VersionNegotiation
     public readonly record struct Result(BrokerVersions? Versions, KafkaConnectionException? Failure);
 
     public static async ValueTask<Result> RunAsync(
+        BrokerAddress address,
         IKafkaTransport transport,
         short version,
         ClientContext context,
@@ -26,22 +27,22 @@ internal static class VersionNegotiation
     {
         try
         {
-            (ApiVersionsResponse response, short answered) = await AskAsync(transport, version, context, cancellationToken);
+            (ApiVersionsResponse response, short answered) = await AskAsync(address, transport, version, context, cancellationToken);
             if (response.ErrorCode == ErrorCode.UnsupportedVersion && answered > OldestVersion)
             {
                 // Not the same one again, whatever the broker says of itself.
                 short second = Math.Min(NewestOf(response), (short)(answered - 1));
-                (response, answered) = await AskAsync(transport, second, context, cancellationToken);
+                (response, answered) = await AskAsync(address, transport, second, context, cancellationToken);
                 if (response.ErrorCode == ErrorCode.UnsupportedVersion && answered > OldestVersion)
                 {
-                    (response, answered) = await AskAsync(transport, OldestVersion, context, cancellationToken);
+                    (response, answered) = await AskAsync(address, transport, OldestVersion, context, cancellationToken);
                 }
             }
 
             return response.ErrorCode == ErrorCode.None
                 ? new Result(BrokerVersions.From(response, answered), null)
                 : throw new KafkaVersionException(
-                    $"The broker refuses every version of ApiVersions that this client has ({OldestVersion} to {FirstVersion}): {KafkaErrors.Describe(response.ErrorCode)}");
+                    $"{address} refuses every version of ApiVersions that this client has ({OldestVersion} to {FirstVersion}): {KafkaErrors.Describe(response.ErrorCode)}");
         }
         catch (KafkaConnectionException failure)
         {
@@ -65,6 +66,7 @@ internal static class VersionNegotiation
 
     /// <summary>One question, and the version that was asked in.</summary>
     private static async ValueTask<(ApiVersionsResponse Response, short Version)> AskAsync(
+        BrokerAddress address,
         IKafkaTransport transport,
         short version,
         ClientContext context,
@@ -92,7 +94,7 @@ internal static class VersionNegotiation
             // Some refuse with the error and nothing behind it.
             return isRefused
                 ? (new ApiVersionsResponse { ErrorCode = ErrorCode.UnsupportedVersion }, version)
-                : throw new KafkaProtocolException($"The answer to ApiVersions cannot be read: {error} Is this a Kafka broker?");
+                : throw new KafkaProtocolException($"{address} answered ApiVersions with bytes that cannot be read: {error} Is this a Kafka broker?");
         }
         finally
         {

@@ -205,8 +205,8 @@ internal sealed class ConsumerFetcher : IDisposable
 
             if (lag is { } recordCount)
             {
-                System.Diagnostics.TagList tags = Diagnostics.Tags(target.Partition.Topic);
-                tags.Add("messaging.destination.partition.id", target.Partition.Partition.ToString(System.Globalization.CultureInfo.InvariantCulture));
+                System.Diagnostics.TagList tags = Diagnostics.ConsumerTags("poll", target.Partition.Topic, _context.Settings.ClientId, _settings.GroupId);
+                tags.Add("messaging.destination.partition.id", Diagnostics.Text(target.Partition.Partition));
                 Diagnostics.RecordsLag.Record(recordCount, tags);
             }
         }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
@@ -19,6 +20,11 @@ public sealed record ConsumerRecord(
     ReadOnlyMemory<byte>? Value,
     IReadOnlyList<RecordHeader> Headers)
 {
+    /// <summary>
+    /// The W3C trace context in its headers (<c>traceparent</c>, <c>tracestate</c>): what a span that processes the record links to, or has as its parent. The default where there is none.
+    /// </summary>
+    public ActivityContext TraceContext => Kafka.TraceContext.Of(Headers);
+
     /// <summary>Timestamps are whatever the producer wrote; those that no date can say become the nearest one.</summary>
     internal static DateTimeOffset ToTime(long timestamp)
     {

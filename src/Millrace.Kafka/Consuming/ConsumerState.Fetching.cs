@@ -297,7 +297,7 @@ internal sealed partial class ConsumerState
         cursor.ClearPreferredReplica();
         if (error == ErrorCode.OffsetOutOfRange)
         {
-            FailOutOfRange(cursor, isFollower, now);
+            FailOutOfRange(plan.Address, cursor, isFollower, now);
             return;
         }
 
@@ -324,7 +324,7 @@ internal sealed partial class ConsumerState
         cursor.RetryAt = now + retryBackoff.After(++cursor.FailureCount);
     }
 
-    private void FailOutOfRange(PartitionCursor cursor, bool isFollower, TimeSpan now)
+    private void FailOutOfRange(BrokerAddress leader, PartitionCursor cursor, bool isFollower, TimeSpan now)
     {
         // What was fetched before is still good, and the position is judged when it gets there. A follower may lag behind; only the leader knows.
         if (cursor.HasBuffered || isFollower)
@@ -337,7 +337,7 @@ internal sealed partial class ConsumerState
         if (settings.AutoOffsetReset == AutoOffsetReset.None)
         {
             cursor.Stick(new KafkaOffsetOutOfRangeException(
-                $"Position {cursor.Position} of {cursor.Partition} is outside of its log, and {nameof(ConsumerOptions.AutoOffsetReset)} is None. " +
+                $"{leader} answered Fetch: position {cursor.Position} of {cursor.Partition} is outside of its log, and {nameof(ConsumerOptions.AutoOffsetReset)} is None. " +
                 "Records were deleted before they were read, or the log was truncated. Seek to go on.",
                 cursor.Partition));
             return;

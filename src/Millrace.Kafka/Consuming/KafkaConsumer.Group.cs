@@ -124,7 +124,7 @@ public sealed partial class KafkaConsumer
         ArgumentNullException.ThrowIfNull(offsets);
         OffsetStore store = RequireGroup();
         ConsumerGroupMetadata member = CheckOwnership(offsets, out long[] assignments);
-        return offsets.Count == 0 ? Task.CompletedTask : CommitAsync(store, offsets, member, assignments, cancellationToken);
+        return offsets.Count == 0 ? Task.CompletedTask : CommitAndTellAsync(store, offsets, member, assignments, cancellationToken);
     }
 
     private async Task CommitAsync(
@@ -284,6 +284,11 @@ public sealed partial class KafkaConsumer
         lock (_gate)
         {
             _state.Release(partitions);
+        }
+
+        if (Diagnostics.Rebalances.Enabled)
+        {
+            Diagnostics.Rebalances.Add(1, Diagnostics.ConsumerTags("rebalance", topic: null, ClientId, _settings.GroupId));
         }
 
         assigned.TrySetResult();

@@ -324,7 +324,8 @@ public sealed partial class KafkaConsumer
             return false;
         }
 
-        OnTaken(records[0].TopicPartition, records.Count, hasRoom);
+        OnTaken(hasRoom);
+        TellPoll(records);
         return true;
     }
 
@@ -359,7 +360,8 @@ public sealed partial class KafkaConsumer
             OpenRecords(opening);
         }
 
-        OnTaken(batch.TopicPartition, batch.Count, hasRoom);
+        OnTaken(hasRoom);
+        TellPoll(batch);
         return true;
     }
 
@@ -419,23 +421,19 @@ public sealed partial class KafkaConsumer
 
     private void OnPolled()
     {
+        BeginPoll();
         if (_polls.Polled())
         {
             _member?.Return();
         }
     }
 
-    private void OnTaken(TopicPartition partition, int recordCount, bool hasRoom)
+    private void OnTaken(bool hasRoom)
     {
         _polls.HandedOut();
         if (hasRoom)
         {
             _fetcher.Wake();
-        }
-
-        if (Diagnostics.ConsumedMessages.Enabled)
-        {
-            Diagnostics.ConsumedMessages.Add(recordCount, Diagnostics.Tags(partition.Topic));
         }
     }
 

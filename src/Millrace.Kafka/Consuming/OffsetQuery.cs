@@ -35,7 +35,8 @@ internal sealed class OffsetQuery(ClientContext context, ConnectionPool pool, Me
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             throw new KafkaTimeoutException(
-                $"ListOffsets did not succeed within {context.Settings.ApiTimeout} ({nameof(KafkaClientOptions.ApiTimeout)}). {lastFailure?.Message}",
+                $"ListOffsets of {string.Join(", ", timestamps.Keys.Where(partition => !found.ContainsKey(partition)))} did not succeed within {context.Settings.ApiTimeout} " +
+                $"({nameof(KafkaClientOptions.ApiTimeout)}). {lastFailure?.Message ?? "No leader has answered."}",
                 lastFailure?.ErrorCode ?? ErrorCode.None,
                 lastFailure);
         }

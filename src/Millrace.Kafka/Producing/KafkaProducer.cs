@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Records;
 
@@ -85,6 +86,11 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     public ValueTask<RecordMetadata> ProduceAsync(ProducerRecord record, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(record);
+        if (IsTraced)
+        {
+            record = record with { Headers = TraceContext.AddTo(record.Headers, record.Topic, _context.Settings.ClientId) ?? [] };
+        }
+
         return ProduceAsync(SpanRecord.Of(record), record, cancellationToken);
     }
 
@@ -96,7 +102,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     public ValueTask<RecordMetadata> ProduceAsync(in SpanRecord record, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(record.Topic, nameof(record));
-        return ProduceAsync(record, source: null, cancellationToken);
+        return ProduceAsync(Traced(record), source: null, cancellationToken);
     }
 
     /// <summary>
@@ -120,13 +126,14 @@ public sealed partial class KafkaProducer : IAsyncDisposable
             return ValueTask.FromCanceled(cancellationToken);
         }
 
-        if (RefuseTooLarge(record, out int byteCount) is { } refused)
+        SpanRecord traced = Traced(record);
+        if (RefuseTooLarge(traced, out int byteCount) is { } refused)
         {
             return ValueTask.FromException(refused);
         }
 
         RecordAccumulator.OfferResult result = Offer(
-            record, source: null, byteCount, new Delivery(handler, tag), _operations, out ProduceOperation? admission, out TopicDescription? topic);
+            traced, source: null, byteCount, new Delivery(handler, tag), _operations, out ProduceOperation? admission, out TopicDescription? topic);
         if (admission is not null)
         {
             return Await(admission, cancellationToken).Admission;
@@ -136,6 +143,13 @@ public sealed partial class KafkaProducer : IAsyncDisposable
             ? ValueTask.FromException(RecordAccumulator.NoSuchPartition(topic!, record.Partition!.Value))
             : ValueTask.CompletedTask;
     }
+
+    /// <summary>A view that serialises keys and values. Several views of one producer share its connections, its order and its transactions.</summary>
+    /// <typeparam name="TKey">The keys' type; <see cref="Absent"/> for records without keys.</typeparam>
+    /// <typeparam name="TValue">The values' type.</typeparam>
+    /// <param name="keys">Writes keys.</param>
+    /// <param name="values">Writes values.</param>
+    public KafkaProducer<TKey, TValue> As<TKey, TValue>(IKafkaSerializer<TKey> keys, IKafkaSerializer<TValue> values) => new(this, keys, values, isOwner: false);
 
     /// <summary>
     /// Sends what is waiting without further lingering, and completes when every record produced before the call is acknowledged or has
@@ -262,6 +276,11 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         _operations.Return(operation);
         return ValueTask.FromException<RecordMetadata>(RecordAccumulator.NoSuchPartition(topic!, record.Partition!.Value));
     }
+
+    private bool IsTraced => _settings.PropagatesTraceContext && Diagnostics.IsTracing && Activity.Current is not null;
+
+    private SpanRecord Traced(in SpanRecord record) =>
+        IsTraced ? record.With(TraceContext.AddTo(record.Headers, record.Topic, _context.Settings.ClientId)) : record;
 
     private static ProduceOperation Await(ProduceOperation operation, CancellationToken cancellationToken)
     {

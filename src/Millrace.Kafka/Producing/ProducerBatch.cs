@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
@@ -17,6 +18,7 @@ internal sealed class ProducerBatch
     private int _builtSequence;
     private TaskCompletionSource? _done;
     private List<TaskCompletionSource>? _alsoDone;
+    private List<ActivityLink>? _links;
 
     public ProducerBatch(PartitionQueue queue, long ordinal, CompressionCodec compression, TimeSpan createdAt)
     {
@@ -68,8 +70,14 @@ internal sealed class ProducerBatch
 
     public TimeSpan RetryAt { get; set; }
 
+    /// <summary>What came of the last attempt that ended; null if there is none, or if it succeeded.</summary>
+    public KafkaException? LastFailure { get; set; }
+
     /// <summary>The broker of the attempt under way.</summary>
     public int NodeId { get; set; } = -1;
+
+    /// <summary>Where records come from whose headers say so; only while somebody listens to traces.</summary>
+    public IReadOnlyList<ActivityLink> Links => _links ?? (IReadOnlyList<ActivityLink>)[];
 
     private bool IsBuilt => !_bytes.IsEmpty;
 
@@ -91,9 +99,11 @@ internal sealed class ProducerBatch
         AttemptCount = 0;
         MayBeWritten = false;
         RetryAt = default;
+        LastFailure = null;
         NodeId = -1;
         _done = null;
         _alsoDone = null;
+        _links = null;
     }
 
     public void Append(in SpanRecord record, long timestamp, int reservedByteCount, in Delivery delivery)
@@ -106,6 +116,19 @@ internal sealed class ProducerBatch
 
         _deliveries[RecordCount++] = delivery;
         ReservedByteCount += reservedByteCount;
+        if (record.Headers is { Count: > 0 } headers && Diagnostics.IsTracing)
+        {
+            AddLink(TraceContext.Of(headers));
+        }
+    }
+
+    private void AddLink(ActivityContext context)
+    {
+        _links ??= [];
+        if (context != default && _links.Count < Diagnostics.MaxLinkCount)
+        {
+            _links.Add(new ActivityLink(context));
+        }
     }
 
     public void AssignSequence(ProducerIdentity identity, int baseSequence)

@@ -84,6 +84,12 @@ public sealed class ProducerOptions
     /// </summary>
     public TimeSpan TransactionTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>
+    /// Whether a record that is produced within an <see cref="System.Diagnostics.Activity"/> carries its W3C trace context in headers (<c>traceparent</c>, <c>tracestate</c>). Only while somebody
+    /// listens to the source <c>Millrace.Kafka</c>, and not over a context that the record has already. Default true.
+    /// </summary>
+    public bool PropagateTraceContext { get; set; } = true;
+
     /// <summary>How long disposal waits for outstanding records before it fails them. Default 30 s.</summary>
     public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(30);
 }

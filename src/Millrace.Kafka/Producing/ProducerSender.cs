@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
@@ -6,7 +5,7 @@ using Millrace.Kafka.Records;
 namespace Millrace.Kafka;
 
 /// <summary>The thin shell around <see cref="RecordAccumulator"/>: asks it what to do, does it, and tells it what came of it.</summary>
-internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
+internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisposable
 {
     /// <summary>The first version that carries record batch version 2.</summary>
     private const short FirstProduceVersion = 3;
@@ -157,12 +156,12 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         ProducerBatch batch = answer.Batch;
         if (answer.Failure is null)
         {
-            Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic));
+            CountSent(batch, failure: null);
         }
         else
         {
             LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, answer.Failure.Message);
-            Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags(batch.Partition.Topic, answer.Failure.GetType().Name));
+            CountSent(batch, answer.Failure);
         }
 
         if (batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure) is { } thrown)
@@ -287,6 +286,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         }
 
         Apply(effects);
+        TellDeparture(sent.Values);
         _ = SendAsync(bundle, request, sent, cancellationToken);
     }
 
@@ -314,7 +314,9 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         {
             if (sent.Count > 0)
             {
-                answers = await ExchangeAsync(bundle, request, sent, cancellationToken);
+                answers = await (Diagnostics.IsTellingOperations
+                    ? ExchangeAndTellAsync(bundle, request, sent, cancellationToken)
+                    : ExchangeAsync(bundle, request, sent, cancellationToken));
             }
         }
         catch (KafkaException caught)
@@ -323,7 +325,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            failure = new KafkaClosedException("The producer was closed before the answer.");
+            failure = new KafkaClosedException($"The producer was closed before {bundle.Address} answered Produce; the records may or may not be written.");
         }
 
         var effects = new ProducerEffects();
@@ -332,10 +334,12 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
             _accumulator.EndRequest(bundle.NodeId);
             foreach ((TopicPartition partition, ProducerBatch batch) in sent)
             {
-                ProduceAnswer answer = answers.TryGetValue(partition, out ProduceAnswer known) ? known : Unanswered(batch, failure);
+                ProduceAnswer answer = answers.TryGetValue(partition, out ProduceAnswer known) ? known : Unanswered(batch, failure, bundle.Address);
                 if (answer.Verdict is ProduceVerdict.RetryNotWritten or ProduceVerdict.RetryPerhapsWritten)
                 {
-                    LogMessages.BatchRetried(_logger, batch.RecordCount, partition, batch.AttemptCount, (answer.Failure as KafkaException)?.ErrorCode ?? ErrorCode.NetworkException);
+                    ErrorCode error = (answer.Failure as KafkaException)?.ErrorCode ?? ErrorCode.NetworkException;
+                    LogMessages.BatchRetried(_logger, batch.RecordCount, partition, batch.AttemptCount, error);
+                    CountRetry(batch, answer.Failure);
                 }
 
                 _accumulator.Settle(batch, answer, Now(), effects);
@@ -343,6 +347,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         }
 
         Apply(effects);
+        TellBuffer();
         Wake();
     }
 
@@ -353,7 +358,7 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         CancellationToken cancellationToken)
     {
         BrokerConnection connection = _pool.Find(bundle.Address, ConnectionPurpose.Produce)
-            ?? throw new KafkaConnectionException($"The connection to {bundle.Address} was lost before the request was sent.");
+            ?? throw new KafkaConnectionException($"The connection to {bundle.Address} was lost before Produce was sent.");
         short version = VersionOn(connection);
         if (_settings.Acks == Acks.None)
         {
@@ -361,11 +366,8 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
             return sent.Keys.ToDictionary(partition => partition, _ => new ProduceAnswer(ProduceVerdict.Written));
         }
 
-        using Activity? activity = Diagnostics.StartSend(bundle.Address, sent.Values.Sum(batch => batch.RecordCount));
-        long start = _context.Time.GetTimestamp();
         ProduceResponse response = await connection.SendAsync<ProduceRequest, ProduceResponse>(
             request, _context.Settings.RequestTimeout, cancellationToken, version);
-        Diagnostics.OperationDuration.Record(_context.Time.GetElapsedTime(start).TotalSeconds);
         var answers = new Dictionary<TopicPartition, ProduceAnswer>();
         foreach (ProduceTopicResponse topic in response.Topics)
         {
@@ -413,12 +415,12 @@ internal sealed class ProducerSender : RecordAccumulator.ICluster, IDisposable
         return new ProduceAnswer(verdict, Failure: failure);
     }
 
-    private static ProduceAnswer Unanswered(ProducerBatch batch, KafkaException? failure) => failure switch
+    private static ProduceAnswer Unanswered(ProducerBatch batch, KafkaException? failure, BrokerAddress address) => failure switch
     {
         KafkaVersionException => new ProduceAnswer(ProduceVerdict.Refused, Failure: failure),
         null => new ProduceAnswer(
             ProduceVerdict.RetryPerhapsWritten,
-            Failure: new KafkaProtocolException($"The answer to Produce does not mention {batch.Partition}.")),
+            Failure: new KafkaProtocolException($"{address} left {batch.Partition} out of its answer to Produce.")),
         _ => new ProduceAnswer(ProduceVerdict.RetryPerhapsWritten, Failure: failure),
     };
 

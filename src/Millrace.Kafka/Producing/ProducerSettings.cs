@@ -23,6 +23,9 @@ internal sealed record ProducerSettings(
     /// <summary>Brokers remember so many batches of a producer and partition, and recognise no older one as a duplicate.</summary>
     public const int MaxIdempotentInFlight = 5;
 
+    /// <summary>Whether records carry the trace context.</summary>
+    public bool PropagatesTraceContext { get; init; } = true;
+
     private const int MinRequestByteCount = 1024;
 
     public static ProducerSettings From(ProducerOptions options, ClientSettings client)
@@ -86,6 +89,9 @@ internal sealed record ProducerSettings(
             options.IsPartitioningAdaptive,
             options.TransactionalId,
             options.TransactionTimeout,
-            options.CloseTimeout);
+            options.CloseTimeout)
+        {
+            PropagatesTraceContext = options.PropagateTraceContext,
+        };
     }
 }

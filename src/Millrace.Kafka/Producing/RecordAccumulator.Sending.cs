@@ -74,6 +74,7 @@ internal sealed partial class RecordAccumulator
         PartitionQueue queue = batch.Queue;
         Invariant.Holds(queue.InFlight.Remove(batch), $"an answered batch of {batch.Partition} is under way");
         batch.NodeId = -1;
+        batch.LastFailure = answer.Failure as KafkaException;
         ProduceVerdict verdict = answer.Verdict;
         switch (verdict)
         {
@@ -247,7 +248,10 @@ internal sealed partial class RecordAccumulator
     private KafkaTimeoutException Expired(ProducerBatch batch, bool perhapsWritten) => new(
         $"{batch.RecordCount} records for {batch.Partition} were not acknowledged within {settings.DeliveryTimeout} " +
         $"({nameof(ProducerOptions.DeliveryTimeout)}), after {batch.AttemptCount} attempts; " +
-        (perhapsWritten ? "they may or may not be written." : "they are not written."));
+        (perhapsWritten ? "they may or may not be written. " : "they are not written. ") +
+        (batch.LastFailure?.Message ?? (batch.AttemptCount == 0 ? "No leader of the partition was known and could be reached." : "The last attempt has no answer yet.")),
+        batch.LastFailure?.ErrorCode ?? ErrorCode.None,
+        batch.LastFailure);
 
     private void ResetWhenSettled(PartitionQueue queue, ProducerEffects effects)
     {

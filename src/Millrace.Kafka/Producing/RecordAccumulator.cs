@@ -50,6 +50,12 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
 
     public long UsedByteCount { get; private set; }
 
+    /// <summary>The records that are not acknowledged yet, those included that wait for space or for their topic. Counted when it is asked for.</summary>
+    public long RecordCount =>
+        _active.Sum(static queue => queue.InFlight.Sum(static batch => (long)batch.RecordCount) + queue.Waiting.Sum(static batch => (long)batch.RecordCount))
+        + _memoryWaiters.Count
+        + _topics.Values.Sum(static topic => topic.Waiters?.Count ?? 0);
+
     /// <summary>While positive, nothing lingers.</summary>
     public int FlushCount { get; set; }
 

@@ -63,6 +63,8 @@ public readonly ref struct SpanRecord
     /// <summary>The record's time, to the millisecond. Default null: when the record enters the buffer.</summary>
     public DateTimeOffset? Timestamp { get; init; }
 
+    internal SpanRecord With(IReadOnlyList<RecordHeader>? headers) => Of(Topic, Partition, Key, HasKey, Value, HasValue, headers, Timestamp);
+
     internal static SpanRecord Of(ProducerRecord record) => Of(
         record.Topic,
         record.Partition,

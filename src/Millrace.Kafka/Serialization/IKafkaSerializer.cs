@@ -10,7 +10,7 @@ public interface IKafkaSerializer<in T>
     /// Whether nothing is written for it: a record without a key, or without a value, which is a tombstone. Then no other member is called. Default: whether it is null.
     /// </summary>
     /// <param name="value">The key or value.</param>
-    bool IsNull(T value) => value is null;
+    bool IsNull(T value) => Nulls.Has<T>() && value is null;
 
     /// <summary>
     /// Gets what <see cref="Serialize"/> needs and has to wait for, such as the id of a schema in a registry. Called before it for each record, and completes at once whenever the answer is
@@ -50,9 +50,20 @@ public interface IKafkaDeserializer<out T>
     /// <summary>What stands for a key or value that the record has not. Default: null, and a failure where <typeparamref name="T"/> has no null.</summary>
     /// <param name="context">Where it comes from.</param>
     /// <exception cref="FormatException">There is no null.</exception>
-    T DeserializeNull(SerializationContext context) => default(T) is null
+    T DeserializeNull(SerializationContext context) => Nulls.Has<T>()
         ? default!
         : throw new FormatException($"The record has no {(context.Part == RecordPart.Key ? "key" : "value")}, and {typeof(T).Name} has no null.");
+}
+
+/// <summary>Which types have a null. Asked before a value is compared with null, since until a method is optimised that comparison boxes a value type.</summary>
+internal static class Nulls
+{
+    public static bool Has<T>() => Of<T>.Has;
+
+    private static class Of<T>
+    {
+        public static readonly bool Has = default(T) is null;
+    }
 }
 
 /// <summary>Both directions.</summary>

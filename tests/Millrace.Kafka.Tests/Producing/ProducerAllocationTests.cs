@@ -45,6 +45,22 @@ public sealed class ProducerAllocationTests : IAsyncDisposable
         count, () => producer.ProduceAsync(new SpanRecord(HoldingCluster.Topic) { Value = _value }, _stop.Token)));
 
     [Fact]
+    public Task A_record_that_a_serialiser_writes_costs_nothing() => AssertBytesARecord(0, (producer, count) =>
+    {
+        KafkaProducer<long, Guid> typed = producer.As(KafkaSerdes.Int64, KafkaSerdes.Guid);
+        return ProduceAsync(count, () => typed.ProduceAsync(new ProducerRecord<long, Guid>(HoldingCluster.Topic, count, Guid.Empty)));
+    });
+
+    [Fact]
+    public Task A_record_of_JSON_that_is_enqueued_costs_nothing() => AssertBytesARecord(0, async (producer, count) =>
+    {
+        for (int number = 0; number < count; number++)
+        {
+            await _readings.EnqueueAsync(producer, number);
+        }
+    });
+
+    [Fact]
     public Task A_record_object_costs_itself() => AssertBytesARecord(128, (producer, count) => ProduceAsync(
         count, () => producer.ProduceAsync(new ProducerRecord { Topic = HoldingCluster.Topic, Value = _value })));
 
@@ -169,6 +185,20 @@ public sealed class ProducerAllocationTests : IAsyncDisposable
             }
 
             request.Acknowledge();
+        }
+    }
+
+    private readonly Readings _readings = new();
+
+    private sealed class Readings
+    {
+        private readonly IKafkaSerde<TestReading> _serde = KafkaSerdes.Json(TestJson.Default.TestReading);
+        private KafkaProducer<Absent, TestReading>? _producer;
+
+        public ValueTask EnqueueAsync(KafkaProducer producer, int number)
+        {
+            _producer ??= producer.As(KafkaSerdes.Absent, _serde);
+            return _producer.EnqueueAsync(new ProducerRecord<Absent, TestReading>(HoldingCluster.Topic, default, new TestReading(number, 0.5)), Handler.Instance);
         }
     }
 

@@ -86,12 +86,13 @@ public sealed class TypedClientTests
     {
         var cluster = new HoldingCluster(1);
         await using KafkaClient client = Client(cluster);
-        KafkaProducer<string, TestOrder> producer = client.CreateProducer(KafkaSerdes.Utf8, Orders, new ProducerOptions { Linger = TimeSpan.Zero });
+        KafkaProducer<string, TestReading> producer = client.CreateProducer(
+            KafkaSerdes.Utf8, KafkaSerdes.Json(TestJson.Default.TestReading), new ProducerOptions { Linger = TimeSpan.Zero });
         KafkaSerializationException failure = await Assert.ThrowsAsync<KafkaSerializationException>(
-            async () => await producer.ProduceAsync(new ProducerRecord<string, TestOrder>("orders", "a", new TestOrder("\uD800", 1)), Until.Timeout()));
-        Assert.Equal(("orders", RecordPart.Value, typeof(TestOrder)), (failure.Topic, failure.Part, failure.Type));
+            async () => await producer.ProduceAsync(new ProducerRecord<string, TestReading>("orders", "a", new TestReading(1, double.NaN)), Until.Timeout()));
+        Assert.Equal(("orders", RecordPart.Value, typeof(TestReading)), (failure.Topic, failure.Part, failure.Type));
         Assert.Equal(RecordPart.Key, (await Assert.ThrowsAsync<KafkaSerializationException>(
-            async () => await producer.EnqueueAsync(new ProducerRecord<string, TestOrder>("orders", "\uD800", new TestOrder("a", 1))))).Part);
+            async () => await producer.EnqueueAsync(new ProducerRecord<string, TestReading>("orders", "\uD800", new TestReading(1, 1))))).Part);
 
         var refusing = new Waiting();
         refusing.Ready.SetException(new InvalidOperationException("The registry knows no such subject."));
@@ -101,9 +102,9 @@ public sealed class TypedClientTests
         Assert.Equal("The key of a record for topic 'orders' cannot be written by the serialiser of Int32: The registry knows no such subject. The record is not written.", failure.Message);
 
         // The next one is the first that leaves.
-        _ = producer.ProduceAsync(new ProducerRecord<string, TestOrder>("orders", "a", new TestOrder("a", 1)), Until.Timeout()).AsTask();
+        _ = producer.ProduceAsync(new ProducerRecord<string, TestReading>("orders", "a", new TestReading(1, 2)), Until.Timeout()).AsTask();
         HoldingCluster.HeldRequest request = await cluster.Held[1].Reader.ReadAsync(Until.Timeout());
-        Assert.Equal("""{"id":"a","total":1}""", Encoding.UTF8.GetString(
+        Assert.Equal("""{"sensor":1,"value":2}""", Encoding.UTF8.GetString(
             Assert.Single(RecordBatchReader.Read(request.Request.Topics[0].Partitions[0].Records!.Value)).Value!.Value.Span));
         request.Acknowledge();
     }
