@@ -16,6 +16,8 @@ internal static class ClientAllocationScenario
     private const int LargeBatch = 256 * 1024;
     private const int AwaitedAtOnce = 20_000;
 
+    private static readonly ValueTask<RecordMetadata>[] UnderWay = new ValueTask<RecordMetadata>[AwaitedAtOnce];
+
     public static IReadOnlyList<Measurement> Run(RunSettings settings)
     {
         using BrokerProcess broker = BrokerProcess.Start(settings.NewDirectory());
@@ -42,7 +44,7 @@ internal static class ClientAllocationScenario
 
     private static async Task Pipelined(int count, Func<ValueTask<RecordMetadata>> produce)
     {
-        var underWay = new ValueTask<RecordMetadata>[AwaitedAtOnce];
+        ValueTask<RecordMetadata>[] underWay = UnderWay;
         for (int number = 0; number < count; number += AwaitedAtOnce)
         {
             for (int slot = 0; slot < AwaitedAtOnce; slot++)
