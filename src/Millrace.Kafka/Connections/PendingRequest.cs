@@ -33,7 +33,13 @@ internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version
     : PendingRequest(api, version, correlationId, holdsPermit)
     where TResponse : class, IMessage, new()
 {
-    private readonly TaskCompletionSource<TResponse> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    // What follows the answer to Fetch and Produce is the client's own and does not wait for anything: it goes on in the loop that receives, without another thread being
+    // woken for it. The answers to everything else are followed by the application's code.
+    private readonly bool _goesOnInLoop = api.Key is ApiKey.Fetch or ApiKey.Produce;
+
+    private readonly TaskCompletionSource<TResponse> _completion = new(
+        api.Key is ApiKey.Fetch or ApiKey.Produce ? TaskCreationOptions.None : TaskCreationOptions.RunContinuationsAsynchronously);
+
     private TResponse? _response;
 
     public Task<TResponse> Response => _completion.Task;
@@ -59,6 +65,19 @@ internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version
     public override void Complete() => _completion.TrySetResult(_response!);
 
     public override void Fail(KafkaException failure)
+    {
+        if (_goesOnInLoop)
+        {
+            // Whoever ends a connection may hold what follows up.
+            ThreadPool.UnsafeQueueUserWorkItem(static state => state.Request.SetFailure(state.Failure), (Request: this, Failure: failure), preferLocal: false);
+        }
+        else
+        {
+            SetFailure(failure);
+        }
+    }
+
+    private void SetFailure(KafkaException failure)
     {
         if (_completion.TrySetException(failure))
         {

@@ -8,13 +8,18 @@ namespace Millrace.Kafka;
 /// </summary>
 internal sealed class WakeSignal : IDisposable
 {
-    private readonly Channel<bool> _signals = Channel.CreateBounded<bool>(
-        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
-
+    private readonly Channel<bool> _signals;
     private readonly ITimer _timer;
 
-    public WakeSignal(TimeProvider time) =>
+    /// <summary>A signal that nobody has given yet.</summary>
+    /// <param name="time">The clock.</param>
+    /// <param name="runsInSet">Whether a loop that waits goes on within <see cref="Set"/>, which must then be called without locks, and not on a thread of its own.</param>
+    public WakeSignal(TimeProvider time, bool runsInSet = false)
+    {
+        _signals = Channel.CreateBounded<bool>(
+            new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true, AllowSynchronousContinuations = runsInSet });
         _timer = time.CreateTimer(static state => ((WakeSignal)state!).Set(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
 
     public void Set() => _signals.Writer.TryWrite(true);
 

@@ -41,7 +41,9 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         _accumulator = accumulator;
         _gate = gate;
         _logger = context.Loggers.CreateLogger<KafkaProducer>();
-        _wake = new WakeSignal(context.Time);
+
+        // Who does not want to wait for more records does not want to wait for another thread either: a record that may leave leaves in the call that produces it.
+        _wake = new WakeSignal(context.Time, runsInSet: settings.Linger == TimeSpan.Zero);
         _start = context.Time.GetTimestamp();
         metadata.Changed += Wake;
     }

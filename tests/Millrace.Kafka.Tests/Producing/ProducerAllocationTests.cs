@@ -68,7 +68,7 @@ public sealed class ProducerAllocationTests : IAsyncDisposable
     public async Task A_record_that_waits_for_space_costs_nothing()
     {
         const int buffer = 64 * 1024;
-        KafkaProducer producer = _client.CreateProducer(new ProducerOptions { BufferByteCount = buffer, MaxRequestByteCount = buffer, BatchByteCount = buffer / 4, Linger = TimeSpan.Zero });
+        KafkaProducer producer = _client.CreateProducer(new ProducerOptions { BufferByteCount = buffer, MaxRequestByteCount = buffer, BatchByteCount = buffer / 4 });
         long least = long.MaxValue;
         for (int attempt = 0; attempt < Attempts; attempt++)
         {
