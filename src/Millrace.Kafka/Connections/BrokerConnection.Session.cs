@@ -63,7 +63,7 @@ internal sealed partial class BrokerConnection
 
             // Without a time-out of its own: answers may wait behind those of earlier requests, and who waits for this one has a time-out that ends it.
             await connection._transport.SendAsync(frame, cancellationToken);
-            return await pending.Response.WaitAsync(cancellationToken);
+            return await pending.Response.InContext().WaitAsync(cancellationToken);
         }
     }
 }

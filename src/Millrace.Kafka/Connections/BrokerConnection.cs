@@ -123,7 +123,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     {
         ApiDefinition api = TRequest.Api;
         short sentVersion = version >= 0 ? version : VersionOf(api);
-        await _inFlight.WaitAsync(cancellationToken);
+        await _inFlight.TakeAsync(cancellationToken);
         var pending = new PendingRequest<TResponse>(api, sentVersion, Interlocked.Increment(ref _lastCorrelationId), keepsFrame);
         bool isCounted = BeginRequest(api.Key, out long start);
         try
@@ -134,7 +134,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
             {
                 try
                 {
-                    return await pending.Response.WaitAsync(rest, _context.Time, cancellationToken);
+                    return await pending.Response.InContext().WaitAsync(rest, _context.Time, cancellationToken);
                 }
                 catch (TimeoutException)
                 {
@@ -162,7 +162,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     public async Task SendWithoutResponseAsync<TRequest>(TRequest request, short version, TimeSpan timeout, CancellationToken cancellationToken)
         where TRequest : class, IRequest
     {
-        await _inFlight.WaitAsync(cancellationToken);
+        await _inFlight.TakeAsync(cancellationToken);
         var sent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Enqueue(WriteFrame(request, version, Interlocked.Increment(ref _lastCorrelationId)), pending: null, sent);
         TimeSpan rest = timeout;
@@ -170,7 +170,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         {
             try
             {
-                await sent.Task.WaitAsync(rest, _context.Time, cancellationToken);
+                await sent.Task.InContext().WaitAsync(rest, _context.Time, cancellationToken);
                 return;
             }
             catch (TimeoutException)

@@ -60,7 +60,7 @@ internal sealed class BrokerLink(
 
         if (opening is not null)
         {
-            await opening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await opening.ConfigureAwait(Awaiting.Quietly);
         }
 
         if (_connection is not null)

@@ -70,7 +70,7 @@ internal sealed class ConnectionPool : IAsyncDisposable
         }
 
         await _idleSweep.DisposeAsync();
-        await _stop.CancelAsync();
+        await _stop.CancelElsewhereAsync();
         foreach (BrokerLink link in links)
         {
             await link.DisposeAsync();

@@ -104,7 +104,7 @@ public sealed partial class KafkaConsumer
             }
         }
 
-        return assigned.WaitAsync(cancellationToken);
+        return assigned.InContext().WaitAsync(cancellationToken);
     }
 
     /// <summary>

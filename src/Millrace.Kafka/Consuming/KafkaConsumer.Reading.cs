@@ -83,7 +83,7 @@ public sealed partial class KafkaConsumer
             cancellationToken.ThrowIfCancellationRequested();
             while (!TryTake(maxRecords: 1, one, out Task arrived))
             {
-                await arrived.WaitAsync(cancellationToken);
+                await arrived.InContext().WaitAsync(cancellationToken);
             }
 
             ConsumerRecord record = one[0];
@@ -276,7 +276,7 @@ public sealed partial class KafkaConsumer
     {
         do
         {
-            await arrived.WaitAsync(cancellationToken);
+            await arrived.InContext().WaitAsync(cancellationToken);
         }
         while (!TryTake(maxRecords, records, out arrived));
 
@@ -288,7 +288,7 @@ public sealed partial class KafkaConsumer
     {
         while (true)
         {
-            await arrived.WaitAsync(cancellationToken);
+            await arrived.InContext().WaitAsync(cancellationToken);
             if (TryTakeBatch(out ConsumerBatch batch, out arrived))
             {
                 return batch;
@@ -321,6 +321,7 @@ public sealed partial class KafkaConsumer
 
         if (records.Count == 0)
         {
+            OnNothingTaken(hasRoom);
             return false;
         }
 
@@ -353,11 +354,18 @@ public sealed partial class KafkaConsumer
                 if (!_state.TryBeginOpen(out opening))
                 {
                     arrived = WaitForArrival();
-                    return false;
+                    hasRoom = _state.HasRoomAgain;
+                    break;
                 }
             }
 
             OpenRecords(opening);
+        }
+
+        if (batch.Count == 0)
+        {
+            OnNothingTaken(hasRoom);
+            return false;
         }
 
         OnTaken(hasRoom);
@@ -425,6 +433,15 @@ public sealed partial class KafkaConsumer
         if (_polls.Polled())
         {
             _member?.Return();
+        }
+    }
+
+    /// <summary>What was opened may have held nothing for the application, and made room all the same: who would fetch the next waits for that.</summary>
+    private void OnNothingTaken(bool hasRoom)
+    {
+        if (hasRoom)
+        {
+            _fetcher.Wake();
         }
     }
 

@@ -133,9 +133,9 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
     {
         // Leaves the lock.
         await Task.Yield();
-        await _stopMember.CancelAsync();
-        await _memberLoop.WaitAsync(_settings.CloseTimeout, _context.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await _stop.CancelAsync();
+        await _stopMember.CancelElsewhereAsync();
+        await _memberLoop.WaitAsync(_settings.CloseTimeout, _context.Time).ConfigureAwait(Awaiting.Quietly);
+        await _stop.CancelElsewhereAsync();
         await _fetchLoop;
         await _pool.DisposeAsync();
         _fetcher.Dispose();

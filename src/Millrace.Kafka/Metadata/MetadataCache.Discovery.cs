@@ -32,7 +32,7 @@ internal sealed partial class MetadataCache
             Topics = [.. ids.Select(id => new MetadataRequestTopic { TopicId = id, Name = null })],
             AllowAutoTopicCreation = false,
         };
-        await _round.WaitAsync(cancellationToken);
+        await _round.TakeAsync(cancellationToken);
         try
         {
             (MetadataResponse response, short version) = await AskAsync(request, FirstVersionById, cancellationToken);

@@ -74,7 +74,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
     public async Task RefreshAsync(CancellationToken cancellationToken)
     {
         long wanted = Interlocked.Read(ref _startedRounds) + 1;
-        await _round.WaitAsync(cancellationToken);
+        await _round.TakeAsync(cancellationToken);
         try
         {
             // A round that began after this call, and is over: its answer is as fresh as ours would be.
@@ -157,14 +157,14 @@ internal sealed partial class MetadataCache : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _ageTimer.DisposeAsync();
-        await _stop.CancelAsync();
+        await _stop.CancelElsewhereAsync();
         Task background;
         lock (_gate)
         {
             background = _background;
         }
 
-        await background.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await background.ConfigureAwait(Awaiting.Quietly);
         _stop.Dispose();
     }
 
@@ -390,7 +390,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
 
             // What made somebody ask is often not over yet, so that even a success pauses: questions of that moment become one.
             await Task.Delay(_context.RetryBackoff.After(Math.Max(1, failureCount)), _context.Time, _stopping)
-                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                .ConfigureAwait(Awaiting.Quietly);
         }
     }
 

@@ -162,7 +162,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         lock (_gate)
         {
             _accumulator.FlushCount++;
-            outstanding = Task.WhenAll(_accumulator.Outstanding());
+            outstanding = AllAsync(_accumulator.Outstanding());
         }
 
         _sender.Wake();
@@ -193,6 +193,15 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         }
     }
 
+    /// <summary>One after the other, since the end of them all is not before that of the last.</summary>
+    private static async Task AllAsync(List<Task> tasks)
+    {
+        foreach (Task task in tasks)
+        {
+            await task.ConfigureAwait(Awaiting.Quietly);
+        }
+    }
+
     private async Task CloseAsync()
     {
         // Leaves the lock: from here on new records are refused.
@@ -204,10 +213,10 @@ public sealed partial class KafkaProducer : IAsyncDisposable
                 await _transactions.CloseAsync(timeout.Token);
             }
 
-            await FlushAsync(timeout.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await FlushAsync(timeout.Token).ConfigureAwait(Awaiting.Quietly);
         }
 
-        await _stop.CancelAsync();
+        await _stop.CancelElsewhereAsync();
         await _loop;
         _sender.FailAll(new KafkaClosedException("The producer was closed before the record was acknowledged; the record may or may not be written."));
         await _pool.DisposeAsync();

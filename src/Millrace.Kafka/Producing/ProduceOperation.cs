@@ -21,6 +21,7 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
     private CancellationTokenRegistration _registration;
     private int _state;
     private bool _isAwaited;
+    private bool _isAwaitedInContext;
     private RecordMetadata _result;
     private Exception? _failure;
 
@@ -84,6 +85,9 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
 
     private void AddContinuation(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
     {
+        // The source itself sends a continuation to the context that it was added in.
+        _isAwaitedInContext = flags.HasFlag(ValueTaskSourceOnCompletedFlags.UseSchedulingContext) && SynchronizationContext.Current is not null;
+
         // Before the continuation is added: who ends the operation and finds nobody waiting publishes the outcome at once, and then this call
         // runs the continuation elsewhere; the other way round the continuation could run on the producer's own path.
         Volatile.Write(ref _isAwaited, true);
@@ -103,14 +107,14 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
     {
         _result = metadata;
         _failure = failure;
-        if (Volatile.Read(ref _isAwaited))
+        if (Volatile.Read(ref _isAwaited) && !_isAwaitedInContext)
         {
             // Somebody's code follows. As a work item the operation itself is queued, and nothing is allocated.
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
         else
         {
-            // A continuation that comes at this very moment is sent to the pool by the source.
+            // A continuation that comes at this very moment is sent to the pool by the source, or to the context that it is to run in, which is never here.
             _core.RunContinuationsAsynchronously = true;
             Publish();
         }
@@ -152,6 +156,7 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
         _core.RunContinuationsAsynchronously = false;
         _registration = default;
         _isAwaited = false;
+        _isAwaitedInContext = false;
         _failure = null;
         _result = default;
         Waiting = null;

@@ -137,7 +137,7 @@ internal sealed class ProducerTransactions : IDisposable
             };
         }
 
-        await underWay.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await underWay.ConfigureAwait(Awaiting.Quietly);
         await _requests.StopAsync();
         Task[] rest;
         lock (_gate)
@@ -145,7 +145,7 @@ internal sealed class ProducerTransactions : IDisposable
             rest = [_init ?? Task.CompletedTask, _adding, _offsets, _commit ?? Task.CompletedTask, _abort ?? Task.CompletedTask];
         }
 
-        await Task.WhenAll(rest).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(rest).ConfigureAwait(Awaiting.Quietly);
     }
 
     /// <summary>Batches wait for the coordinator to know of their partitions.</summary>
@@ -196,7 +196,7 @@ internal sealed class ProducerTransactions : IDisposable
 
     private async Task RunSendOffsetsAsync(Task before, IReadOnlyCollection<TopicPartitionOffset> offsets, ConsumerGroupMetadata group)
     {
-        await before.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
+        await before.ConfigureAwait(Awaiting.Quietly | ConfigureAwaitOptions.ForceYielding);
         const string what = "Offsets cannot join the transaction";
         ProducerIdentity identity;
         bool isVersion2;
@@ -227,9 +227,9 @@ internal sealed class ProducerTransactions : IDisposable
     private async Task RunCommitAsync()
     {
         await Task.Yield();
-        await _offsets.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _offsets.ConfigureAwait(Awaiting.Quietly);
         await _flush();
-        await _adding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _adding.ConfigureAwait(Awaiting.Quietly);
         ProducerIdentity identity;
         bool isVersion2;
         lock (_gate)
@@ -323,8 +323,8 @@ internal sealed class ProducerTransactions : IDisposable
         await idle;
 
         // Whatever would still add to the transaction comes before its end, or it could begin another one.
-        await _adding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await _offsets.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _adding.ConfigureAwait(Awaiting.Quietly);
+        await _offsets.ConfigureAwait(Awaiting.Quietly);
     }
 
     private void End(ProducerIdentity next)

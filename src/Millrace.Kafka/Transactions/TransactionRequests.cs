@@ -135,7 +135,7 @@ internal sealed class TransactionRequests(
         });
 
     /// <summary>Ends what is being asked.</summary>
-    public Task StopAsync() => _stop.CancelAsync();
+    public Task StopAsync() => _stop.CancelElsewhereAsync();
 
     public void Dispose() => _stop.Dispose();
 

@@ -227,6 +227,40 @@ public sealed class TransactionTests
         }
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Who_reads_little_ahead_goes_on_behind_records_that_are_not_for_it(bool takesBatches)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = Client(broker, isVersion2: true);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        for (int number = 0; number < 3; number++)
+        {
+            producer.BeginTransaction();
+            await ProduceAsync(producer, number);
+            await producer.AbortTransactionAsync(Until.Timeout());
+        }
+
+        await TransactAsync(producer, 3);
+        await using KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions
+        {
+            IsolationLevel = IsolationLevel.ReadCommitted, PrefetchByteCount = 1, PartitionFetchMaxByteCount = 1,
+        });
+        consumer.Assign([new TopicPartitionOffset(new TopicPartition("orders", 0), Offset.Zero)]);
+        if (takesBatches)
+        {
+            using ConsumerBatch batch = await consumer.PollBatchAsync(Until.Timeout());
+            Assert.Equal(1, batch.Count);
+        }
+        else
+        {
+            ConsumerRecord record = Assert.Single(await consumer.PollAsync(10, Until.Timeout()));
+            Assert.Equal(3, BitConverter.ToInt32(record.Value!.Value.Span));
+        }
+    }
+
     private static KafkaClient Client(TestBroker broker, bool isVersion2) =>
         broker.CreateClient(options => options.Connector = isVersion2 ? options.Connector : new OlderBroker(broker));
 

@@ -3,14 +3,15 @@ namespace Millrace.Simulation.Tests;
 /// <summary>A clock that the simulation moves. A timer fires on the simulated thread that has set it.</summary>
 internal sealed class SimulatedClock : TimeProvider
 {
-    private readonly List<SimulatedTimer> _timers = [];
+    // With timers that were set anew or disposed meanwhile, until it is their turn.
+    private readonly PriorityQueue<(SimulatedTimer Timer, long Number), (TimeSpan Due, long Number)> _timers = new();
     private TimeSpan _elapsed;
     private long _lastNumber;
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
     /// <summary>How long it is until the next timer is due.</summary>
-    public TimeSpan? UntilNext => _timers.Count == 0 ? null : _timers.Min(static timer => timer.Due) - _elapsed;
+    public TimeSpan? UntilNext => Peek() is { } timer ? timer.Due - _elapsed : null;
 
     public override long GetTimestamp() => _elapsed.Ticks;
 
@@ -35,7 +36,7 @@ internal sealed class SimulatedClock : TimeProvider
     public void Advance(TimeSpan by)
     {
         TimeSpan target = _elapsed + by;
-        while (_timers.Where(timer => timer.Due <= target).MinBy(static timer => (timer.Due, timer.Number)) is { } next)
+        while (Peek() is { } next && next.Due <= target)
         {
             _elapsed = next.Due > _elapsed ? next.Due : _elapsed;
             next.Fire();
@@ -45,7 +46,32 @@ internal sealed class SimulatedClock : TimeProvider
     }
 
     /// <summary>Forgets the timers of a machine that is down.</summary>
-    public void Forget(SimulatedThread thread) => _timers.RemoveAll(timer => timer.Thread == thread);
+    public void Forget(SimulatedThread thread)
+    {
+        foreach (((SimulatedTimer timer, _), _) in _timers.UnorderedItems)
+        {
+            if (timer.Thread == thread)
+            {
+                timer.Dispose();
+            }
+        }
+    }
+
+    /// <summary>The timer that is due next.</summary>
+    private SimulatedTimer? Peek()
+    {
+        while (_timers.TryPeek(out (SimulatedTimer Timer, long Number) next, out _))
+        {
+            if (next.Timer.Number == next.Number)
+            {
+                return next.Timer;
+            }
+
+            _timers.Dequeue();
+        }
+
+        return null;
+    }
 
     private sealed class SimulatedTimer(SimulatedClock clock, SimulatedThread thread, Action callback) : ITimer
     {
@@ -55,11 +81,12 @@ internal sealed class SimulatedClock : TimeProvider
 
         public TimeSpan Due { get; private set; }
 
+        /// <summary>0 while it is not set.</summary>
         public long Number { get; private set; }
 
         public void Fire()
         {
-            clock._timers.Remove(this);
+            Number = 0;
             if (_period > TimeSpan.Zero)
             {
                 Set(clock._elapsed + _period);
@@ -70,7 +97,7 @@ internal sealed class SimulatedClock : TimeProvider
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
-            clock._timers.Remove(this);
+            Number = 0;
             _period = period;
             if (dueTime >= TimeSpan.Zero)
             {
@@ -80,7 +107,7 @@ internal sealed class SimulatedClock : TimeProvider
             return true;
         }
 
-        public void Dispose() => clock._timers.Remove(this);
+        public void Dispose() => Number = 0;
 
         public ValueTask DisposeAsync()
         {
@@ -92,7 +119,7 @@ internal sealed class SimulatedClock : TimeProvider
         {
             Due = due;
             Number = ++clock._lastNumber;
-            clock._timers.Add(this);
+            clock._timers.Enqueue((this, Number), (due, Number));
         }
     }
 }

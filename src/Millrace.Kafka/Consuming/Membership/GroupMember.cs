@@ -156,7 +156,7 @@ internal sealed class GroupMember : IDisposable
         }
         finally
         {
-            await _over.CancelAsync();
+            await _over.CancelElsewhereAsync();
         }
     }
 
@@ -247,7 +247,7 @@ internal sealed class GroupMember : IDisposable
     {
         if (effects.CancelsNotice && _noticeStop is { } noticeStop)
         {
-            await noticeStop.CancelAsync();
+            await noticeStop.CancelElsewhereAsync();
         }
 
         if (effects.Notice is { } notice)
@@ -255,7 +255,7 @@ internal sealed class GroupMember : IDisposable
             _noticeStop = new CancellationTokenSource();
             if (effects.CancelsNotice)
             {
-                await _noticeStop.CancelAsync();
+                await _noticeStop.CancelElsewhereAsync();
             }
 
             _ = NotifyAsync(notice, _noticeStop.Token);

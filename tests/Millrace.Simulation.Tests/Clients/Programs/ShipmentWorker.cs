@@ -1,0 +1,175 @@
+using Millrace.Kafka;
+using Millrace.Kafka.Records;
+
+namespace Millrace.Simulation.Tests;
+
+/// <summary>Reads orders as a member of a group, writes one shipment for each, and commits both in one transaction (KIP-447).</summary>
+/// <remarks>
+/// Two ways to be fenced in time. Either it takes the metadata of the group before it polls: then whatever changes afterwards makes the coordinator refuse the offsets. Or its callback for
+/// revoked partitions waits until the transaction is over, and it takes the metadata late; partitions that are lost it notices itself.
+/// </remarks>
+internal sealed class ShipmentWorker(ClientSimulation world, string name, bool isCooperative) : ClientProgram(world, name)
+{
+    private TaskCompletionSource? _underWay;
+
+    public override bool Writes => true;
+
+    public override async Task RunAsync(SimulatedProcess process)
+    {
+        _underWay = null;
+        await using KafkaClient client = process.NewClient();
+        bool isOver = false;
+        while (!isOver)
+        {
+            try
+            {
+                isOver = await WorkAsync(client);
+            }
+            catch (Exception failure) when (failure is KafkaProducerFencedException or KafkaTransactionFatalException)
+            {
+                Note($"begins anew: {failure.Message}");
+            }
+            finally
+            {
+                _underWay?.TrySetResult();
+            }
+        }
+    }
+
+    private async Task<bool> WorkAsync(KafkaClient client)
+    {
+        await using KafkaProducer producer = client.CreateProducer(NewProducerOptions(Name));
+        await LedgerWriter.PatientlyAsync(() => producer.InitTransactionsAsync());
+        await using KafkaConsumer consumer = client.CreateConsumer(NewConsumerOptions(World.Model.Workers.Name, isCommitted: true, isCooperative));
+        bool isFencedEarly = World.Chance(50);
+        var watch = new GroupWatch(World, World.Model.Workers, consumer) { Revoking = isFencedEarly ? null : _ => _underWay?.Task ?? Task.CompletedTask };
+        await consumer.SubscribeAsync(["orders"], watch);
+        while (World.IsEnding || !World.Chance(2))
+        {
+            ConsumerGroupMetadata member = consumer.GroupMetadata;
+            IReadOnlyList<ConsumerRecord> records = await PollAsync(consumer, 2000);
+            if (records.Count == 0)
+            {
+                if (World.AreOrdersComplete && await IsAllDoneAsync(consumer, ClientSimulation.Orders))
+                {
+                    return true;
+                }
+
+                continue;
+            }
+
+            _underWay = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            foreach (ConsumerRecord record in records)
+            {
+                watch.Read(record, IdOf(record));
+            }
+
+            int lossCount = watch.LossCount;
+            if (World.Chance(20))
+            {
+                await World.PauseAsync(World.Chance(80) ? 100 : 9000);
+            }
+
+            if (!await TransactAsync(producer, consumer, records, () => isFencedEarly ? member : watch.LossCount == lossCount ? consumer.GroupMetadata : null)
+                && World.Sabotage != ClientSabotage.ForgetRewind)
+            {
+                await RewindAsync(consumer, watch);
+            }
+
+            _underWay.TrySetResult();
+        }
+
+        return false;
+    }
+
+    private async Task<bool> TransactAsync(
+        KafkaProducer producer, KafkaConsumer consumer, IReadOnlyList<ConsumerRecord> records, Func<ConsumerGroupMetadata?> metadata)
+    {
+        TopicPartitionOffset[] offsets =
+        [
+            .. records.GroupBy(static record => record.TopicPartition).Select(static partition => new TopicPartitionOffset(partition.Key, partition.Last().Offset + 1)),
+        ];
+        producer.BeginTransaction();
+        List<Task> underWay = [];
+        try
+        {
+            foreach (ConsumerRecord record in records)
+            {
+                underWay.Add(ProduceAsync(producer, ClientSimulation.Shipments[record.TopicPartition.Partition], IdOf(record)));
+            }
+
+            if (!await SendOffsetsAsync(producer, consumer, offsets, metadata))
+            {
+                await LedgerWriter.PatientlyAsync(() => producer.AbortTransactionAsync());
+                return false;
+            }
+
+            await LedgerWriter.PatientlyAsync(() => producer.CommitTransactionAsync());
+            Note($"has shipped {string.Join(", ", records.Select(IdOf))}");
+            foreach (TopicPartitionOffset offset in offsets)
+            {
+                World.Model.Workers.Acknowledge(offset.TopicPartition, offset.Offset.Value);
+            }
+
+            return true;
+        }
+        catch (KafkaException failure) when (failure is not (KafkaProducerFencedException or KafkaTransactionFatalException))
+        {
+            Note($"has to abort: {failure.Message}");
+            await LedgerWriter.PatientlyAsync(() => producer.AbortTransactionAsync());
+            return false;
+        }
+        finally
+        {
+            await Task.WhenAll(underWay).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        }
+    }
+
+    /// <summary>False if it has lost the partitions, as far as it knows itself.</summary>
+    private async Task<bool> SendOffsetsAsync(
+        KafkaProducer producer, KafkaConsumer consumer, TopicPartitionOffset[] offsets, Func<ConsumerGroupMetadata?> metadata)
+    {
+        if (World.Sabotage == ClientSabotage.CommitOffsetsOutside)
+        {
+            Array.ForEach(offsets, offset => World.Model.Workers.Ask(offset.TopicPartition, offset.Offset.Value));
+            await ((Task)consumer.CommitAsync(offsets)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            return true;
+        }
+
+        bool isIgnorant = World.Sabotage == ClientSabotage.IgnoreGenerations;
+        ConsumerGroupMetadata? member = isIgnorant ? new ConsumerGroupMetadata(World.Model.Workers.Name, -1, "") : metadata();
+        if (member is null || (member.GenerationId < 0 && !isIgnorant))
+        {
+            return false;
+        }
+
+        Array.ForEach(offsets, offset => World.Model.Workers.Ask(offset.TopicPartition, offset.Offset.Value));
+        await LedgerWriter.PatientlyAsync(() => producer.SendOffsetsToTransactionAsync(offsets, member));
+        return true;
+    }
+
+    /// <summary>Back to what is committed, since the transaction of what was read since is aborted.</summary>
+    private async Task RewindAsync(KafkaConsumer consumer, GroupWatch watch)
+    {
+        while (true)
+        {
+            try
+            {
+                IReadOnlyCollection<TopicPartition> partitions = consumer.Assignment;
+                IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> committed = await consumer.CommittedAsync(partitions);
+                foreach (TopicPartition partition in partitions.Where(consumer.Assignment.Contains))
+                {
+                    watch.Rewind(partition);
+                    await consumer.SeekAsync(partition, committed.GetValueOrDefault(partition)?.Offset ?? Offset.Zero);
+                }
+
+                return;
+            }
+            catch (KafkaException failure)
+            {
+                Note($"cannot go back: {failure.Message}");
+                await World.PauseAsync(1000);
+            }
+        }
+    }
+}
