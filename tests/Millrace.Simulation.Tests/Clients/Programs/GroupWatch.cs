@@ -21,6 +21,9 @@ internal sealed class GroupWatch(ClientSimulation world, ClientGroup group, Kafk
         reading.Add(record.Offset, id);
     }
 
+    /// <summary>What is read of a partition since it came; null if it is not here.</summary>
+    public ClientReading? ReadingOf(TopicPartition partition) => _readings.GetValueOrDefault(partition);
+
     /// <summary>It goes back to what is committed.</summary>
     public void Rewind(TopicPartition partition)
     {

@@ -155,12 +155,16 @@ internal sealed class ShipmentWorker(ClientSimulation world, string name, bool i
         {
             try
             {
-                IReadOnlyCollection<TopicPartition> partitions = consumer.Assignment;
-                IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> committed = await consumer.CommittedAsync(partitions);
-                foreach (TopicPartition partition in partitions.Where(consumer.Assignment.Contains))
+                var partitions = consumer.Assignment.ToDictionary(static partition => partition, watch.ReadingOf);
+                IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> committed = await consumer.CommittedAsync(partitions.Keys);
+                foreach ((TopicPartition partition, ClientReading? reading) in partitions)
                 {
-                    watch.Rewind(partition);
-                    await consumer.SeekAsync(partition, committed.GetValueOrDefault(partition)?.Offset ?? Offset.Zero);
+                    // What went and came back meanwhile begins at the right place by itself, and that may be behind the one that was asked for before.
+                    if (reading is not null && watch.ReadingOf(partition) == reading && consumer.Assignment.Contains(partition))
+                    {
+                        watch.Rewind(partition);
+                        await consumer.SeekAsync(partition, committed.GetValueOrDefault(partition)?.Offset ?? Offset.Zero);
+                    }
                 }
 
                 return;
