@@ -95,4 +95,7 @@ public sealed class KafkaClientOptions
 
     /// <summary>The seed of everything that is left to chance (jitter, first broker, sticky partitions). Default null: a different one in every client.</summary>
     public int? RandomSeed { get; set; }
+
+    /// <summary>Whether the client's own work runs in the synchronization context of its callers: for simulations, where that is the one thread there is.</summary>
+    internal bool KeepsCallersContext { get; set; }
 }

@@ -7,7 +7,7 @@ internal sealed partial class BrokerConnection
 {
     private async Task SendLoopAsync()
     {
-        await Task.Yield();
+        await _context.BeginAsync();
         try
         {
             while (true)
@@ -124,7 +124,7 @@ internal sealed partial class BrokerConnection
 
     private async Task ReceiveLoopAsync()
     {
-        await Task.Yield();
+        await _context.BeginAsync();
         PendingRequest? pending = null;
         try
         {

@@ -124,7 +124,11 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         ApiDefinition api = TRequest.Api;
         short sentVersion = version >= 0 ? version : VersionOf(api);
         await _inFlight.TakeAsync(cancellationToken);
-        var pending = new PendingRequest<TResponse>(api, sentVersion, Interlocked.Increment(ref _lastCorrelationId), keepsFrame);
+        
+        // The answers to everything else are followed by the application's code.
+        bool goesOnInLoop = api.Key is ApiKey.Fetch or ApiKey.Produce && !_context.Settings.KeepsCallersContext;
+        var pending = new PendingRequest<TResponse>(
+            api, sentVersion, Interlocked.Increment(ref _lastCorrelationId), keepsFrame, goesOnInLoop: goesOnInLoop);
         bool isCounted = BeginRequest(api.Key, out long start);
         try
         {
@@ -241,9 +245,12 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     {
         Volatile.Write(ref _lastUse, _context.Time.GetTimestamp());
         // Outside of the lock, since the frame may leave in this very call.
-        if (_outgoing.Writer.TryWrite(new OutgoingFrame(frame, pending, sent)))
+        using (_context.LeaveCallersContext())
         {
-            return;
+            if (_outgoing.Writer.TryWrite(new OutgoingFrame(frame, pending, sent)))
+            {
+                return;
+            }
         }
 
         lock (_gate)

@@ -71,7 +71,7 @@ internal sealed class BrokerLink(
 
     private async Task<BrokerConnection> AttemptAsync()
     {
-        await Task.Yield();
+        await context.BeginAsync();
         try
         {
             // A caller that found the pool open may come here after its end: what it opened would never be closed.

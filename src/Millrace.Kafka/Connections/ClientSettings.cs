@@ -18,7 +18,8 @@ internal sealed record ClientSettings(
     TimeSpan RebootstrapTrigger,
     bool AllowAutoCreateTopics,
     int MaxInFlightRequests,
-    SecuritySettings Security)
+    SecuritySettings Security,
+    bool KeepsCallersContext)
 {
     private const int MinResponseByteCount = 1024;
 
@@ -58,7 +59,8 @@ internal sealed record ClientSettings(
             options.RebootstrapTrigger,
             options.AllowAutoCreateTopics,
             options.MaxInFlightRequests,
-            SecuritySettings.From(options.Security, hasConnector: options.Connector is not null));
+            SecuritySettings.From(options.Security, hasConnector: options.Connector is not null),
+            options.KeepsCallersContext);
     }
 
     private static List<BrokerAddress> ParseBootstrapServers(string? text)

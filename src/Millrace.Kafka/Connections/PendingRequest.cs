@@ -29,16 +29,21 @@ internal abstract class PendingRequest(ApiDefinition api, short version, int cor
     public abstract void Fail(KafkaException failure);
 }
 
-internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version, int correlationId, bool keepsFrame, bool holdsPermit = true)
+/// <inheritdoc cref="PendingRequest"/>
+/// <param name="api">The API.</param>
+/// <param name="version">The version that was sent.</param>
+/// <param name="correlationId">What the answer repeats.</param>
+/// <param name="keepsFrame">Whether the frame goes to the caller with the answer.</param>
+/// <param name="holdsPermit">Whether it counts among the connection's outstanding requests.</param>
+/// <param name="goesOnInLoop">
+/// Whether what follows the answer is the client's own and waits for nothing, so that it may go on in the loop that receives, without another thread being woken for it.
+/// </param>
+internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version, int correlationId, bool keepsFrame, bool holdsPermit = true, bool goesOnInLoop = false)
     : PendingRequest(api, version, correlationId, holdsPermit)
     where TResponse : class, IMessage, new()
 {
-    // What follows the answer to Fetch and Produce is the client's own and does not wait for anything: it goes on in the loop that receives, without another thread being
-    // woken for it. The answers to everything else are followed by the application's code.
-    private readonly bool _goesOnInLoop = api.Key is ApiKey.Fetch or ApiKey.Produce;
-
     private readonly TaskCompletionSource<TResponse> _completion = new(
-        api.Key is ApiKey.Fetch or ApiKey.Produce ? TaskCreationOptions.None : TaskCreationOptions.RunContinuationsAsynchronously);
+        goesOnInLoop ? TaskCreationOptions.None : TaskCreationOptions.RunContinuationsAsynchronously);
 
     private TResponse? _response;
 
@@ -66,7 +71,7 @@ internal sealed class PendingRequest<TResponse>(ApiDefinition api, short version
 
     public override void Fail(KafkaException failure)
     {
-        if (_goesOnInLoop)
+        if (goesOnInLoop)
         {
             // Whoever ends a connection may hold what follows up.
             ThreadPool.UnsafeQueueUserWorkItem(static state => state.Request.SetFailure(state.Failure), (Request: this, Failure: failure), preferLocal: false);

@@ -221,7 +221,7 @@ public sealed partial class KafkaConsumer
     {
         try
         {
-            await Task.Yield();
+            await _context.BeginAsync();
             await member.RunAsync(_stopMember.Token);
         }
         catch (KafkaInstanceFencedException failure)

@@ -458,7 +458,7 @@ public sealed partial class KafkaConsumer
     {
         try
         {
-            await Task.Yield();
+            await _context.BeginAsync();
             await _fetcher.RunAsync(_stop.Token);
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)

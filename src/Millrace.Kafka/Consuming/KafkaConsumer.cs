@@ -132,7 +132,7 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
     private async Task CloseAsync()
     {
         // Leaves the lock.
-        await Task.Yield();
+        await _context.BeginAsync();
         await _stopMember.CancelElsewhereAsync();
         await _memberLoop.WaitAsync(_settings.CloseTimeout, _context.Time).ConfigureAwait(Awaiting.Quietly);
         await _stop.CancelElsewhereAsync();

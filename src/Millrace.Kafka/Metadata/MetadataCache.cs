@@ -365,7 +365,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
     private async Task RefreshInBackgroundAsync()
     {
         // Leaves the caller's lock.
-        await Task.Yield();
+        await _context.BeginAsync();
         int failureCount = 0;
         while (TakeWantedRefresh())
         {

@@ -205,7 +205,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     private async Task CloseAsync()
     {
         // Leaves the lock: from here on new records are refused.
-        await Task.Yield();
+        await _context.BeginAsync();
         using (var timeout = new CancellationTokenSource(_settings.CloseTimeout, _context.Time))
         {
             if (_transactions is not null)
@@ -230,7 +230,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     {
         try
         {
-            await Task.Yield();
+            await _context.BeginAsync();
             await _sender.RunAsync(_stop.Token);
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
@@ -358,6 +358,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
 
     private async Task ResolveTopicAsync(string topic)
     {
+        await _context.BeginAsync();
         var effects = new ProducerEffects();
         try
         {

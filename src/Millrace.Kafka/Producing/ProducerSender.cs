@@ -53,7 +53,13 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
 
     public Moment Now() => new(_context.Time.GetElapsedTime(_start), _context.Time.GetUtcNow().ToUnixTimeMilliseconds());
 
-    public void Wake() => _wake.Set();
+    public void Wake()
+    {
+        using (_context.LeaveCallersContext())
+        {
+            _wake.Set();
+        }
+    }
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {

@@ -164,7 +164,7 @@ internal sealed class ProducerTransactions : IDisposable
 
     private async Task RunInitAsync()
     {
-        await Task.Yield();
+        await _context.BeginAsync();
         TransactionRequests.Outcome<ProducerIdentity> outcome = await _requests.InitAsync(ProducerIdentity.None);
         lock (_gate)
         {
@@ -183,7 +183,7 @@ internal sealed class ProducerTransactions : IDisposable
 
     private async Task RunAddPartitionsAsync(ProducerIdentity identity, IReadOnlyCollection<TopicPartition> partitions)
     {
-        await Task.Yield();
+        await _context.BeginAsync();
         TransactionRequests.Outcome<bool> outcome = await _requests.AddPartitionsAsync(identity, partitions);
         lock (_gate)
         {
@@ -226,7 +226,7 @@ internal sealed class ProducerTransactions : IDisposable
 
     private async Task RunCommitAsync()
     {
-        await Task.Yield();
+        await _context.BeginAsync();
         await _offsets.ConfigureAwait(Awaiting.Quietly);
         await _flush();
         await _adding.ConfigureAwait(Awaiting.Quietly);
@@ -261,7 +261,7 @@ internal sealed class ProducerTransactions : IDisposable
 
     private async Task RunAbortAsync()
     {
-        await Task.Yield();
+        await _context.BeginAsync();
         await FailWhatIsUnsentAsync();
         ProducerIdentity identity;
         bool isVersion2;

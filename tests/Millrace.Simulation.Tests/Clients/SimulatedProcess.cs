@@ -30,6 +30,7 @@ internal sealed class SimulatedProcess(SimulatedNetwork network, Random random, 
             MetadataMaxAge = TimeSpan.FromSeconds(10 + random.Next(60)),
             Connector = this,
             RandomSeed = random.Next(),
+            KeepsCallersContext = true,
         },
         network.Clock,
         NullLoggerFactory.Instance);

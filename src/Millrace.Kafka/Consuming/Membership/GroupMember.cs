@@ -295,7 +295,7 @@ internal sealed class GroupMember : IDisposable
 
     private async Task NotifyAsync(RebalanceCall notice, CancellationToken cancellationToken)
     {
-        await Task.Yield();
+        await _context.BeginAsync();
         switch (notice.Notice)
         {
             case RebalanceNotice.Assigned:
@@ -319,7 +319,7 @@ internal sealed class GroupMember : IDisposable
 
     private async Task CallAsync(GroupCall call)
     {
-        await Task.Yield();
+        await _context.BeginAsync();
         BrokerAddress? coordinator = null;
         try
         {
