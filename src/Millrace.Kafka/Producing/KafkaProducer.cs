@@ -305,11 +305,20 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     {
         long estimate = RecordBatchBuilder.EstimateRecordByteCount(record.Key.Length, record.Value.Length, record.Headers);
         byteCount = (int)Math.Min(estimate, int.MaxValue);
-        return estimate + RecordBatchHeader.ByteCount <= _settings.MaxRequestByteCount
-            ? null
-            : new KafkaRecordTooLargeException(
-                $"A record for topic '{record.Topic}' has about {estimate} bytes; at most {_settings.MaxRequestByteCount} " +
-                $"({nameof(ProducerOptions.MaxRequestByteCount)}) fit into a request. It is not written.");
+        if (estimate + RecordBatchHeader.ByteCount <= _settings.MaxRequestByteCount)
+        {
+            return null;
+        }
+
+        var failure = new KafkaRecordTooLargeException(
+            $"A record for topic '{record.Topic}' has about {estimate} bytes; at most {_settings.MaxRequestByteCount} " +
+            $"({nameof(ProducerOptions.MaxRequestByteCount)}) fit into a request. It is not written.");
+        lock (_gate)
+        {
+            _accumulator.Refuse(failure);
+        }
+
+        return failure;
     }
 
     private RecordAccumulator.OfferResult Offer(

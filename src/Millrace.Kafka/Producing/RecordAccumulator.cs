@@ -95,6 +95,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
 
         if (!IsPartitionOf(topic, record.Partition))
         {
+            FailTransaction(NoSuchPartition(topic, record.Partition!.Value), needsNewEpoch: false);
             return OfferResult.NoSuchPartition;
         }
 
@@ -166,6 +167,9 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         AdmitWaiting(now, effects);
         return true;
     }
+
+    /// <summary>A record of the open transaction was refused before it came here.</summary>
+    public void Refuse(KafkaException failure) => FailTransaction(failure, needsNewEpoch: false);
 
     /// <summary>What everybody who waits now waits for.</summary>
     public List<Task> Outstanding()
@@ -254,6 +258,8 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
 
     private void GiveUp(WaitingRecord waiting, Exception failure, ProducerEffects effects)
     {
+        // A transaction without one of its records must not be committed as if it were whole.
+        FailTransaction(failure, needsNewEpoch: false);
         waiting.LeaveOperation();
         effects.GivenUp.Add((waiting, failure));
     }

@@ -98,7 +98,8 @@ internal sealed class ProducerTransactions : IDisposable
     {
         lock (_gate)
         {
-            if (_commit is null || _state.Phase != TransactionPhase.Committing)
+            // What was begun for this transaction, whatever has become of it meanwhile.
+            if (_commit is null)
             {
                 _state.BeginCommit();
                 _commit = RunCommitAsync();
@@ -112,9 +113,10 @@ internal sealed class ProducerTransactions : IDisposable
     {
         lock (_gate)
         {
-            if (_abort is null || _state.Phase != TransactionPhase.Aborting)
+            if (_abort is null)
             {
                 _state.BeginAbort();
+                _commit = null;
                 _abort = RunAbortAsync();
             }
 

@@ -133,6 +133,36 @@ public sealed class TransactionTests
         Assert.Equal([100, 101, 102], await ReadCommittedAsync(client, 3));
     }
 
+    [Theory]
+    [InlineData("too large")]
+    [InlineData("no such partition")]
+    [InlineData("no such topic")]
+    public async Task A_record_that_never_comes_into_a_batch_keeps_its_transaction_from_being_committed(string reason)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient maker = broker.CreateClient();
+        await maker.CreateProducer().ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = BitConverter.GetBytes(0) }, Until.Timeout());
+        await using KafkaClient client = broker.CreateClient(options => options.AllowAutoCreateTopics = false);
+        KafkaProducer producer = client.CreateProducer(
+            new ProducerOptions { TransactionalId = "mover", MaxRequestByteCount = 10_000, MaxBlock = TimeSpan.FromSeconds(reason == "no such topic" ? 1 : 30) });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        producer.BeginTransaction();
+        await ProduceAsync(producer, 1);
+        await Assert.ThrowsAnyAsync<Exception>(async () => await producer.ProduceAsync(
+            reason switch
+            {
+                "too large" => new SpanRecord("orders") { Partition = 0, Value = new byte[20_000] },
+                "no such partition" => new SpanRecord("orders") { Partition = 1_000_000, Value = [1] },
+                _ => new SpanRecord("missing") { Value = [1] },
+            },
+            Until.Timeout()));
+        await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => producer.CommitTransactionAsync(Until.Timeout()));
+        await producer.AbortTransactionAsync(Until.Timeout());
+        await Assert.ThrowsAsync<InvalidOperationException>(() => producer.CommitTransactionAsync(Until.Timeout()));
+        await TransactAsync(producer, 2);
+        Assert.Equal([0, 2], await ReadCommittedAsync(client, 2));
+    }
+
     [Fact]
     public async Task Calls_out_of_their_order_say_what_to_call()
     {
