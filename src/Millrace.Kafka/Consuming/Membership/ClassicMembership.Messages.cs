@@ -178,6 +178,7 @@ internal sealed partial class ClassicMembership
         _sentReason = _rejoinReason;
         _rejoinReason = null;
         _leaderTopics = null;
+        _claimed = [.. OwnedPartitions];
         _phase = MemberPhase.Joining;
         _call = new GroupCall<JoinGroupRequest, JoinGroupResponse>(
             request, "JoinGroup", ConnectionPurpose.Group, RoundTimeout, static response => response.ErrorCode);
@@ -332,6 +333,11 @@ internal sealed partial class ClassicMembership
         if (revoked.Length > 0)
         {
             Notify(RebalanceNotice.Revoked, revoked);
+        }
+
+        // What the join claimed the leader holds back until a join does not claim it, also where it was lost while the join was under way.
+        if (_claimed.Any(partition => !assigned.Contains(partition)))
+        {
             _rejoinReason ??= "partitions were given up for others";
         }
 

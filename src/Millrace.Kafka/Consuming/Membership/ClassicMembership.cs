@@ -42,6 +42,7 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
     private LeaderTopics? _leaderTopics;
     private IReadOnlyCollection<string>? _topicsToFind;
     private List<SyncGroupAssignment> _assignments = [];
+    private IReadOnlyCollection<TopicPartition> _claimed = [];
     private IReadOnlyCollection<TopicPartition>? _lastAssignment;
     private int _lastGeneration = -1;
 

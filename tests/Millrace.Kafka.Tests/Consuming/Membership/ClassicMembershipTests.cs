@@ -146,6 +146,23 @@ public sealed class ClassicMembershipTests
     }
 
     [Fact]
+    public void What_a_join_claimed_and_was_lost_meanwhile_is_let_go_of_by_another_join()
+    {
+        MembershipHarness harness = Cooperative();
+        harness.Enter("cooperative-sticky", "t-0", "t-1");
+        harness.Heartbeat(ErrorCode.RebalanceInProgress);
+        Assert.Equal("t-0,t-1", MembershipHarness.OwnedIn(harness.Pending<JoinGroupRequest>()));
+        harness.Wait(harness.Settings.SessionTimeout + TimeSpan.FromMilliseconds(1));
+        Assert.Equal(["Lost t-0,t-1"], harness.Heard);
+        harness.EndNotice();
+        harness.Joined(2, "cooperative-sticky");
+
+        // The leader still believes the claim, and gives t-1 to nobody before this member has joined without it.
+        harness.Synced("t-0");
+        Assert.Equal("t-0", MembershipHarness.OwnedIn(harness.Pending<JoinGroupRequest>()));
+    }
+
+    [Fact]
     public void A_session_without_an_answer_ends_the_membership()
     {
         var harness = new MembershipHarness(new ConsumerOptions());
