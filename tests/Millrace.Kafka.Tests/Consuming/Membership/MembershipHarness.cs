@@ -44,6 +44,14 @@ internal sealed class MembershipHarness
 
     public IReadOnlyList<GroupCall> Calls => _calls;
 
+    /// <summary>Takes the calls that were asked for since the last time.</summary>
+    public IReadOnlyList<GroupCall> TakeCalls()
+    {
+        GroupCall[] calls = [.. _calls];
+        _calls.Clear();
+        return calls;
+    }
+
     /// <summary>Describes the cluster: topics by name, each with its partition count.</summary>
     public void Describe(params (string Topic, int PartitionCount)[] topics)
     {
