@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
@@ -130,6 +131,7 @@ public sealed partial class PartitionLog
     private CommitEffects Replace(RecoveredPartition recovered)
     {
         Volatile.Write(ref _generation, _generation + 1);
+        Volatile.Write(ref _topicId, new StrongBox<Guid>(recovered.TopicId));
         _commit = new GroupCommit(recovered.LogEndOffset);
         _producers = recovered.Producers;
         _newestSnapshot = recovered.NewestSnapshot;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Records;
 
@@ -27,6 +28,7 @@ public sealed partial class PartitionLog
     private LogSegment[] _segments;
     private long _logEndOffset;
     private long _syncedOffset;
+    private StrongBox<Guid> _topicId;
     private long _storedOffset;
     private long _highWatermark;
     private long _lastStableOffset;
@@ -42,7 +44,7 @@ public sealed partial class PartitionLog
         _files = files;
         _logger = logger;
         TopicPartition = recovered.TopicPartition;
-        TopicId = recovered.TopicId;
+        _topicId = new StrongBox<Guid>(recovered.TopicId);
         _logStartOffset = recovered.LogStartOffset.Value;
         CheckpointedLogStart = recovered.CheckpointedLogStart ?? recovered.LogStartOffset;
         SparseBelow = recovered.SparseBelow;
@@ -62,7 +64,8 @@ public sealed partial class PartitionLog
 
     public TopicPartition TopicPartition { get; }
 
-    public Guid TopicId { get; }
+    /// <summary>Of the topic; empty as long as a partition that was offline from the start has not been read.</summary>
+    public Guid TopicId => Volatile.Read(ref _topicId).Value;
 
     /// <summary>The settings of its topic as they are now.</summary>
     public TopicLogSettings Settings => _topicSettings.Current;

@@ -29,12 +29,14 @@ internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
     }
 
     /// <summary>The coordinators are there.</summary>
-    public void Begin(GroupCoordinator groups, TransactionCoordinator transactions)
+    public void Begin(TopicCatalog topics, GroupCoordinator groups, TransactionCoordinator transactions)
     {
         lock (_lock)
         {
             _handle = async partition =>
             {
+                topics.LearnId(partition);
+
                 // In the order of a start: what was committed for groups in a transaction counts from the marker on that settles it.
                 if (partition.TopicPartition.Topic == TopicName.ConsumerOffsets)
                 {

@@ -67,7 +67,7 @@ internal sealed class GroupServices : IAsyncDisposable
             coordinator.ReportLost();
         }
 
-        returns.Begin(coordinator, transactions);
+        returns.Begin(services.Topics, coordinator, transactions);
         foreach (string topic in services.Topics.UnfinishedDeletions)
         {
             if (await coordinator.ForgetTopicAsync(topic))

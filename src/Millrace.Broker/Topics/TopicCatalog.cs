@@ -222,13 +222,31 @@ internal sealed partial class TopicCatalog
         return partitions;
     }
 
+    /// <summary>A partition has come back. If it is the first of its topic that could be read, the topic has its id from now on.</summary>
+    public void LearnId(PartitionLog log)
+    {
+        lock (_creation)
+        {
+            if (Find(log.TopicPartition.Topic) is { } topic && topic.Id == Guid.Empty && topic.Partitions.Contains(log))
+            {
+                var known = new Topic { Name = topic.Name, Id = log.TopicId, Partitions = topic.Partitions };
+                _byId[known.Id] = known;
+                _byName[known.Name] = known;
+            }
+        }
+    }
+
+    /// <summary>A partition that could not be read does not know the id; the others do.</summary>
+    private static Guid IdOf(PartitionLog?[] partitions) =>
+        partitions.Select(static partition => partition?.TopicId ?? Guid.Empty).FirstOrDefault(static id => id != Guid.Empty);
+
     /// <summary>Makes a topic visible to clients, all at once.</summary>
     private Topic Publish(string name, PartitionLog?[] partitions)
     {
         var topic = new Topic
         {
             Name = name,
-            Id = partitions.First(partition => partition is not null)!.TopicId,
+            Id = IdOf(partitions),
             Partitions = partitions,
         };
         foreach (PartitionLog? partition in partitions)
@@ -237,7 +255,11 @@ internal sealed partial class TopicCatalog
         }
 
         _nameByCollisionKey[TopicName.CollisionKey(name)] = name;
-        _byId[topic.Id] = topic;
+        if (topic.Id != Guid.Empty)
+        {
+            _byId[topic.Id] = topic;
+        }
+
         _byName[name] = topic;
         return topic;
     }
