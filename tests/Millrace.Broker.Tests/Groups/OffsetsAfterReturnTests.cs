@@ -88,6 +88,29 @@ public sealed class OffsetsAfterReturnTests
         Assert.Empty(all.Topics);
     }
 
+    [Fact]
+    public async Task What_is_committed_of_a_partition_that_cannot_be_read_at_the_start_stands_meanwhile_and_when_it_is_back()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using (TestClient before = broker.Connect())
+        {
+            Assert.Equal(ErrorCode.None, await before.CommitAsync(Commit("group", "orders", 1)));
+        }
+
+        PartitionLog orders = broker.Partition("orders");
+        Guid id = orders.TopicId;
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        Assert.False(broker.Partition("orders").IsOnline);
+        await using TestClient client = broker.Connect();
+        Assert.Equal(1, (await client.FetchOffsetAsync("group", "orders")).CommittedOffset);
+
+        await broker.BringBackAsync(orders.TopicPartition);
+        Assert.Equal(1, (await client.FetchOffsetAsync("group", "orders")).CommittedOffset);
+        await broker.BecomesTrueWithTimeAsync(
+            async () => (await client.SendAsync<MetadataRequest, MetadataResponse>(new MetadataRequest { Topics = null }, 12)).Topics.Any(topic => topic.Name == "orders" && topic.TopicId == id),
+            "the topic has its id again");
+    }
+
     /// <summary>One record is on the disk, and three are not.</summary>
     private static async Task<TestBroker> StartAsync()
     {
