@@ -10,7 +10,7 @@ internal sealed partial class GroupCoordinator
 {
     /// <summary>
     /// What the group is told that it has committed. Never beyond what is left of the log as it was at the commit: the group would skip the records that take the place of
-    /// the lost ones. A partition that is offline cannot say what is left of it, nor of which topic it is: what was committed stands until it is back.
+    /// the lost ones.
     /// </summary>
     public bool TryGetOffset(string groupId, TopicPartition partition, [NotNullWhen(true)] out CommittedOffset? offset)
     {
@@ -19,7 +19,7 @@ internal sealed partial class GroupCoordinator
             return false;
         }
 
-        offset = _topics.Find(partition) is PartitionLog { IsOnline: true } log ? offset.In(log) : offset;
+        offset = _topics.Find(partition) is PartitionLog log ? offset.In(log) : offset;
         return offset is not null;
     }
 

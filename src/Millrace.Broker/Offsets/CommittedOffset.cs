@@ -30,7 +30,8 @@ internal sealed record CommittedOffset(Offset Offset, int LeaderEpoch, string Me
             return this;
         }
 
-        if (origin.TopicId != log.TopicId)
+        // A partition that could not be read since the start does not know whose it is: what was committed stands until it is back.
+        if (origin.TopicId != log.TopicId && log.TopicId != Guid.Empty)
         {
             return null;
         }
