@@ -5,8 +5,8 @@ using Millrace.Log;
 
 namespace Millrace.Broker;
 
-/// <summary>The broker's end of a TCP connection.</summary>
-internal sealed class SocketTransport : FrameTransport
+/// <summary>The broker's end of a plain TCP connection: records go from the file to the socket inside of the kernel.</summary>
+internal sealed class SocketTransport : TcpTransport
 {
     /// <summary>Copied at a time where the kernel cannot go on by itself.</summary>
     private const int CopyByteCount = 64 * 1024;
@@ -14,83 +14,15 @@ internal sealed class SocketTransport : FrameTransport
     /// <summary>Small responses that are ready together leave with one call up to this size.</summary>
     private const int HeldByteCount = 4096;
 
-    private readonly Socket _socket;
-    private readonly TimeProvider _time;
-    private readonly FrameAssembler _assembler;
-    private long _lastActivity;
-    private volatile bool _isSending;
-
     // Responses that are sent with the next one; nothing until the first is held.
     private byte[] _held = [];
     private int _heldByteCount;
 
     public SocketTransport(Socket socket, ConnectionIdentity identity, int maxPayloadByteCount, TimeProvider time)
-        : base(identity)
+        : base(socket, identity, maxPayloadByteCount, time)
     {
-        _socket = socket;
-
         // The runtime does so at the first asynchronous call; sendfile has to find it so.
-        _socket.Blocking = false;
-        _time = time;
-        _assembler = new FrameAssembler(maxPayloadByteCount);
-        _lastActivity = time.GetTimestamp();
-    }
-
-    /// <summary>Since when no byte has come or gone.</summary>
-    public override TimeSpan IdleTime => _time.GetElapsedTime(Volatile.Read(ref _lastActivity));
-
-    /// <summary>Whether a response is stuck in a client that does not read.</summary>
-    public override bool IsSending => _isSending;
-
-    public override bool HasMore
-    {
-        get
-        {
-            try
-            {
-                return _assembler.IsMidFrame || _socket.Available > 0;
-            }
-            catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-            {
-                return false;
-            }
-        }
-    }
-
-    public override void LimitFrames(int maxPayloadByteCount) => _assembler.MaxPayloadByteCount = maxPayloadByteCount;
-
-    public override async ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken)
-    {
-        while (true)
-        {
-            if (_assembler.TryTake() is { } frame)
-            {
-                return new ReceivedFrame(frame, null);
-            }
-
-            if (_assembler.Fault is { } fault)
-            {
-                return new ReceivedFrame(null, fault);
-            }
-
-            int byteCount;
-            try
-            {
-                byteCount = await _socket.ReceiveAsync(_assembler.ReceiveMemory(), SocketFlags.None, cancellationToken);
-            }
-            catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-            {
-                return ReceivedFrame.End;
-            }
-
-            if (byteCount == 0)
-            {
-                return _assembler.IsMidFrame ? new ReceivedFrame(null, "it ended within a request") : ReceivedFrame.End;
-            }
-
-            _assembler.Received(byteCount);
-            Touch();
-        }
+        socket.Blocking = false;
     }
 
     public override ValueTask<bool> SendAsync(ResponseFrame response, bool isMoreToFollow = false)
@@ -109,25 +41,25 @@ internal sealed class SocketTransport : FrameTransport
 
     public override async ValueTask<bool> FlushAsync()
     {
-        _isSending = true;
+        BeginSending();
         try
         {
             await SendHeldAsync();
             return true;
         }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        catch (Exception gone) when (IsGone(gone))
         {
             return false;
         }
         finally
         {
-            _isSending = false;
+            EndSending();
         }
     }
 
     private async ValueTask<bool> SendNowAsync(ResponseFrame response)
     {
-        _isSending = true;
+        BeginSending();
         try
         {
             await SendHeldAsync();
@@ -145,47 +77,19 @@ internal sealed class SocketTransport : FrameTransport
             await SendBytesAsync(response.Buffer.Bytes[sent..]);
             return true;
         }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        catch (Exception gone) when (IsGone(gone))
         {
             return false;
         }
         finally
         {
-            _isSending = false;
+            EndSending();
             response.Release();
         }
     }
 
-    public override void Abort()
-    {
-        try
-        {
-            // Linger zero: what is in the socket's buffers is dropped, as it is when a process dies.
-            _socket.LingerState = new LingerOption(enable: true, seconds: 0);
-        }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-        {
-            return;
-        }
-
-        _socket.Dispose();
-    }
-
-    /// <summary>Only after the receive loop has ended: it gives back the memory of a frame in progress.</summary>
-    public override void Dispose()
-    {
-        try
-        {
-            _socket.Shutdown(SocketShutdown.Both);
-        }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-        {
-            // The client closed first.
-        }
-
-        _socket.Dispose();
-        _assembler.Dispose();
-    }
+    protected override ValueTask<int> ReadAsync(Memory<byte> target, CancellationToken cancellationToken) =>
+        Socket.ReceiveAsync(target, SocketFlags.None, cancellationToken);
 
     /// <summary>Takes a copy of a small response without records, and releases it.</summary>
     private bool TryHold(ResponseFrame response)
@@ -214,7 +118,7 @@ internal sealed class SocketTransport : FrameTransport
     {
         while (!bytes.IsEmpty)
         {
-            int byteCount = await _socket.SendAsync(bytes, SocketFlags.None, CancellationToken.None);
+            int byteCount = await Socket.SendAsync(bytes, SocketFlags.None, CancellationToken.None);
             bytes = bytes[byteCount..];
             Touch();
         }
@@ -249,7 +153,7 @@ internal sealed class SocketTransport : FrameTransport
         int sent = 0;
         while (sent < file.ByteCount)
         {
-            SendFileResult result = SendFile.Send(_socket, file.Handle, file.Position + sent, file.ByteCount - sent);
+            SendFileResult result = SendFile.Send(Socket, file.Handle, file.Position + sent, file.ByteCount - sent);
             sent += result.ByteCount;
             if (result.ByteCount > 0)
             {
@@ -293,6 +197,4 @@ internal sealed class SocketTransport : FrameTransport
             ArrayPool<byte>.Shared.Return(buffer);
         }
     }
-
-    private void Touch() => Volatile.Write(ref _lastActivity, _time.GetTimestamp());
 }

@@ -6,48 +6,17 @@ using Millrace.Kafka.Records;
 namespace Millrace.Broker;
 
 /// <summary>The broker's end of a TCP connection inside of TLS. Nothing goes from a file to the socket past the process: it has to be encrypted on the way.</summary>
-internal sealed class TlsTransport : FrameTransport
+internal sealed class TlsTransport : TcpTransport
 {
-    private readonly Socket _socket;
     private readonly TlsServer _tls;
     private readonly SslStream _stream;
-    private readonly TimeProvider _time;
-    private readonly FrameAssembler _assembler;
-    private long _lastActivity;
-    private volatile bool _isSending;
 
     public TlsTransport(Socket socket, TlsServer tls, ConnectionIdentity identity, int maxPayloadByteCount, TimeProvider time)
-        : base(identity)
+        : base(socket, identity, maxPayloadByteCount, time)
     {
-        _socket = socket;
         _tls = tls;
         _stream = new SslStream(new NetworkStream(socket, ownsSocket: false));
-        _time = time;
-        _assembler = new FrameAssembler(maxPayloadByteCount);
-        _lastActivity = time.GetTimestamp();
     }
-
-    public override TimeSpan IdleTime => _time.GetElapsedTime(Volatile.Read(ref _lastActivity));
-
-    public override bool IsSending => _isSending;
-
-    /// <summary>Also whether a part of a record has come that is not yet readable: all of this is about to be.</summary>
-    public override bool HasMore
-    {
-        get
-        {
-            try
-            {
-                return _assembler.IsMidFrame || _socket.Available > 0;
-            }
-            catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-            {
-                return false;
-            }
-        }
-    }
-
-    public override void LimitFrames(int maxPayloadByteCount) => _assembler.MaxPayloadByteCount = maxPayloadByteCount;
 
     public override async ValueTask<string?> OpenAsync(CancellationToken cancellationToken)
     {
@@ -58,63 +27,29 @@ internal sealed class TlsTransport : FrameTransport
             Touch();
             return null;
         }
-        catch (Exception failure) when (failure is AuthenticationException or IOException or SocketException or ObjectDisposedException)
+        catch (Exception failure) when (IsGone(failure) || failure is AuthenticationException)
         {
             return $"its TLS handshake failed, {fault ?? Innermost(failure)}";
-        }
-    }
-
-    public override async ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken)
-    {
-        while (true)
-        {
-            if (_assembler.TryTake() is { } frame)
-            {
-                return new ReceivedFrame(frame, null);
-            }
-
-            if (_assembler.Fault is { } fault)
-            {
-                return new ReceivedFrame(null, fault);
-            }
-
-            int byteCount;
-            try
-            {
-                byteCount = await _stream.ReadAsync(_assembler.ReceiveMemory(), cancellationToken);
-            }
-            catch (Exception gone) when (gone is IOException or SocketException or ObjectDisposedException)
-            {
-                return ReceivedFrame.End;
-            }
-
-            if (byteCount == 0)
-            {
-                return _assembler.IsMidFrame ? new ReceivedFrame(null, "it ended within a request") : ReceivedFrame.End;
-            }
-
-            _assembler.Received(byteCount);
-            Touch();
         }
     }
 
     public override async ValueTask<bool> SendAsync(ResponseFrame response, bool isMoreToFollow = false)
     {
         Invariant.Holds(response.Detached.Count == 0, "a response that is to be encrypted is in memory as a whole");
-        _isSending = true;
+        BeginSending();
         try
         {
             await _stream.WriteAsync(response.Buffer.Bytes);
             Touch();
             return true;
         }
-        catch (Exception gone) when (gone is IOException or SocketException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception gone) when (IsGone(gone) || gone is InvalidOperationException)
         {
             return false;
         }
         finally
         {
-            _isSending = false;
+            EndSending();
             response.Release();
         }
     }
@@ -126,42 +61,19 @@ internal sealed class TlsTransport : FrameTransport
         {
             await _stream.ShutdownAsync();
         }
-        catch (Exception gone) when (gone is IOException or SocketException or ObjectDisposedException or InvalidOperationException or AuthenticationException)
+        catch (Exception gone) when (IsGone(gone) || gone is InvalidOperationException or AuthenticationException)
         {
             // The client is gone, or the handshake never ended.
         }
     }
 
-    public override void Abort()
-    {
-        try
-        {
-            _socket.LingerState = new LingerOption(enable: true, seconds: 0);
-        }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-        {
-            return;
-        }
-
-        _socket.Dispose();
-    }
-
-    /// <summary>Only after the receive loop has ended: it gives back the memory of a frame in progress.</summary>
     public override void Dispose()
     {
-        try
-        {
-            _socket.Shutdown(SocketShutdown.Both);
-        }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-        {
-            // The client closed first.
-        }
-
-        _socket.Dispose();
+        base.Dispose();
         _stream.Dispose();
-        _assembler.Dispose();
     }
+
+    protected override ValueTask<int> ReadAsync(Memory<byte> target, CancellationToken cancellationToken) => _stream.ReadAsync(target, cancellationToken);
 
     private static string Innermost(Exception failure)
     {
@@ -173,6 +85,4 @@ internal sealed class TlsTransport : FrameTransport
 
         return innermost.Message.TrimEnd('.');
     }
-
-    private void Touch() => Volatile.Write(ref _lastActivity, _time.GetTimestamp());
 }
