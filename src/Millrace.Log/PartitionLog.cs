@@ -178,13 +178,21 @@ public sealed partial class PartitionLog
 
     /// <summary>
     /// The end of the newest epoch that is not newer than the one asked for (KIP-320); null where nothing is known of it. One that is older than all that are known has, as in
-    /// Kafka, ended where the oldest begins: its records are deleted.
+    /// Kafka, ended where the oldest begins: its records are deleted. Of a log that is offline this says nothing: it may not have been read to its end.
     /// </summary>
     public (int Epoch, Offset EndOffset)? EndOfLeaderEpoch(int epoch)
     {
-        LeaderEpochs epochs = Volatile.Read(ref _leaderEpochs);
-        return epochs.EndOf(epoch, LogEndOffset)
-            ?? (epoch >= 0 && epochs.Starts is [{ } oldest, ..] && epoch < oldest.Epoch ? (epoch, oldest.StartOffset) : null);
+        while (true)
+        {
+            // The epochs are published before the offsets that belong to them.
+            LeaderEpochs epochs = Volatile.Read(ref _leaderEpochs);
+            (int Epoch, Offset EndOffset)? end = epochs.EndOf(epoch, LogEndOffset)
+                ?? (epoch >= 0 && epochs.Starts is [{ } oldest, ..] && epoch < oldest.Epoch ? (epoch, oldest.StartOffset) : null);
+            if (ReferenceEquals(epochs, Volatile.Read(ref _leaderEpochs)))
+            {
+                return end;
+            }
+        }
     }
 
     private AppendResult.Rejected? CheckState(int byteCount)

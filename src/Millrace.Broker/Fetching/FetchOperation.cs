@@ -170,7 +170,8 @@ internal sealed class FetchOperation
             return;
         }
 
-        Fail(target, LeaderEpochCheck.Judge(log, target.Asked.CurrentLeaderEpoch));
+        // Where the log of a partition ends that could not be read is not known, and no fetcher may take it for cut.
+        Fail(target, log.IsOnline ? LeaderEpochCheck.Judge(log, target.Asked.CurrentLeaderEpoch) : OfflineError(target));
         if (target.Error == ErrorCode.None)
         {
             CheckDivergence(target, log);

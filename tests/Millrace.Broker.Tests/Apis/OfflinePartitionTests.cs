@@ -1,0 +1,38 @@
+using Millrace.Kafka.Protocol;
+using Millrace.Log;
+
+namespace Millrace.Broker.Tests;
+
+/// <summary>Where a log ends that could not be read is not known, and nobody is told that it ends where it does not.</summary>
+public sealed class OfflinePartitionTests
+{
+    [Fact]
+    public async Task A_fetcher_of_a_partition_that_cannot_be_read_at_the_start_is_not_told_that_its_log_was_cut()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using (TestClient producer = broker.Connect())
+        {
+            await producer.ProduceAsync("orders", Batches.Of("a", "b", "c"));
+        }
+
+        PartitionLog orders = broker.Partition("orders");
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        await using TestClient client = broker.Connect();
+        FetchRequest request = TestClientRequests.Fetch("orders", 2, maxWaitMilliseconds: 60_000);
+        request.Topics[0].Partitions[0].LastFetchedEpoch = orders.LeaderEpoch;
+
+        FetchPartitionResponse offline = await FetchAsync();
+        Assert.Equal((ErrorCode.KafkaStorageError, null), (offline.ErrorCode, offline.DivergingEpoch));
+        request.Topics[0].Partitions[0].CurrentLeaderEpoch = orders.LeaderEpoch;
+        Assert.Equal(ErrorCode.KafkaStorageError, (await FetchAsync()).ErrorCode);
+
+        await broker.BringBackAsync(orders.TopicPartition);
+        request.Topics[0].Partitions[0].CurrentLeaderEpoch = -1;
+        FetchPartitionResponse back = await FetchAsync();
+        Assert.Equal((ErrorCode.None, null), (back.ErrorCode, back.DivergingEpoch));
+        Assert.Equal((2, "c"), Batches.Read(back.Records)[^1]);
+
+        async Task<FetchPartitionResponse> FetchAsync() => (await client.SendAsync<FetchRequest, FetchResponse>(request, 12)).Topics[0].Partitions[0];
+    }
+}
