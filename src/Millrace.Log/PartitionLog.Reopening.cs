@@ -154,6 +154,7 @@ public sealed partial class PartitionLog
         _syncedStableOffset = LastStableOffset;
         _keptRecoveryPoint = null;
         _isOfflineReported = 0;
+        Volatile.Write(ref _hasBeenRead, true);
 
         // Last: who finds the partition online finds all of the above.
         Volatile.Write(ref _offlineReason, null);

@@ -33,6 +33,7 @@ public sealed partial class PartitionLog
     private long _highWatermark;
     private long _lastStableOffset;
     private string? _offlineReason;
+    private bool _hasBeenRead;
     private int _isOfflineReported;
 
     internal PartitionLog(LogDirectory owner, string directory, LogSettings settings, OpenFiles files, ILogger logger, RecoveredPartition recovered)
@@ -54,6 +55,7 @@ public sealed partial class PartitionLog
         _leaderEpochs = recovered.LeaderEpochs;
         _producers = recovered.Producers;
         _offlineReason = recovered.OfflineReason;
+        _hasBeenRead = recovered.OfflineReason is null;
         _keptRecoveryPoint = recovered.OfflineReason is null ? null : recovered.RecoveryPoint ?? OffsetCheckpoint.Unknown;
         _newestSnapshot = recovered.NewestSnapshot;
         _straySnapshot = recovered.StraySnapshot;
@@ -97,6 +99,11 @@ public sealed partial class PartitionLog
     public IReadOnlyList<LeaderEpochStart> LeaderEpochs => Volatile.Read(ref _leaderEpochs).Starts;
 
     public bool IsOnline => OfflineReason is null;
+
+    /// <summary>
+    /// False of a partition that is offline since it was opened: its offsets, epochs and producers are not those of its files, which are not known yet.
+    /// </summary>
+    public bool HasBeenRead => Volatile.Read(ref _hasBeenRead);
 
     /// <summary>What happened, where, and what to do; null while the partition is online.</summary>
     public string? OfflineReason => Volatile.Read(ref _offlineReason);
@@ -178,7 +185,7 @@ public sealed partial class PartitionLog
 
     /// <summary>
     /// The end of the newest epoch that is not newer than the one asked for (KIP-320); null where nothing is known of it. One that is older than all that are known has, as in
-    /// Kafka, ended where the oldest begins: its records are deleted. Of a log that is offline this says nothing: it may not have been read to its end.
+    /// Kafka, ended where the oldest begins: its records are deleted.
     /// </summary>
     public (int Epoch, Offset EndOffset)? EndOfLeaderEpoch(int epoch)
     {

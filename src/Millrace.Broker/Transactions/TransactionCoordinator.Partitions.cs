@@ -25,7 +25,9 @@ internal sealed partial class TransactionCoordinator
                 Offset end = partition.LogEndOffset;
                 int epoch = seat.Epochs.GetValueOrDefault(touched, partition.LeaderEpoch);
                 ends[touched] = new PartitionEnd(end, endEpoch);
-                if (left.MustBeOnDisk && epoch != partition.LeaderEpoch)
+
+                // Of one that is offline since the start nothing is known: neither whether the records are there, nor where it ends.
+                if (left.MustBeOnDisk && (!partition.HasBeenRead || epoch != partition.LeaderEpoch))
                 {
                     Lose(seat, left, partition);
                     return;

@@ -85,6 +85,32 @@ public sealed class PartitionReturnTests
         Assert.Empty(await client.ReadCommittedAsync("orders"));
     }
 
+    [Theory]
+    [InlineData("orders-0")]
+    [InlineData("__consumer_offsets-0")]
+    public async Task A_transaction_cannot_be_committed_while_a_partition_of_it_was_not_there_at_the_start(string missing)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient before = broker.Connect();
+        await before.ProduceAsync("orders", Batches.Of("read"));
+        TransactionClient producer = new(before, "id", TransactionProtocol.Implicit);
+        await producer.InitAsync();
+        await producer.WriteAsync("orders", "a");
+        await producer.WriteAsync("payments", "a");
+        Assert.Equal(ErrorCode.None, await producer.CommitOffsetAsync("g", "orders", 1));
+        await broker.CrashAndRestartAsync(() => broker.Hide(missing));
+        await using TestClient client = broker.Connect();
+        producer = producer.On(client);
+
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await producer.EndAsync(isCommit: true));
+
+        await broker.BringBackAsync(missing is "orders-0" ? Orders : Offsets);
+        await IsSettledAsync(broker);
+        Assert.Equal(["read"], await client.ReadCommittedAsync("orders"));
+        Assert.Empty(await client.ReadCommittedAsync("payments"));
+        await Conditions.BecomesTrueAsync(async () => await FetchAsync(client) is -1, "nothing is committed");
+    }
+
     [Fact]
     public async Task Groups_whose_partition_was_not_there_at_the_start_are_served_when_it_is()
     {
