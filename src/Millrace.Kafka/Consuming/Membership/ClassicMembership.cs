@@ -73,7 +73,7 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
 
         if (IsHeartbeating && now - _lastAnswerAt > Settings.SessionTimeout)
         {
-            Lose($"No heartbeat was answered for {Settings.SessionTimeout} ({nameof(ConsumerOptions.SessionTimeout)}).", now);
+            Expire(now);
             return true;
         }
 
@@ -172,11 +172,31 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
         _phase = MemberPhase.Unjoined;
         Lose(reason, TimeSpan.Zero);
         _rejoinReason = "the application polls again";
+        BecomeNew(reason);
+    }
+
+    private void Expire(TimeSpan now)
+    {
+        string reason = $"No heartbeat was answered for {Settings.SessionTimeout} ({nameof(ConsumerOptions.SessionTimeout)}).";
+        Lose(reason, now);
+        if (_phase == MemberPhase.Unjoined)
+        {
+            BecomeNew(reason);
+        }
+    }
+
+    /// <summary>
+    /// Joins under another id the next time. The coordinator may still have this one, and would give it the generation that it had: offsets of what was
+    /// lost, which a transaction may commit yet, would be accepted, though it is read again.
+    /// </summary>
+    private void BecomeNew(string reason)
+    {
         if (!IsStatic && _memberId.Length > 0)
         {
             _farewell = LeaveCall(_memberId, reason);
-            _memberId = "";
         }
+
+        _memberId = "";
     }
 
     protected override void OnNoticeStarted(RebalanceCall call, TimeSpan now) =>

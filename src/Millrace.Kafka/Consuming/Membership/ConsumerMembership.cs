@@ -9,14 +9,14 @@ namespace Millrace.Kafka;
 /// the member lets go of the rest, says so with the next heartbeat, and takes what is new. What it keeps goes on throughout.
 /// </summary>
 internal sealed class ConsumerMembership(
-    string memberId, ConsumerSettings settings, Backoff retryBackoff, TimeSpan requestTimeout, ILogger logger)
+    Func<string> newMemberId, ConsumerSettings settings, Backoff retryBackoff, TimeSpan requestTimeout, ILogger logger)
     : Membership(settings, retryBackoff, requestTimeout, logger)
 {
     private const int EpochToJoin = 0;
     private const int EpochToLeave = -1;
     private const int EpochToLeaveForAWhile = -2;
 
-    private string _memberId = memberId;
+    private string _memberId = newMemberId();
     private int _epoch;
     private GroupCall? _call;
     private GroupCall? _farewell;
@@ -52,7 +52,7 @@ internal sealed class ConsumerMembership(
 
         if (IsMember && now - _lastAnswerAt > Settings.SessionTimeout)
         {
-            Lose($"No heartbeat was answered for {Settings.SessionTimeout} ({nameof(ConsumerOptions.SessionTimeout)}).", now);
+            LeaveAndLose($"No heartbeat was answered for {Settings.SessionTimeout} ({nameof(ConsumerOptions.SessionTimeout)}).", now);
             return true;
         }
 
@@ -190,14 +190,21 @@ internal sealed class ConsumerMembership(
 
     protected override void OnSubscriptionChanged() => _isDue = true;
 
-    protected override void OnAway(string reason)
+    protected override void OnAway(string reason) => LeaveAndLose(reason, TimeSpan.Zero);
+
+    /// <summary>
+    /// Enters under another id the next time. The coordinator may still have this one, and would give it the epoch that it had: offsets of what was lost,
+    /// which a transaction may commit yet, would be accepted, though it is read again.
+    /// </summary>
+    private void LeaveAndLose(string reason, TimeSpan now)
     {
         if (IsMember)
         {
             _farewell = CallOf(LeaveRequest());
         }
 
-        Lose(reason, TimeSpan.Zero);
+        Lose(reason, now);
+        _memberId = newMemberId();
     }
 
     protected override void OnNoticeStarted(RebalanceCall call, TimeSpan now) =>

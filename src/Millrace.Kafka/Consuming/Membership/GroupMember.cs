@@ -58,7 +58,7 @@ internal sealed class GroupMember : IDisposable
         _wake = new WakeSignal(context.Time);
         _start = context.Time.GetTimestamp();
         _membership = settings.GroupProtocol == GroupProtocol.Consumer
-            ? new ConsumerMembership(NewMemberId(), settings, context.RetryBackoff, context.Settings.RequestTimeout, _logger)
+            ? new ConsumerMembership(NewMemberId, settings, context.RetryBackoff, context.Settings.RequestTimeout, _logger)
             : NewClassic();
         metadata.Changed += _wake.Set;
     }

@@ -162,10 +162,12 @@ public sealed class ClassicMembershipTests
         Assert.Equal("t-0", MembershipHarness.OwnedIn(harness.Pending<JoinGroupRequest>()));
     }
 
-    [Fact]
-    public void A_session_without_an_answer_ends_the_membership()
+    [Theory]
+    [InlineData(null)]
+    [InlineData("worker-7")]
+    public void A_session_without_an_answer_ends_the_membership_and_the_member_comes_back_as_another_one(string? instanceId)
     {
-        var harness = new MembershipHarness(new ConsumerOptions());
+        var harness = new MembershipHarness(new ConsumerOptions { GroupInstanceId = instanceId });
         harness.Enter("range", "t-0");
         harness.Wait(harness.Settings.HeartbeatInterval);
         harness.Fail<HeartbeatRequest>(new KafkaConnectionException("cut"));
@@ -174,6 +176,11 @@ public sealed class ClassicMembershipTests
         Assert.True(harness.WakeAt <= harness.Now + TimeSpan.FromMilliseconds(1));
         harness.Wait(TimeSpan.FromMilliseconds(1));
         Assert.Equal(["Lost t-0"], harness.Heard);
+
+        // Under its id it might get the generation that it had, and what it has lost could be committed while it is read again.
+        Assert.Equal(instanceId is null, harness.IsPending<LeaveGroupRequest>());
+        harness.EndNotice();
+        Assert.Equal(("", instanceId), (harness.Pending<JoinGroupRequest>().MemberId, harness.Pending<JoinGroupRequest>().GroupInstanceId));
     }
 
     [Fact]
@@ -392,6 +399,20 @@ public sealed class ClassicMembershipTests
         harness.Member.Return();
         harness.Run();
         Assert.Equal("", harness.Pending<JoinGroupRequest>().MemberId);
+    }
+
+    [Fact]
+    public void A_static_member_whose_application_is_away_does_not_leave_and_comes_back_as_another_one()
+    {
+        var harness = new MembershipHarness(new ConsumerOptions { GroupInstanceId = "worker-7" });
+        harness.Enter("range", "t-0");
+        harness.Member.GoAway("gone");
+        harness.Run();
+        Assert.False(harness.IsPending<LeaveGroupRequest>());
+        harness.EndNotice();
+        harness.Member.Return();
+        harness.Run();
+        Assert.Equal(("", "worker-7"), (harness.Pending<JoinGroupRequest>().MemberId, harness.Pending<JoinGroupRequest>().GroupInstanceId));
     }
 
     [Fact]

@@ -207,7 +207,18 @@ public sealed class ConsumerMembershipTests
         Assert.Empty(_harness.Calls);
         _harness.Member.Return();
         _harness.Run();
-        Assert.Equal(0, Pending().MemberEpoch);
+        Assert.Equal((0, "me-2"), (Pending().MemberEpoch, Pending().MemberId));
+    }
+
+    [Fact]
+    public void A_session_without_an_answer_ends_the_membership_and_the_member_comes_back_as_another_one()
+    {
+        Enter("t-0");
+        _harness.Wait(_harness.Settings.SessionTimeout + TimeSpan.FromSeconds(1));
+        Assert.Equal(["Lost t-0"], _harness.Heard);
+        Assert.Contains(_harness.TakeCalls(), static call => call.Request is ConsumerGroupHeartbeatRequest { MemberId: "me", MemberEpoch: -1 });
+        _harness.EndNotice();
+        Assert.Equal((0, "me-2"), (Pending().MemberEpoch, Pending().MemberId));
     }
 
     private static MembershipHarness New(string? instanceId = null) => new(

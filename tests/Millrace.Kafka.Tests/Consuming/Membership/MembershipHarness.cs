@@ -10,6 +10,7 @@ internal sealed class MembershipHarness
     private static readonly BrokerAddress Coordinator = new("coordinator", 1);
 
     private readonly List<GroupCall> _calls = [];
+    private int _memberIdCount;
 
     public MembershipHarness(ConsumerOptions options, string? memberId = null)
     {
@@ -18,7 +19,7 @@ internal sealed class MembershipHarness
         var backoff = new Backoff(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), new Chance(new Random(1)));
         Member = memberId is null
             ? new ClassicMembership(Settings, backoff, TimeSpan.FromSeconds(30), NullLogger.Instance)
-            : new ConsumerMembership(memberId, Settings, backoff, TimeSpan.FromSeconds(30), NullLogger.Instance);
+            : new ConsumerMembership(() => _memberIdCount++ == 0 ? memberId : $"{memberId}-{_memberIdCount}", Settings, backoff, TimeSpan.FromSeconds(30), NullLogger.Instance);
     }
 
     public ConsumerSettings Settings { get; }
