@@ -113,8 +113,14 @@ internal sealed class TransactionRequests(
         return AskAsync(TxnOffsetCommitRequest.Api, GroupCoordinator(group.GroupId), async (connection, cancellationToken) =>
         {
             // Without generation and member nobody is fenced who has lost the partitions (KIP-447).
-            bool isFenced = group.MemberId.Length > 0;
-            short newest = connection.VersionOf(TxnOffsetCommitRequest.Api, isFenced ? firstFencedVersion : (short)0);
+            short newest = connection.VersionOf(TxnOffsetCommitRequest.Api);
+            if (newest < firstFencedVersion && group.MemberId.Length > 0)
+            {
+                throw new KafkaVersionException(
+                    $"{connection.Address} is older than Kafka 2.5: it cannot check that member '{group.MemberId}' still has the partitions whose offsets it commits (KIP-447). " +
+                    $"Upgrade it; or give each partition a transactional id of its own, and commit with new {nameof(ConsumerGroupMetadata)}(\"{group.GroupId}\", -1, \"\").");
+            }
+
             TxnOffsetCommitResponse response = await connection.SendAsync<TxnOffsetCommitRequest, TxnOffsetCommitResponse>(
                 request, context.Settings.RequestTimeout, cancellationToken, isVersion2 ? newest : Math.Min(newest, NewestCommitOfVersion1));
             return (Worst(response.Topics.SelectMany(static topic => topic.Partitions).Select(static partition => partition.ErrorCode)), true);

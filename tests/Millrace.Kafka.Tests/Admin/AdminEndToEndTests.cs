@@ -219,6 +219,7 @@ public sealed class AdminEndToEndTests
     public async Task A_topic_is_deleted_by_its_id_and_another_id_is_not_its_name()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
+        broker.Require(DeleteTopicsRequest.Api, lowest: 6);
         await using KafkaClient client = broker.CreateClient();
         await client.Admin.CreateTopicsAsync([new NewTopic(Topic, 1)], Until.Timeout());
         Guid id = Assert.Single(await client.Admin.ListTopicsAsync(cancellationToken: Until.Timeout())).TopicId;

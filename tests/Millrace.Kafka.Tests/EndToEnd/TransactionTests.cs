@@ -58,6 +58,7 @@ public sealed class TransactionTests
     public async Task Offsets_are_committed_with_the_transaction_or_not_at_all(bool isVersion2)
     {
         await using TestBroker broker = await TestBroker.StartAsync();
+        broker.Require(TxnOffsetCommitRequest.Api, lowest: 3);
         await using KafkaClient client = Client(broker, isVersion2);
         KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
         await producer.InitTransactionsAsync(Until.Timeout());
@@ -86,6 +87,29 @@ public sealed class TransactionTests
         await producer.AbortTransactionAsync(Until.Timeout());
         await TransactAsync(producer, 1);
         Assert.Equal([0, 1], await ReadCommittedAsync(client, 2));
+    }
+
+    [Fact]
+    public async Task A_broker_of_before_KIP_447_takes_offsets_of_a_group_and_refuses_to_fence_by_its_member()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        Assert.SkipWhen(broker.IsExternal && broker.Offers(TxnOffsetCommitRequest.Api, lowest: 3), "The brokers are newer.");
+        await using KafkaClient client = broker.CreateClient(options => options.Connector = broker.IsExternal ? options.Connector : KafkaRelease.V24.Limit(broker));
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        await TransactAsync(producer, 0);
+        var partition = new TopicPartition("orders", 0);
+        producer.BeginTransaction();
+        await producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(partition, new Offset(1))], new ConsumerGroupMetadata("movers", -1, ""), Until.Timeout());
+        await producer.CommitTransactionAsync(Until.Timeout());
+        await using KafkaConsumer reader = client.CreateConsumer(new ConsumerOptions { GroupId = "movers" });
+        await Until.TrueAsync(
+            async () => (await reader.CommittedAsync([partition], Until.Timeout())).GetValueOrDefault(partition)?.Offset == new Offset(1), "the offset is committed");
+
+        producer.BeginTransaction();
+        KafkaTransactionFatalException refused = await Assert.ThrowsAsync<KafkaTransactionFatalException>(
+            () => producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(partition, new Offset(1))], new ConsumerGroupMetadata("movers", 1, "me"), Until.Timeout()));
+        Assert.Contains("older than Kafka 2.5", refused.Message, StringComparison.Ordinal);
     }
 
     [Theory]

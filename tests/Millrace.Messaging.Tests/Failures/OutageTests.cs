@@ -67,7 +67,7 @@ public sealed class OutageTests : IDisposable
         Chance chance = new(new Random(1));
         Backoff backoff = Backoff.Constant(TimeSpan.FromSeconds(1));
         MessageWriter writer = new(
-            registry, topology, isEmbedded: true, settings, _time, new MessageIdSource(_time), producer, new TopicCreator(client.Admin, new TopicSettings(1, -1, new Dictionary<string, string>()), _time, NullLogger.Instance));
+            registry, topology, isEmbedded: true, settings, _time, new MessageIdSource(_time), producer, new TopicCreator(client.Admin, new TopicSettings(1, -1, new Dictionary<string, string>()), TimeProvider.System, NullLogger.Instance));
         MessagePublisher publisher = new();
         publisher.Start(writer);
         EndpointDefinition endpoint = topology.Endpoints[0];

@@ -127,9 +127,15 @@ internal sealed class TestCluster
         });
     }
 
-    /// <summary>Has a topic kept by three brokers, two of which know a record when it is acknowledged.</summary>
+    /// <summary>Has a topic kept by three brokers, two of which know a record when it is acknowledged; and has it take records of the same size on all versions.</summary>
     public void Prepare(CreatableTopic topic)
     {
+        if (topic.Configs.TrueForAll(config => config.Name != "max.message.bytes"))
+        {
+            // Before Kafka 2.6 the default was smaller.
+            topic.Configs.Add(new CreatableTopicConfig { Name = "max.message.bytes", Value = "1048588" });
+        }
+
         if (ReplicationFactor < 0)
         {
             return;
