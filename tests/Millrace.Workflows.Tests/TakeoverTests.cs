@@ -56,6 +56,8 @@ public sealed class TakeoverTests
         using (IHost second = await StartAsync(log.CreateClientOptions(), partitionCount: 1, flight: token => HoldAsync(waiting, token)))
         {
             await waiting.Task.WaitAsync(TestBroker.Patience);
+            // The command may come again before its saga is taken over.
+            await Until.TrueAsync(async () => (await ReadAsync(log)).Exists(static record => record.Value == "{\"epoch\":2}"), "the second owner");
 
             // The flight is refused, says the first owner, which was on its way for long.
             await WriteAsync(log, "trip-1/00000004@1", """{"event":"step-replied","at":"2026-01-01T00:00:00Z","step":1,"status":"Rejected","reason":"late"}""");

@@ -129,13 +129,13 @@ public sealed class CooperativeGroupTests
         await first.SubscribeAsync(["orders"], null, Until.Timeout());
         await Until.TrueAsync(() => first.Assignment.Count == 2 && stays.Assignment.Count == 2, "two partitions each");
         await Until.TrueAsync(() => stays.GroupMetadata.GenerationId == first.GroupMetadata.GenerationId, "one generation");
-        (int generation, int callCount) = (stays.GroupMetadata.GenerationId, other.Calls.Count);
+        (int generation, int callCount) = (stays.GroupMetadata.GenerationId, MovesOf(other));
         TopicPartition[] had = [.. first.Assignment];
         await first.DisposeAsync();
         KafkaConsumer second = client.CreateConsumer(Options(options => options.GroupInstanceId = "a"));
         await second.SubscribeAsync(["orders"], null, Until.Timeout());
         Assert.Equal(had.Order(ByNumber), second.Assignment.Order(ByNumber));
-        Assert.Equal((generation, callCount), (second.GroupMetadata.GenerationId, other.Calls.Count));
+        Assert.Equal((generation, callCount), (second.GroupMetadata.GenerationId, MovesOf(other)));
         Assert.Equal("a", second.GroupMetadata.GroupInstanceId);
 
         // Two of a name: the earlier is out for good, and says so at each call.
@@ -146,6 +146,9 @@ public sealed class CooperativeGroupTests
         Assert.Empty(second.Assignment);
         await second.DisposeAsync();
         Assert.Equal(2, third.Assignment.Count);
+
+        // The last call of a generation may come late, and names no partition.
+        static int MovesOf(RecordingListener listener) => listener.Calls.Count(static call => !call.EndsWith(' '));
     }
 
     [Fact]

@@ -31,6 +31,11 @@ internal sealed class NamespaceConnector(TestCluster cluster, int defaultPartiti
             return frame;
         }
 
+        if (header.Key == ApiKey.CreateTopics)
+        {
+            await cluster.AllBrokersAsync();
+        }
+
         ApiFrames frames = ApiFrames.Of(header.Key);
         List<string> wanted = [];
         FrameBuffer changed = frames.ChangeRequest(frame.Payload[bodyStart..], header, message =>
