@@ -56,7 +56,7 @@ internal static class Clusters
             ["cleanup.policy"] = "delete",
             ["min.insync.replicas"] = "2",
             ["unclean.leader.election.enable"] = "false",
-            ["max.message.bytes"] = "1048576",
+            ["max.message.bytes"] = "1048588",
             ["flush.messages"] = "9223372036854775807",
             ["message.timestamp.type"] = "CreateTime",
         };

@@ -165,18 +165,37 @@ internal static class HostExtensions
         new KafkaClientOptions { BootstrapServers = host.Services.GetRequiredService<EmbeddedBroker>().ListenEndPoint!.ToString() },
         TimeProvider.System, NullLoggerFactory.Instance);
 
+    /// <summary>A topic that was made a moment ago: not every broker of a cluster knows it at once.</summary>
+    public static async Task<TopicDescription> DescribeAsync(this KafkaClient client, string topic)
+    {
+        TopicDescription description;
+        using PeriodicTimer pause = new(TimeSpan.FromMilliseconds(100));
+        int attemptCount = 0;
+        do description = (await client.Admin.DescribeAsync([topic])).Topics.Single();
+        while (TestCluster.IsExternal && description.Partitions.Count == 0 && ++attemptCount < 50 && await pause.WaitForNextTickAsync());
+        return description;
+    }
+
     /// <summary>Every record of a topic, partition by partition.</summary>
     public static async Task<List<ConsumerRecord>> ReadAllAsync(this IHost host, string topic)
     {
         await using KafkaClient client = host.Client();
-        TopicDescription description = (await client.Admin.DescribeAsync([topic])).Topics.Single();
+        TopicDescription description = await client.DescribeAsync(topic);
         List<TopicPartition> partitions = [.. description.Partitions.Select(partition => new TopicPartition(topic, partition.Partition))];
         IReadOnlyDictionary<TopicPartition, Offset> ends = await client.Admin.ListOffsetsAsync(partitions, OffsetSpec.Latest);
         await using KafkaConsumer consumer = client.CreateConsumer();
         consumer.Assign([.. partitions.Select(partition => new TopicPartitionOffset(partition, Offset.Zero))]);
         List<ConsumerRecord> records = [];
         using CancellationTokenSource deadline = new(TestApplication.Patience);
-        while (records.Count < ends.Values.Sum(end => end.Value)) records.AddRange(await consumer.PollAsync(cancellationToken: deadline.Token));
+        try
+        {
+            while (records.Count < ends.Values.Sum(end => end.Value)) records.AddRange(await consumer.PollAsync(cancellationToken: deadline.Token));
+        }
+        catch (OperationCanceledException)
+        {
+            Assert.Fail($"{topic} cannot be read: {string.Join(", ", partitions.Select(partition => $"{partition.Partition} at {consumer.Position(partition)} of {ends[partition]}"))}");
+        }
+
         return records;
     }
 

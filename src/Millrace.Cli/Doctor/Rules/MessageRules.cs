@@ -5,6 +5,9 @@ internal static class MessageRules
 {
     private const long LargeMessageByteCount = 10 * 1024 * 1024;
 
+    /// <summary>Offset and length of a batch. Kafka's default of <c>max.message.bytes</c> is larger by them than that of <c>replica.fetch.max.bytes</c>.</summary>
+    private const long BatchOverheadByteCount = 12;
+
     public static IEnumerable<Finding> Sizes(ClusterSnapshot cluster, RemedyContext remedies)
     {
         long? socketLimit = Smallest(cluster, "socket.request.max.bytes");
@@ -36,7 +39,7 @@ internal static class MessageRules
                     "Each is held in memory by the producer, the leader, every follower and every consumer; a few at once stall everything else on their connections.",
                     $"Keep large content in an object store and send its address, or in pieces; then {remedies.SetTopic(topic.Name, "max.message.bytes=1048588")}");
             }
-            else if (replicaLimit < limit)
+            else if (replicaLimit + BatchOverheadByteCount < limit)
             {
                 yield return new Finding(
                     Severity.Note,
