@@ -87,24 +87,24 @@ public sealed class AdminEndToEndTests
         KafkaAdmin admin = client.Admin;
         await admin.CreateTopicsAsync([new NewTopic(Topic, 1)], Until.Timeout());
         ConfigResource topic = ConfigResource.Topic(Topic);
-        ConfigEntry before = (await admin.DescribeConfigsAsync([topic], includeSynonyms: true, cancellationToken: Until.Timeout()))[topic].Value["retention.ms"];
+        ConfigEntry before = (await admin.DescribeConfigsAsync([topic], includeSynonyms: true, cancellationToken: Until.Timeout()))[topic].Value["delete.retention.ms"];
         Assert.True(before.IsDefault);
 
         IReadOnlyDictionary<ConfigResource, AdminResult> changed = await admin.AlterConfigsAsync(
             new Dictionary<ConfigResource, IReadOnlyCollection<ConfigChange>>
             {
-                [topic] = [ConfigChange.Set("retention.ms", "777000"), ConfigChange.Set("cleanup.policy", "delete,compact")],
-                [ConfigResource.Topic("missing")] = [ConfigChange.Set("retention.ms", "1")],
+                [topic] = [ConfigChange.Set("delete.retention.ms", "777000"), ConfigChange.Set("cleanup.policy", "delete,compact")],
+                [ConfigResource.Topic("missing")] = [ConfigChange.Set("delete.retention.ms", "1")],
             },
             cancellationToken: Until.Timeout());
         Assert.True(changed[topic].IsSuccess);
         Assert.False(changed[ConfigResource.Topic("missing")].IsSuccess);
         await admin.AlterConfigsAsync(
             new Dictionary<ConfigResource, IReadOnlyCollection<ConfigChange>> { [topic] = [ConfigChange.Subtract("cleanup.policy", "delete")] }, cancellationToken: Until.Timeout());
-        await ShowsAsync(after => after["retention.ms"] is { Value: "777000", Source: ConfigSource.Topic } && after["cleanup.policy"].Value == "compact");
+        await ShowsAsync(after => after["delete.retention.ms"] is { Value: "777000", Source: ConfigSource.Topic } && after["cleanup.policy"].Value == "compact");
         await admin.AlterConfigsAsync(
-            new Dictionary<ConfigResource, IReadOnlyCollection<ConfigChange>> { [topic] = [ConfigChange.Remove("retention.ms")] }, cancellationToken: Until.Timeout());
-        await ShowsAsync(after => after["retention.ms"].Value == before.Value);
+            new Dictionary<ConfigResource, IReadOnlyCollection<ConfigChange>> { [topic] = [ConfigChange.Remove("delete.retention.ms")] }, cancellationToken: Until.Timeout());
+        await ShowsAsync(after => after["delete.retention.ms"].Value == before.Value);
 
         int brokerId = (await admin.DescribeAsync([], Until.Timeout())).Brokers[0].Id;
         var own = ConfigResource.Broker(brokerId);

@@ -132,15 +132,14 @@ internal sealed class TestCluster
     /// <summary>Waits until all brokers are there: a topic of three copies cannot be created while one is down.</summary>
     public Task AllBrokersAsync() => UntilAsync("the return of a broker", async token => (await DescribeAsync([], token)).Brokers.Count >= BrokerCount);
 
-    /// <summary>Has a topic kept by three brokers, two of which know a record when it is acknowledged; and has it take records of the same size on all versions.</summary>
+    /// <summary>Has a topic kept by three brokers, two of which know a record when it is acknowledged; and what does not depend on the cluster's version or clock.</summary>
     public void Prepare(CreatableTopic topic)
     {
-        if (topic.Configs.TrueForAll(config => config.Name != "max.message.bytes"))
-        {
-            // Before Kafka 2.6 the default was smaller.
-            topic.Configs.Add(new CreatableTopicConfig { Name = "max.message.bytes", Value = "1048588" });
-        }
+        // Before Kafka 2.6 the default was smaller.
+        SetDefault(topic, "max.message.bytes", "1048588");
 
+        // Times of records are those of the test's own clock, which may be years ago.
+        SetDefault(topic, "retention.ms", "-1");
         if (ReplicationFactor < 0)
         {
             return;
@@ -151,9 +150,17 @@ internal sealed class TestCluster
             topic.ReplicationFactor = ReplicationFactor;
         }
 
-        if (topic.ReplicationFactor == WantedReplicas && topic.Configs.TrueForAll(config => config.Name != "min.insync.replicas"))
+        if (topic.ReplicationFactor == WantedReplicas)
         {
-            topic.Configs.Add(new CreatableTopicConfig { Name = "min.insync.replicas", Value = "2" });
+            SetDefault(topic, "min.insync.replicas", "2");
+        }
+    }
+
+    private static void SetDefault(CreatableTopic topic, string name, string value)
+    {
+        if (topic.Configs.TrueForAll(config => config.Name != name))
+        {
+            topic.Configs.Add(new CreatableTopicConfig { Name = name, Value = value });
         }
     }
 
