@@ -2,7 +2,7 @@ using System.Globalization;
 using Millrace.LoadTest;
 using Millrace.LoadTest.Scenarios;
 
-// What can be run: dotnet run -c Release --project bench/Millrace.LoadTest -- SCENARIO [--rounds N] [--directory DIR]
+// What can be run: dotnet run -c Release --project bench/Millrace.LoadTest -- SCENARIO [--rounds N] [--directory DIR] [--peer ADDRESS:PORT/PROCESS]
 (string Name, string What, Func<RunSettings, IReadOnlyList<Measurement>> Run)[] scenarios =
 [
     ("append", "1 KiB records in 1 MB batches into a log, beside one CRC-32C and one sequential write of the same bytes", AppendScenario.Run),
@@ -29,7 +29,7 @@ using Millrace.LoadTest.Scenarios;
 string wanted = args.Length > 0 ? args[0] : "";
 if (wanted != "all" && !scenarios.Any(scenario => scenario.Name == wanted))
 {
-    Console.Error.WriteLine($"Give a scenario, or 'all': SCENARIO [--rounds N] [--directory DIR].{Environment.NewLine}");
+    Console.Error.WriteLine($"Give a scenario, or 'all': SCENARIO [--rounds N] [--directory DIR] [--peer ADDRESS:PORT/PROCESS].{Environment.NewLine}");
     foreach ((string name, string what, _) in scenarios)
     {
         Console.Error.WriteLine($"  {name,-20} {what}");

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using System.Net;
 
 namespace Millrace.LoadTest;
 
@@ -8,14 +9,18 @@ internal sealed class RunSettings : IDisposable
 {
     private int _lastDirectory;
 
-    private RunSettings(int rounds, string directory)
+    private RunSettings(int rounds, string directory, (IPEndPoint EndPoint, int ProcessId)? peer)
     {
         Rounds = rounds;
+        Peer = peer;
         Root = Directory.CreateDirectory(Path.Combine(directory, $"millrace-load-{Environment.ProcessId}")).FullName;
     }
 
     /// <summary>Rounds of ours and the reference in turn; their medians are told.</summary>
     public int Rounds { get; }
+
+    /// <summary>A broker of Apache Kafka that runs on this machine, to be measured in turn with ours by the scenarios that go through librdkafka; null where there is none.</summary>
+    public (IPEndPoint EndPoint, int ProcessId)? Peer { get; }
 
     private string Root { get; }
 
@@ -25,6 +30,7 @@ internal sealed class RunSettings : IDisposable
         error = null;
         int rounds = 5;
         string directory = Path.GetTempPath();
+        (IPEndPoint, int)? peer = null;
         for (int index = 0; index < arguments.Length; index += 2)
         {
             string? value = index + 1 < arguments.Length ? arguments[index + 1] : null;
@@ -39,11 +45,18 @@ internal sealed class RunSettings : IDisposable
                 continue;
             }
 
-            error = $"'{string.Join(' ', arguments[index..])}' is no option: give --rounds with a number from 1 to 1000, or --directory with one that exists.";
+            if (arguments[index] == "--peer" && value?.Split('/') is [var address, var number]
+                && IPEndPoint.TryParse(address, out IPEndPoint? endPoint) && int.TryParse(number, CultureInfo.InvariantCulture, out int processId))
+            {
+                peer = (endPoint, processId);
+                continue;
+            }
+
+            error = $"'{string.Join(' ', arguments[index..])}' is no option: give --rounds with a number from 1 to 1000, --directory with one that exists, or --peer with ADDRESS:PORT/PROCESS of a Kafka broker on this machine.";
             return false;
         }
 
-        settings = new RunSettings(rounds, directory);
+        settings = new RunSettings(rounds, directory, peer);
         return true;
     }
 

@@ -4,17 +4,19 @@ using System.Net;
 
 namespace Millrace.LoadTest.Running;
 
-/// <summary>The standalone broker as a process of its own, on a free port of the loopback interface.</summary>
+/// <summary>The standalone broker as a process of its own, on a free port of the loopback interface; or one that somebody else has started, and ends.</summary>
 internal sealed class BrokerProcess : IDisposable
 {
     private const double TicksPerSecond = 100;
 
     private readonly Process _process;
+    private readonly bool _isOwn;
 
-    private BrokerProcess(Process process, IPEndPoint endPoint)
+    private BrokerProcess(Process process, IPEndPoint endPoint, bool isOwn)
     {
         _process = process;
         EndPoint = endPoint;
+        _isOwn = isOwn;
     }
 
     public IPEndPoint EndPoint { get; }
@@ -53,8 +55,11 @@ internal sealed class BrokerProcess : IDisposable
         process.BeginErrorReadLine();
         string line = process.StandardOutput.ReadLine() ?? throw new InvalidOperationException($"{program} has ended at once.");
         string address = line.Split(' ').First(word => word.StartsWith("127.0.0.1:", StringComparison.Ordinal)).TrimEnd(',');
-        return new BrokerProcess(process, IPEndPoint.Parse(address));
+        return new BrokerProcess(process, IPEndPoint.Parse(address), isOwn: true);
     }
+
+    /// <summary>A broker that runs already.</summary>
+    public static BrokerProcess Attach(IPEndPoint endPoint, int processId) => new(Process.GetProcessById(processId), endPoint, isOwn: false);
 
     /// <summary>Ends it in order.</summary>
     public void Stop()
@@ -65,12 +70,12 @@ internal sealed class BrokerProcess : IDisposable
 
     public void Dispose()
     {
-        if (!_process.HasExited)
+        if (_isOwn && !_process.HasExited)
         {
             Stop();
         }
 
-        if (!_process.HasExited)
+        if (_isOwn && !_process.HasExited)
         {
             _process.Kill();
         }

@@ -37,6 +37,13 @@ internal readonly record struct ClientRun(double MessagesPerSecond, double CpuSe
         Measurement.AtLeast(1, scenario, MessagesPerSecond, kafka.MessagesPerSecond, "messages/s"),
     ];
 
+    /// <summary>Beside a broker of Apache Kafka that was measured in the same run, in turn with ours.</summary>
+    public IEnumerable<Measurement> Beside(ClientRun peer, string scenario) =>
+    [
+        Measurement.AtMost(0.5, $"{scenario}-peer-cpu", CpuSecondsPerGigabyte, peer.CpuSecondsPerGigabyte, "CPU-s/GB"),
+        Measurement.AtLeast(1, $"{scenario}-peer", MessagesPerSecond, peer.MessagesPerSecond, "messages/s"),
+    ];
+
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture, $"{MessagesPerSecond:0} messages/s of {ClientLimit:0} that the client could do, {CpuSecondsPerGigabyte:0.00} CPU seconds a GB");
 
