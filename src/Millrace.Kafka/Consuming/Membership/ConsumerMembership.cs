@@ -22,6 +22,8 @@ internal sealed class ConsumerMembership(
     private GroupCall? _farewell;
     private GroupCall? _leave;
     private bool _isLeaving;
+    private bool _leftPlace;
+    private TimeSpan? _placeFreeBy;
     private bool _sendsAll = true;
     private bool _isDue;
     private TimeSpan? _letGoBy;
@@ -125,6 +127,8 @@ internal sealed class ConsumerMembership(
         _nextHeartbeatAt = now + _interval;
         _sendsAll = false;
         Succeed();
+        _leftPlace = false;
+        _placeFreeBy = null;
         _memberId = string.IsNullOrEmpty(answer.MemberId) ? _memberId : answer.MemberId;
         _epoch = answer.MemberEpoch;
         SetCurrent(_epoch, _memberId);
@@ -201,6 +205,8 @@ internal sealed class ConsumerMembership(
         if (IsMember)
         {
             _farewell = CallOf(LeaveRequest());
+            _leftPlace = Settings.GroupInstanceId is not null;
+            _placeFreeBy = null;
         }
 
         Lose(reason, now);
@@ -293,6 +299,8 @@ internal sealed class ConsumerMembership(
         {
             if (Topics is not null && !IsAway && !_isLeaving && AreNoticesOver && RetryAt <= now)
             {
+                // That it left may not have got through: then its place is free when its session is over.
+                _placeFreeBy ??= _leftPlace ? now + Settings.SessionTimeout : null;
                 _call = CallOf(FullRequest(EpochToJoin, []));
                 effects.Calls.Add(_call);
             }
@@ -392,7 +400,7 @@ internal sealed class ConsumerMembership(
             default:
                 Retry("a heartbeat", failure, now);
                 _nextHeartbeatAt = RetryAt;
-                if (!failure.IsTransient)
+                if (!failure.IsTransient && !(error == ErrorCode.UnreleasedInstanceId && now < _placeFreeBy))
                 {
                     Refuse(failure);
                 }

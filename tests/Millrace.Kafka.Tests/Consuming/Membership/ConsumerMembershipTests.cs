@@ -211,6 +211,27 @@ public sealed class ConsumerMembershipTests
     }
 
     [Fact]
+    public void A_static_member_that_comes_back_waits_for_its_own_place_as_long_as_a_session_before_that_is_told()
+    {
+        MembershipHarness harness = New("worker-7");
+        Enter(harness, "t-0");
+        harness.Wait(harness.Settings.SessionTimeout + TimeSpan.FromSeconds(1));
+        Assert.Contains(harness.TakeCalls(), static call => call.Request is ConsumerGroupHeartbeatRequest { MemberId: "me", MemberEpoch: -2 });
+        harness.EndNotice();
+        TimeSpan free = harness.Now + harness.Settings.SessionTimeout;
+        while (harness.Now < free)
+        {
+            Assert.Empty(harness.Refusals);
+            Assert.Equal("me-2", harness.Pending<ConsumerGroupHeartbeatRequest>().MemberId);
+            harness.Answer<ConsumerGroupHeartbeatRequest>(new ConsumerGroupHeartbeatResponse { ErrorCode = ErrorCode.UnreleasedInstanceId });
+            harness.Wait(TimeSpan.FromSeconds(2));
+        }
+
+        harness.Answer<ConsumerGroupHeartbeatRequest>(new ConsumerGroupHeartbeatResponse { ErrorCode = ErrorCode.UnreleasedInstanceId });
+        Assert.Single(harness.Refusals);
+    }
+
+    [Fact]
     public void A_session_without_an_answer_ends_the_membership_and_the_member_comes_back_as_another_one()
     {
         Enter("t-0");
