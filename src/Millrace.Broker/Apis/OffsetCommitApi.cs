@@ -78,6 +78,6 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
         partition.CommitTimestamp < 0 ? now : partition.CommitTimestamp)
     {
         ExpireTimestamp = retentionMilliseconds < 0 || retentionMilliseconds > long.MaxValue - now ? CommittedOffset.NoExpiry : now + retentionMilliseconds,
-        Origin = CommitOrigin.Of(services.Topics.Find(topicPartition)),
+        Origin = CommitOrigin.Of(services.Topics.Find(topicPartition.Topic), topicPartition.Partition),
     };
 }

@@ -91,6 +91,6 @@ internal sealed class TxnOffsetCommitApi(BrokerServices services, GroupCoordinat
     private CommittedOffset ToOffset(TopicPartition topicPartition, TxnOffsetCommitPartition partition, long now) =>
         new(new Offset(partition.CommittedOffset), partition.CommittedLeaderEpoch, partition.CommittedMetadata ?? "", now)
         {
-            Origin = CommitOrigin.Of(services.Topics.Find(topicPartition)),
+            Origin = CommitOrigin.Of(services.Topics.Find(topicPartition.Topic), topicPartition.Partition),
         };
 }

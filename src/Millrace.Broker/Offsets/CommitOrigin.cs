@@ -13,12 +13,15 @@ namespace Millrace.Broker;
 ///     16    4 leader epoch
 /// </code>
 /// </remarks>
+/// <param name="TopicId">Empty where nothing of the topic has been read since the start.</param>
+/// <param name="LeaderEpoch">Of a partition that has not been read since the start, that of its checkpoint: the next one begins where its log ends.</param>
 internal readonly record struct CommitOrigin(Guid TopicId, int LeaderEpoch)
 {
     private const string HeaderKey = "millrace.log";
     private const int TopicIdByteCount = 16;
 
-    public static CommitOrigin? Of(PartitionLog? log) => log is null ? null : new CommitOrigin(log.TopicId, log.LeaderEpoch);
+    public static CommitOrigin? Of(Topic? topic, int partition) =>
+        topic?.Find(partition) is PartitionLog log ? new CommitOrigin(log.TopicId == Guid.Empty ? topic.Id : log.TopicId, log.LeaderEpoch) : null;
 
     public RecordHeader ToHeader()
     {

@@ -30,8 +30,8 @@ internal sealed record CommittedOffset(Offset Offset, int LeaderEpoch, string Me
             return this;
         }
 
-        // A partition that could not be read since the start does not know whose it is: what was committed stands until it is back.
-        if (origin.TopicId != log.TopicId && log.TopicId != Guid.Empty)
+        // A partition that could not be read since the start does not know whose it is: what was committed stands until it is back, and what is committed meanwhile, too.
+        if (origin.TopicId != log.TopicId && log.TopicId != Guid.Empty && origin.TopicId != Guid.Empty)
         {
             return null;
         }

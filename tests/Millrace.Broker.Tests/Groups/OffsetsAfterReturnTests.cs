@@ -111,6 +111,30 @@ public sealed class OffsetsAfterReturnTests
             "the topic has its id again");
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task What_is_committed_of_a_partition_that_cannot_be_read_at_the_start_stands_when_it_is_back(int partitionCount)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", partitionCount);
+        await using (TestClient before = broker.Connect())
+        {
+            await before.ProduceAsync("orders", Batches.Of("a", "b"));
+        }
+
+        PartitionLog orders = broker.Partition("orders");
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("group", "orders", 2)));
+
+        await broker.BringBackAsync(orders.TopicPartition);
+        Assert.Equal(2, (await client.FetchOffsetAsync("group", "orders")).CommittedOffset);
+        await broker.RestartAsync();
+        await using TestClient afterwards = broker.Connect();
+        Assert.Equal(2, (await afterwards.FetchOffsetAsync("group", "orders")).CommittedOffset);
+    }
+
     /// <summary>One record is on the disk, and three are not.</summary>
     private static async Task<TestBroker> StartAsync()
     {
