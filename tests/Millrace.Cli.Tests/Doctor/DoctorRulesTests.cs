@@ -55,7 +55,7 @@ public sealed class DoctorRulesTests
         { "message-size", "20 MiB messages", 1, "takes batches of 20 MiB", "object store" },
         { "message-size", "messages above what sockets take", 2, "and the brokers take requests of 104857600 bytes", "max.message.bytes=52428800" },
         { "message-size", "messages above replica fetches", 0, "above replica.fetch.max.bytes=1048576", "replica.fetch.max.bytes=5000000" },
-        { "message-size", "a producer of larger requests", 1, "sends up to 5000000 bytes", "max.request.size=1048576 in app.properties" },
+        { "message-size", "a producer of larger requests", 1, "sends up to 5000000 bytes", "max.request.size=1048588 in app.properties" },
         { "partitions-for-workers", "an idle member", 1, "1 of 3 members of group workers has no partition: orders has 6", "--alter --topic orders --partitions 3" },
         { "retention-against-lag", "lost records", 2, "Group workers has not read 50 records of orders that are deleted by now", "retention.ms" },
         { "retention-against-lag", "old records", 1, "Group workers is 850 records behind in orders, and its next record is older than 80", "retention.ms=1209600000" },
