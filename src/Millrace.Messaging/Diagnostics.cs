@@ -7,7 +7,7 @@ namespace Millrace;
 
 /// <summary>
 /// Traces and metrics by OpenTelemetry's semantic conventions for messaging. A message's handling is a child of its
-/// sending, so that a chain of messages is one trace.
+/// sending, so that a chain of messages is one trace. What is sent and read is counted by the client, under its own name.
 /// </summary>
 internal static class Diagnostics
 {
@@ -17,12 +17,6 @@ internal static class Diagnostics
     public static readonly ActivitySource ActivitySource = new(Name);
 
     private static readonly Meter s_meter = new(Name);
-    private static readonly Counter<long> s_sent = s_meter.CreateCounter<long>(
-        "messaging.client.sent.messages", "{message}", "Messages that were given to the log.");
-    private static readonly Counter<long> s_consumed = s_meter.CreateCounter<long>(
-        "messaging.client.consumed.messages", "{message}", "Messages that were read from the log.");
-    private static readonly Histogram<double> s_sendDuration = s_meter.CreateHistogram<double>(
-        "messaging.client.operation.duration", "s", "From the call to the acknowledgement.");
     private static readonly Histogram<double> s_processDuration = s_meter.CreateHistogram<double>(
         "messaging.process.duration", "s", "One attempt of a handler.");
     private static readonly Counter<long> s_retries = s_meter.CreateCounter<long>(
@@ -83,16 +77,6 @@ internal static class Diagnostics
         activity.SetTag("error.type", failure.GetType().FullName);
         activity.AddException(failure);
     }
-
-    public static void RecordSent(string topic, TimeSpan duration, string? errorType)
-    {
-        TagList tags = Tags("send", topic, endpoint: null, errorType);
-        s_sent.Add(1, tags);
-        s_sendDuration.Record(duration.TotalSeconds, tags);
-    }
-
-    public static void RecordConsumed(string endpoint, string topic, int count) =>
-        s_consumed.Add(count, Tags("poll", topic, endpoint, errorType: null));
 
     public static void RecordProcessed(string endpoint, string topic, TimeSpan duration, string? errorType) =>
         s_processDuration.Record(duration.TotalSeconds, Tags("process", topic, endpoint, errorType));

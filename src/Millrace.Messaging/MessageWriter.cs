@@ -83,8 +83,6 @@ public sealed class MessageWriter
     internal async Task WriteAsync(OutgoingMessage message, CancellationToken cancellationToken)
     {
         using Activity? activity = Diagnostics.StartSend(message);
-        long started = _time.GetTimestamp();
-        string? errorType = null;
         try
         {
             if (NeedsTopic(message)) await _topics.EnsureAsync([message.Topic], cancellationToken);
@@ -100,13 +98,8 @@ public sealed class MessageWriter
         }
         catch (Exception failure)
         {
-            errorType = failure.GetType().FullName;
             Diagnostics.SetFailed(activity, failure);
             throw;
-        }
-        finally
-        {
-            Diagnostics.RecordSent(message.Topic, _time.GetElapsedTime(started), errorType);
         }
     }
 

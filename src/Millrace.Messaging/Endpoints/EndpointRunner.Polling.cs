@@ -212,9 +212,6 @@ internal sealed partial class EndpointRunner
 
     private void TakeIn(IReadOnlyList<ConsumerRecord> records)
     {
-        foreach (IGrouping<TopicPartition, ConsumerRecord> partition in records.GroupBy(record => record.TopicPartition))
-            Diagnostics.RecordConsumed(_endpoint.Name, partition.Key.Topic, partition.Count());
-
         List<Delivery> started = [];
         lock (_gate)
         {
