@@ -85,6 +85,10 @@ internal static partial class LogMessages
     [LoggerMessage(3211, LogLevel.Warning, "A producer is opened without idempotence: a retry can write a record twice or out of order. Leave EnableIdempotence unset, unless that is meant.")]
     public static partial void IdempotenceOff(ILogger logger);
 
+    [LoggerMessage(3212, LogLevel.Warning,
+        "{RecordCount} records for {Partition} are sent in two parts: the broker takes no batch of {ByteCount} bytes. Raise the topic's max.message.bytes, or lower BatchByteCount.")]
+    public static partial void BatchSplit(ILogger logger, int recordCount, TopicPartition partition, int byteCount);
+
     // Consumer: 3300-3399.
     [LoggerMessage(3300, LogLevel.Information, "Group {GroupId}: member {MemberId} joined generation {GenerationId} by {Assignor}: {PartitionCount} partitions.")]
     public static partial void GroupJoined(ILogger logger, string groupId, string memberId, int generationId, string assignor, int partitionCount);

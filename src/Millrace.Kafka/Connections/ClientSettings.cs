@@ -88,6 +88,11 @@ internal sealed record ClientSettings(
 /// <summary>Sentences about options that are out of range.</summary>
 internal static class OptionChecks
 {
+    /// <summary>What timers take, about.</summary>
+    private static readonly TimeSpan MaxTime = TimeSpan.FromDays(24);
+
+    public static void AtLeast(TimeSpan value, TimeSpan minimum, string option) => Between(value, minimum, MaxTime, option);
+
     public static void AtLeast<T>(T value, T minimum, string option)
         where T : IComparable<T>
     {

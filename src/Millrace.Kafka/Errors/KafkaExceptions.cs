@@ -90,6 +90,14 @@ public sealed class KafkaRecordTooLargeException(string message)
     : KafkaException(message, ErrorCode.MessageTooLarge, isTransient: false);
 
 /// <summary>
+/// The producer's buffer is full, and as many bytes of records wait for it as it holds: its caller does not await what it is given. The record is not written. Produce it again
+/// when others are acknowledged.
+/// </summary>
+/// <param name="message">How much waits, the limit, and the option that sets it.</param>
+public sealed class KafkaBufferFullException(string message)
+    : KafkaException(message, ErrorCode.None, isTransient: true);
+
+/// <summary>
 /// The broker no longer knows the sequence of an idempotent producer (KIP-360) and the fate of a record that was already sent cannot be
 /// told: it may have been written once, or not at all; it is not written again. Records produced later continue with a new epoch.
 /// </summary>

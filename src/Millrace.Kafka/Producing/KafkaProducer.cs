@@ -28,6 +28,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     private TopicDescription? _lastTopic;
     private string? _lastTopicName;
     private Task? _closing;
+    private Exception? _defect;
 
     internal KafkaProducer(ClientContext context, ProducerSettings settings, MetadataCache metadata, Action<IAsyncDisposable> closed)
     {
@@ -76,6 +77,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     /// No metadata or no space within <see cref="ProducerOptions.MaxBlock"/>: not written. No acknowledgement within
     /// <see cref="ProducerOptions.DeliveryTimeout"/>: the message says whether it may have been written.
     /// </exception>
+    /// <exception cref="KafkaBufferFullException">The buffer is full, and as many bytes wait for it as it holds: not written.</exception>
     /// <exception cref="KafkaProducerStateException">The broker forgot the producer's sequence, and the record may or may not be written.</exception>
     /// <exception cref="KafkaBrokerException">The broker refused the record for a reason that a retry does not change.</exception>
     /// <exception cref="KafkaClosedException">The producer was closed before the acknowledgement.</exception>
@@ -113,9 +115,12 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     /// <param name="record">The record. Its bytes are copied before the call returns.</param>
     /// <param name="handler">Is told of the acknowledgement or failure of a record that came into the buffer; null if nobody wants to know.</param>
     /// <param name="tag">Comes back in the report.</param>
-    /// <param name="cancellationToken">While the record waits for metadata or for space in the buffer: it is not written, and the handler is not called.</param>
+    /// <param name="cancellationToken">
+    /// While the record waits for metadata or for space in the buffer: it is not written, and the handler is not called. One that is in the buffer by then is admitted.
+    /// </param>
     /// <exception cref="KafkaRecordTooLargeException">Larger than <see cref="ProducerOptions.MaxRequestByteCount"/>.</exception>
     /// <exception cref="KafkaTimeoutException">No metadata or no space within <see cref="ProducerOptions.MaxBlock"/>: not written, and the handler is not called.</exception>
+    /// <exception cref="KafkaBufferFullException">The buffer is full, and as many bytes wait for it as it holds: not written, and the handler is not called.</exception>
     /// <exception cref="KafkaClosedException">The producer was closed while the record waited: not written, and the handler is not called.</exception>
     /// <exception cref="ObjectDisposedException">The producer is closed.</exception>
     public ValueTask EnqueueAsync(in SpanRecord record, IDeliveryHandler? handler = null, long tag = 0, CancellationToken cancellationToken = default)
@@ -139,9 +144,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
             return Await(admission, cancellationToken).Admission;
         }
 
-        return result == RecordAccumulator.OfferResult.NoSuchPartition
-            ? ValueTask.FromException(RecordAccumulator.NoSuchPartition(topic!, record.Partition!.Value))
-            : ValueTask.CompletedTask;
+        return Refusal(result, record, topic) is { } refusal ? ValueTask.FromException(refusal) : ValueTask.CompletedTask;
     }
 
     /// <summary>A view that serialises keys and values. Several views of one producer share its connections, its order and its transactions.</summary>
@@ -240,13 +243,18 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         catch (Exception failure)
         {
             LogMessages.ProducerLoopFailed(_logger, failure);
+            lock (_gate)
+            {
+                _defect = failure;
+            }
+
             _sender.FailAll(failure);
-            throw;
         }
     }
 
     /// <summary>A record whose caller has stopped waiting is not written if it is in no batch yet.</summary>
-    internal void TakeBack(ProduceOperation operation)
+    /// <returns>Whether it was in none.</returns>
+    internal bool TakeBack(ProduceOperation operation)
     {
         var effects = new ProducerEffects();
         bool isTakenBack;
@@ -260,6 +268,8 @@ public sealed partial class KafkaProducer : IAsyncDisposable
             _sender.Apply(effects);
             _sender.Wake();
         }
+
+        return isTakenBack;
     }
 
     private ValueTask<RecordMetadata> ProduceAsync(in SpanRecord record, ProducerRecord? source, CancellationToken cancellationToken)
@@ -277,14 +287,21 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         ProduceOperation operation = _operations.Rent();
         RecordAccumulator.OfferResult result = Offer(
             record, source, byteCount, new Delivery(operation, 0), admissions: null, out _, out TopicDescription? topic);
-        if (result != RecordAccumulator.OfferResult.NoSuchPartition)
+        if (Refusal(result, record, topic) is not { } refusal)
         {
             return Await(operation, cancellationToken).Acknowledgement;
         }
 
         _operations.Return(operation);
-        return ValueTask.FromException<RecordMetadata>(RecordAccumulator.NoSuchPartition(topic!, record.Partition!.Value));
+        return ValueTask.FromException<RecordMetadata>(refusal);
     }
+
+    private Exception? Refusal(RecordAccumulator.OfferResult result, in SpanRecord record, TopicDescription? topic) => result switch
+    {
+        RecordAccumulator.OfferResult.NoSuchPartition => RecordAccumulator.NoSuchPartition(topic!, record.Partition!.Value),
+        RecordAccumulator.OfferResult.LineFull => _accumulator.LineFull(record.Topic),
+        _ => null,
+    };
 
     private bool IsTraced => _settings.PropagatesTraceContext && Diagnostics.IsTracing && Activity.Current is not null;
 
@@ -334,6 +351,11 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_closing is not null, this);
+            if (_defect is { } defect)
+            {
+                throw new InvalidOperationException($"The producer has stopped, since its loop failed: {defect.Message} Close it, and create another.", defect);
+            }
+
             _transaction?.ThrowIfNotOpen("A record");
             topic = FindTopic(record.Topic);
             result = _accumulator.Offer(record, source, byteCount, delivery, admissions, topic, _sender.Now(), out admission);

@@ -8,6 +8,9 @@ namespace Millrace.Kafka;
 /// </summary>
 internal sealed class PartitionQueue(TopicPartition partition)
 {
+    /// <summary>Brokers forget a producer that is silent (<c>producer.id.expiration.ms</c>, a day by itself). After this much of it the next batch leaves alone.</summary>
+    private static readonly TimeSpan MaxTrustedSilence = TimeSpan.FromMinutes(10);
+
     public TopicPartition Partition { get; } = partition;
 
     public LinkedList<ProducerBatch> Waiting { get; } = new();
@@ -22,6 +25,9 @@ internal sealed class PartitionQueue(TopicPartition partition)
 
     public int NextSequence { get; set; }
 
+    /// <summary>The producer id of the last batch that was written here, and when that was known.</summary>
+    public (long ProducerId, TimeSpan At)? LastWritten { get; set; }
+
     /// <summary>
     /// The sequence has a hole that nothing will fill. No new sequence is given out until every batch that has one is settled; then the
     /// epoch rises and the sequence starts at zero (KIP-360).
@@ -30,7 +36,7 @@ internal sealed class PartitionQueue(TopicPartition partition)
 
     /// <summary>
     /// Nothing from this batch on can be written under the sequences of the present epoch: the batch itself is known not to be, and
-    /// brokers take no sequence before the one that precedes it. Null while no such batch is known.
+    /// brokers that know the producer take no sequence before the one that precedes it. Null while no such batch is known.
     /// </summary>
     public long? UnwrittenFrom { get; private set; }
 
@@ -45,6 +51,12 @@ internal sealed class PartitionQueue(TopicPartition partition)
     public ProducerBatch? Open => Waiting.Last?.Value is { IsClosed: false } batch ? batch : null;
 
     public bool HasWork => Waiting.Count > 0 || InFlight.Count > 0;
+
+    /// <summary>
+    /// Whether brokers hold the sequences of the identity against each other. One that knows nothing of a producer takes whatever sequence comes first: a batch that
+    /// would leave beside the first one could be written without it.
+    /// </summary>
+    public bool IsKnownToBroker(TimeSpan now) => LastWritten is { } last && last.ProducerId == Identity.Id && now - last.At < MaxTrustedSilence;
 
     /// <summary>Whether every batch that was given a sequence is settled.</summary>
     public bool IsSettled => InFlight.Count == 0 && !Waiting.Any(static batch => batch.HasSequence);
@@ -89,6 +101,24 @@ internal sealed class PartitionQueue(TopicPartition partition)
         UnwrittenFrom = null;
         NextSequence = 0;
         Identity = identity;
+    }
+
+    /// <summary>Moves what comes after a batch back in the order, so that the parts of that batch have places.</summary>
+    public void MakeRoomAfter(long ordinal, int count)
+    {
+        foreach (ProducerBatch batch in InFlight.Concat(Waiting).Concat(Answers.Select(static answer => answer.Batch)))
+        {
+            if (batch.Ordinal > ordinal)
+            {
+                batch.MoveBack(count);
+            }
+        }
+
+        NextOrdinal += count;
+        if (UnwrittenFrom > ordinal)
+        {
+            UnwrittenFrom += count;
+        }
     }
 
     /// <summary>Puts a batch that was sent back into its place in the order.</summary>

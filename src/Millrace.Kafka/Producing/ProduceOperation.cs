@@ -29,6 +29,11 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
 
     public ValueTask Admission => new(this, _core.Version);
 
+    /// <summary>
+    /// Whether only the admission is awaited. A token then ends it only together with the record: what is in a batch by then is admitted, whenever that is told.
+    /// </summary>
+    public bool IsAdmission { get; set; }
+
     /// <summary>The record, as long as it is in no batch. Guarded by the producer's lock.</summary>
     public WaitingRecord? Waiting { get; set; }
 
@@ -96,7 +101,12 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
 
     private void Cancel(CancellationToken token)
     {
-        producer.TakeBack(this);
+        bool isTakenBack = producer.TakeBack(this);
+        if (IsAdmission && !isTakenBack)
+        {
+            return;
+        }
+
         if (Interlocked.CompareExchange(ref _state, EndedByToken, Pending) == Pending)
         {
             End(default, new OperationCanceledException(token));
@@ -160,6 +170,7 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
         _failure = null;
         _result = default;
         Waiting = null;
+        IsAdmission = false;
         _state = Pending;
     }
 }
@@ -173,17 +184,18 @@ internal sealed class ProduceOperationPool(KafkaProducer producer)
     private readonly Lock _gate = new();
     private readonly Stack<ProduceOperation> _free = [];
 
-    public ProduceOperation Rent()
+    public ProduceOperation Rent(bool isAdmission = false)
     {
         lock (_gate)
         {
             if (_free.TryPop(out ProduceOperation? operation))
             {
+                operation.IsAdmission = isAdmission;
                 return operation;
             }
         }
 
-        return new ProduceOperation(this, producer);
+        return new ProduceOperation(this, producer) { IsAdmission = isAdmission };
     }
 
     public void Return(ProduceOperation operation)

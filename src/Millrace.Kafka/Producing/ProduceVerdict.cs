@@ -26,6 +26,9 @@ internal enum ProduceVerdict
     /// <summary>Not written: a newer epoch of the producer is in use.</summary>
     StaleEpoch,
 
+    /// <summary>Not written, and no attempt with as many records will change that.</summary>
+    TooLarge,
+
     /// <summary>Not written, and no attempt will change that.</summary>
     Refused,
 }
@@ -44,6 +47,7 @@ internal static class ProduceVerdicts
         ErrorCode.UnknownProducerId => ProduceVerdict.UnknownProducer,
         ErrorCode.InvalidProducerEpoch or ErrorCode.ProducerFenced => ProduceVerdict.StaleEpoch,
         ErrorCode.CorruptMessage or ErrorCode.NotEnoughReplicas or ErrorCode.ThrottlingQuotaExceeded => ProduceVerdict.RetryNotWritten,
+        ErrorCode.MessageTooLarge or ErrorCode.RecordListTooLarge => ProduceVerdict.TooLarge,
         ErrorCode.UnknownServerError => ProduceVerdict.RetryPerhapsWritten,
         _ => KafkaErrors.IsRetriable(error) ? ProduceVerdict.RetryPerhapsWritten : ProduceVerdict.Refused,
     };

@@ -35,7 +35,7 @@ internal sealed class ProducerBatch
 
     public TopicPartition Partition => Queue.Partition;
 
-    /// <summary>The place in the partition's order of batches. Never changes, whatever happens to the sequence.</summary>
+    /// <summary>The place in the partition's order of batches, whatever happens to the sequence.</summary>
     public long Ordinal { get; private set; }
 
     public TimeSpan CreatedAt { get; private set; }
@@ -50,7 +50,7 @@ internal sealed class ProducerBatch
     /// <summary>No record may join any more.</summary>
     public bool IsClosed { get; set; }
 
-    /// <summary>The records' callers have their answer; what remains is to learn what became of the sequence.</summary>
+    /// <summary>What the records' callers are told is settled; what remains is to learn what became of the sequence.</summary>
     public bool IsAnswered { get; private set; }
 
     public ProducerIdentity Identity { get; private set; } = ProducerIdentity.None;
@@ -81,6 +81,8 @@ internal sealed class ProducerBatch
 
     private bool IsBuilt => !_bytes.IsEmpty;
 
+    private bool IsTold { get; set; }
+
     /// <summary>Begins anew, for a batch that was acknowledged.</summary>
     public void Begin(PartitionQueue queue, long ordinal, TimeSpan createdAt)
     {
@@ -94,6 +96,7 @@ internal sealed class ProducerBatch
         ReservedByteCount = 0;
         IsClosed = false;
         IsAnswered = false;
+        IsTold = false;
         Identity = ProducerIdentity.None;
         BaseSequence = NoSequence;
         AttemptCount = 0;
@@ -161,10 +164,10 @@ internal sealed class ProducerBatch
         return _bytes;
     }
 
-    /// <summary>Completes when the records' callers have their answer; never fails.</summary>
-    public Task WhenAnswered()
+    /// <summary>Completes when the records' callers have been told; never fails.</summary>
+    public Task WhenTold()
     {
-        if (IsAnswered)
+        if (IsTold)
         {
             return Task.CompletedTask;
         }
@@ -207,12 +210,67 @@ internal sealed class ProducerBatch
             }
         }
 
+        return thrown;
+    }
+
+    /// <summary>Everybody has been told.</summary>
+    public void EndAnswer()
+    {
+        IsTold = true;
         _done?.TrySetResult();
         foreach (TaskCompletionSource done in _alsoDone ?? [])
         {
             done.TrySetResult();
         }
+    }
 
-        return thrown;
+    public void MoveBack(int count) => Ordinal += count;
+
+    /// <summary>
+    /// Two batches of about half the bytes each, which together take this one's place: its order, its sequences, its callers. For one with more than a record that was sent and
+    /// is known not to be written.
+    /// </summary>
+    public (ProducerBatch First, ProducerBatch Second) Split(CompressionCodec compression, TimeSpan retryAt)
+    {
+        List<Record> records = RecordBatchReader.Read(_bytes, int.MaxValue);
+        int[] byteCounts = [.. records.Select(static record =>
+            (int)RecordBatchBuilder.EstimateRecordByteCount(record.Key?.Length ?? 0, record.Value?.Length ?? 0, record.Headers))];
+        long half = ReservedByteCount / 2;
+        int firstCount = 1;
+        for (long sum = byteCounts[0]; firstCount < records.Count - 1 && sum + byteCounts[firstCount] <= half; firstCount++)
+        {
+            sum += byteCounts[firstCount];
+        }
+
+        ProducerBatch first = Part(0, firstCount);
+        ProducerBatch second = Part(firstCount, records.Count - firstCount);
+        second.ReservedByteCount = ReservedByteCount - first.ReservedByteCount;
+
+        // Callers are told in the order of the batches: when the second's have been, all have.
+        second._done = _done;
+        second._alsoDone = _alsoDone;
+        first._links = _links;
+        return (first, second);
+
+        ProducerBatch Part(int start, int count)
+        {
+            var part = new ProducerBatch(Queue, Ordinal + Math.Min(start, 1), compression, CreatedAt)
+            {
+                IsClosed = true, AttemptCount = AttemptCount, RetryAt = retryAt, LastFailure = LastFailure, _deliveries = _deliveries[start..(start + count)],
+            };
+            for (int i = start; i < start + count; i++)
+            {
+                part._builder.Append(records[i].Timestamp, records[i].Key, records[i].Value, records[i].Headers);
+                part.ReservedByteCount += byteCounts[i];
+            }
+
+            part.RecordCount = count;
+            if (HasSequence)
+            {
+                part.AssignSequence(Identity, Sequence.Add(BaseSequence, start));
+            }
+
+            return part;
+        }
     }
 }

@@ -24,6 +24,9 @@ internal sealed class ProducerEffects
 
     public List<(TopicPartition Partition, short Epoch)> Resets { get; } = [];
 
+    /// <summary>Batches that a broker found too large, and that are sent in two parts.</summary>
+    public List<(TopicPartition Partition, int RecordCount, int ByteCount)> Splits { get; } = [];
+
     public List<ProduceBundle> Bundles { get; } = [];
 
     /// <summary>Brokers that batches wait for and that are not connected.</summary>
@@ -45,6 +48,7 @@ internal sealed class ProducerEffects
         Admitted.Clear();
         GivenUp.Clear();
         Resets.Clear();
+        Splits.Clear();
         Bundles.Clear();
         WantedConnections.Clear();
         NeedsMetadata = false;

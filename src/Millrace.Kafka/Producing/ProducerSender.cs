@@ -25,6 +25,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
     private readonly long _start;
     private bool _isIdentityWanted;
     private bool _isDelivering;
+    private CancellationToken _stop;
 
     public ProducerSender(
         ClientContext context,
@@ -63,6 +64,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
+        _stop = cancellationToken;
         var effects = new ProducerEffects();
         while (true)
         {
@@ -105,6 +107,11 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
             LogMessages.SequenceReset(_logger, partition, epoch);
         }
 
+        foreach ((TopicPartition partition, int recordCount, int byteCount) in effects.Splits)
+        {
+            LogMessages.BatchSplit(_logger, recordCount, partition, byteCount);
+        }
+
         if (effects.NeedsMetadata)
         {
             _metadata.RequestRefresh();
@@ -129,11 +136,10 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
     /// <summary>Tells the records' callers. One thread at a time does, so that they are told in order; it goes on with what others bring meanwhile.</summary>
     private void Deliver()
     {
-        ProducerBatch? toRecycle = null;
+        ProducerAnswer answer = default;
         bool isFirst = true;
         while (true)
         {
-            ProducerAnswer answer;
             lock (_gate)
             {
                 if (isFirst && _isDelivering)
@@ -141,9 +147,9 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
                     return;
                 }
 
-                if (toRecycle is not null)
+                if (!isFirst)
                 {
-                    _accumulator.Recycle(toRecycle);
+                    _accumulator.EndAnswer(answer);
                 }
 
                 _isDelivering = _accumulator.TryTakeAnswer(out answer);
@@ -155,7 +161,6 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
 
             isFirst = false;
             Tell(answer);
-            toRecycle = answer.IsDoneWith ? answer.Batch : null;
         }
     }
 
@@ -188,18 +193,28 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
             }
             else if (waiting.Delivery.Handler is { } handler)
             {
-                handler.OnDelivered(new DeliveryReport(new TopicPartition(waiting.Topic, -1), new Offset(-1), null, failure, waiting.Delivery.Tag));
+                TellGivenUp(handler, new DeliveryReport(new TopicPartition(waiting.Topic, -1), new Offset(-1), null, failure, waiting.Delivery.Tag));
             }
-
-            waiting.Done?.TrySetResult();
         }
 
         if (givenUp.Count > 0)
         {
             lock (_gate)
             {
-                givenUp.ForEach(item => _accumulator.Spare(item.Waiting));
+                givenUp.ForEach(item => _accumulator.EndWait(item.Waiting));
             }
+        }
+    }
+
+    private void TellGivenUp(IDeliveryHandler handler, in DeliveryReport report)
+    {
+        try
+        {
+            handler.OnDelivered(report);
+        }
+        catch (Exception thrown)
+        {
+            LogMessages.DeliveryHandlerFailed(_logger, report.TopicPartition, thrown);
         }
     }
 
@@ -252,6 +267,12 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
             {
                 // The leader may have moved, or the broker may be back under another address.
                 _metadata.RequestRefresh();
+
+                // One that has refused the login is not asked again at once: until then its batches do not ask for it either.
+                if (_context.Refusals.RestOf(address) is var rest && rest > TimeSpan.Zero)
+                {
+                    await Task.Delay(TimeSpan.FromMilliseconds(Math.Ceiling(rest.TotalMilliseconds)), _context.Time, _stop).ConfigureAwait(Awaiting.Quietly);
+                }
             }
             finally
             {

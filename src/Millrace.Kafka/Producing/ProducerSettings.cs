@@ -49,6 +49,7 @@ internal sealed record ProducerSettings(
         OptionChecks.AtLeast(options.MaxRequestByteCount, MinRequestByteCount, nameof(options.MaxRequestByteCount));
         OptionChecks.AtLeast(options.BufferByteCount, options.MaxRequestByteCount, nameof(options.BufferByteCount));
         OptionChecks.AtLeast(options.MaxInFlightRequests, 1, nameof(options.MaxInFlightRequests));
+        OptionChecks.AtLeast(options.DeliveryTimeout, TimeSpan.FromMilliseconds(1), nameof(options.DeliveryTimeout));
         OptionChecks.AtLeast(options.MaxBlock, TimeSpan.Zero, nameof(options.MaxBlock));
         OptionChecks.AtLeast(options.CloseTimeout, TimeSpan.Zero, nameof(options.CloseTimeout));
         OptionChecks.Between((int)options.Compression, (int)CompressionCodec.None, (int)CompressionCodec.Zstd, nameof(options.Compression));

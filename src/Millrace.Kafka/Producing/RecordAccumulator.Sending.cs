@@ -9,6 +9,9 @@ internal sealed partial class RecordAccumulator
     private readonly Dictionary<int, ProduceBundle> _bundles = [];
     private readonly Dictionary<int, int> _bundleByteCounts = [];
     private readonly Queue<ProducerAnswer> _answers = [];
+
+    /// <summary>Settled batches whose records' callers are still to be told, or are being told.</summary>
+    private readonly HashSet<ProducerBatch> _untold = [];
     private TaskCompletionSource? _idle;
     private int _drainStart;
 
@@ -27,6 +30,17 @@ internal sealed partial class RecordAccumulator
 
     /// <summary>The next batch whose records' callers are to be told. In this order those of a partition come in their order.</summary>
     public bool TryTakeAnswer(out ProducerAnswer answer) => _answers.TryDequeue(out answer);
+
+    /// <summary>The callers of what <see cref="TryTakeAnswer"/> gave have been told.</summary>
+    public void EndAnswer(in ProducerAnswer answer)
+    {
+        _untold.Remove(answer.Batch);
+        answer.Batch.EndAnswer();
+        if (answer.IsDoneWith)
+        {
+            Recycle(answer.Batch);
+        }
+    }
 
     /// <summary>Fails whatever ran out of time, and collects what may be sent.</summary>
     public void Drain(ICluster cluster, Moment now, ProducerEffects effects)
@@ -79,9 +93,11 @@ internal sealed partial class RecordAccumulator
         switch (verdict)
         {
             case ProduceVerdict.Written:
+                queue.LastWritten = (batch.Identity.Id, now.Elapsed);
                 AnswerBatch(batch, answer.BaseOffset, answer.Timestamp, failure: null, isDoneWith: true);
                 break;
             case ProduceVerdict.Duplicate:
+                queue.LastWritten = (batch.Identity.Id, now.Elapsed);
                 AnswerBatch(batch, baseOffset: null, timestamp: null, failure: null);
                 break;
             case ProduceVerdict.RetryNotWritten:
@@ -90,6 +106,10 @@ internal sealed partial class RecordAccumulator
                 effects.NeedsMetadata = true;
                 RetryOrForget(queue, batch, now);
                 break;
+            case ProduceVerdict.TooLarge when CanBeSplit(batch):
+                Split(queue, batch, now, effects);
+                break;
+            case ProduceVerdict.TooLarge:
             case ProduceVerdict.Refused:
                 LeaveHole(queue, batch);
                 FailTransaction(answer.Failure!, needsNewEpoch: batch.HasSequence);
@@ -282,7 +302,7 @@ internal sealed partial class RecordAccumulator
         Moment now,
         ProducerEffects effects)
     {
-        if (queue.Next is not { } batch || !IsDue(queue, batch, now, effects) || !MaySend(queue, batch, effects))
+        if (queue.Next is not { } batch || !IsDue(queue, batch, now, effects) || !MaySend(queue, batch, now, effects))
         {
             return;
         }
@@ -358,7 +378,7 @@ internal sealed partial class RecordAccumulator
     }
 
     /// <summary>Whether order and sequences allow the batch to leave.</summary>
-    private bool MaySend(PartitionQueue queue, ProducerBatch batch, ProducerEffects effects)
+    private bool MaySend(PartitionQueue queue, ProducerBatch batch, Moment now, ProducerEffects effects)
     {
         // A retry leaves when nothing else is under way, and nothing leaves beside a retry.
         if (queue.InFlight.Count > 0 && (batch.AttemptCount > 0 || queue.InFlight.Exists(static other => other.AttemptCount > 1)))
@@ -389,7 +409,7 @@ internal sealed partial class RecordAccumulator
         }
 
         effects.NeedsIdentity |= queue.Identity.IsNone;
-        return !queue.Identity.IsNone;
+        return !queue.Identity.IsNone && (queue.InFlight.Count == 0 || queue.IsKnownToBroker(now.Elapsed));
     }
 
     /// <summary>The broker does not expect the batch's sequence, so that it is not written by this attempt.</summary>
@@ -423,6 +443,23 @@ internal sealed partial class RecordAccumulator
         LeaveHole(queue, batch);
         batch.ClearSequence();
         RetryOrForget(queue, batch, now);
+    }
+
+    private bool CanBeSplit(ProducerBatch batch) =>
+        batch is { IsAnswered: false, MayBeWritten: false, RecordCount: > 1 } && transaction is null or { Phase: TransactionPhase.Open or TransactionPhase.Committing };
+
+    /// <summary>The broker took none of the batch, since it is larger than the topic allows: its records are sent in two parts, and the topic's batches to come are smaller.</summary>
+    private void Split(PartitionQueue queue, ProducerBatch batch, Moment now, ProducerEffects effects)
+    {
+        effects.Splits.Add((queue.Partition, batch.RecordCount, batch.EstimatedByteCount));
+        Topic(queue.Partition.Topic).LimitBatches(batch.ReservedByteCount);
+        queue.MakeRoomAfter(batch.Ordinal, 1);
+        (ProducerBatch first, ProducerBatch second) = batch.Split(settings.Compression, now.Elapsed);
+        queue.ClearIfUnwritten(first);
+        queue.ClearIfUnwritten(second);
+        queue.Requeue(first);
+        queue.Requeue(second);
+        Activate(queue);
     }
 
     /// <summary>The batch's sequence will not be used again, or not be known to be: those behind it need a new beginning.</summary>
@@ -468,6 +505,7 @@ internal sealed partial class RecordAccumulator
         if (batch.TryBeginAnswer())
         {
             UsedByteCount -= batch.ReservedByteCount;
+            _untold.Add(batch);
             batch.Queue.Answers.Add(new ProducerAnswer(batch, baseOffset, timestamp, failure, isDoneWith));
             ReleaseAnswers(batch.Queue);
         }

@@ -26,9 +26,11 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
     private readonly Dictionary<string, TopicState> _topics = [];
     private readonly List<PartitionQueue> _active = [];
     private readonly LinkedList<WaitingRecord> _memoryWaiters = new();
+    private readonly HashSet<WaitingRecord> _givenUp = [];
     private readonly Stack<ProducerBatch> _spareBatches = [];
     private readonly Stack<WaitingRecord> _spareWaiters = [];
     private TopicState? _lastTopic;
+    private long _waitingByteCount;
 
     public enum OfferResult
     {
@@ -46,6 +48,9 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
 
         /// <summary>The topic has no such partition. Nobody is told.</summary>
         NoSuchPartition,
+
+        /// <summary>The buffer is full, and as many bytes wait for it as it holds. Nobody is told.</summary>
+        LineFull,
     }
 
     public long UsedByteCount { get; private set; }
@@ -86,8 +91,13 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         TopicState state = Topic(record.Topic);
         if (state.Waiters is not null || topic is null)
         {
+            if (!HasPlaceInLine(byteCount))
+            {
+                return RefuseForLine(record.Topic);
+            }
+
             bool isFirst = state.Waiters is null;
-            admission = admissions?.Rent();
+            admission = admissions?.Rent(isAdmission: true);
             WaitingRecord waiting = Wait(record, source, byteCount, delivery, admission, now);
             (state.Waiters ??= new LinkedList<WaitingRecord>()).AddLast(waiting.Node);
             return isFirst ? OfferResult.TopicWanted : OfferResult.Waits;
@@ -101,7 +111,12 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
 
         if (_memoryWaiters.Count > 0 || !Fits(byteCount))
         {
-            admission = admissions?.Rent();
+            if (!HasPlaceInLine(byteCount))
+            {
+                return RefuseForLine(record.Topic);
+            }
+
+            admission = admissions?.Rent(isAdmission: true);
             WaitingRecord waiting = Wait(record, source, byteCount, delivery, admission, now);
             waiting.State = state;
             state.Description = topic;
@@ -110,7 +125,15 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         }
 
         state.Description = topic;
-        return Append(state, record, byteCount, delivery, done: null, now) ? OfferResult.AppendedAndDue : OfferResult.Appended;
+        try
+        {
+            return Append(state, record, byteCount, delivery, done: null, now) ? OfferResult.AppendedAndDue : OfferResult.Appended;
+        }
+        catch (Exception failure)
+        {
+            FailTransaction(failure, needsNewEpoch: false);
+            throw;
+        }
     }
 
     /// <summary>The topic is known: its records move on, in order.</summary>
@@ -124,6 +147,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
 
         state.Waiters = null;
         state.Description = topic;
+        LinkedListNode<WaitingRecord>? later = _memoryWaiters.First;
         while (waiters.First?.Value is { } waiting)
         {
             waiters.RemoveFirst();
@@ -133,8 +157,21 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
                 continue;
             }
 
+            // Among those that wait already it comes where it would be if its topic had been known: those in front run out of time first.
             waiting.State = state;
-            _memoryWaiters.AddLast(waiting.Node);
+            while (later is not null && later.Value.Deadline <= waiting.Deadline)
+            {
+                later = later.Next;
+            }
+
+            if (later is null)
+            {
+                _memoryWaiters.AddLast(waiting.Node);
+            }
+            else
+            {
+                _memoryWaiters.AddBefore(later, waiting.Node);
+            }
         }
 
         AdmitWaiting(now, effects);
@@ -162,8 +199,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
 
         // A topic's line stays while its look-up is under way, even if it is empty: the look-up ends it.
         waiting.Node.List!.Remove(waiting.Node);
-        waiting.Done?.TrySetResult();
-        Spare(waiting);
+        EndWait(waiting);
         AdmitWaiting(now, effects);
         return true;
     }
@@ -177,18 +213,19 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         var tasks = new List<Task>();
         foreach (PartitionQueue queue in _active)
         {
-            tasks.AddRange(queue.InFlight.Select(static batch => batch.WhenAnswered()));
-            tasks.AddRange(queue.Waiting.Select(static batch => batch.WhenAnswered()));
+            tasks.AddRange(queue.InFlight.Select(static batch => batch.WhenTold()));
+            tasks.AddRange(queue.Waiting.Select(static batch => batch.WhenTold()));
         }
 
-        IEnumerable<WaitingRecord> waiting = _memoryWaiters.Concat(_topics.Values.SelectMany(static topic => topic.Waiters ?? []));
+        tasks.AddRange(_untold.Select(static batch => batch.WhenTold()));
+        IEnumerable<WaitingRecord> waiting = _memoryWaiters.Concat(_topics.Values.SelectMany(static topic => topic.Waiters ?? [])).Concat(_givenUp);
         tasks.AddRange(waiting.Select(static record =>
             (record.Done ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task));
         return tasks;
     }
 
     /// <summary>A batch was acknowledged and everybody was told: its memory is used again.</summary>
-    public void Recycle(ProducerBatch batch)
+    private void Recycle(ProducerBatch batch)
     {
         int usualByteCount = Math.Max(settings.BatchByteCount, MinSpareBatchByteCount);
         if (batch.EstimatedByteCount <= usualByteCount && _spareBatches.Count < HalfEmptyBatchCount + (settings.BufferByteCount / usualByteCount))
@@ -197,9 +234,17 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         }
     }
 
-    /// <summary>The wait of a record that comes into no batch is over: the one who was told needs it no more.</summary>
-    public void Spare(WaitingRecord waiting)
+    /// <summary>The wait of a record that comes into no batch is over: who waited for it has been told.</summary>
+    public void EndWait(WaitingRecord waiting)
     {
+        waiting.Done?.TrySetResult();
+        Spare(waiting);
+    }
+
+    private void Spare(WaitingRecord waiting)
+    {
+        _waitingByteCount -= waiting.ByteCount;
+        _givenUp.Remove(waiting);
         waiting.LeaveOperation();
         waiting.Clear();
         if (_spareWaiters.Count < MaxSpareWaiterCount)
@@ -210,6 +255,11 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
 
     public static ArgumentOutOfRangeException NoSuchPartition(TopicDescription topic, int partition) => new(
         nameof(partition), $"Topic '{topic.Name}' has partitions 0 to {topic.Partitions.Count - 1}; the record names {partition}. It is not written.");
+
+    public KafkaBufferFullException LineFull(string topic) => new(
+        $"A record for topic '{topic}' found the buffer full, and {_waitingByteCount} bytes of others waiting for it, which is as much again as it holds " +
+        $"({nameof(ProducerOptions.BufferByteCount)}, {settings.BufferByteCount} bytes). It is not written. Await {nameof(KafkaProducer.EnqueueAsync)} or " +
+        $"{nameof(KafkaProducer.ProduceAsync)} before the next record, or raise {nameof(ProducerOptions.BufferByteCount)}.");
 
     private static bool IsPartitionOf(TopicDescription topic, int? partition) => partition is not { } number || (number >= 0 && number < topic.Partitions.Count);
 
@@ -236,7 +286,17 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
     {
         WaitingRecord waiting = _spareWaiters.TryPop(out WaitingRecord? spare) ? spare : new WaitingRecord();
         waiting.Set(record, source, delivery, admission, byteCount, now.Elapsed + settings.MaxBlock);
+        _waitingByteCount += byteCount;
         return waiting;
+    }
+
+    /// <summary>Who calls without awaiting is not held back by the buffer: as much as it holds may wait for it.</summary>
+    private bool HasPlaceInLine(int byteCount) => _waitingByteCount == 0 || _waitingByteCount + byteCount <= settings.BufferByteCount;
+
+    private OfferResult RefuseForLine(string topic)
+    {
+        FailTransaction(LineFull(topic), needsNewEpoch: false);
+        return OfferResult.LineFull;
     }
 
     private bool Fits(int byteCount) => UsedByteCount + byteCount <= settings.BufferByteCount;
@@ -246,7 +306,16 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         while (_memoryWaiters.First?.Value is { } first && Fits(first.ByteCount))
         {
             _memoryWaiters.RemoveFirst();
-            Append(first.State!, first.Record, first.ByteCount, first.Delivery, first.Done, now);
+            try
+            {
+                Append(first.State!, first.Record, first.ByteCount, first.Delivery, first.Done, now);
+            }
+            catch (Exception failure)
+            {
+                GiveUp(first, failure, effects);
+                continue;
+            }
+
             if (first.Admission is { } admission)
             {
                 effects.Admitted.Add(admission);
@@ -261,6 +330,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         // A transaction without one of its records must not be committed as if it were whole.
         FailTransaction(failure, needsNewEpoch: false);
         waiting.LeaveOperation();
+        _givenUp.Add(waiting);
         effects.GivenUp.Add((waiting, failure));
     }
 
@@ -279,7 +349,8 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         int? chosen = record.Partition ?? ChoosePartition(record, topic.Description!.Partitions.Count);
         PartitionQueue queue = topic.Queue(chosen ?? topic.Stick(chance, settings.IsPartitioningAdaptive));
         ProducerBatch? batch = queue.Open;
-        bool isNew = batch is null || batch.EstimatedByteCount + byteCount > settings.BatchByteCount;
+        int batchByteCount = Math.Min(settings.BatchByteCount, topic.MaxBatchByteCount);
+        bool isNew = batch is null || batch.EstimatedByteCount + byteCount > batchByteCount;
         if (isNew)
         {
             if (batch is not null)
@@ -299,21 +370,35 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
             batch.CompleteToo(done);
         }
 
-        bool isFull = batch.EstimatedByteCount >= settings.BatchByteCount;
+        bool isFull = batch.EstimatedByteCount >= batchByteCount;
         if (chosen is null)
         {
-            topic.CountSticky(byteCount, settings.BatchByteCount, chance, settings.IsPartitioningAdaptive);
+            topic.CountSticky(byteCount, batchByteCount, chance, settings.IsPartitioningAdaptive);
         }
 
         return isNew || isFull;
     }
 
-    private int? ChoosePartition(in SpanRecord record, int count) => settings.Partitioner.Choose(record, count) switch
+    private int? ChoosePartition(in SpanRecord record, int count)
     {
-        { } chosen when (uint)chosen < (uint)count => chosen,
-        { } chosen => (int)((uint)chosen % (uint)count),
-        null => null,
-    };
+        int? choice;
+        try
+        {
+            choice = settings.Partitioner.Choose(record, count);
+        }
+        catch (Exception failure)
+        {
+            throw new InvalidOperationException(
+                $"The partitioner {settings.Partitioner.GetType()} failed for a record of topic '{record.Topic}', which is not written: {failure.Message}", failure);
+        }
+
+        return choice switch
+        {
+            { } chosen when (uint)chosen < (uint)count => chosen,
+            { } chosen => (int)((uint)chosen % (uint)count),
+            null => null,
+        };
+    }
 
     private ProducerBatch NewBatch(PartitionQueue queue, Moment now)
     {

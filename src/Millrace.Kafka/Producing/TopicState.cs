@@ -28,6 +28,12 @@ internal sealed class TopicState(string name)
         }
     }
 
+    /// <summary>What a batch may hold, where a broker has found one too large.</summary>
+    public int MaxBatchByteCount { get; private set; } = int.MaxValue;
+
+    /// <summary>A batch of so many bytes was too large: those to come are smaller.</summary>
+    public void LimitBatches(long refusedByteCount) => MaxBatchByteCount = (int)Math.Clamp(refusedByteCount / 2, 1, MaxBatchByteCount);
+
     /// <summary>Where records without a key go at present; -1 before the first.</summary>
     public int StickyPartition { get; private set; } = -1;
 
@@ -91,17 +97,20 @@ internal sealed class TopicState(string name)
     {
         StickyByteCount = 0;
         int longest = 0;
+        int shortest = int.MaxValue;
         for (int i = 0; i < _available.Length; i++)
         {
             _weights[i] = isAdaptive ? Queue(_available[i]).Waiting.Count : 0;
             longest = Math.Max(longest, _weights[i]);
+            shortest = Math.Min(shortest, _weights[i]);
         }
 
         int total = 0;
         for (int i = 0; i < _available.Length; i++)
         {
-            // The one that is left is not taken again if there is another one.
-            bool isLeft = _available[i] == StickyPartition && _available.Length > 1;
+            // Where no line is longer than another, the partition that is left is not taken again if there is another one. Where one is, it may be: of two partitions,
+            // the one with the long line would get every second batch otherwise.
+            bool isLeft = _available[i] == StickyPartition && _available.Length > 1 && longest == shortest;
             _weights[i] = isLeft ? 0 : longest + 1 - _weights[i];
             total += _weights[i];
         }

@@ -90,7 +90,8 @@ internal sealed class WaitingRecord
     /// <summary>Nobody cancels it any more.</summary>
     public void LeaveOperation()
     {
-        if (Operation is { } operation)
+        // By now it may be another record's.
+        if (Operation is { } operation && operation.Waiting == this)
         {
             operation.Waiting = null;
         }

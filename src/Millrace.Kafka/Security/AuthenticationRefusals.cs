@@ -24,6 +24,15 @@ internal sealed class AuthenticationRefusals(TimeProvider time, Chance chance)
         }
     }
 
+    /// <summary>How long the broker is not to be asked.</summary>
+    public TimeSpan RestOf(BrokerAddress broker)
+    {
+        lock (_gate)
+        {
+            return _byBroker.TryGetValue(broker, out Refusal refusal) ? refusal.Pause - time.GetElapsedTime(refusal.Since) : TimeSpan.Zero;
+        }
+    }
+
     public TimeSpan Add(BrokerAddress broker, KafkaAuthenticationException failure)
     {
         lock (_gate)

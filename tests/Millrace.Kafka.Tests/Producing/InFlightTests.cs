@@ -22,6 +22,15 @@ public sealed class InFlightTests
         await using KafkaClient client = Client(options => options.MaxInFlightRequests = clientMaxInFlight);
         KafkaProducer producer = client.CreateProducer(
             new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, EnableIdempotence = isIdempotent });
+
+        // Of a partition whose broker does not know the producer yet, one batch is under way.
+        for (int partition = 0; partition < ElsewherePartition; partition++)
+        {
+            Task first = ProduceAsync(producer, partition, -1);
+            (await _cluster.Held[0].Reader.ReadAsync(Until.Timeout())).Acknowledge();
+            await first;
+        }
+
         Task[] records = [.. Enumerable.Range(0, recordCount).Select(i => ProduceAsync(producer, i % ElsewherePartition, i))];
         var held = new Queue<HoldingCluster.HeldRequest>();
         var written = new List<(int Partition, int Value)>();
@@ -64,5 +73,40 @@ public sealed class InFlightTests
         var options = new KafkaClientOptions { BootstrapServers = "node:1", Connector = _cluster, RandomSeed = 1 };
         configure?.Invoke(options);
         return new KafkaClient(options, TimeProvider.System, NullLoggerFactory.Instance);
+    }
+
+    [Fact]
+    public async Task A_record_that_is_in_the_buffer_when_its_wait_is_cancelled_is_admitted()
+    {
+        var cluster = new HoldingCluster(2);
+        await using var client = new KafkaClient(
+            new KafkaClientOptions { BootstrapServers = "node:1", Connector = cluster, RandomSeed = 1 }, TimeProvider.System, NullLoggerFactory.Instance);
+        KafkaProducer producer = client.CreateProducer(
+            new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, MaxRequestByteCount = 1024, BufferByteCount = 1024 });
+        using var mayGoOn = new ManualResetEventSlim();
+        var told = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await producer.EnqueueAsync(Record(), new Handler(_ =>
+        {
+            told.TrySetResult();
+            mayGoOn.Wait(Until.Limit);
+        }));
+        HoldingCluster.HeldRequest first = await cluster.Held[0].Reader.ReadAsync(Until.Timeout());
+        using var cancellation = new CancellationTokenSource();
+        Task admission = producer.EnqueueAsync(Record(), cancellationToken: cancellation.Token).AsTask();
+
+        // Between the moment at which the second record takes the first one's place in the buffer, and that at which its caller is told so, the callers of the first are told.
+        first.Acknowledge();
+        await told.Task.WaitAsync(Until.Limit);
+        await cancellation.CancelAsync();
+        mayGoOn.Set();
+        await admission.WaitAsync(Until.Limit);
+        (await cluster.Held[0].Reader.ReadAsync(Until.Timeout())).Acknowledge();
+
+        static SpanRecord Record() => new(HoldingCluster.Topic) { Partition = 0, Value = new byte[600] };
+    }
+
+    private sealed class Handler(Action<DeliveryReport> tell) : IDeliveryHandler
+    {
+        public void OnDelivered(in DeliveryReport report) => tell(report);
     }
 }

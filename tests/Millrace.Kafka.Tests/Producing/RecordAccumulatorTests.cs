@@ -2,7 +2,7 @@ using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka.Tests;
 
-public sealed class RecordAccumulatorTests
+public sealed partial class RecordAccumulatorTests
 {
     private static readonly TopicPartition Partition = new("orders", 0);
 
@@ -277,12 +277,13 @@ public sealed class RecordAccumulatorTests
     {
         _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, BufferByteCount = 2048, MaxRequestByteCount = 2048 });
         _accumulator = Create();
-        Task<RecordMetadata>[] records = Append(5, byteCount: 700);
+        Task<RecordMetadata>[] records = Append(4, byteCount: 700);
         List<ProducerBatch> first = DrainAll();
         Assert.Equal(2, first.Count);
         Settle(first[0], ProduceVerdict.Written);
         ProducerBatch third = Assert.Single(DrainAll());
         Assert.Equal(2, third.BaseSequence);
+        records = [.. records, .. Append(1, byteCount: 700)];
         Assert.Equal(new Offset(0), (await records[0]).Offset);
         _elapsed += _settings.MaxBlock;
         Settle(third, ProduceVerdict.Written);
@@ -294,7 +295,7 @@ public sealed class RecordAccumulatorTests
     [Fact]
     public void Keyless_records_stay_on_a_partition_for_a_batch_of_bytes_also_when_it_leaves_in_parts()
     {
-        _settings = Settings(new ProducerOptions { Linger = TimeSpan.FromSeconds(1), BatchByteCount = 1000 });
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.FromSeconds(1), BatchByteCount = 1000, IsPartitioningAdaptive = false });
         _accumulator = Create();
         _cluster.PartitionCount = 8;
         Append(10, partition: null);
@@ -308,6 +309,7 @@ public sealed class RecordAccumulatorTests
         // Over a thousand bytes by now. The batch that is open is filled before the next partition begins.
         Append(30, partition: null);
         Assert.True(second.RecordCount > 15);
+        Settle(first, ProduceVerdict.Written);
         _accumulator.FlushCount = 1;
         List<TopicPartition> partitions = [.. DrainAll().Select(batch => batch.Partition).Distinct()];
         Assert.Equal(2, partitions.Count);
@@ -377,7 +379,6 @@ public sealed class RecordAccumulatorTests
         ProducerBatch batch = Assert.Single(DrainAll());
         byte[] first = batch.Seal().ToArray();
         Settle(batch, ProduceVerdict.Written);
-        _accumulator.Recycle(batch);
         Task<RecordMetadata> record = Append(1, byteCount: 3)[0];
         ProducerBatch again = Assert.Single(DrainAll());
         Assert.Same(batch, again);
@@ -397,6 +398,9 @@ public sealed class RecordAccumulatorTests
         var chance = new Chance(new Random(1));
         var accumulator = new RecordAccumulator(_settings, new Backoff(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), chance), chance);
         accumulator.SetIdentity(new ProducerIdentity(7, 0));
+
+        // The broker knows the producer, so that several batches may leave at once.
+        accumulator.Queue(Partition).LastWritten = (7, TimeSpan.Zero);
         return accumulator;
     }
 
@@ -432,12 +436,14 @@ public sealed class RecordAccumulatorTests
         }
     }
 
-    private void Settle(ProducerBatch batch, ProduceVerdict verdict, Exception? failure = null)
+    private void Settle(ProducerBatch batch, ProduceVerdict verdict, Exception? failure = null) => Apply(SettleUntold(batch, verdict, failure));
+
+    private ProducerEffects SettleUntold(ProducerBatch batch, ProduceVerdict verdict, Exception? failure = null)
     {
         var effects = new ProducerEffects();
         _accumulator.EndRequest(batch.NodeId);
         _accumulator.Settle(batch, new ProduceAnswer(verdict, new Offset(batch.Ordinal), null, failure), Now, effects);
-        Apply(effects);
+        return effects;
     }
 
     private void Apply(ProducerEffects effects)
@@ -445,11 +451,13 @@ public sealed class RecordAccumulatorTests
         while (_accumulator.TryTakeAnswer(out ProducerAnswer answer))
         {
             answer.Batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure);
+            _accumulator.EndAnswer(answer);
         }
 
         foreach ((WaitingRecord waiting, Exception failure) in effects.GivenUp)
         {
             waiting.Delivery.Handler!.OnDelivered(new DeliveryReport(Partition, new Offset(-1), null, failure, 0));
+            _accumulator.EndWait(waiting);
         }
     }
 

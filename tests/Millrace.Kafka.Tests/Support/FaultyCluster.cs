@@ -186,16 +186,17 @@ internal sealed class FaultyCluster(int seed, int partitionCount, double faultRa
                 return (ErrorCode.InvalidProducerEpoch, -1);
             }
 
-            if (header.Producer.Epoch > state.Epoch)
+            if (header.Producer.Epoch > state.Epoch && state.Recent.Count > 0)
             {
                 if (header.BaseSequence != 0)
                 {
                     return (ErrorCode.OutOfOrderSequenceNumber, -1);
                 }
 
-                state.Epoch = header.Producer.Epoch;
                 state.Recent.Clear();
             }
+
+            state.Epoch = header.Producer.Epoch;
 
             int known = state.Recent.FindIndex(batch => batch.BaseSequence == header.BaseSequence);
             if (known >= 0)
@@ -203,7 +204,8 @@ internal sealed class FaultyCluster(int seed, int partitionCount, double faultRa
                 return (ErrorCode.None, state.Recent[known].BaseOffset);
             }
 
-            int expected = state.Recent.Count == 0 ? 0 : Sequence.Add(state.Recent[^1].BaseSequence, state.Recent[^1].Count);
+            // Of a producer that the partition knows nothing of, any sequence is a beginning.
+            int expected = state.Recent.Count == 0 ? header.BaseSequence : Sequence.Add(state.Recent[^1].BaseSequence, state.Recent[^1].Count);
             if (header.BaseSequence != expected)
             {
                 return (header.BaseSequence < expected ? ErrorCode.DuplicateSequenceNumber : ErrorCode.OutOfOrderSequenceNumber, -1);
