@@ -158,6 +158,32 @@ public sealed class TransactionTests
     }
 
     [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Batches_that_are_too_large_for_the_topic_are_written_in_parts(bool isVersion2)
+    {
+        await using TestBroker broker = await TestBroker.StartOwnAsync("it limits the size of records", configure: options => options.MaxMessageByteCount = 3000);
+        await using KafkaClient client = Client(broker, isVersion2);
+        KafkaProducer plain = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.FromMilliseconds(50) });
+        await Task.WhenAll(Enumerable.Range(0, 40).Select(number => LargeAsync(plain, number)));
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "mover", Linger = TimeSpan.FromMilliseconds(50), Compression = CompressionCodec.Gzip });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        producer.BeginTransaction();
+        await Task.WhenAll(Enumerable.Range(40, 40).Select(number => LargeAsync(producer, number)));
+        await producer.CommitTransactionAsync(Until.Timeout());
+        Assert.Equal(Enumerable.Range(0, 80), await ReadCommittedAsync(client, 80));
+
+        static async Task LargeAsync(KafkaProducer producer, int number)
+        {
+            // Nothing that a codec could make smaller.
+            byte[] value = new byte[1000];
+            new Random(number).NextBytes(value);
+            BitConverter.TryWriteBytes(value, number);
+            await producer.ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = value }, Until.Timeout());
+        }
+    }
+
+    [Theory]
     [InlineData("too large")]
     [InlineData("no such partition")]
     [InlineData("no such topic")]
@@ -168,7 +194,7 @@ public sealed class TransactionTests
         await maker.CreateProducer().ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = BitConverter.GetBytes(0) }, Until.Timeout());
         await using KafkaClient client = broker.CreateClient(options => options.AllowAutoCreateTopics = false);
         KafkaProducer producer = client.CreateProducer(
-            new ProducerOptions { TransactionalId = "mover", MaxRequestByteCount = 10_000, MaxBlock = TimeSpan.FromSeconds(reason == "no such topic" ? 1 : 30) });
+            new ProducerOptions { TransactionalId = "mover", MaxRequestByteCount = 10_000, MaxBlock = TimeSpan.FromSeconds(reason == "no such topic" ? 5 : 30) });
         await producer.InitTransactionsAsync(Until.Timeout());
         producer.BeginTransaction();
         await ProduceAsync(producer, 1);
