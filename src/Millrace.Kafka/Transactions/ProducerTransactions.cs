@@ -23,6 +23,7 @@ internal sealed class ProducerTransactions : IDisposable
     private Task? _abort;
     private Task _adding = Task.CompletedTask;
     private Task _offsets = Task.CompletedTask;
+    private CancellationTokenSource _aborted = new();
 
     public ProducerTransactions(
         ClientContext context,
@@ -46,6 +47,8 @@ internal sealed class ProducerTransactions : IDisposable
     }
 
     private string Name => _settings.TransactionalId!;
+
+    private TransactionRequests.Joining Joining => new(Joins, _aborted.Token);
 
     /// <summary>Whether the open transaction is of version 2 (KIP-890).</summary>
     public bool IsVersion2
@@ -76,6 +79,8 @@ internal sealed class ProducerTransactions : IDisposable
             _state.Begin(_requests.IsVersion2);
             _commit = null;
             _abort = null;
+            _aborted.Dispose();
+            _aborted = new CancellationTokenSource();
         }
     }
 
@@ -89,7 +94,7 @@ internal sealed class ProducerTransactions : IDisposable
                 return Task.CompletedTask;
             }
 
-            _offsets = RunSendOffsetsAsync(_offsets, offsets, group);
+            _offsets = RunSendOffsetsAsync(_offsets, offsets, group, Joining);
             return WaitAsync(_offsets, nameof(KafkaProducer.SendOffsetsToTransactionAsync), cancellationToken);
         }
     }
@@ -157,12 +162,24 @@ internal sealed class ProducerTransactions : IDisposable
         {
             if (_state.TakeWanted() is { } partitions)
             {
-                _adding = RunAddPartitionsAsync(_state.Identity, partitions);
+                _adding = RunAddPartitionsAsync(_state.Identity, partitions, Joining);
             }
         }
     }
 
-    public void Dispose() => _requests.Dispose();
+    public void Dispose()
+    {
+        _requests.Dispose();
+        _aborted.Dispose();
+    }
+
+    private bool Joins()
+    {
+        lock (_gate)
+        {
+            return _state.Joins;
+        }
+    }
 
     private async Task RunInitAsync()
     {
@@ -183,20 +200,23 @@ internal sealed class ProducerTransactions : IDisposable
         }
     }
 
-    private async Task RunAddPartitionsAsync(ProducerIdentity identity, IReadOnlyCollection<TopicPartition> partitions)
+    private async Task RunAddPartitionsAsync(ProducerIdentity identity, IReadOnlyCollection<TopicPartition> partitions, TransactionRequests.Joining joining)
     {
         await _context.BeginAsync();
-        TransactionRequests.Outcome<bool> outcome = await _requests.AddPartitionsAsync(identity, partitions);
+        TransactionRequests.Outcome<bool> outcome = await _requests.AddPartitionsAsync(identity, partitions, joining);
+
+        // The judgement comes first: partitions that were refused would be wanted anew before it.
+        _ = Judge(outcome, "A partition cannot join the transaction");
         lock (_gate)
         {
-            _state.EndAdding(outcome.Verdict == TransactionVerdict.Done);
+            _state.EndAdding(outcome.Verdict == TransactionVerdict.Done, outcome.MayBeDone);
         }
 
-        _ = Judge(outcome, "A partition cannot join the transaction");
         _sender.Wake();
     }
 
-    private async Task RunSendOffsetsAsync(Task before, IReadOnlyCollection<TopicPartitionOffset> offsets, ConsumerGroupMetadata group)
+    private async Task RunSendOffsetsAsync(
+        Task before, IReadOnlyCollection<TopicPartitionOffset> offsets, ConsumerGroupMetadata group, TransactionRequests.Joining joining)
     {
         await before.ConfigureAwait(Awaiting.Quietly | ConfigureAwaitOptions.ForceYielding);
         const string what = "Offsets cannot join the transaction";
@@ -210,9 +230,14 @@ internal sealed class ProducerTransactions : IDisposable
             isKnown = isVersion2 || _state.Knows(group.GroupId);
         }
 
-        if (!isKnown && Judge(await _requests.AddOffsetsAsync(identity, group.GroupId), what) is { } notAdded)
+        if (!isKnown)
         {
-            throw notAdded;
+            TransactionRequests.Outcome<bool> added = await _requests.AddOffsetsAsync(identity, group.GroupId, joining);
+            if (Judge(added, what) is { } notAdded)
+            {
+                NotePerhapsKnown(added.MayBeDone);
+                throw notAdded;
+            }
         }
 
         lock (_gate)
@@ -220,9 +245,20 @@ internal sealed class ProducerTransactions : IDisposable
             _state.Add(group.GroupId);
         }
 
-        if (Judge(await _requests.CommitOffsetsAsync(identity, offsets, group, isVersion2), what) is { } notSent)
+        if (Judge(await _requests.CommitOffsetsAsync(identity, offsets, group, isVersion2, joining), what) is { } notSent)
         {
             throw notSent;
+        }
+    }
+
+    private void NotePerhapsKnown(bool isSo)
+    {
+        lock (_gate)
+        {
+            if (isSo)
+            {
+                _state.NotePerhapsKnown();
+            }
         }
     }
 
@@ -242,7 +278,7 @@ internal sealed class ProducerTransactions : IDisposable
                 throw _state.Abortable("The transaction cannot be committed");
             }
 
-            if (!_state.IsKnownToCoordinator)
+            if (!_state.MayBeKnownToCoordinator)
             {
                 _state.End(next: null);
                 return;
@@ -264,26 +300,30 @@ internal sealed class ProducerTransactions : IDisposable
     private async Task RunAbortAsync()
     {
         await _context.BeginAsync();
+        await _aborted.CancelElsewhereAsync();
         await FailWhatIsUnsentAsync();
         ProducerIdentity identity;
         bool isVersion2;
         bool isKnown;
+        bool mayBeKnown;
         lock (_gate)
         {
             _state.ThrowIfDead();
             identity = _state.Identity;
             isVersion2 = _state.IsVersion2;
             isKnown = _state.IsKnownToCoordinator;
+            mayBeKnown = _state.MayBeKnownToCoordinator;
         }
 
         ProducerIdentity next = ProducerIdentity.None;
         bool needsNewEpoch = false;
-        if (isKnown)
+        if (mayBeKnown)
         {
             TransactionRequests.Outcome<ProducerIdentity> outcome = await _requests.EndAsync(identity, isCommit: false, isVersion2);
 
-            // What the coordinator cannot abort is aborted by the new epoch.
-            needsNewEpoch = outcome.Verdict is TransactionVerdict.Abortable or TransactionVerdict.AbortableNewEpoch;
+            // What the coordinator cannot abort is aborted by the new epoch. And what it has not heard of needs no end, but may still be on its way to it: the new epoch refuses that.
+            needsNewEpoch = outcome.Verdict is TransactionVerdict.Abortable or TransactionVerdict.AbortableNewEpoch
+                || (!isKnown && outcome.ErrorCode == Protocol.ErrorCode.InvalidTxnState);
             if (!needsNewEpoch && Judge(outcome, "The transaction cannot be aborted") is { } failure)
             {
                 throw failure;
@@ -324,7 +364,7 @@ internal sealed class ProducerTransactions : IDisposable
         _sender.Apply(effects);
         await idle;
 
-        // Whatever would still add to the transaction comes before its end, or it could begin another one.
+        // Whatever would still add to the transaction comes before its end, or it could begin another one: the attempt that is under way, and no other after it.
         await _adding.ConfigureAwait(Awaiting.Quietly);
         await _offsets.ConfigureAwait(Awaiting.Quietly);
     }
@@ -358,6 +398,13 @@ internal sealed class ProducerTransactions : IDisposable
                     _state.Fail(new KafkaBrokerException(outcome.Where, outcome.ErrorCode), outcome.Verdict == TransactionVerdict.AbortableNewEpoch);
                     LogMessages.TransactionFailed(_logger, Name, outcome.Where);
                     return _state.Phase == TransactionPhase.Dead ? _state.Dead() : _state.Abortable(what);
+                case TransactionVerdict.GivenUp:
+                    return _state.Phase switch
+                    {
+                        TransactionPhase.Dead => _state.Dead(),
+                        TransactionPhase.MustAbort => _state.Abortable(what),
+                        _ => new KafkaTransactionAbortableException($"{what}. {outcome.Where}", outcome.ErrorCode),
+                    };
                 case TransactionVerdict.Fenced:
                     _state.Kill(new KafkaProducerFencedException(
                         $"{outcome.Where} Another producer has this transactional id by now, or the coordinator has ended the transaction after {nameof(ProducerOptions.TransactionTimeout)} ({_settings.TransactionTimeout}).",

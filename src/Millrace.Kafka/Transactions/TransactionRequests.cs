@@ -25,7 +25,17 @@ internal sealed class TransactionRequests(
     private int _isVersion2;
 
     /// <summary>An answer that settles a question, and what it means.</summary>
-    public readonly record struct Outcome<T>(TransactionVerdict Verdict, ErrorCode ErrorCode, T Answer, string Where);
+    /// <param name="Verdict">What it means.</param>
+    /// <param name="ErrorCode">The answer's error; of a question that was given up, the last one.</param>
+    /// <param name="Answer">What was asked for, if the verdict is <see cref="TransactionVerdict.Done"/>.</param>
+    /// <param name="Where">Who answered what, for people.</param>
+    /// <param name="MayBeDone">Whether an attempt before, which was not refused, may have been carried out.</param>
+    public readonly record struct Outcome<T>(TransactionVerdict Verdict, ErrorCode ErrorCode, T Answer, string Where, bool MayBeDone = false);
+
+    /// <summary>How long something that joins a transaction is asked for: as long as the transaction can be committed.</summary>
+    /// <param name="IsWanted">Looked at before each attempt.</param>
+    /// <param name="Ended">Ends the pause between two attempts as well, and the way to the coordinator; but not an attempt that is under way.</param>
+    public readonly record struct Joining(Func<bool> IsWanted, CancellationToken Ended);
 
     /// <summary>Whether the coordinator that answered last takes transactions of version 2.</summary>
     public bool IsVersion2 => Volatile.Read(ref _isVersion2) != 0;
@@ -54,7 +64,7 @@ internal sealed class TransactionRequests(
         });
     }
 
-    public Task<Outcome<bool>> AddPartitionsAsync(ProducerIdentity identity, IReadOnlyCollection<TopicPartition> partitions)
+    public Task<Outcome<bool>> AddPartitionsAsync(ProducerIdentity identity, IReadOnlyCollection<TopicPartition> partitions, Joining joining)
     {
         var request = new AddPartitionsToTxnRequest
         {
@@ -72,10 +82,10 @@ internal sealed class TransactionRequests(
             AddPartitionsToTxnResponse response = await connection.SendAsync<AddPartitionsToTxnRequest, AddPartitionsToTxnResponse>(
                 request, context.Settings.RequestTimeout, cancellationToken);
             return (Worst(response.ResultsByTopic.SelectMany(static topic => topic.ResultsByPartition).Select(static partition => partition.ErrorCode)), true);
-        });
+        }, joining);
     }
 
-    public Task<Outcome<bool>> AddOffsetsAsync(ProducerIdentity identity, string groupId) =>
+    public Task<Outcome<bool>> AddOffsetsAsync(ProducerIdentity identity, string groupId, Joining joining) =>
         AskAsync(AddOffsetsToTxnRequest.Api, _coordinator, async (connection, cancellationToken) =>
         {
             AddOffsetsToTxnResponse response = await connection.SendAsync<AddOffsetsToTxnRequest, AddOffsetsToTxnResponse>(
@@ -83,10 +93,10 @@ internal sealed class TransactionRequests(
                 context.Settings.RequestTimeout,
                 cancellationToken);
             return (response.ErrorCode, true);
-        });
+        }, joining);
 
     public Task<Outcome<bool>> CommitOffsetsAsync(
-        ProducerIdentity identity, IReadOnlyCollection<TopicPartitionOffset> offsets, ConsumerGroupMetadata group, bool isVersion2)
+        ProducerIdentity identity, IReadOnlyCollection<TopicPartitionOffset> offsets, ConsumerGroupMetadata group, bool isVersion2, Joining joining)
     {
         const short firstFencedVersion = 3;
         var request = new TxnOffsetCommitRequest
@@ -124,7 +134,7 @@ internal sealed class TransactionRequests(
             TxnOffsetCommitResponse response = await connection.SendAsync<TxnOffsetCommitRequest, TxnOffsetCommitResponse>(
                 request, context.Settings.RequestTimeout, cancellationToken, isVersion2 ? newest : Math.Min(newest, NewestCommitOfVersion1));
             return (Worst(response.Topics.SelectMany(static topic => topic.Partitions).Select(static partition => partition.ErrorCode)), true);
-        });
+        }, joining);
     }
 
     /// <summary>Ends the transaction. The identity of the answer is none where the present one stays.</summary>
@@ -162,21 +172,30 @@ internal sealed class TransactionRequests(
         }
     }
 
-    /// <summary>Asks until an answer settles the question.</summary>
+    /// <summary>Asks until an answer settles the question, or, of what joins a transaction, until nobody wants to know any more.</summary>
     /// <exception cref="KafkaClosedException">The producer was closed.</exception>
     private async Task<Outcome<T>> AskAsync<T>(
-        ApiDefinition api, CoordinatorLocator locator, Func<BrokerConnection, CancellationToken, Task<(ErrorCode ErrorCode, T Answer)>> ask)
+        ApiDefinition api,
+        CoordinatorLocator locator,
+        Func<BrokerConnection, CancellationToken, Task<(ErrorCode ErrorCode, T Answer)>> ask,
+        Joining? joining = null)
     {
+        using var between = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, joining?.Ended ?? CancellationToken.None);
+        bool mayBeDone = false;
+        (ErrorCode ErrorCode, string Reason) last = default;
         try
         {
-            for (int failureCount = 0; ;)
+            for (int failureCount = 0; joining?.IsWanted() ?? true;)
             {
+                between.Token.ThrowIfCancellationRequested();
                 BrokerAddress? coordinator = null;
+                bool isAsked = false;
                 TimeSpan pause;
                 try
                 {
-                    coordinator = await locator.GetAsync(_stop.Token);
-                    BrokerConnection connection = await pool.GetAsync(coordinator.Value, ConnectionPurpose.General, _stop.Token);
+                    coordinator = await locator.GetAsync(between.Token);
+                    BrokerConnection connection = await pool.GetAsync(coordinator.Value, ConnectionPurpose.General, between.Token);
+                    isAsked = true;
                     (ErrorCode error, T answer) = await ask(connection, _stop.Token);
                     if (locator == _coordinator)
                     {
@@ -184,40 +203,51 @@ internal sealed class TransactionRequests(
                     }
 
                     TransactionVerdict verdict = TransactionVerdicts.Of(error);
+                    last = (error, KafkaErrors.Describe(error));
                     if (verdict is not (TransactionVerdict.Retry or TransactionVerdict.RetryElsewhere))
                     {
-                        return new Outcome<T>(verdict, error, answer, $"{coordinator} answered {api.Key} of producer '{transactionalId}': {KafkaErrors.Describe(error)}");
+                        return new Outcome<T>(verdict, error, answer, $"{coordinator} answered {api.Key} of producer '{transactionalId}': {last.Reason}", mayBeDone);
                     }
 
                     if (verdict == TransactionVerdict.RetryElsewhere)
                     {
+                        // A coordinator may lose its place while it writes down what it was asked for.
+                        mayBeDone = true;
                         locator.Forget(coordinator.Value);
                     }
 
                     pause = error == ErrorCode.ConcurrentTransactions ? ConcurrentPause : context.RetryBackoff.After(++failureCount);
-                    LogMessages.TransactionStepRetried(_logger, transactionalId, api.Key, pause, KafkaErrors.Describe(error));
                 }
                 catch (KafkaException failure) when (failure.IsTransient)
                 {
+                    mayBeDone |= isAsked;
                     if (coordinator is { } address)
                     {
                         locator.Forget(address);
                     }
 
+                    last = (failure.ErrorCode, failure.Message);
                     pause = context.RetryBackoff.After(++failureCount);
-                    LogMessages.TransactionStepRetried(_logger, transactionalId, api.Key, pause, failure.Message);
                 }
                 catch (KafkaException failure) when (failure is not KafkaClosedException)
                 {
-                    return new Outcome<T>(TransactionVerdict.Fatal, failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}");
+                    return new Outcome<T>(TransactionVerdict.Fatal, failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}", mayBeDone);
                 }
 
-                await Task.Delay(pause, context.Time, _stop.Token);
+                LogMessages.TransactionStepRetried(_logger, transactionalId, api.Key, pause, last.Reason);
+                await Task.Delay(pause, context.Time, between.Token);
             }
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {
             throw new KafkaClosedException($"Producer '{transactionalId}' was closed before {api.Key} was answered.");
         }
+        catch (OperationCanceledException)
+        {
+            // The transaction is aborted.
+        }
+
+        return new Outcome<T>(
+            TransactionVerdict.GivenUp, last.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' was not settled before the transaction was aborted. {last.Reason}", mayBeDone);
     }
 }

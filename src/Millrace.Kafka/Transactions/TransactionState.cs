@@ -48,6 +48,7 @@ internal sealed class TransactionState(string transactionalId)
     private readonly HashSet<TopicPartition> _wanted = [];
     private readonly HashSet<string> _groups = [];
     private HashSet<TopicPartition>? _beingAdded;
+    private bool _mayBeKnown;
 
     public TransactionPhase Phase { get; private set; } = TransactionPhase.New;
 
@@ -62,8 +63,14 @@ internal sealed class TransactionState(string transactionalId)
     /// <summary>Whether the sequences of some partition cannot go on: before the next transaction the epoch has to rise.</summary>
     public bool NeedsNewEpoch { get; private set; }
 
-    /// <summary>Whether the coordinator may know of the transaction, so that it has to be told of the end.</summary>
-    public bool IsKnownToCoordinator => _partitions.Count > 0 || _groups.Count > 0 || _beingAdded is not null;
+    /// <summary>Whether something has joined, so that the coordinator has to know of the transaction.</summary>
+    public bool IsKnownToCoordinator => _partitions.Count > 0 || _groups.Count > 0;
+
+    /// <summary>Whether the coordinator may know of the transaction, so that it has to be told of the end: also where it was asked to add something, and its answer was lost.</summary>
+    public bool MayBeKnownToCoordinator => IsKnownToCoordinator || _mayBeKnown || _beingAdded is not null;
+
+    /// <summary>Whether what is on its way into the transaction may still be asked for.</summary>
+    public bool Joins => Phase is TransactionPhase.Open or TransactionPhase.Committing;
 
     /// <summary>The coordinator gave an identity, at the beginning or anew.</summary>
     public void SetIdentity(ProducerIdentity identity)
@@ -96,7 +103,7 @@ internal sealed class TransactionState(string transactionalId)
     /// <summary>Whether records of a partition may leave. Where the coordinator does not know of the partition, it is noted for <see cref="TakeWanted"/>.</summary>
     public bool MaySend(TopicPartition partition)
     {
-        if (Phase is not (TransactionPhase.Open or TransactionPhase.Committing))
+        if (!Joins)
         {
             return false;
         }
@@ -125,7 +132,7 @@ internal sealed class TransactionState(string transactionalId)
     /// <summary>The partitions that the coordinator is to be told of, one question at a time; null if there are none.</summary>
     public IReadOnlyCollection<TopicPartition>? TakeWanted()
     {
-        if (!HasWanted || Phase is not (TransactionPhase.Open or TransactionPhase.Committing))
+        if (!HasWanted || !Joins)
         {
             return null;
         }
@@ -135,15 +142,22 @@ internal sealed class TransactionState(string transactionalId)
         return _beingAdded;
     }
 
-    /// <summary>The coordinator knows of the partitions that were taken.</summary>
-    public void EndAdding(bool isAdded)
+    /// <summary>The question about the partitions that were taken is over.</summary>
+    /// <param name="isAdded">Whether the coordinator knows of them now.</param>
+    /// <param name="mayBeAdded">Whether it may, although it has not said so.</param>
+    public void EndAdding(bool isAdded, bool mayBeAdded)
     {
         if (isAdded && _beingAdded is not null)
         {
             _partitions.UnionWith(_beingAdded);
-            _beingAdded = null;
         }
+
+        _mayBeKnown |= mayBeAdded;
+        _beingAdded = null;
     }
+
+    /// <summary>The coordinator was asked to add a group, and may have done it although it has not said so.</summary>
+    public void NotePerhapsKnown() => _mayBeKnown = true;
 
     public bool Knows(string groupId) => _groups.Contains(groupId);
 
@@ -179,6 +193,7 @@ internal sealed class TransactionState(string transactionalId)
         _wanted.Clear();
         _groups.Clear();
         _beingAdded = null;
+        _mayBeKnown = false;
         Failure = null;
         if (next is { } identity)
         {
@@ -192,7 +207,7 @@ internal sealed class TransactionState(string transactionalId)
     public void Fail(KafkaException cause, bool needsNewEpoch)
     {
         NeedsNewEpoch |= needsNewEpoch;
-        if (Phase is TransactionPhase.Open or TransactionPhase.Committing)
+        if (Joins)
         {
             Failure = cause;
             Phase = TransactionPhase.MustAbort;

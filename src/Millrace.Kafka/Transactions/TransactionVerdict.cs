@@ -24,6 +24,9 @@ internal enum TransactionVerdict
 
     /// <summary>The producer can do nothing any more.</summary>
     Fatal,
+
+    /// <summary>No answer has settled the question, and none is wanted any more: the transaction is aborted.</summary>
+    GivenUp,
 }
 
 internal static class TransactionVerdicts

@@ -1,0 +1,161 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
+using Fate = Millrace.Kafka.Tests.TransactionCluster.Fate;
+
+namespace Millrace.Kafka.Tests;
+
+/// <summary>Transactions of version 1 whose coordinator refuses, goes on putting off, or loses what it is asked.</summary>
+public sealed class TransactionFailureTests : IAsyncDisposable
+{
+    private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromMinutes(2);
+
+    private readonly TransactionCluster _cluster = new();
+    private readonly ManualTime _time = new();
+    private readonly KafkaClient _client;
+
+    public TransactionFailureTests() => _client = new KafkaClient(
+        new KafkaClientOptions { BootstrapServers = "node:1", Connector = _cluster, RandomSeed = 1 }, _time, NullLoggerFactory.Instance);
+
+    public async ValueTask DisposeAsync()
+    {
+        Task closing = _client.DisposeAsync().AsTask();
+        await Until.TrueAsync(() => AdvancesUntil(closing), "the client is closed");
+    }
+
+    [Theory]
+    [InlineData(ApiKey.AddPartitionsToTxn, ErrorCode.TopicAuthorizationFailed)]
+    [InlineData(ApiKey.AddOffsetsToTxn, ErrorCode.GroupAuthorizationFailed)]
+    public async Task What_was_refused_before_anything_had_joined_is_aborted_without_a_word_to_the_coordinator(ApiKey step, ErrorCode refusal)
+    {
+        KafkaProducer producer = await BeginAsync();
+        for (int round = 0; round < 2; round++)
+        {
+            _cluster.OnJoin = api => Task.FromResult(api == step ? Fate.Refused(refusal) : Fate.Done);
+            int endCount = _cluster.CountOf("EndTxn");
+            await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => JoinAsync(producer, step));
+            KafkaTransactionAbortableException failure = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => producer.CommitTransactionAsync());
+            Assert.Equal(refusal, failure.ErrorCode);
+            await producer.AbortTransactionAsync().WaitAsync(Until.Limit);
+            Assert.Equal(endCount, _cluster.CountOf("EndTxn"));
+
+            // Once at a coordinator that has seen no transaction, once at one that has seen a commit.
+            _cluster.OnJoin = _ => Task.FromResult(Fate.Done);
+            producer.BeginTransaction();
+            await JoinAsync(producer, step);
+            await producer.CommitTransactionAsync().WaitAsync(Until.Limit);
+            producer.BeginTransaction();
+        }
+
+        Assert.Equal(1, _cluster.CountOf("InitProducerId"));
+    }
+
+    [Theory]
+    [InlineData(ApiKey.AddPartitionsToTxn, true)]
+    [InlineData(ApiKey.AddPartitionsToTxn, false)]
+    [InlineData(ApiKey.AddOffsetsToTxn, true)]
+    [InlineData(ApiKey.AddOffsetsToTxn, false)]
+    public async Task What_may_have_joined_before_its_answer_was_lost_is_aborted_at_the_coordinator(ApiKey step, bool hasJoined)
+    {
+        KafkaProducer producer = await BeginAsync();
+        _cluster.OnJoin = api => Task.FromResult(api == step ? Fate.Lost(hasJoined) : Fate.Done);
+        Task joining = JoinAsync(producer, step);
+        await AskedAsync(step);
+        Task abort = producer.AbortTransactionAsync();
+        await Until.TrueAsync(() => AdvancesUntil(abort), "the abort is over");
+        await abort;
+        await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => joining.WaitAsync(Until.Limit));
+        Assert.Equal(1, _cluster.CountOf("EndTxn"));
+        Assert.Equal(1, _cluster.CountOf(step.ToString()));
+
+        // What the coordinator has not heard of may be on its way: under the next epoch it is refused.
+        Assert.Equal(hasJoined ? 1 : 2, _cluster.CountOf("InitProducerId"));
+        _cluster.OnJoin = _ => Task.FromResult(Fate.Done);
+        producer.BeginTransaction();
+        Task next = JoinAsync(producer, step);
+        await Until.TrueAsync(() => AdvancesUntil(next), "the next transaction is written");
+        await next;
+        await producer.CommitTransactionAsync().WaitAsync(Until.Limit);
+    }
+
+    [Theory]
+    [InlineData(ApiKey.AddPartitionsToTxn, ErrorCode.UnknownTopicOrPartition)]
+    [InlineData(ApiKey.AddPartitionsToTxn, ErrorCode.NotCoordinator)]
+    [InlineData(ApiKey.AddOffsetsToTxn, ErrorCode.CoordinatorLoadInProgress)]
+    [InlineData(ApiKey.TxnOffsetCommit, ErrorCode.UnknownTopicOrPartition)]
+    public async Task An_abort_does_not_wait_for_what_is_put_off_for_ever(ApiKey step, ErrorCode error)
+    {
+        KafkaProducer producer = await BeginAsync();
+        _cluster.OnJoin = api => Task.FromResult(api == step ? Fate.Refused(error) : Fate.Done);
+        Task joining = JoinAsync(producer, step);
+        await AskedAsync(step);
+
+        // The clock stands still, so that a pause before another attempt would never end.
+        await producer.AbortTransactionAsync().WaitAsync(Until.Limit);
+        KafkaTransactionAbortableException failure = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => joining.WaitAsync(Until.Limit));
+        Assert.Contains("abort", failure.Message, StringComparison.Ordinal);
+        Assert.Equal(1, _cluster.CountOf(step.ToString()));
+        _cluster.OnJoin = _ => Task.FromResult(Fate.Done);
+        producer.BeginTransaction();
+        await JoinAsync(producer, step);
+        await producer.CommitTransactionAsync().WaitAsync(Until.Limit);
+    }
+
+    [Theory]
+    [InlineData(ApiKey.AddPartitionsToTxn)]
+    [InlineData(ApiKey.TxnOffsetCommit)]
+    public async Task An_abort_waits_for_the_attempt_that_is_under_way(ApiKey step)
+    {
+        KafkaProducer producer = await BeginAsync();
+        var fate = new TaskCompletionSource<Fate>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _cluster.OnJoin = api => api == step ? fate.Task : Task.FromResult(Fate.Done);
+        Task joining = JoinAsync(producer, step);
+        await AskedAsync(step);
+        Task abort = producer.AbortTransactionAsync();
+        fate.SetResult(Fate.Done);
+        await abort.WaitAsync(Until.Limit);
+        await joining.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+
+        // An end before it would have been followed by another transaction, which nobody ends.
+        Assert.Equal([$"{step} done", "EndTxn"], _cluster.Log.Where(entry => entry == $"{step} done" || entry == "EndTxn"));
+    }
+
+    [Fact]
+    public async Task A_commit_whose_partition_is_put_off_until_its_records_run_out_of_time_can_be_aborted()
+    {
+        KafkaProducer producer = await BeginAsync();
+        _cluster.OnJoin = _ => Task.FromResult(Fate.Refused(ErrorCode.UnknownTopicOrPartition));
+        Task record = JoinAsync(producer, ApiKey.AddPartitionsToTxn);
+        Task commit = producer.CommitTransactionAsync();
+        await AskedAsync(ApiKey.AddPartitionsToTxn);
+        _time.Advance(DeliveryTimeout);
+        await Assert.ThrowsAsync<KafkaTimeoutException>(() => record.WaitAsync(Until.Limit));
+        await Until.TrueAsync(() => AdvancesUntil(commit), "the commit is over");
+        await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => commit);
+        await producer.AbortTransactionAsync().WaitAsync(Until.Limit);
+    }
+
+    /// <summary>Moves the clock a little, for pauses that are due after a connection was lost.</summary>
+    private bool AdvancesUntil(Task task)
+    {
+        _time.Advance(TimeSpan.FromMilliseconds(10));
+        return task.IsCompleted;
+    }
+
+    private Task AskedAsync(ApiKey api) => Until.TrueAsync(() => _cluster.CountOf(api.ToString()) > 0, $"{api} is asked");
+
+    private static Task JoinAsync(KafkaProducer producer, ApiKey step) => step == ApiKey.AddPartitionsToTxn
+        ? producer.ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = [1] }).AsTask().WaitAsync(Until.Limit)
+        : producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(new TopicPartition("source", 0), new Offset(1))], new ConsumerGroupMetadata("movers", -1, "")).WaitAsync(Until.Limit);
+
+    private async Task<KafkaProducer> BeginAsync()
+    {
+        KafkaProducer producer = _client.CreateProducer(new ProducerOptions
+        {
+            TransactionalId = "mover", Linger = TimeSpan.Zero, DeliveryTimeout = DeliveryTimeout, MaxBlock = TimeSpan.FromHours(1),
+        });
+        await producer.InitTransactionsAsync().WaitAsync(Until.Limit);
+        producer.BeginTransaction();
+        return producer;
+    }
+}
