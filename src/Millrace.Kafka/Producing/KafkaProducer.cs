@@ -222,6 +222,11 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         await _stop.CancelElsewhereAsync();
         await _loop;
         _sender.FailAll(new KafkaClosedException("The producer was closed before the record was acknowledged; the record may or may not be written."));
+        if (_transactions is not null)
+        {
+            await _transactions.WhenEndedAsync();
+        }
+
         await _pool.DisposeAsync();
         _sender.Dispose();
         _transactions?.Dispose();

@@ -24,6 +24,7 @@ internal sealed class ProducerTransactions : IDisposable
     private Task _adding = Task.CompletedTask;
     private Task _offsets = Task.CompletedTask;
     private CancellationTokenSource _aborted = new();
+    private bool _isClosed;
 
     public ProducerTransactions(
         ClientContext context,
@@ -129,7 +130,9 @@ internal sealed class ProducerTransactions : IDisposable
         }
     }
 
-    /// <summary>Aborts what is open: nobody will commit it.</summary>
+    /// <summary>
+    /// Aborts what is open, since nobody will commit it, and asks nothing any more. What is under way and waits for records ends with these: <see cref="WhenEndedAsync"/>.
+    /// </summary>
     public async Task CloseAsync(CancellationToken cancellationToken)
     {
         Task underWay;
@@ -145,7 +148,17 @@ internal sealed class ProducerTransactions : IDisposable
         }
 
         await underWay.ConfigureAwait(Awaiting.Quietly);
+        lock (_gate)
+        {
+            _isClosed = true;
+        }
+
         await _requests.StopAsync();
+    }
+
+    /// <summary>Completes when nothing of this is under way any more, after <see cref="CloseAsync"/> and when all records are answered or failed.</summary>
+    public async Task WhenEndedAsync()
+    {
         Task[] rest;
         lock (_gate)
         {
@@ -273,6 +286,14 @@ internal sealed class ProducerTransactions : IDisposable
         lock (_gate)
         {
             _state.ThrowIfDead();
+
+            // The flush may have ended because the close failed what was left.
+            if (_isClosed)
+            {
+                throw new KafkaClosedException(
+                    $"Producer '{Name}' was closed before its transaction could be committed. Nothing of it is committed; it is aborted by its time-out, or by the next producer of the id.");
+            }
+
             if (_state.Phase != TransactionPhase.Committing)
             {
                 throw _state.Abortable("The transaction cannot be committed");

@@ -8,14 +8,19 @@ namespace Millrace.Kafka.Tests;
 /// <summary>Transactions of version 1 whose coordinator refuses, goes on putting off, or loses what it is asked.</summary>
 public sealed class TransactionFailureTests : IAsyncDisposable
 {
+    private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2.5);
     private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromMinutes(2);
 
     private readonly TransactionCluster _cluster = new();
     private readonly ManualTime _time = new();
+    private readonly WatchedTime _watched;
     private readonly KafkaClient _client;
 
-    public TransactionFailureTests() => _client = new KafkaClient(
-        new KafkaClientOptions { BootstrapServers = "node:1", Connector = _cluster, RandomSeed = 1 }, _time, NullLoggerFactory.Instance);
+    public TransactionFailureTests()
+    {
+        _watched = new WatchedTime(_time, CloseTimeout);
+        _client = new KafkaClient(new KafkaClientOptions { BootstrapServers = "node:1", Connector = _cluster, RandomSeed = 1 }, _watched, NullLoggerFactory.Instance);
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -135,6 +140,37 @@ public sealed class TransactionFailureTests : IAsyncDisposable
         await producer.AbortTransactionAsync().WaitAsync(Until.Limit);
     }
 
+    [Theory]
+    [InlineData("commit")]
+    [InlineData("abort")]
+    [InlineData("nothing")]
+    public async Task A_producer_is_closed_in_time_whatever_waits_for_a_record_that_is_not_acknowledged(string waiting)
+    {
+        KafkaProducer producer = await BeginAsync();
+        _cluster.AnswersProduce = false;
+        Task record = JoinAsync(producer, ApiKey.AddPartitionsToTxn);
+        await AskedAsync(ApiKey.Produce);
+        Task end = waiting switch
+        {
+            "commit" => producer.CommitTransactionAsync(),
+            "abort" => producer.AbortTransactionAsync(),
+            _ => Task.CompletedTask,
+        };
+        Task closing = producer.DisposeAsync().AsTask();
+        await _watched.IsSet.WaitAsync(Until.Limit);
+        _time.Advance(CloseTimeout);
+
+        // Nothing but the limit of the close has passed: neither a request nor a record has run out of time.
+        await closing.WaitAsync(Until.Limit);
+        await Assert.ThrowsAnyAsync<KafkaException>(() => record.WaitAsync(Until.Limit));
+        if (waiting != "nothing")
+        {
+            await Assert.ThrowsAsync<KafkaClosedException>(() => end.WaitAsync(Until.Limit));
+        }
+
+        Assert.Equal(0, _cluster.CountOf("EndTxn"));
+    }
+
     /// <summary>Moves the clock a little, for pauses that are due after a connection was lost.</summary>
     private bool AdvancesUntil(Task task)
     {
@@ -152,10 +188,35 @@ public sealed class TransactionFailureTests : IAsyncDisposable
     {
         KafkaProducer producer = _client.CreateProducer(new ProducerOptions
         {
-            TransactionalId = "mover", Linger = TimeSpan.Zero, DeliveryTimeout = DeliveryTimeout, MaxBlock = TimeSpan.FromHours(1),
+            TransactionalId = "mover", Linger = TimeSpan.Zero, CloseTimeout = CloseTimeout, DeliveryTimeout = DeliveryTimeout, MaxBlock = TimeSpan.FromHours(1),
         });
         await producer.InitTransactionsAsync().WaitAsync(Until.Limit);
         producer.BeginTransaction();
         return producer;
+    }
+
+    /// <summary>Tells when a timer of so long is set.</summary>
+    private sealed class WatchedTime(ManualTime time, TimeSpan dueTime) : TimeProvider
+    {
+        private readonly TaskCompletionSource _isSet = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task IsSet => _isSet.Task;
+
+        public override long TimestampFrequency => time.TimestampFrequency;
+
+        public override long GetTimestamp() => time.GetTimestamp();
+
+        public override DateTimeOffset GetUtcNow() => time.GetUtcNow();
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan due, TimeSpan period)
+        {
+            ITimer timer = time.CreateTimer(callback, state, due, period);
+            if (due == dueTime)
+            {
+                _isSet.TrySetResult();
+            }
+
+            return timer;
+        }
     }
 }
