@@ -32,6 +32,9 @@ internal static partial class LogMessages
     [LoggerMessage(3007, LogLevel.Error, "{Address} and this client could not make sure of each other; it is not tried again before {Pause}. {Reason}")]
     public static partial void AuthenticationFailed(ILogger logger, BrokerAddress address, TimeSpan pause, string reason);
 
+    [LoggerMessage(3008, LogLevel.Warning, "No new token: connections log in with the one that ends at {ExpiresAt:O}, and the provider is asked again in {Pause}. {Reason}")]
+    public static partial void TokenNotRenewed(ILogger logger, DateTimeOffset expiresAt, TimeSpan pause, string reason);
+
     // Metadata: 3100-3199.
     [LoggerMessage(3100, LogLevel.Debug, "Metadata: {BrokerCount} brokers, {TopicCount} topics, controller {ControllerId}.")]
     public static partial void MetadataRefreshed(ILogger logger, int brokerCount, int topicCount, int controllerId);

@@ -19,7 +19,7 @@ internal sealed record ClientContext(
     public Backoff ConnectTimeout { get; } = new(Settings.ConnectTimeout, Settings.ConnectTimeoutMax, Chance);
 
     /// <summary>What connections log in with; null where they do not.</summary>
-    public SaslLogin? Login { get; } = Settings.Security.Sasl is { } sasl ? new SaslLogin(sasl, Time) : null;
+    public SaslLogin? Login { get; } = Settings.Security.Sasl is { } sasl ? new SaslLogin(sasl, Time, Chance, Loggers.CreateLogger<SaslLogin>()) : null;
 
     public AuthenticationRefusals Refusals { get; } = new(Time, Chance);
 

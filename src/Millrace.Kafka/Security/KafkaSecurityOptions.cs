@@ -21,8 +21,10 @@ public sealed class KafkaSecurityOptions
 
     /// <summary>
     /// Kafka: <c>sasl.login.callback.handler.class</c>. Gets a token for OAUTHBEARER: when the client first connects, and again when four fifths of the last token's life
-    /// are over and a connection needs one. One call at a time; the cancellation token ends it when nobody waits for a connection any more. What it throws is told as
-    /// a <see cref="KafkaAuthenticationException"/>. Default null.
+    /// are over and a connection needs one. One call at a time; the cancellation token ends it when nobody waits for a connection any more, and after 5 s where the last token
+    /// still does. When it throws, or returns a token that has ended, connections go on with the last token, up to 10 s before its end, and the failure is a warning in the log.
+    /// Without a token to go on with it is told as a <see cref="KafkaConnectionException"/>, which is transient: what waits for a connection waits on. It is asked again after
+    /// 1 s, then 2 s, up to 10 s. Default null.
     /// </summary>
     public Func<CancellationToken, ValueTask<OAuthBearerToken>>? TokenProvider { get; set; }
 

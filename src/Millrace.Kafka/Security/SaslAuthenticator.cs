@@ -22,6 +22,7 @@ internal static class SaslAuthenticator
     /// <summary>Runs one authentication to its end.</summary>
     /// <returns>How long the broker lets the session last (KIP-368); zero for no limit.</returns>
     /// <exception cref="KafkaAuthenticationException">Refused, or the broker is not what it should be.</exception>
+    /// <exception cref="KafkaConnectionException">The client has no token now. That is no fault of the broker, and the next attempt may have one.</exception>
     /// <exception cref="KafkaVersionException">The broker knows no SASL as it has been since Kafka 1.0.</exception>
     public static async ValueTask<TimeSpan> RunAsync(
         ISaslChannel channel, BrokerAddress broker, BrokerVersions versions, SaslLogin login, CancellationToken cancellationToken)
@@ -51,6 +52,10 @@ internal static class SaslAuthenticator
             }
 
             throw new SaslFaultException($"it asks for more than {MaxRounds} messages");
+        }
+        catch (NoTokenException fault)
+        {
+            throw new KafkaConnectionException($"No login to {broker} by {login.Mechanism}, for want of a token: {fault.Message}.", fault);
         }
         catch (SaslFaultException fault)
         {

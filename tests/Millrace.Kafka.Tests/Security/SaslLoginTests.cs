@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
 
@@ -79,13 +80,124 @@ public sealed class SaslLoginTests
 
     [Theory]
     [InlineData("expired", "ended at")]
+    [InlineData("null", "returned null")]
     [InlineData("throws", "no network")]
-    public async Task A_provider_without_a_token_is_told_as_a_failed_login(string how, string expected)
+    public async Task A_provider_without_a_token_is_told_as_a_failure_that_passes(string how, string expected)
     {
-        ClientContext context = Context(how == "throws" ? _ => throw new InvalidOperationException("no network") : null);
+        ClientContext context = Context(how switch
+        {
+            "throws" => _ => throw new InvalidOperationException("no network"),
+            "null" => _ => new ValueTask<OAuthBearerToken>((OAuthBearerToken)null!),
+            _ => null,
+        });
         _tokenLife = -TimeSpan.FromMinutes(1);
-        KafkaAuthenticationException failure = await Assert.ThrowsAsync<KafkaAuthenticationException>(() => OpenAsync(context));
+        KafkaConnectionException failure = await Assert.ThrowsAsync<KafkaConnectionException>(() => OpenAsync(context));
+        Assert.True(failure.IsTransient);
         Assert.Contains(expected, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_token_that_is_still_good_is_used_while_no_new_one_is_to_be_had_and_the_provider_is_asked_after_pauses()
+    {
+        using var logs = new RecordingLoggers();
+        int askedCount = 0;
+        bool isDown = false;
+        ClientContext context = Context(_ => ++askedCount > 0 && isDown ? throw new InvalidOperationException("503") : NewTokenAsync(default), logs);
+        await using BrokerConnection first = await LogInAsync(context);
+        isDown = true;
+        _time.Advance(TimeSpan.FromMinutes(8.1));
+
+        // Two connections in one pause, and one after it: the pause is 1 s, more or less by a fifth.
+        for (int i = 0; i < 2; i++)
+        {
+            await using BrokerConnection connection = await LogInAsync(context, "token-1");
+            Assert.Equal(2, askedCount);
+        }
+
+        _time.Advance(TimeSpan.FromSeconds(1.3));
+        await using (await LogInAsync(context, "token-1"))
+        {
+            Assert.Equal(3, askedCount);
+        }
+
+        Assert.Equal(2, logs.Lines.Count(line => line.Contains("No new token", StringComparison.Ordinal) && line.Contains("503", StringComparison.Ordinal)));
+
+        // Shortly before its end it is of no use; and then nothing is asked of the provider before the next pause is over either.
+        _time.Advance(TimeSpan.FromMinutes(1.9) - TimeSpan.FromSeconds(10));
+        for (int i = 0; i < 2; i++)
+        {
+            KafkaConnectionException failure = await Assert.ThrowsAsync<KafkaConnectionException>(() => OpenAsync(context));
+            Assert.Contains("503", failure.Message, StringComparison.Ordinal);
+            await PeerAsync();
+            Assert.Equal(4, askedCount);
+        }
+
+        isDown = false;
+        _time.Advance(SaslLogin.LongestPause);
+        await using BrokerConnection last = await LogInAsync(context, "token-2");
+    }
+
+    [Fact]
+    public async Task A_connection_waits_for_a_new_token_only_so_long_where_the_last_one_still_does()
+    {
+        bool hangs = false;
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        ClientContext context = Context(async token =>
+        {
+            if (hangs)
+            {
+                asked.SetResult();
+                await Task.Delay(Timeout.InfiniteTimeSpan, _time, token);
+            }
+
+            return await NewTokenAsync(token);
+        });
+        await using BrokerConnection first = await LogInAsync(context);
+        hangs = true;
+        _time.Advance(TimeSpan.FromMinutes(8.1));
+        Task<BrokerConnection> opening = OpenAsync(context);
+        ScriptedBroker.Connection peer = await PeerAsync();
+        await asked.Task.WaitAsync(Until.Limit);
+        _time.Advance(SaslLogin.LongestWait);
+        await AgreeAsync(peer);
+        Assert.Contains("token-1", await AnswerAsync(peer, new SaslAuthenticateResponse()), StringComparison.Ordinal);
+        await using BrokerConnection second = await opening;
+    }
+
+    [Fact]
+    public async Task A_session_is_renewed_with_the_token_in_hand_while_no_new_one_is_to_be_had()
+    {
+        bool isDown = false;
+        ClientContext context = Context(_ => isDown ? throw new InvalidOperationException("503") : NewTokenAsync(default));
+        Task<BrokerConnection> opening = OpenAsync(context);
+        ScriptedBroker.Connection peer = await PeerAsync();
+        await AgreeAsync(peer);
+        await AnswerAsync(peer, new SaslAuthenticateResponse { SessionLifetimeMilliseconds = 540_000 });
+        await using BrokerConnection connection = await opening;
+        isDown = true;
+        _time.Advance(TimeSpan.FromMinutes(8.6));
+        Task<HeartbeatResponse> heartbeat = HeartbeatAsync(connection);
+        await AgreeAsync(peer);
+        Assert.Contains("token-1", await AnswerAsync(peer, new SaslAuthenticateResponse { SessionLifetimeMilliseconds = 80_000 }), StringComparison.Ordinal);
+        await AnswerHeartbeatAsync(peer);
+        await heartbeat.WaitAsync(Until.Limit);
+        Assert.True(connection.IsOpen);
+    }
+
+    [Fact]
+    public async Task A_provider_that_fails_bars_no_broker()
+    {
+        bool isDown = true;
+        await using var pool = new ConnectionPool(Context(_ => isDown ? throw new InvalidOperationException("503") : NewTokenAsync(default)));
+        await Assert.ThrowsAsync<KafkaConnectionException>(() => pool.GetAsync(Address, ConnectionPurpose.General, CancellationToken.None));
+        await PeerAsync();
+        isDown = false;
+        _time.Advance(TimeSpan.FromSeconds(1.3));
+        Task<BrokerConnection> opening = pool.GetAsync(Address, ConnectionPurpose.General, CancellationToken.None);
+        ScriptedBroker.Connection peer = await PeerAsync();
+        await AgreeAsync(peer);
+        await AnswerAsync(peer, new SaslAuthenticateResponse());
+        await opening.WaitAsync(Until.Limit);
     }
 
     [Fact]
@@ -147,14 +259,16 @@ public sealed class SaslLoginTests
     [Fact]
     public async Task A_refusal_is_remembered_for_a_pause_that_grows()
     {
-        await using var pool = new ConnectionPool(Context(_ => throw new InvalidOperationException("no network")));
+        await using var pool = new ConnectionPool(Context());
         double[] least = [0.8, 1.6, 3.2];
         foreach (double seconds in least)
         {
             Assert.Equal(0, _broker.Connections.Reader.Count);
-            await Assert.ThrowsAsync<KafkaAuthenticationException>(() => pool.GetAsync(Address, ConnectionPurpose.General, CancellationToken.None));
-            Assert.Equal(1, _broker.Connections.Reader.Count);
-            await PeerAsync();
+            Task<BrokerConnection> opening = pool.GetAsync(Address, ConnectionPurpose.General, CancellationToken.None);
+            ScriptedBroker.Connection peer = await PeerAsync();
+            await AgreeAsync(peer);
+            await AnswerAsync(peer, new SaslAuthenticateResponse { ErrorCode = ErrorCode.SaslAuthenticationFailed });
+            await Assert.ThrowsAsync<KafkaAuthenticationException>(() => opening.WaitAsync(Until.Limit));
             _time.Advance(TimeSpan.FromSeconds(seconds) - TimeSpan.FromMilliseconds(1));
 
             // Another connection of the same client to the same broker shares it.
@@ -164,7 +278,7 @@ public sealed class SaslLoginTests
         }
     }
 
-    private ClientContext Context(Func<CancellationToken, ValueTask<OAuthBearerToken>>? provider = null)
+    private ClientContext Context(Func<CancellationToken, ValueTask<OAuthBearerToken>>? provider = null, ILoggerFactory? loggers = null)
     {
         var options = new KafkaClientOptions
         {
@@ -173,7 +287,7 @@ public sealed class SaslLoginTests
                 Protocol = SecurityProtocol.SaslPlaintext, Mechanism = SaslMechanism.OAuthBearer, TokenProvider = provider ?? NewTokenAsync,
             },
         };
-        return new ClientContext(ClientSettings.From(options), _broker, _time, NullLoggerFactory.Instance, new Chance(new Random(1)));
+        return new ClientContext(ClientSettings.From(options), _broker, _time, loggers ?? NullLoggerFactory.Instance, new Chance(new Random(1)));
     }
 
     private ValueTask<OAuthBearerToken> NewTokenAsync(CancellationToken cancellationToken) => new(new OAuthBearerToken(
@@ -182,12 +296,12 @@ public sealed class SaslLoginTests
     private Task<BrokerConnection> OpenAsync(ClientContext? context = null) =>
         BrokerConnection.OpenAsync(Address, context ?? Context(), 8, CancellationToken.None).WaitAsync(Until.Limit);
 
-    private async Task<BrokerConnection> LogInAsync(ClientContext context)
+    private async Task<BrokerConnection> LogInAsync(ClientContext context, string token = "token")
     {
         Task<BrokerConnection> opening = OpenAsync(context);
         ScriptedBroker.Connection peer = await PeerAsync();
         await AgreeAsync(peer);
-        await AnswerAsync(peer, new SaslAuthenticateResponse());
+        Assert.Contains(token, await AnswerAsync(peer, new SaslAuthenticateResponse()), StringComparison.Ordinal);
         return await opening;
     }
 
