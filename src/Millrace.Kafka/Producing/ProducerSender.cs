@@ -468,11 +468,16 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         _ = ObtainIdentityAsync();
     }
 
-    /// <summary>Asks any broker for a producer id, until one answers; records that wait for it run out of time by themselves.</summary>
+    /// <summary>
+    /// Asks any broker for a producer id, until one answers; records that wait for it run out of time by themselves. A broker that refuses, or that is not trusted, does not stand for the
+    /// others: one of them has answered for the metadata.
+    /// </summary>
     private async Task ObtainIdentityAsync()
     {
         for (int failureCount = 0; ;)
         {
+            KafkaException? refusal = null;
+            bool isRefusedByAll = true;
             foreach (BrokerAddress address in _metadata.Candidates())
             {
                 try
@@ -495,16 +500,29 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
                             response.ErrorCode));
                         return;
                     }
+
+                    isRefusedByAll = false;
                 }
                 catch (KafkaException failure) when (failure.IsTransient || failure is KafkaProtocolException)
                 {
+                    isRefusedByAll = false;
                     LogMessages.ProducerIdentityFailed(_logger, _context.RetryBackoff.After(failureCount + 1), failure.Message);
                 }
-                catch (KafkaException failure)
+                catch (KafkaException failure) when (failure is not KafkaClosedException)
+                {
+                    refusal ??= failure;
+                }
+                catch (KafkaClosedException failure)
                 {
                     FailIdentity(failure);
                     return;
                 }
+            }
+
+            if (isRefusedByAll && refusal is not null)
+            {
+                FailIdentity(refusal);
+                return;
             }
 
             await Task.Delay(_context.RetryBackoff.After(++failureCount), _context.Time);

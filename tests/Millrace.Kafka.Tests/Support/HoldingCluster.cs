@@ -17,8 +17,11 @@ internal sealed class HoldingCluster(int partitionCount) : IKafkaConnector
     /// <summary>What comes before the metadata that the brokers answer with; null where they answer properly.</summary>
     public Func<MetadataResponse, MetadataResponse>? OnMetadata { get; set; }
 
+    /// <summary>Why nobody can connect to a broker; null for those that take everybody.</summary>
+    public Func<BrokerAddress, KafkaException?>? OnConnect { get; set; }
+
     public ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken) =>
-        new(new Transport(this, address.Port - 1));
+        OnConnect?.Invoke(address) is { } failure ? throw failure : new(new Transport(this, address.Port - 1));
 
     private MetadataResponse Metadata()
     {
