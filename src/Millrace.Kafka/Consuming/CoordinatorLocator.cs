@@ -83,9 +83,10 @@ internal sealed class CoordinatorLocator(ClientContext context, ConnectionPool p
                     break;
                 }
             }
-            catch (KafkaException failure) when (failure.IsTransient)
+            catch (KafkaException failure) when (failure.IsTransient || failure is KafkaAuthenticationException)
             {
-                lastFailure = failure;
+                // One that refuses the client does not stand for the others.
+                lastFailure = failure.IsTransient || lastFailure is null ? failure : lastFailure;
             }
         }
 
