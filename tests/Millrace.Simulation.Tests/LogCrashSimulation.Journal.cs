@@ -15,19 +15,30 @@ internal sealed partial class LogCrashSimulation
     /// <summary>Begins a round, or ends the one that is in flight; and does what flushers do when nobody waits.</summary>
     private void MoveRound()
     {
+        if (_random.Next(6) == 0)
+        {
+            Age();
+        }
+
         if (_round is not null)
         {
-            InjectJournalFault();
-            EndRound();
+            if (_random.Next(4) > 0)
+            {
+                InjectJournalFault();
+                EndRound();
+            }
+
             return;
         }
 
         MakeJournal();
         Store();
+
+        // In an order of their own: that of the directory is another one in each process, and so would be what chance gives to whom.
         List<PartitionLog> queued =
         [
-            .. _directory.Partitions.Where(log => log.IsOnline && !_syncsInFlight.ContainsKey(log.TopicPartition) && _random.Next(4) > 0)
-                .OrderBy(static log => log.TopicPartition.Partition),
+            .. _directory.Partitions.OrderBy(static log => log.TopicPartition.Partition)
+                .Where(log => log.IsOnline && !_syncsInFlight.ContainsKey(log.TopicPartition) && _random.Next(4) > 0),
         ];
         queued.ForEach(static log => log.WantSync());
         var round = new RoundTask(_directory.Journal, queued);
@@ -39,6 +50,13 @@ internal sealed partial class LogCrashSimulation
                 _models[log.TopicPartition].SyncBegan();
             }
         }
+    }
+
+    /// <summary>What is in the journal gets old, and housekeeping comes, whether a round is in flight or not.</summary>
+    private void Age()
+    {
+        _time.Advance(TimeSpan.FromSeconds(30));
+        _directory.Journal.StoreOld();
     }
 
     /// <summary>Once it was wanted.</summary>

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Log;
 
@@ -31,8 +32,10 @@ internal sealed class CommitJournal : IDisposable
     private readonly ILogger _logger;
     private readonly Lock _lock = new();
 
-    // All guarded by the lock, but for the round, which is its runner's.
+    // All guarded by the lock, but for the round, which is its runner's. While one runs the halves do not turn: its bytes are in the one that it began with.
     private readonly JournalRound _round = new();
+    private bool _isRoundRunning;
+    private bool _isStoreDue;
     private readonly JournalHalf[] _halves;
     private readonly Queue<PartitionLog> _toStore = new();
     private JournalHalf? _current;
@@ -110,6 +113,8 @@ internal sealed class CommitJournal : IDisposable
                 return null;
             }
 
+            Invariant.Holds(!_isRoundRunning, "one round of the journal runs at a time");
+            _isRoundRunning = true;
             _round.Begin(half, _sequence + 1);
         }
 
@@ -129,7 +134,13 @@ internal sealed class CommitJournal : IDisposable
             }
         }
 
-        return _round.Pieces.Count > 0 ? _round : null;
+        if (_round.Pieces.Count == 0)
+        {
+            Ended(round: null);
+            return null;
+        }
+
+        return _round;
     }
 
     /// <summary>Ends a round. With an error nothing is acknowledged by it, and the journal is not used any more: its partitions are synced in their own files at once.</summary>
@@ -161,6 +172,8 @@ internal sealed class CommitJournal : IDisposable
         {
             piece.Log.FailPiece(unread);
         }
+
+        Ended(error is null ? round : null);
     }
 
     /// <summary>How many partitions <see cref="TakeToStore"/> has.</summary>
@@ -228,22 +241,15 @@ internal sealed class CommitJournal : IDisposable
         }
     }
 
-    /// <summary>Has what is old in the journal come into the partitions' own files.</summary>
+    /// <summary>Has what is old in the journal come into the partitions' own files, when the round that runs has ended.</summary>
     public void StoreOld()
     {
         lock (_lock)
         {
-            if (!IsOld)
+            _isStoreDue = IsOld;
+            if (_isStoreDue && !_isRoundRunning)
             {
-                return;
-            }
-
-            JournalHalf old = _current!;
-            if (!TryTurn())
-            {
-                // The other one is needed still. Its partitions are in their own files soon all the same.
-                old.FirstRoundAt = _time.GetTimestamp();
-                Store(old);
+                StoreCurrent();
             }
         }
     }
@@ -357,9 +363,22 @@ internal sealed class CommitJournal : IDisposable
 
     private int LeastRoundByteCount => LeastRound(_settings.JournalPieceByteCount);
 
+    private void StoreCurrent()
+    {
+        _isStoreDue = false;
+        JournalHalf old = _current!;
+        if (!TryTurn())
+        {
+            // The other one is needed still. Its partitions are in their own files soon all the same.
+            old.FirstRoundAt = _time.GetTimestamp();
+            Store(old);
+        }
+    }
+
     /// <summary>Begins the other half, if nobody needs what is in it.</summary>
     private bool TryTurn()
     {
+        Invariant.Holds(!_isRoundRunning, "the halves of the journal turn between two rounds");
         JournalHalf next = _current == _halves[0] ? _halves[1] : _halves[0];
         if (next.Capacity < LeastRoundByteCount || !next.TrySettle())
         {
@@ -395,17 +414,34 @@ internal sealed class CommitJournal : IDisposable
             }
 
             _sequence++;
-            JournalHalf half = _current!;
+            JournalHalf half = round.Half;
             half.FirstRoundAt = half.Position == 0 ? _time.GetTimestamp() : half.FirstRoundAt;
             half.Written(round);
-            if (_state != JournalState.InUse)
-            {
-                // Given up meanwhile: those of this round were not among the partitions that were to be synced then.
-                Store(half);
-            }
         }
 
         Diagnostics.Journaled(round.Pieces.Count, round.PaddedByteCount);
+    }
+
+    /// <summary>
+    /// A round has ended, and its partitions know it. What was to be stored meanwhile is now. Not before: a flusher that takes a partition which does not know yet what the journal has finds
+    /// nothing to store, and nobody would come back to it.
+    /// </summary>
+    /// <param name="round">What it has written; null if that is nothing.</param>
+    private void Ended(JournalRound? round)
+    {
+        lock (_lock)
+        {
+            _isRoundRunning = false;
+            if (_state == JournalState.InUse && _isStoreDue)
+            {
+                StoreCurrent();
+            }
+            else if (_state != JournalState.InUse && round is { Pieces.Count: > 0 })
+            {
+                // Given up meanwhile: those of this round were not among the partitions that were to be synced then.
+                Store(round.Half);
+            }
+        }
     }
 
     private void GiveUp(Exception error)

@@ -35,6 +35,7 @@ internal sealed class JournalRound
     private readonly List<PieceOfLog> _pieces = [];
     private readonly List<(PieceOfLog Piece, Exception Error)> _unread = [];
     private byte[] _buffer = new byte[JournalFormat.BlockByteCount];
+    private JournalHalf? _half;
     private IStorageFile? _file;
     private long _filePosition;
     private long _generation;
@@ -48,6 +49,9 @@ internal sealed class JournalRound
     /// <summary>Those whose bytes could not be read: that is the partition's fault.</summary>
     public IReadOnlyList<(PieceOfLog Piece, Exception Error)> Unread => _unread;
 
+    /// <summary>Where it is written.</summary>
+    public JournalHalf Half => _half ?? throw new InvalidOperationException("No round has begun.");
+
     /// <summary>The bytes that another piece may have.</summary>
     public int Room => _maximumByteCount - _roundByteCount - JournalFormat.PieceHeaderByteCount;
 
@@ -58,6 +62,7 @@ internal sealed class JournalRound
     {
         _pieces.Clear();
         _unread.Clear();
+        _half = half;
         _file = half.File;
         _filePosition = half.Position;
         _generation = half.Generation;

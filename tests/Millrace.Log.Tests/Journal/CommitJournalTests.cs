@@ -137,6 +137,51 @@ public class CommitJournalTests
     }
 
     [Fact]
+    public void What_gets_old_while_a_round_runs_is_stored_when_that_has_ended_and_everybody_knows_it()
+    {
+        _harness.Commit(_harness.Orders);
+        RoundTask round = BeginInBoth();
+        _harness.Log.Time.Advance(TimeSpan.FromSeconds(30));
+        _harness.Journal.StoreOld();
+        Assert.Equal(0, _harness.Journal.ToStoreCount);
+        AssertStoredAfter(round);
+        Assert.False(_harness.Journal.HasOld);
+    }
+
+    [Fact]
+    public void What_a_round_has_written_when_the_journal_failed_meanwhile_is_stored_after_it()
+    {
+        var harness = new JournalHarness(static options => options.CommitJournalByteCount = 8 << 20);
+        for (int number = 0; !harness.Journal.WantsPreparation; number++)
+        {
+            harness.Commit(harness.Orders);
+        }
+
+        JournalHarness.Append(harness.Second);
+        RoundTask round = harness.Begin(harness.Second);
+        harness.Storage.FailNext(SimulatedOperation.Write, JournalHarness.Halves[0]);
+        harness.Journal.Prepare();
+        Assert.Contains(harness.Orders, TakeAllToStore(harness));
+        round.Run();
+        Assert.Null(round.Error);
+        harness.Second.Progressed += _ => Assert.Equal(0, harness.Journal.ToStoreCount);
+        round.End();
+        JournalHarness.AssertOffsets(harness.Second, synced: 1, stored: 0);
+        Assert.Contains(harness.Second, TakeAllToStore(harness));
+    }
+
+    [Fact]
+    public void A_round_that_takes_nothing_holds_nothing_up()
+    {
+        _harness.Commit(_harness.Orders);
+        _harness.Log.Time.Advance(TimeSpan.FromSeconds(30));
+        JournalHarness.Append(_harness.Orders, valueByteCount: 5000);
+        AssertForFiles(_harness);
+        _harness.Journal.StoreOld();
+        Assert.Same(_harness.Orders, _harness.Journal.TakeToStore());
+    }
+
+    [Fact]
     public void A_partition_that_is_offline_keeps_its_half_from_being_used_again()
     {
         _harness.Commit(_harness.Orders, _harness.Second);
@@ -266,6 +311,46 @@ public class CommitJournalTests
     {
         harness.Log.Time.Advance(TimeSpan.FromMinutes(1));
         harness.Log.LogDirectory.ReopenDue();
+    }
+
+    private static List<PartitionLog> TakeAllToStore(JournalHarness harness)
+    {
+        List<PartitionLog> logs = [];
+        while (harness.Journal.TakeToStore() is { } log)
+        {
+            logs.Add(log);
+        }
+
+        return logs;
+    }
+
+    private RoundTask BeginInBoth()
+    {
+        JournalHarness.Append(_harness.Orders);
+        JournalHarness.Append(_harness.Second);
+        return _harness.Begin(_harness.Orders, _harness.Second);
+    }
+
+    /// <summary>Those of the round are to be stored after it, and not before each of them knows that the journal has it: one that does not would find nothing to store.</summary>
+    private void AssertStoredAfter(RoundTask round)
+    {
+        round.Run();
+        Assert.Null(round.Error);
+        int progressed = 0;
+        foreach (PartitionLog log in round.Logs)
+        {
+            log.Progressed += _ =>
+            {
+                progressed++;
+                Assert.Equal(0, _harness.Journal.ToStoreCount);
+            };
+        }
+
+        round.End();
+        Assert.Equal(2, progressed);
+        Assert.Equal(2, _harness.Journal.ToStoreCount);
+        JournalHarness.Store(_harness.Journal.TakeToStore()!);
+        JournalHarness.Store(_harness.Journal.TakeToStore()!);
     }
 
     private static void AssertForFiles(JournalHarness harness, PartitionLog? log = null)

@@ -326,6 +326,43 @@ public class JournalReplayTests
     }
 
     [Fact]
+    public void A_round_that_ran_when_its_half_got_old_is_found_and_so_are_those_behind_it()
+    {
+        CommitWhileHalfGetsOld(_harness.Second);
+        _harness.Commit(_harness.Second);
+        _harness.Commit(_harness.Second);
+        LosePowerAndFiles();
+        _harness.Log.Open();
+        Assert.Equal((new Offset(1), new Offset(3)), (_harness.Orders.LogEndOffset, _harness.Second.LogEndOffset));
+        Assert.DoesNotContain(_harness.Log.LogDirectory.Recovery.Findings, static finding => finding.Condition == RecoveryCondition.JournalDamaged);
+    }
+
+    [Fact]
+    public void A_round_that_ran_when_its_half_got_old_is_not_written_over_before_it_is_stored()
+    {
+        CommitWhileHalfGetsOld(_harness.Second);
+        JournalHarness.Store(_harness.Orders);
+
+        // The other half gets full; this one is not free for the next round.
+        for (int number = 0; number < 4; number++)
+        {
+            _harness.Commit(_harness.Orders);
+        }
+
+        JournalHarness.Append(_harness.Orders);
+        var round = new RoundTask(_harness.Journal, [_harness.Orders]);
+        if (round.TryBegin())
+        {
+            round.Run();
+            round.End();
+        }
+
+        LosePowerAndFiles();
+        _harness.Log.Open();
+        Assert.Equal(new Offset(1), _harness.Second.LogEndOffset);
+    }
+
+    [Fact]
     public void A_check_tells_what_the_next_start_writes_back_and_calls_it_no_damage()
     {
         _harness.Commit(_harness.Orders);
@@ -366,6 +403,20 @@ public class JournalReplayTests
             file.SetLength(Math.Min(file.Length, stored[partition]));
             file.SyncData();
         }
+    }
+
+    /// <summary>A record in the first partition; then one of another in a round during which that gets old.</summary>
+    private void CommitWhileHalfGetsOld(PartitionLog log)
+    {
+        _harness.Commit(_harness.Orders);
+        JournalHarness.Append(log);
+        RoundTask round = _harness.Begin(log);
+        _harness.Log.Time.Advance(TimeSpan.FromSeconds(30));
+        _harness.Journal.StoreOld();
+        round.Run();
+        Assert.Null(round.Error);
+        round.End();
+        JournalHarness.AssertOffsets(log, synced: 1, stored: 0);
     }
 
     private PartitionLog[] PartitionsInOrder() => [_harness.Orders, _harness.Second];
