@@ -105,8 +105,10 @@ public sealed partial class PartitionLog
                 return PieceOutcome.NoRoom;
             }
 
+            // Both ends lie between batches, in the file as in the offsets: what is synced was the end of the log once, and what is in the log now is whole batches.
             Offset from = _commit.SyncedOffset;
             Offset end = _commit.SyncStarted(isStore: false);
+            Invariant.Holds(from >= active.BaseOffset && from < end, "bytes of the active segment that are not on the disk are records that are not");
             _unsyncedSince = null;
             _isSyncing = true;
             piece = new PieceOfLog(this, active, active.SyncedByteCount, byteCount, from, end, LeaderEpoch, _generation);

@@ -46,7 +46,7 @@ internal sealed class JournalRound
     /// <summary>The pieces that it acknowledges.</summary>
     public IReadOnlyList<PieceOfLog> Pieces => _pieces;
 
-    /// <summary>Those whose bytes could not be read: that is the partition's fault.</summary>
+    /// <summary>Those whose bytes could not be read, or are not what was appended: that is the partition's fault.</summary>
     public IReadOnlyList<(PieceOfLog Piece, Exception Error)> Unread => _unread;
 
     /// <summary>Where it is written.</summary>
@@ -135,7 +135,7 @@ internal sealed class JournalRound
             JournalFormat.WritePieceHeader(_buffer.AsSpan(position), piece.Journaled);
             Span<byte> bytes = _buffer.AsSpan(position + JournalFormat.PieceHeaderByteCount, piece.ByteCount);
             return piece.Segment.File.Read(bytes, piece.Position) == bytes.Length
-                ? null
+                ? FindChange(piece, bytes)
                 : new IOException($"{piece.Segment.File.Path} ends before the bytes that were written to it.");
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
@@ -143,4 +143,35 @@ internal sealed class JournalRound
             return exception;
         }
     }
+    /// <summary>
+    /// What is read is what was appended: the batches from one offset to the other, of the epoch in which the log is, each with a right checksum. It may be something else where the system
+    /// could not write the bytes in the background and has dropped them since. Then nothing of it is acknowledged.
+    /// </summary>
+    private static IOException? FindChange(in PieceOfLog piece, ReadOnlySpan<byte> bytes)
+    {
+        Offset expected = piece.BaseOffset;
+        int position = 0;
+        while (position < bytes.Length)
+        {
+            BatchVerdict verdict = RecordBatch.Check(bytes[position..], out RecordBatchHeader header);
+            if (verdict != BatchVerdict.Valid)
+            {
+                return Changed(piece, position, Sentences.Describe(verdict));
+            }
+
+            if (header.BaseOffset != expected || header.LeaderEpoch != piece.LeaderEpoch)
+            {
+                string found = $"has offset {header.BaseOffset} of leader epoch {header.LeaderEpoch}";
+                return Changed(piece, position, $"{found} where {expected} of {piece.LeaderEpoch} was written");
+            }
+
+            position += header.TotalByteCount;
+            expected = header.NextOffset;
+        }
+
+        return expected == piece.EndOffset ? null : Changed(piece, position, $"ends with offset {expected} where {piece.EndOffset} was written");
+    }
+
+    private static IOException Changed(in PieceOfLog piece, int position, string what) =>
+        new($"{piece.Segment.File.Path} at byte {piece.Position + position} {what}. The disk has lost what was written there.");
 }

@@ -277,6 +277,44 @@ public class CommitJournalTests
     }
 
     [Fact]
+    public void What_the_disk_has_lost_since_it_was_written_is_not_acknowledged()
+    {
+        Assert.IsType<AppendResult.Appended>(_harness.Orders.Append(LogHarness.Batch(valueByteCount: 1000), AppendDurability.PageCache));
+        using (IStorageFile file = _harness.Storage.Open(LogHarness.FirstSegment, StorageOpenMode.Existing))
+        {
+            // The system writes in the background, without a word to anybody, and then memory gets scarce.
+            _harness.Storage.FailNext(SimulatedOperation.SyncData, LogHarness.FirstSegment);
+            Assert.Throws<IOException>(file.SyncData);
+        }
+
+        _harness.Storage.DropCleanPages(LogHarness.FirstSegment);
+        JournalHarness.Append(_harness.Orders);
+        AssertNotTaken();
+        ComeBack(_harness);
+        Assert.Equal((true, Offset.Zero), (_harness.Orders.IsOnline, _harness.Orders.LogEndOffset));
+    }
+
+    [Theory]
+    [InlineData("another first offset", 7)]
+    [InlineData("another length", 11)]
+    [InlineData("another leader epoch", 15)]
+    [InlineData("another record", 100)]
+    public void Bytes_that_are_not_those_that_were_appended_are_not_acknowledged(string what, int position)
+    {
+        JournalHarness.Append(_harness.Orders);
+        using (IStorageFile file = _harness.Storage.Open(LogHarness.FirstSegment, StorageOpenMode.Existing))
+        {
+            byte[] bytes = new byte[1];
+            file.Read(bytes, position);
+            bytes[0] ^= 1;
+            file.Write(bytes, position);
+        }
+
+        Assert.NotEmpty(what);
+        AssertNotTaken();
+    }
+
+    [Fact]
     public void A_compaction_first_writes_down_the_recovery_point()
     {
         _harness.Commit(_harness.Orders);
@@ -351,6 +389,19 @@ public class CommitJournalTests
         Assert.Equal(2, _harness.Journal.ToStoreCount);
         JournalHarness.Store(_harness.Journal.TakeToStore()!);
         JournalHarness.Store(_harness.Journal.TakeToStore()!);
+    }
+
+    /// <summary>The partition goes offline; the other one in the round is acknowledged.</summary>
+    private void AssertNotTaken()
+    {
+        JournalHarness.Append(_harness.Second);
+        RoundTask round = _harness.Begin(_harness.Orders, _harness.Second);
+        round.Run();
+        Assert.Null(round.Error);
+        round.End();
+        Assert.Equal((false, Offset.Zero), (_harness.Orders.IsOnline, _harness.Orders.SyncedOffset));
+        Assert.Contains("00000000000000000000.log at byte 0", _harness.Orders.OfflineReason, StringComparison.Ordinal);
+        JournalHarness.AssertOffsets(_harness.Second, synced: 1, stored: 0);
     }
 
     private static void AssertForFiles(JournalHarness harness, PartitionLog? log = null)
