@@ -28,9 +28,14 @@ public static class Crc32C
 
     private static readonly uint[] AdvanceTables = MakeAdvanceTables();
 
-    public static uint Compute(ReadOnlySpan<byte> bytes) => ~Append(uint.MaxValue, bytes);
+    public static uint Compute(ReadOnlySpan<byte> bytes) => ~Update(uint.MaxValue, bytes);
 
-    private static uint Append(uint state, ReadOnlySpan<byte> bytes)
+    /// <summary>The checksum of bytes that come in several pieces.</summary>
+    /// <param name="checksum">Of the pieces before.</param>
+    /// <param name="bytes">The next piece.</param>
+    public static uint Append(uint checksum, ReadOnlySpan<byte> bytes) => ~Update(~checksum, bytes);
+
+    private static uint Update(uint state, ReadOnlySpan<byte> bytes)
     {
         // BitOperations.Crc32C is the SSE4.2 or ARMv8 instruction, with a table behind it elsewhere.
         ref byte start = ref MemoryMarshal.GetReference(bytes);

@@ -35,6 +35,9 @@ public readonly record struct RecordBatchHeader
     /// <summary>The smallest value that the length field of a batch can have: a header and no records.</summary>
     public const int MinimumBatchLength = ByteCount - LengthPrefixByteCount;
 
+    /// <summary>Where the part begins that the checksum covers.</summary>
+    public const int ChecksummedPosition = AttributesPosition;
+
     internal const int BaseOffsetPosition = 0;
     internal const int BatchLengthPosition = 8;
     internal const int LeaderEpochPosition = 12;

@@ -22,7 +22,7 @@ public sealed class LogDirectoryOptions
     /// <summary>The largest size of an offset index (log.index.size.max.bytes). Default: 10 MiB.</summary>
     public int MaximumIndexByteCount { get; set; } = 10 << 20;
 
-    /// <summary>No batch is larger than this, whatever a topic allows (socket.request.max.bytes). Default: 100 MiB.</summary>
+    /// <summary>No batch is appended that is larger than this, whatever a topic allows (socket.request.max.bytes). What is in the log already may be larger. Default: 100 MiB.</summary>
     public int MaximumBatchByteCount { get; set; } = 100 << 20;
 
     /// <summary>Producers remembered in a partition; the one that was silent longest is forgotten first. Default: 100,000.</summary>

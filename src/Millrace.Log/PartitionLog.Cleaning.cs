@@ -25,8 +25,6 @@ public sealed partial class PartitionLog
     /// <summary>Why it cannot be compacted; null if it can, or nobody has tried.</summary>
     internal string? UncleanableReason { get; set; }
 
-    internal int MaximumBatchByteCount => _settings.MaximumBatchByteCount;
-
     /// <summary>
     /// What a compaction would work on now: whole segments that are on the disk, below the last stable offset as the disk has it, and old enough
     /// for min.compaction.lag.ms. Null if there is nothing to compact.

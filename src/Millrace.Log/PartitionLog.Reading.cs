@@ -7,6 +7,9 @@ public sealed partial class PartitionLog
 {
     private const int HeaderBufferByteCount = 4096;
 
+    /// <summary>A batch that is larger, and larger than what is asked for, has its checksum looked at before it is read at once.</summary>
+    private const int LargeBatchByteCount = 1 << 20;
+
     /// <summary>
     /// Whole batches from the one that holds <paramref name="from"/> on, of one segment, that end at or before <paramref name="upTo"/>.
     /// A batch that fails its check takes the partition offline.
@@ -188,6 +191,12 @@ public sealed partial class PartitionLog
             return piece;
         }
 
+        if (first > Math.Max(maximumByteCount, LargeBatchByteCount) && !walker.IsChecksumRight())
+        {
+            // Before memory is taken for a length that may be wrong.
+            return Damaged(segment, start, walker.Header.BaseOffset, BatchVerdict.BadChecksum);
+        }
+
         byte[] bytes = GC.AllocateUninitializedArray<byte>(wanted);
         int count = segment.File.Read(bytes, start);
         return count < wanted
@@ -284,7 +293,7 @@ public sealed partial class PartitionLog
     }
 
     private BatchWalker WalkHeaders(LogSegment segment, int position, int length) =>
-        new(segment.File, position, length, _settings.MaximumBatchByteCount, verifiesChecksums: false, HeaderBufferByteCount);
+        new(segment.File, position, length, verifiesChecksums: false, HeaderBufferByteCount);
 
     private ReadResult.Offline Damaged(LogSegment segment, long position, Offset offset, BatchVerdict verdict) =>
         Offline($"{Place(segment, position)} {Sentences.Describe(verdict)}. {Sentences.AfterDamage(_settings.Path, TopicPartition, offset)}", segment);

@@ -36,6 +36,8 @@ public sealed class Crc32CTests
         {
             int start = length % 9;
             Assert.Equal(BitByBit(bytes.AsSpan(start, length)), Crc32C.Compute(bytes.AsSpan(start, length)));
+            int first = length / 3;
+            Assert.Equal(BitByBit(bytes.AsSpan(start, length)), Crc32C.Append(Crc32C.Compute(bytes.AsSpan(start, first)), bytes.AsSpan(start + first, length - first)));
         }
     }
 

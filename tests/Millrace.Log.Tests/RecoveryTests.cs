@@ -7,6 +7,7 @@ namespace Millrace.Log.Tests;
 public class RecoveryTests
 {
     private const int BatchCount = 4;
+    private const int LargeByteCount = 8 << 20;
     private static readonly int BatchByteCount = LogHarness.Batch().Length;
     private static readonly int BadPosition = 2 * BatchByteCount;
 
@@ -94,6 +95,75 @@ public class RecoveryTests
             Assert.Equal(damaged, harness.ReadFile(LogHarness.FirstSegment));
             harness.Kill();
         }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_lower_limit_of_batches_takes_nothing_that_was_appended_under_a_higher_one(bool isCleanStop)
+    {
+        LogHarness harness = LogHarness.WithPartition(static options => options.MaximumBatchByteCount = 5000);
+        Assert.IsType<AppendResult.Appended>(harness.Append(LogHarness.Batch(valueByteCount: 2000), AppendDurability.Disk));
+        harness.Sync();
+        if (isCleanStop)
+        {
+            Assert.True(harness.LogDirectory.Close());
+        }
+
+        harness.Kill();
+        harness.Options.MaximumBatchByteCount = 1000;
+        harness.Open();
+        Assert.Equal((true, new Offset(1)), (harness.Log.IsOnline, harness.Log.LogEndOffset));
+        Assert.Single(harness.ReadHeaders());
+        var refused = Assert.IsType<AppendResult.Rejected>(harness.Append(LogHarness.Batch(valueByteCount: 2000)));
+        Assert.Equal(AppendRejection.MessageTooLarge, refused.Rejection);
+        List<InspectionFinding> findings = [];
+        LogInspection.Run(harness.Options, harness.Storage, [], findings.Add);
+        Assert.DoesNotContain(findings, static finding => !finding.IsNote);
+    }
+
+    [Fact]
+    public void A_length_that_is_wrong_takes_no_memory()
+    {
+        LogHarness harness = WithLargeBatch();
+        harness.Kill();
+        using IStorageFile file = harness.Storage.Open(LogHarness.FirstSegment, StorageOpenMode.Existing);
+        byte[] right = new byte[BatchByteCount];
+        file.Read(right, 0);
+        ClaimFile(file);
+        AssertTakesNoMemory(() => Assert.Empty(Walk(file)));
+        file.Write(right, 0);
+        Assert.Equal([BatchByteCount, file.Length - BatchByteCount], Walk(file));
+
+        static List<long> Walk(IStorageFile file)
+        {
+            List<long> byteCounts = [];
+            using var walker = new BatchWalker(file, 0, file.Length, verifiesChecksums: true);
+            while (walker.MoveNext())
+            {
+                Assert.Equal(BatchVerdict.Valid, RecordBatch.Check(walker.Batch.Span, out RecordBatchHeader header));
+                Assert.Equal(walker.Batch.Length, header.TotalByteCount);
+                byteCounts.Add(walker.Batch.Length);
+            }
+
+            Assert.Equal(byteCounts.Count > 0 ? BatchVerdict.Valid : BatchVerdict.BadChecksum, walker.Verdict);
+            return byteCounts;
+        }
+    }
+
+    [Fact]
+    public void A_length_that_is_wrong_takes_no_memory_of_a_reader()
+    {
+        LogHarness harness = WithLargeBatch();
+        Assert.Equal(2, harness.ReadHeaders(from: 0).Count);
+        Assert.Single(harness.ReadHeaders(from: 1, maximumByteCount: 100));
+        using (IStorageFile file = harness.Storage.Open(LogHarness.FirstSegment, StorageOpenMode.Existing))
+        {
+            ClaimFile(file);
+        }
+
+        AssertTakesNoMemory(() => Assert.IsType<ReadResult.Offline>(harness.Log.Read(Offset.Zero, 100, atLeastOneBatch: true, harness.Log.LogEndOffset)));
+        Assert.Contains("at byte 0 fails its checksum", harness.Log.OfflineReason, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -565,6 +635,30 @@ public class RecoveryTests
         harness.Kill();
         harness.Edit(LogHarness.FirstSegment, static log => log[..BatchByteCount]);
         return (harness, harness.ReadFile($"{LogHarness.Directory}/00000000000000000003.log"));
+    }
+
+    private static LogHarness WithLargeBatch()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.AppendMany(1);
+        AppendResult appended = harness.Log.Append(LogHarness.Batch(valueByteCount: LargeByteCount), AppendDurability.PageCache, maximumBatchByteCount: 2 * LargeByteCount);
+        Assert.IsType<AppendResult.Appended>(appended);
+        return harness;
+    }
+
+    /// <summary>The first batch claims what there is of the file, but for a byte.</summary>
+    private static void ClaimFile(IStorageFile file)
+    {
+        Span<byte> length = stackalloc byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(length, (int)file.Length - RecordBatchHeader.LengthPrefixByteCount - 1);
+        file.Write(length, 8);
+    }
+
+    private static void AssertTakesNoMemory(Action look)
+    {
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        look();
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, LargeByteCount / 2);
     }
 
     private static byte[] With(byte[] bytes, int position, ReadOnlySpan<byte> replacement)

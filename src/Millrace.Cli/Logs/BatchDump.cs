@@ -44,7 +44,9 @@ internal sealed class BatchDump(TextWriter output, string topic, bool showsRecor
     private static string Describe(in LoggedBatch batch)
     {
         RecordBatchHeader header = batch.Header;
-        bool isFrame = !batch.Bytes.IsEmpty;
+
+        // Of a large one that fails its checksum there are no bytes, and others are read behind it all the same.
+        bool isFrame = !batch.Bytes.IsEmpty || batch.Verdict == BatchVerdict.BadChecksum;
         if (!isFrame)
         {
             return $"position: {batch.Position} isvalid: false ({batch.Judgement}; what follows cannot be read)";

@@ -7,8 +7,6 @@ namespace Millrace.Cli;
 /// <summary><c>millrace log dump</c>: a file of a data directory, or the log of a partition, in readable form.</summary>
 internal static class LogDumpCommand
 {
-    private const int MaximumBatchByteCount = 100 << 20;
-
     public static Command Create()
     {
         Argument<string> path = new("PATH") { Description = "A file of a data directory, or the directory of a partition: DIR/TOPIC-PARTITION." };
@@ -71,7 +69,7 @@ internal static class LogDumpCommand
         {
             await console.Output.WriteLineAsync($"Dumping {file}");
             isWhole &= LogFile.KindOf(file) == LogFileKind.Batches
-                ? dump.Write(LogFile.ReadBatches(storage, file, from, MaximumBatchByteCount), from)
+                ? dump.Write(LogFile.ReadBatches(storage, file, from), from)
                 : await WriteLinesAsync(LogFile.Describe(storage, file), console.Output);
         }
 

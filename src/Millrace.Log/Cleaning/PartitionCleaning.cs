@@ -245,7 +245,7 @@ internal sealed class PartitionCleaning
     }
 
     private BatchWalker Walk(LogSegment segment) =>
-        new(segment.File, 0, segment.ByteCount, _log.MaximumBatchByteCount, verifiesChecksums: true, _limits.BufferByteCount);
+        new(segment.File, 0, segment.ByteCount, verifiesChecksums: true, _limits.BufferByteCount);
 
     private bool Next(LogSegment segment, BatchWalker walker)
     {

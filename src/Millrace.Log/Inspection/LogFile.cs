@@ -25,7 +25,7 @@ public enum LogFileKind
 
 /// <summary>A batch as it lies in a file, whole or not.</summary>
 /// <param name="Header">As it stands there; only what <paramref name="Verdict"/> lets one believe.</param>
-/// <param name="Bytes">The whole batch, valid until the next one is read; empty where its length cannot be believed.</param>
+/// <param name="Bytes">The whole batch, valid until the next one is read; empty where its length cannot be believed, or is large and the checksum is wrong.</param>
 public readonly record struct LoggedBatch(long Position, RecordBatchHeader Header, BatchVerdict Verdict, ReadOnlyMemory<byte> Bytes)
 {
     /// <summary>What the verdict says, in words.</summary>
@@ -62,10 +62,10 @@ public static class LogFile
     /// <summary>
     /// The batches of a file that reach an offset. Goes on behind a damaged one where its length can be believed; where it cannot, that one is the last.
     /// </summary>
-    public static IEnumerable<LoggedBatch> ReadBatches(IStorage storage, string path, Offset from, int maximumBatchByteCount)
+    public static IEnumerable<LoggedBatch> ReadBatches(IStorage storage, string path, Offset from)
     {
         using IStorageFile file = storage.Open(path, StorageOpenMode.Reading);
-        using var walker = new BatchWalker(file, 0, file.Length, maximumBatchByteCount, verifiesChecksums: true);
+        using var walker = new BatchWalker(file, 0, file.Length, verifiesChecksums: true);
         while (true)
         {
             bool isValid = walker.MoveNext();

@@ -61,7 +61,7 @@ internal sealed class SegmentInspection
 
         var indexes = new IndexInspection(_storage, _directory, baseOffset, _cleanedUpTo, _settings, isGrowing, _reports.Index);
         using IStorageFile file = _storage.Open($"{_directory}/{FileNames.Segment(baseOffset, FileNames.LogSuffix)}", StorageOpenMode.Reading);
-        using var walker = new BatchWalker(file, 0, Math.Min(byteCount, file.Length), _settings.MaximumBatchByteCount, verifiesChecksums: true);
+        using var walker = new BatchWalker(file, 0, Math.Min(byteCount, file.Length), verifiesChecksums: true);
         bool isWhole = Walk(walker, baseOffset, indexes, isLast && isGrowing);
         _reports.Counts.Bytes += walker.Position;
         if (isWhole)

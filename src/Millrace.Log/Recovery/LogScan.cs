@@ -96,7 +96,7 @@ internal sealed class LogScan
 
         var index = new IndexContent(segment.BaseOffset, _settings);
         long tailPosition = -1;
-        using var walker = new BatchWalker(segment.File, 0, segment.Length, _settings.MaximumBatchByteCount, verifiesChecksums);
+        using var walker = new BatchWalker(segment.File, 0, segment.Length, verifiesChecksums);
         while (walker.MoveNext())
         {
             RecordBatchHeader header = walker.Header;

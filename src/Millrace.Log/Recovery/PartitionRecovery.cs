@@ -124,7 +124,7 @@ internal sealed partial class PartitionRecovery
     private IReadOnlyList<StorageEntry> ListAndTidy()
     {
         IReadOnlyList<StorageEntry> entries = _storage.List(_directory);
-        var swaps = new SwapRecovery(_storage, _directory, _settings.MaximumBatchByteCount, Found);
+        var swaps = new SwapRecovery(_storage, _directory, Found);
         if (swaps.Run(entries))
         {
             entries = _storage.List(_directory);

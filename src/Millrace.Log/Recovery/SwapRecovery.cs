@@ -7,14 +7,12 @@ internal sealed class SwapRecovery
 {
     private readonly IStorage _storage;
     private readonly string _directory;
-    private readonly int _maximumBatchByteCount;
     private readonly Action<RecoveryCondition, string> _report;
 
-    public SwapRecovery(IStorage storage, string directory, int maximumBatchByteCount, Action<RecoveryCondition, string> report)
+    public SwapRecovery(IStorage storage, string directory, Action<RecoveryCondition, string> report)
     {
         _storage = storage;
         _directory = directory;
-        _maximumBatchByteCount = maximumBatchByteCount;
         _report = report;
     }
 
@@ -92,7 +90,7 @@ internal sealed class SwapRecovery
     {
         string path = $"{_directory}/{FileNames.Segment(baseOffset, FileNames.LogSuffix)}{FileNames.SwapSuffix}";
         using IStorageFile file = _storage.Open(path, StorageOpenMode.Existing);
-        using var walker = new BatchWalker(file, 0, file.Length, _maximumBatchByteCount, verifiesChecksums: false);
+        using var walker = new BatchWalker(file, 0, file.Length, verifiesChecksums: false);
         Offset end = baseOffset;
         while (walker.MoveNext())
         {

@@ -7,24 +7,26 @@ namespace Millrace.Log;
 /// Goes through the batches of a file from a position on. Owns its pooled buffer until it is disposed; <see cref="Batch"/> is valid
 /// until the next step.
 /// </summary>
+/// <remarks>
+/// A batch may be as large as what remains of the file: what was appended under one limit of settings is whole under every other. The buffer grows to the size of a batch once its checksum
+/// has been found right piece by piece, so that a length that is wrong takes no memory.
+/// </remarks>
 internal sealed class BatchWalker : IDisposable
 {
     private const int DefaultBufferByteCount = 256 << 10;
 
     private readonly IStorageFile _file;
     private readonly long _end;
-    private readonly int _maximumBatchByteCount;
     private readonly bool _verifiesChecksums;
     private byte[] _buffer;
     private long _bufferPosition;
     private int _bufferedByteCount;
     private long _next;
 
-    public BatchWalker(IStorageFile file, long start, long end, int maximumBatchByteCount, bool verifiesChecksums, int bufferByteCount = DefaultBufferByteCount)
+    public BatchWalker(IStorageFile file, long start, long end, bool verifiesChecksums, int bufferByteCount = DefaultBufferByteCount)
     {
         _file = file;
         _end = end;
-        _maximumBatchByteCount = maximumBatchByteCount;
         _verifiesChecksums = verifiesChecksums;
         _next = start;
         _buffer = ArrayPool<byte>.Shared.Rent((int)Math.Clamp(end - start, RecordBatchHeader.ByteCount, Math.Max(bufferByteCount, RecordBatchHeader.ByteCount)));
@@ -61,6 +63,12 @@ internal sealed class BatchWalker : IDisposable
         Header = RecordBatchHeader.Read(bytes.Span);
         Verdict = JudgeHeader();
         bool isRead = Verdict == BatchVerdict.Valid && (_verifiesChecksums || Header.IsControl);
+        if (isRead && Header.TotalByteCount > _buffer.Length && !IsChecksumRight())
+        {
+            Verdict = BatchVerdict.BadChecksum;
+            isRead = false;
+        }
+
         Batch = isRead ? Buffer(Header.TotalByteCount) : default;
         if (isRead && _verifiesChecksums)
         {
@@ -90,6 +98,29 @@ internal sealed class BatchWalker : IDisposable
         return true;
     }
 
+    /// <summary>Whether the checksum of the batch at <see cref="Position"/> agrees; read in pieces, whatever its length. <see cref="Batch"/> is not valid any more.</summary>
+    public bool IsChecksumRight()
+    {
+        long end = Position + Header.TotalByteCount;
+        uint checksum = Crc32C.Compute([]);
+
+        // The buffer is used for the pieces.
+        _bufferedByteCount = 0;
+        for (long position = Position + RecordBatchHeader.ChecksummedPosition; position < end;)
+        {
+            Span<byte> piece = _buffer.AsSpan(0, (int)Math.Min(_buffer.Length, end - position));
+            if (_file.Read(piece, position) < piece.Length)
+            {
+                return false;
+            }
+
+            checksum = Crc32C.Append(checksum, piece);
+            position += piece.Length;
+        }
+
+        return checksum == Header.Checksum;
+    }
+
     public void Dispose()
     {
         ArrayPool<byte>.Shared.Return(_buffer);
@@ -100,8 +131,7 @@ internal sealed class BatchWalker : IDisposable
     private BatchVerdict JudgeHeader()
     {
         RecordBatchHeader header = Header;
-        if (header.BatchLength < RecordBatchHeader.MinimumBatchLength
-            || header.BatchLength > _maximumBatchByteCount - RecordBatchHeader.LengthPrefixByteCount)
+        if (header.BatchLength is < RecordBatchHeader.MinimumBatchLength or > int.MaxValue - RecordBatchHeader.LengthPrefixByteCount)
         {
             return BatchVerdict.BadLength;
         }

@@ -142,7 +142,7 @@ internal sealed class LogSegment : IDisposable
         var progress = IndexProgress.Resume(BaseOffset, _settings, Index, TimeIndex);
         Offset next = BaseOffset;
         int start = Index.Last?.Position ?? 0;
-        using (var walker = new BatchWalker(File, start, ByteCount, _settings.MaximumBatchByteCount, verifiesChecksums: false, HeaderBufferByteCount))
+        using (var walker = new BatchWalker(File, start, ByteCount, verifiesChecksums: false, HeaderBufferByteCount))
         {
             while (walker.MoveNext())
             {
