@@ -89,23 +89,24 @@ public sealed partial class PartitionLog
     /// out the producer's older selves.
     /// </summary>
     /// <param name="producer">Its epoch is that of the transaction or a newer one.</param>
-    /// <param name="coordinatorEpoch">Not older than any that came here before.</param>
+    /// <param name="coordinatorEpoch">Not older than any that came here before. Null: the one that came last, where no coordinator knows the producer.</param>
     /// <param name="raisesEpoch">
     /// The epoch of the marker is above that of its transaction (KIP-890). One with the epoch of the transaction that is open is late: it belongs to the one before.
     /// </param>
     /// <param name="settles">Whether it is one of those that <see cref="AwaitsSettlement"/> waits for; others come after them.</param>
-    public AppendResult AppendMarker(ProducerIdentity producer, bool isCommit, int coordinatorEpoch, bool raisesEpoch = false, bool settles = false)
+    public AppendResult AppendMarker(ProducerIdentity producer, bool isCommit, int? coordinatorEpoch, bool raisesEpoch = false, bool settles = false)
     {
         long now = _owner.Time.GetUtcNow().ToUnixTimeMilliseconds();
-        Memory<byte> batch = new EndTransactionMarker(isCommit, coordinatorEpoch).ToBatch(producer, now);
-        RecordBatchHeader header = RecordBatchHeader.Read(batch.Span);
         AppendResult result;
         CommitEffects effects = CommitEffects.None;
         lock (_writerLock)
         {
+            int epoch = coordinatorEpoch ?? _producers.CoordinatorEpochOf(producer.Id);
+            Memory<byte> batch = new EndTransactionMarker(isCommit, epoch).ToBatch(producer, now);
+            RecordBatchHeader header = RecordBatchHeader.Read(batch.Span);
             result = CheckState(batch.Length)
                 ?? (_awaitsSettlement && !settles ? Unsettled() : null)
-                ?? CheckMarker(producer, coordinatorEpoch, raisesEpoch)
+                ?? CheckMarker(producer, epoch, raisesEpoch)
                 ?? Write(batch.Span, [header], AppendDurability.PageCache, ref effects);
         }
 

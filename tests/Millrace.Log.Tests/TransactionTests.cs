@@ -121,6 +121,24 @@ public class TransactionTests
     }
 
     [Theory]
+    [InlineData(ProducerStatesTests.Restart.None)]
+    [InlineData(ProducerStatesTests.Restart.Kill)]
+    [InlineData(ProducerStatesTests.Restart.Clean)]
+    public void A_transaction_that_no_coordinator_knows_is_ended_in_the_name_of_the_last_that_did(ProducerStatesTests.Restart restart)
+    {
+        Send(Seven, 0);
+        End(Seven, isCommit: true, coordinatorEpoch: 4);
+        ProducerStatesTests.Do(_harness, restart);
+        Send(Seven, 1);
+        Send(Eight, 0);
+        Assert.IsType<AppendResult.Appended>(End(Seven, isCommit: false, coordinatorEpoch: null));
+        Assert.IsType<AppendResult.Appended>(End(Eight, isCommit: false, coordinatorEpoch: null));
+        Assert.Equal(Log.LogEndOffset, Log.LastStableOffset);
+        Assert.Equal([4, 0], Log.ActiveProducers().Select(static producer => producer.CoordinatorEpoch));
+        AssertRejected(AppendRejection.CoordinatorFenced, End(Seven, isCommit: true, coordinatorEpoch: 3));
+    }
+
+    [Theory]
     [InlineData(ProducerStatesTests.Restart.Kill)]
     [InlineData(ProducerStatesTests.Restart.Clean)]
     public void Open_transactions_and_producers_are_known_after_a_restart(ProducerStatesTests.Restart restart)
@@ -235,7 +253,7 @@ public class TransactionTests
     private AppendResult Send(ProducerIdentity producer, int sequence, int recordCount = 1) =>
         _harness.Append(LogHarness.Batch(recordCount, producer.Id, producer.Epoch, sequence, isTransactional: true));
 
-    private AppendResult End(ProducerIdentity producer, bool isCommit, int coordinatorEpoch = 0) =>
+    private AppendResult End(ProducerIdentity producer, bool isCommit, int? coordinatorEpoch = 0) =>
         Log.AppendMarker(producer, isCommit, coordinatorEpoch);
 
     private void AssertStable(long offset) => Assert.Equal(new Offset(offset), Log.LastStableOffset);

@@ -136,7 +136,9 @@ internal sealed partial class TransactionCoordinator
     private AppendedRecords? End(PartitionLog partition, OpenTransactionVerdict verdict, string? transactionalId, bool settles)
     {
         bool isCommit = verdict.Fate == OpenTransactionFate.Committed;
-        int coordinatorEpoch = transactionalId is null ? 0 : _topic.CoordinatorEpoch(transactionalId);
+
+        // One that nobody owns is ended in the name of whoever has ended one of its producer here before: an older coordinator would be refused, and it would stay open for ever.
+        int? coordinatorEpoch = transactionalId is null ? null : _topic.CoordinatorEpoch(transactionalId);
         if (partition.AppendMarker(verdict.Producer, isCommit, coordinatorEpoch, settles: settles) is not AppendResult.Appended appended)
         {
             LogMessages.TransactionNotEnded(_logger, partition.TopicPartition, verdict.Producer.Id, verdict.Producer.Epoch);

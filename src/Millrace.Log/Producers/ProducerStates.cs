@@ -108,6 +108,9 @@ internal sealed class ProducerStates
             : ProducerVerdict.Accept;
     }
 
+    /// <summary>Of the coordinator that has written the last marker of a producer; 0 where there is none.</summary>
+    public int CoordinatorEpochOf(long producerId) => Math.Max(_producers.GetValueOrDefault(producerId)?.CoordinatorEpoch ?? 0, 0);
+
     /// <summary>Takes note of a batch that is in the log. Returns the transaction that it ends.</summary>
     /// <param name="batch">The bytes of it; of a batch that is no control batch they may be empty.</param>
     public CompletedTransaction? Observe(in RecordBatchHeader header, ReadOnlySpan<byte> batch)

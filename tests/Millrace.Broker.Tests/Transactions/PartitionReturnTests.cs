@@ -46,12 +46,21 @@ public sealed class PartitionReturnTests
         Assert.Equal(orders.LogEndOffset, orders.LastStableOffset);
     }
 
-    [Fact]
-    public async Task A_transaction_that_no_coordinator_knows_is_aborted_in_a_partition_that_comes_back()
+    [Theory]
+    [InlineData(null)]
+    [InlineData(3)]
+    public async Task A_transaction_that_no_coordinator_knows_is_aborted_in_a_partition_that_comes_back(int? earlierCoordinatorEpoch)
     {
         await using TestBroker broker = await StartAsync();
         PartitionLog orders = broker.Partition("orders");
-        orders.Append(Batches.InTransaction(new ProducerIdentity(4711, 0), 0, "a").Span, AppendDurability.PageCache);
+        var producer = new ProducerIdentity(4711, 0);
+        if (earlierCoordinatorEpoch is { } epoch)
+        {
+            // One that is gone has ended a transaction before.
+            Assert.IsType<AppendResult.Appended>(orders.AppendMarker(producer, isCommit: true, epoch));
+        }
+
+        orders.Append(Batches.InTransaction(producer, 0, "a").Span, AppendDurability.PageCache);
         broker.Storage.FailsSyncs = true;
         orders.WantSync();
         await Conditions.BecomesTrueAsync(() => !orders.IsOnline, "the partition is offline");
