@@ -91,7 +91,7 @@ public sealed partial class PartitionLog
         }
     }
 
-    /// <summary>How many segments may go so that what stays has the retention size at least.</summary>
+    /// <summary>How many segments may go so that what stays has the retention size at least. One that compaction has emptied goes with those around it; the last one stays where it is empty.</summary>
     private static int CountExcess(LogSegment[] segments, long retentionByteCount)
     {
         if (retentionByteCount < 0)
@@ -101,8 +101,15 @@ public sealed partial class PartitionLog
 
         long excess = segments.Sum(static segment => (long)segment.ByteCount) - retentionByteCount;
         int count = 0;
-        while (count < segments.Length && segments[count].ByteCount is > 0 and int byteCount && byteCount <= excess)
+        while (count < segments.Length)
         {
+            int byteCount = segments[count].ByteCount;
+            bool isEmptyEnd = byteCount == 0 && count == segments.Length - 1;
+            if (byteCount > excess || isEmptyEnd)
+            {
+                break;
+            }
+
             excess -= byteCount;
             count++;
         }

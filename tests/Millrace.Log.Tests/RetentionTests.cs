@@ -92,6 +92,29 @@ public class RetentionTests
     }
 
     [Fact]
+    public void A_segment_that_compaction_has_emptied_holds_up_none_behind_it()
+    {
+        var topic = new CompactionHarness(settings: new()
+        {
+            ["cleanup.policy"] = "compact,delete", ["retention.bytes"] = "200", ["retention.ms"] = "-1",
+        });
+        topic.Append("a", "1");
+        topic.Append("a", "2");
+        topic.Append("b", "2");
+        topic.Close();
+        topic.Compact();
+        Assert.Equal(0, topic.Log.SegmentsForTests[0].ByteCount);
+        for (int number = 0; number < 20; number++)
+        {
+            topic.Append($"k{number}", new string('x', 30));
+        }
+
+        topic.Harness.Sync();
+        topic.Harness.LogDirectory.ApplyRetention();
+        Assert.InRange(topic.Log.LogByteCount, 200, 400);
+    }
+
+    [Fact]
     public void Nothing_goes_where_the_policy_does_not_delete()
     {
         LogHarness harness = WithTopic(new() { ["retention.bytes"] = "0", ["retention.ms"] = "0", ["cleanup.policy"] = "" });
