@@ -5,6 +5,9 @@ public sealed partial class LogDirectory
 {
     private readonly ReopenSchedule _reopenings;
 
+    // Whoever reopens is alone.
+    private string? _reportedJournalDamage;
+
     /// <summary>
     /// Raised when a partition is online again, on the thread that brought it back, outside of every lock. Whoever listens says of each when its transactions
     /// are settled (<see cref="PartitionLog.AwaitsSettlement"/>).
@@ -51,6 +54,7 @@ public sealed partial class LogDirectory
         try
         {
             journal = Journal.ReadFor(offline);
+            Report(journal?.Damage, offline);
             return true;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -59,5 +63,18 @@ public sealed partial class LogDirectory
             journal = null;
             return false;
         }
+    }
+
+    /// <summary>As a start does: nobody can tell any more what it held. Told once.</summary>
+    private void Report(string? journalDamage, IReadOnlyList<PartitionLog> offline)
+    {
+        bool isKnown = journalDamage == _reportedJournalDamage || Recovery.Findings.Any(static finding => finding.Condition == RecoveryCondition.JournalDamaged);
+        if (journalDamage is null || isKnown)
+        {
+            return;
+        }
+
+        _reportedJournalDamage = journalDamage;
+        LogMessages.JournalDamaged(_logger, Path, journalDamage, string.Join(", ", offline.Select(static log => log.TopicPartition)));
     }
 }

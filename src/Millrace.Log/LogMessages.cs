@@ -51,6 +51,9 @@ internal static partial class LogMessages
     [LoggerMessage(1014, LogLevel.Error, "The commit journal in {Path} cannot be read: {Reason} The partitions that are offline stay so until it can: it may hold what they lack.")]
     public static partial void JournalUnreadable(ILogger logger, string path, string reason);
 
+    [LoggerMessage(1015, LogLevel.Error, "The commit journal in {Path} is damaged: {Damage}. Records that were acknowledged may be missing at the ends of the partitions that need it to come back: {Partitions}.")]
+    public static partial void JournalDamaged(ILogger logger, string path, string damage, string partitions);
+
     [LoggerMessage(1100, LogLevel.Information, "Retention: {Partition} starts at offset {NewStart} now, no longer at {OldStart}.")]
     public static partial void RetentionMovedStart(ILogger logger, TopicPartition partition, Offset oldStart, Offset newStart);
 

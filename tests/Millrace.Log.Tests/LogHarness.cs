@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Records;
 using Millrace.Tests;
@@ -28,6 +29,9 @@ internal sealed class LogHarness
     };
 
     public LogDirectory LogDirectory { get; private set; } = null!;
+
+    /// <summary>What was logged.</summary>
+    public List<string> Messages { get; } = [];
 
     public PartitionLog Log => LogDirectory.TryGet(Orders, out PartitionLog? log) ? log : throw new InvalidOperationException("no such partition");
 
@@ -62,7 +66,7 @@ internal sealed class LogHarness
     }
 
     public LogDirectory Open() =>
-        LogDirectory = LogDirectory.Open(Options, Storage, Time, new Random(1), NullLogger.Instance);
+        LogDirectory = LogDirectory.Open(Options, Storage, Time, new Random(1), new ListLogger(Messages));
 
     public AppendResult Append(byte[] batch, AppendDurability durability = AppendDurability.PageCache) => Log.Append(batch, durability);
 
@@ -141,6 +145,22 @@ internal sealed class LogHarness
 
     public List<RecordBatchHeader> ReadHeaders(long from = 0, int maximumByteCount = int.MaxValue) =>
         Headers(Assert.IsType<ReadResult.Data>(Log.Read(new Offset(from), maximumByteCount, atLeastOneBatch: true, Log.LogEndOffset)).Batches);
+
+    private sealed class ListLogger(List<string> messages) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            lock (messages)
+            {
+                messages.Add(formatter(state, exception));
+            }
+        }
+    }
 
     /// <summary>The finding of the last start under this condition.</summary>
     public RecoveryFinding Finding(RecoveryCondition condition) =>

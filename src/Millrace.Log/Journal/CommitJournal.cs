@@ -260,7 +260,7 @@ internal sealed class CommitJournal : IDisposable
     /// <exception cref="IOException">It cannot be read.</exception>
     public JournalReplay? ReadFor(IReadOnlyCollection<PartitionLog> offline)
     {
-        List<(string Path, long End)> halves = [];
+        List<(string Path, long? End)> halves = [];
         lock (_lock)
         {
             if (_state == JournalState.Kept && offline.Count > 0)

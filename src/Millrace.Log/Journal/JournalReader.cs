@@ -23,6 +23,9 @@ internal sealed class JournalReader
         _end = end;
     }
 
+    /// <summary>Behind the last round.</summary>
+    public long EndPosition => _position;
+
     /// <summary>0 where there is no round.</summary>
     public long Generation { get; private set; }
 

@@ -26,32 +26,37 @@ internal sealed class JournalReplay : IDisposable
     /// <exception cref="IOException">It cannot be read.</exception>
     public static JournalReplay? TryRead(IStorage storage, string directory)
     {
-        List<(string Path, long End)> halves = [];
+        List<(string Path, long? End)> halves = [];
         foreach (string name in FileNames.JournalHalves)
         {
             string path = $"{directory}/{name}";
             if (storage.FileExists(path))
             {
-                halves.Add((path, long.MaxValue));
+                halves.Add((path, null));
             }
         }
 
         return halves.Count == 0 ? null : Read(storage, halves);
     }
 
-    /// <param name="halves">Each up to a position, beyond which nothing is to be looked at.</param>
+    /// <param name="halves">Each with the end of its last round, beyond which nothing is looked at; null where that is not known.</param>
     /// <exception cref="IOException">It cannot be read.</exception>
-    public static JournalReplay Read(IStorage storage, IEnumerable<(string Path, long End)> halves)
+    public static JournalReplay Read(IStorage storage, IEnumerable<(string Path, long? End)> halves)
     {
         var replay = new JournalReplay(storage);
         try
         {
             List<JournalReader> readers = [];
-            foreach ((string path, long end) in halves)
+            foreach ((string path, long? end) in halves)
             {
                 IStorageFile file = storage.Open(path, StorageOpenMode.Reading);
                 replay._files.Add(file);
-                readers.Add(JournalReader.Read(file, Math.Min(end, file.Length)));
+                var reader = JournalReader.Read(file, Math.Min(end ?? file.Length, file.Length));
+                readers.Add(reader);
+                if (reader.EndPosition < end)
+                {
+                    replay.Damage ??= $"{path} has no whole round at byte {reader.EndPosition}, where one was written";
+                }
             }
 
             readers.Sort(static (left, right) => left.Generation.CompareTo(right.Generation));
@@ -169,7 +174,7 @@ internal sealed class JournalReplay : IDisposable
     /// <param name="readers">In the order in which the halves were begun.</param>
     private void FindDamage(List<JournalReader> readers)
     {
-        if (readers is [{ Generation: > 0 } older, { } newer] && newer.FirstSequence != older.LastSequence + 1)
+        if (Damage is null && readers is [{ Generation: > 0 } older, { } newer] && newer.FirstSequence != older.LastSequence + 1)
         {
             Damage = $"rounds {older.LastSequence + 1} to {newer.FirstSequence - 1} are missing";
         }

@@ -362,6 +362,46 @@ public class JournalReplayTests
         Assert.Equal(new Offset(1), _harness.Second.LogEndOffset);
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Damage_in_the_journal_is_told_when_a_partition_comes_back(int damagedRound)
+    {
+        for (int number = 0; number < 3; number++)
+        {
+            _harness.Commit(_harness.Orders);
+        }
+
+        CommitFailingSync();
+        _harness.Storage.FlipBit(JournalHarness.Halves[0], damagedRound * 4096 + 100);
+        CommitJournalTests.ComeBack(_harness);
+        Assert.Equal((true, new Offset(damagedRound)), (_harness.Orders.IsOnline, _harness.Orders.LogEndOffset));
+        string message = Assert.Single(_harness.Log.Messages, static message => message.Contains("The commit journal in /data is damaged", StringComparison.Ordinal));
+        Assert.Contains($"commit-journal.0 has no whole round at byte {damagedRound * 4096}", message, StringComparison.Ordinal);
+        Assert.Contains("orders-0", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_journal_that_is_whole_is_not_called_damaged_when_a_partition_comes_back()
+    {
+        // In both halves, and a round behind it is on its way.
+        for (int number = 0; number < 5; number++)
+        {
+            _harness.Commit(_harness.Orders, _harness.Second);
+        }
+
+        JournalHarness.Append(_harness.Second);
+        RoundTask round = _harness.Begin(_harness.Second);
+        CommitFailingSync();
+        CommitJournalTests.ComeBack(_harness);
+        Assert.Equal((true, new Offset(5)), (_harness.Orders.IsOnline, _harness.Orders.LogEndOffset));
+        Assert.DoesNotContain(_harness.Log.Messages, static message => message.Contains("damaged", StringComparison.Ordinal));
+        round.Run();
+        round.End();
+        JournalHarness.AssertOffsets(_harness.Second, synced: 6, stored: 0);
+    }
+
     [Fact]
     public void A_check_tells_what_the_next_start_writes_back_and_calls_it_no_damage()
     {
