@@ -21,7 +21,12 @@ public sealed partial class PartitionLog
     /// From how many bytes on the batches are not copied: the result is <see cref="ReadResult.InFile"/>. Where the storage has no files of the
     /// operating system they are always copied.
     /// </param>
-    public ReadResult Read(Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo, int minimumPieceByteCount = int.MaxValue)
+    /// <param name="findsAborted">
+    /// Whether what was aborted among the batches comes with them, from the segments that they were read from. <paramref name="upTo"/> is not beyond
+    /// <see cref="LastStableOffset"/> then: how a transaction beyond it ends is not known yet. Where it cannot be told nothing is served.
+    /// </param>
+    public ReadResult Read(
+        Offset from, int maximumByteCount, bool atLeastOneBatch, Offset upTo, int minimumPieceByteCount = int.MaxValue, bool findsAborted = false)
     {
         int generation = Volatile.Read(ref _generation);
         if (OfflineReason is { } reason)
@@ -52,7 +57,8 @@ public sealed partial class PartitionLog
 
             try
             {
-                return ReadSegments(segments, from, maximumByteCount, atLeastOneBatch, upTo, minimumPieceByteCount);
+                ReadResult result = ReadSegments(segments, from, maximumByteCount, atLeastOneBatch, upTo, minimumPieceByteCount);
+                return findsAborted ? WithAborted(result, segments, from, generation) : result;
             }
             catch (IOException exception)
             {
@@ -131,6 +137,39 @@ public sealed partial class PartitionLog
         }
 
         return low;
+    }
+
+    /// <summary>
+    /// Adds what was aborted among what was read. By the segments that were read: retention may have taken one out of the log since, and with it the word
+    /// that its records were aborted; and the index of one that compaction has put in its place names no transaction whose records are gone.
+    /// </summary>
+    private ReadResult WithAborted(ReadResult result, LogSegment[] segments, Offset from, int generation)
+    {
+        LogPiece? piece = (result as ReadResult.InFile)?.Piece;
+        try
+        {
+            ReadResult complete = result switch
+            {
+                ReadResult.Data { Batches.IsEmpty: false } data => data with { Aborted = AbortedTransactions(segments, from, data.NextOffset) },
+                ReadResult.InFile file => file with { Aborted = AbortedTransactions(segments, from, file.Piece.NextOffset) },
+                _ => result,
+            };
+            if (generation == Volatile.Read(ref _generation))
+            {
+                piece = null;
+                return complete;
+            }
+
+            return new ReadResult.Offline($"The log of {TopicPartition} went offline and came back meanwhile.");
+        }
+        catch (IOException exception)
+        {
+            return Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+        }
+        finally
+        {
+            piece?.Dispose();
+        }
     }
 
     private static ReadResult.Data Nothing(Offset from) => new(ReadOnlyMemory<byte>.Empty, from);

@@ -47,9 +47,13 @@ public sealed partial class PartitionLog
     /// <summary>
     /// The aborted transactions that have records at or after <paramref name="from"/> and before <paramref name="upTo"/>, in the order of
     /// their markers. <paramref name="upTo"/> is not beyond <see cref="LastStableOffset"/>: how a transaction beyond it ends is not known
-    /// yet. Null if the partition is offline or closed: nothing may be served as committed then.
+    /// yet. Null if the partition is offline or closed.
     /// </summary>
-    public IReadOnlyList<AbortedTransaction>? AbortedTransactions(Offset from, Offset upTo)
+    /// <remarks>
+    /// As the log is now, which is not as it was at an earlier read: a segment that has left it took what it knew along, and a compacted one no longer names a transaction without records. Who
+    /// serves records as committed takes the list that comes with them from <see cref="Read"/>.
+    /// </remarks>
+    internal IReadOnlyList<AbortedTransaction>? AbortedTransactions(Offset from, Offset upTo)
     {
         int generation = Volatile.Read(ref _generation);
         if (!IsOnline)
@@ -57,19 +61,9 @@ public sealed partial class PartitionLog
             return null;
         }
 
-        LogSegment[] segments = Volatile.Read(ref _segments);
-        var found = new List<AbortedTransaction>();
         try
         {
-            // A transaction is in the index of the segment that holds its marker, the same as its first record or a later one.
-            for (int number = FindSegmentNumber(segments, from); number < segments.Length; number++)
-            {
-                if (segments[number].TransactionIndex.Collect(from, upTo, found))
-                {
-                    break;
-                }
-            }
-
+            List<AbortedTransaction> found = AbortedTransactions(Volatile.Read(ref _segments), from, upTo);
             return generation == Volatile.Read(ref _generation) ? found : null;
         }
         catch (IOException exception)
@@ -81,6 +75,24 @@ public sealed partial class PartitionLog
         {
             return null;
         }
+    }
+
+    /// <exception cref="IOException">An index cannot be read, or has lost entries.</exception>
+    /// <exception cref="ObjectDisposedException">A segment has left the log, or the log is closed.</exception>
+    private static List<AbortedTransaction> AbortedTransactions(LogSegment[] segments, Offset from, Offset upTo)
+    {
+        var found = new List<AbortedTransaction>();
+
+        // A transaction is in the index of the segment that holds its marker, the same as its first record or a later one.
+        for (int number = FindSegmentNumber(segments, from); number < segments.Length; number++)
+        {
+            if (segments[number].TransactionIndex.Collect(from, upTo, found))
+            {
+                break;
+            }
+        }
+
+        return found;
     }
 
     /// <summary>

@@ -14,13 +14,21 @@ public abstract record ReadResult
     /// it belongs to the caller, is never reused, and nothing has to be given back.
     /// </summary>
     /// <param name="NextOffset">The offset that follows the last batch; the one asked for where there is none.</param>
-    public sealed record Data(ReadOnlyMemory<byte> Batches, Offset NextOffset) : ReadResult;
+    public sealed record Data(ReadOnlyMemory<byte> Batches, Offset NextOffset) : ReadResult
+    {
+        /// <summary>What was aborted among the batches, for who asked for it; in the order of the markers.</summary>
+        public IReadOnlyList<AbortedTransaction> Aborted { get; init; } = [];
+    }
 
     /// <summary>
     /// Whole batches in a file, whose headers were looked at and whose checksums were not: the reader's are what tells him of damage. The piece
     /// is the caller's, who disposes it.
     /// </summary>
-    public sealed record InFile(LogPiece Piece) : ReadResult;
+    public sealed record InFile(LogPiece Piece) : ReadResult
+    {
+        /// <inheritdoc cref="Data.Aborted"/>
+        public IReadOnlyList<AbortedTransaction> Aborted { get; init; } = [];
+    }
 
     /// <summary>The offset asked for is before the log's start or after its end.</summary>
     public sealed record OutOfRange(Offset LogStartOffset, Offset LogEndOffset) : ReadResult;

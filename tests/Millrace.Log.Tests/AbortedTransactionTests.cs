@@ -174,6 +174,43 @@ public class AbortedTransactionTests
         }
     }
 
+    [Fact]
+    public void A_read_brings_what_was_aborted_among_its_batches_and_nothing_else()
+    {
+        Send(Seven, 0);
+        End(Seven, isCommit: false);
+        Send(Eight, 0);
+        End(Eight, isCommit: true);
+        Send(Seven, 1);
+        End(Seven, isCommit: false);
+        _harness.Sync();
+        AbortedTransaction first = Aborted(7, 0, 1, stable: 2);
+        AbortedTransaction second = Aborted(7, 4, 5, stable: 6);
+
+        Assert.Equal([first, second], Read(0, 6).Aborted);
+        Assert.Equal([first], Read(1, 4).Aborted);
+        Assert.Empty(Read(2, 4).Aborted);
+        Assert.Equal([second], Read(5, 6).Aborted);
+        Assert.Empty(Read(6, 6).Aborted);
+        Assert.Empty(Assert.IsType<ReadResult.Data>(Log.Read(Offset.Zero, 10_000, atLeastOneBatch: true, Log.LastStableOffset)).Aborted);
+
+        ReadResult.Data Read(long from, long upTo) => Assert.IsType<ReadResult.Data>(
+            Log.Read(new Offset(from), 10_000, atLeastOneBatch: true, new Offset(upTo), findsAborted: true));
+    }
+
+    [Fact]
+    public void Records_are_not_read_without_the_list_of_those_that_were_aborted()
+    {
+        Send(Seven, 0);
+        End(Seven, isCommit: false);
+        _harness.Sync();
+        _harness.Edit(FirstTransactionIndex, static bytes => bytes[..^1]);
+
+        Assert.IsType<ReadResult.Data>(Log.Read(Offset.Zero, 10_000, atLeastOneBatch: true, Log.LastStableOffset));
+        Assert.IsType<ReadResult.Offline>(Log.Read(Offset.Zero, 10_000, atLeastOneBatch: true, Log.LastStableOffset, findsAborted: true));
+        Assert.False(Log.IsOnline);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

@@ -488,10 +488,16 @@ internal sealed partial class LogCrashSimulation
         }
 
         var from = new Offset(_random.NextInt64(model.End.Value + 1));
-        ReadResult result = log.Read(from, _random.Next(2000), atLeastOneBatch: true, log.HighWatermark);
+        ReadResult result = log.Read(from, _random.Next(2000), atLeastOneBatch: true, log.HighWatermark, findsAborted: true);
         Require(result is ReadResult.Data, $"a read of {model.TopicPartition} from {from} gives data, not {result}");
-        ReadOnlyMemory<byte> batches = ((ReadResult.Data)result).Batches;
+        var data = (ReadResult.Data)result;
+        ReadOnlyMemory<byte> batches = data.Batches;
         model.CheckServed(from, log.HighWatermark, batches.Span, Require);
+        if (!batches.IsEmpty && data.NextOffset <= log.LastStableOffset)
+        {
+            Require(data.Aborted.SequenceEqual(model.AbortedTransactions(from, data.NextOffset)), $"what was aborted in {model.TopicPartition} from {from} to {data.NextOffset} comes with it");
+        }
+
         Mix(Crc32C.Compute(batches.Span));
     }
 

@@ -36,10 +36,10 @@ internal sealed class FetchOperation
             Resolve(target, topics);
         }
 
-        Partitions = [.. targets.Where(target => target.Log is not null).Select(target => target.Log!.TopicPartition)];
+        Partitions = [.. targets.Where(target => target.Log is not null).Select(target => target.Log!.TopicPartition).Distinct()];
     }
 
-    /// <summary>The partitions that exist.</summary>
+    /// <summary>The partitions that exist, each once, however often it is named.</summary>
     public IReadOnlyList<TopicPartition> Partitions { get; }
 
     /// <summary>Of the records that were read.</summary>
@@ -102,7 +102,6 @@ internal sealed class FetchOperation
 
     public FetchPartitionResponse ToResponse(FetchTarget target)
     {
-        List<Kafka.Protocol.AbortedTransaction>? aborted = _limits.IsReadCommitted ? AbortedTransactions(target) : null;
         if (target.Error != ErrorCode.None)
         {
             return new FetchPartitionResponse
@@ -123,35 +122,14 @@ internal sealed class FetchOperation
             LastStableOffset = log.LastStableOffset.Value,
             LogStartOffset = log.LogStartOffset.Value,
             DivergingEpoch = target.DivergingEpoch,
-            AbortedTransactions = aborted,
+            AbortedTransactions = _limits.IsReadCommitted ? [.. target.Aborted.Select(ToProtocol)] : null,
         };
         target.PutRecords(response);
         return response;
     }
 
-    /// <summary>
-    /// The aborted transactions with records among those that are returned, so that the client can pass them over. Where they cannot be read, the
-    /// partition fails: its records must not be taken for committed.
-    /// </summary>
-    private List<Kafka.Protocol.AbortedTransaction> AbortedTransactions(FetchTarget target)
-    {
-        if (target.Error != ErrorCode.None || target.ByteCount == 0)
-        {
-            return [];
-        }
-
-        if (target.Log!.AbortedTransactions(new Offset(target.Asked.FetchOffset), target.NextOffset) is not { } aborted)
-        {
-            Fail(target, OfflineError(target));
-            return [];
-        }
-
-        return
-        [
-            .. aborted.Select(transaction =>
-                new Kafka.Protocol.AbortedTransaction { ProducerId = transaction.ProducerId, FirstOffset = transaction.FirstOffset.Value }),
-        ];
-    }
+    private static Kafka.Protocol.AbortedTransaction ToProtocol(Log.AbortedTransaction transaction) =>
+        new() { ProducerId = transaction.ProducerId, FirstOffset = transaction.FirstOffset.Value };
 
     /// <summary>What this fetch may see of a partition ends here.</summary>
     private Offset EndOf(PartitionLog log) => _limits.IsReadCommitted ? log.LastStableOffset : log.HighWatermark;
@@ -212,14 +190,16 @@ internal sealed class FetchOperation
         {
             // The first batch of a response comes whole even above the limits; otherwise a batch larger than they are could never be read.
             int limit = Math.Min(budget, target.Asked.MaxBytes - target.ByteCount);
-            switch (target.Log!.Read(target.NextOffset, limit, atLeastOneBatch: isFirst, end, _limits.MinPieceByteCount))
+            // What was aborted is learned with the records. The log of a later moment may not know it any more: who waits for more records, or for other partitions
+            // of the same fetch, is overtaken by retention and compaction.
+            switch (target.Log!.Read(target.NextOffset, limit, atLeastOneBatch: isFirst, end, _limits.MinPieceByteCount, _limits.IsReadCommitted))
             {
                 case ReadResult.Data data:
                     ByteCount += target.Add(data, end);
                     break;
                 case ReadResult.InFile file:
                     _context.KeepUntilSent(file.Piece);
-                    ByteCount += target.Add(file.Piece);
+                    ByteCount += target.Add(file);
                     break;
                 case ReadResult.OutOfRange:
                     Fail(target, ErrorCode.OffsetOutOfRange);

@@ -1,6 +1,7 @@
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 using Millrace.Log;
+using AbortedTransaction = Millrace.Log.AbortedTransaction;
 
 namespace Millrace.Broker;
 
@@ -18,6 +19,7 @@ internal readonly record struct FetchKey(string Topic, Guid TopicId, int Partiti
 internal sealed class FetchTarget(FetchKey key, FetchPartition asked)
 {
     private readonly RecordPieces _pieces = new();
+    private SortedDictionary<Offset, AbortedTransaction>? _aborted;
 
     public FetchKey Key { get; } = key;
     public FetchPartition Asked { get; } = asked;
@@ -36,6 +38,9 @@ internal sealed class FetchTarget(FetchKey key, FetchPartition asked)
     /// <summary>Whether the next batch has no room within the limits.</summary>
     public bool IsFull { get; set; }
 
+    /// <summary>What was aborted among the records, for a reader of committed ones: in the order of the markers.</summary>
+    public IReadOnlyCollection<AbortedTransaction> Aborted => _aborted is null ? [] : _aborted.Values;
+
     public bool IsOpen => Log is not null && Error == ErrorCode.None && DivergingEpoch is null && !IsFull;
 
     /// <summary>Takes what was read below <paramref name="end"/>; returns its size.</summary>
@@ -46,16 +51,27 @@ internal sealed class FetchTarget(FetchKey key, FetchPartition asked)
         // If there is a batch and it has no room, the next read would give the same.
         IsFull = data.Batches.IsEmpty && NextOffset < end;
         _pieces.Add(data.Batches);
+        Add(data.Aborted);
         NextOffset = data.NextOffset;
         return data.Batches.Length;
     }
 
-    public int Add(LogPiece piece)
+    public int Add(ReadResult.InFile file)
     {
         HasBeenRead = true;
-        _pieces.Add(piece);
-        NextOffset = piece.NextOffset;
-        return piece.ByteCount;
+        _pieces.Add(file.Piece);
+        Add(file.Aborted);
+        NextOffset = file.Piece.NextOffset;
+        return file.Piece.ByteCount;
+    }
+
+    /// <summary>One that goes over several reads comes with each of them: its marker is what it is known by.</summary>
+    private void Add(IReadOnlyList<AbortedTransaction> aborted)
+    {
+        foreach (AbortedTransaction transaction in aborted)
+        {
+            (_aborted ??= []).TryAdd(transaction.LastOffset, transaction);
+        }
     }
 
     /// <summary>Puts what was read into the answer: as bytes where all of it is in memory, or as what the connection takes from files.</summary>

@@ -331,9 +331,57 @@ public sealed class FetchApiTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_was_aborted_among_the_records_of_a_fetch_is_told_also_where_their_segment_goes_while_it_waits(bool isCompacted)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient consumer = broker.Connect();
+        broker.Broker.Topics.SetSettings("orders", new Dictionary<string, string>
+        {
+            ["segment.bytes"] = "1048576",
+            ["cleanup.policy"] = isCompacted ? "compact" : "delete",
+            ["min.cleanable.dirty.ratio"] = "0",
+        });
+        PartitionLog log = broker.Partition("orders");
+        ProducerIdentity aborting = new(7, 0);
+        log.Append(Transactional(aborting, "aborted", key: "a").Span, AppendDurability.PageCache);
+        log.AppendMarker(aborting, isCommit: false, coordinatorEpoch: 0);
+        log.Append(Transactional(aborting, "b", key: "b", sequence: 1).Span, AppendDurability.PageCache);
+        log.AppendMarker(aborting, isCommit: true, coordinatorEpoch: 0);
+        for (int number = 0; number < 3; number++)
+        {
+            Assert.IsType<AppendResult.Appended>(log.Append(Transactional(new(8, 0), new string('x', 600_000), key: $"{number}", number).Span, AppendDurability.Disk));
+        }
+
+        log.AppendMarker(new(8, 0), isCommit: true, coordinatorEpoch: 0);
+        log.WantSync();
+        await Conditions.BecomesTrueAsync(() => log.SyncedOffset == new Offset(8), "all of it is on the disk");
+        FetchRequest request = TestClientRequests.Fetch("orders", 0, maxWaitMilliseconds: 100_000_000, minBytes: 20_000_000);
+        request.IsolationLevel = 1;
+        request.Topics[0].Partitions[0].MaxBytes = 20_000_000;
+        await PollAsync(broker, consumer, request);
+
+        long byteCount = log.LogByteCount;
+        if (!isCompacted)
+        {
+            Assert.IsType<DeleteRecordsResult.Deleted>(log.DeleteRecords(new Offset(5)));
+        }
+
+        await broker.BecomesTrueWithTimeAsync(() => log.LogByteCount < byteCount, "the aborted record is gone");
+        Assert.False(consumer.HasResponse);
+        broker.Time.Advance(TimeSpan.FromMilliseconds(100_000_000));
+        (_, FetchResponse response) = await consumer.ReceiveAsync<FetchRequest, FetchResponse>(12);
+        FetchPartitionResponse answer = response.Topics[0].Partitions[0];
+        Assert.Equal(8, EndOf(answer));
+        Assert.Equal("aborted", Encoding.UTF8.GetString(RecordBatchReader.Read(answer.Records!.Value)[0].Value!.Value.Span));
+        Assert.Equal([(7, 0)], answer.AbortedTransactions!.Select(aborted => (aborted.ProducerId, aborted.FirstOffset)));
+    }
+
+    [Theory]
     [InlineData(false, ErrorCode.UnknownTopicOrPartition)]
     [InlineData(true, ErrorCode.UnknownTopicId)]
-    public async Task A_topic_that_is_deleted_before_its_aborted_transactions_are_read_is_unknown(bool isById, ErrorCode expected)
+    public async Task A_topic_that_is_deleted_before_it_is_read_is_unknown(bool isById, ErrorCode expected)
     {
         await using TestBroker broker = await StartAsync();
         await using TestClient client = broker.Connect();
@@ -341,22 +389,22 @@ public sealed class FetchApiTests
         Topic topic = broker.Broker.Topics.Find("orders")!;
         FetchKey key = isById ? new FetchKey("", topic.Id, 0) : new FetchKey("orders", Guid.Empty, 0);
         FetchTarget target = new(key, new FetchPartition { MaxBytes = 1_000_000 });
-        FetchLimits limits = new(MinByteCount: 1, MaxByteCount: 1_000_000, IsReadCommitted: true, MinPieceByteCount: int.MaxValue);
-        RequestContext context = new()
-        {
-            Header = new RequestHeader(ApiKey.Fetch, 12, 1, "test"),
-            Connection = new ConnectionIdentity(1, "test", ConnectionIdentity.InMemoryHost, LocalEndPoint: null),
-            Session = new ConnectionSession(services: null),
-            Aborted = CancellationToken.None,
-        };
-        FetchOperation fetch = new([target], limits, broker.Broker.Topics, context, NullLogger.Instance);
-        fetch.ReadAvailable();
-        Assert.True(fetch.ByteCount > 0, "there is something to answer with");
+        FetchOperation fetch = Operation(broker, target);
 
         Assert.IsType<TopicDeletion.Deleted>(broker.Broker.Topics.Delete(topic));
+        fetch.ReadAvailable();
 
         FetchPartitionResponse answer = fetch.ToResponse(target);
         Assert.Equal((expected, 0), (answer.ErrorCode, answer.Records!.Value.Length));
+    }
+
+    [Fact]
+    public async Task A_fetch_that_names_a_partition_many_times_waits_for_it_once()
+    {
+        await using TestBroker broker = await StartAsync();
+        FetchTarget[] targets = [.. Enumerable.Range(0, 1000).Select(static _ => new FetchTarget(new FetchKey("orders", Guid.Empty, 0), new FetchPartition { MaxBytes = 100 }))];
+
+        Assert.Equal([new TopicPartition("orders", 0)], Operation(broker, targets).Partitions);
     }
 
     [Fact]
@@ -464,11 +512,11 @@ public sealed class FetchApiTests
         Assert.Equal(ErrorCode.NotLeaderOrFollower, response.Topics[0].Partitions[0].ErrorCode);
     }
 
-    private static Memory<byte> Transactional(ProducerIdentity producer, string value)
+    private static Memory<byte> Transactional(ProducerIdentity producer, string value, string? key = null, int sequence = 0)
     {
         var builder = new RecordBatchBuilder();
-        builder.Append(1_000, null, (ReadOnlyMemory<byte>?)Encoding.UTF8.GetBytes(value));
-        return builder.Build(producer, 0, isTransactional: true);
+        builder.Append(1_000, key is null ? null : (ReadOnlyMemory<byte>?)Encoding.UTF8.GetBytes(key), (ReadOnlyMemory<byte>?)Encoding.UTF8.GetBytes(value));
+        return builder.Build(producer, sequence, isTransactional: true);
     }
 
     private static long EndOf(FetchPartitionResponse partition)
@@ -482,6 +530,19 @@ public sealed class FetchApiTests
         }
 
         return header.NextOffset.Value;
+    }
+
+    private static FetchOperation Operation(TestBroker broker, params FetchTarget[] targets)
+    {
+        FetchLimits limits = new(MinByteCount: 1, MaxByteCount: 1_000_000, IsReadCommitted: true, MinPieceByteCount: int.MaxValue);
+        RequestContext context = new()
+        {
+            Header = new RequestHeader(ApiKey.Fetch, 12, 1, "test"),
+            Connection = new ConnectionIdentity(1, "test", ConnectionIdentity.InMemoryHost, LocalEndPoint: null),
+            Session = new ConnectionSession(services: null),
+            Aborted = CancellationToken.None,
+        };
+        return new FetchOperation(targets, limits, broker.Broker.Topics, context, NullLogger.Instance);
     }
 
     private static async Task<TestBroker> StartAsync()
