@@ -76,6 +76,8 @@ internal sealed class ManualTime : TimeProvider
 
     private sealed class ManualTimer(ManualTime time, TimerCallback callback, object? state) : ITimer
     {
+        private static readonly TimeSpan Longest = TimeSpan.FromMilliseconds(uint.MaxValue - 1L);
+
         public TimeSpan? DueAt { get; set; }
 
         public TimeSpan Period { get; private set; }
@@ -84,6 +86,11 @@ internal sealed class ManualTime : TimeProvider
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
+            if (dueTime > Longest || period > Longest)
+            {
+                throw new ArgumentOutOfRangeException(dueTime > Longest ? nameof(dueTime) : nameof(period), "The system's timers take no more either.");
+            }
+
             lock (time._gate)
             {
                 DueAt = dueTime < TimeSpan.Zero ? null : time._elapsed + dueTime;

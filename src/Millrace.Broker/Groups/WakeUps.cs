@@ -7,6 +7,9 @@ namespace Millrace.Broker;
 internal sealed class WakeUps<TSleeper> : IDisposable
     where TSleeper : class
 {
+    /// <summary>A timer takes no more than 49 days. It is set for less where the moment is further away, and again when it has fired.</summary>
+    private static readonly TimeSpan LongestWait = TimeSpan.FromDays(1);
+
     private readonly Lock _lock = new();
     private readonly TimeProvider _time;
     private readonly long _start;
@@ -126,7 +129,7 @@ internal sealed class WakeUps<TSleeper> : IDisposable
         }
 
         // Timers count whole milliseconds: rounded down, the last one would be spent in a loop of timers of zero.
-        double milliseconds = Math.Ceiling(Math.Max(0, (_order.Min.At - Now).TotalMilliseconds));
+        double milliseconds = Math.Ceiling(Math.Clamp((_order.Min.At - Now).TotalMilliseconds, 0, LongestWait.TotalMilliseconds));
         _timer.Change(TimeSpan.FromMilliseconds(milliseconds), Timeout.InfiniteTimeSpan);
     }
 }

@@ -3,7 +3,7 @@ namespace Millrace.Log;
 /// <summary>Settings of retention and compaction on a node; names in parentheses are Kafka's.</summary>
 public sealed class LogCleanerOptions
 {
-    /// <summary>How often it is looked for segments that go by age or size (log.retention.check.interval.ms). Default: 5 minutes.</summary>
+    /// <summary>How often it is looked for segments that go by age or size (log.retention.check.interval.ms). At most 24 days. Default: 5 minutes.</summary>
     public TimeSpan RetentionCheckInterval { get; set; } = TimeSpan.FromMinutes(5);
 
     /// <summary>Whether topics are compacted (log.cleaner.enable). Default: true.</summary>
@@ -24,13 +24,17 @@ public sealed class LogCleanerOptions
     /// <summary>The buffer for reading and writing logs, over all threads (log.cleaner.io.buffer.size). Larger batches take more. Default: 512 KiB.</summary>
     public int BufferByteCount { get; set; } = 512 << 10;
 
-    /// <summary>How long a thread waits that has found nothing to compact (log.cleaner.backoff.ms). Default: 15 s.</summary>
+    /// <summary>How long a thread waits that has found nothing to compact (log.cleaner.backoff.ms). At most 24 days. Default: 15 s.</summary>
     public TimeSpan Backoff { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>The most that any timer can wait.</summary>
+    private static readonly TimeSpan LongestInterval = TimeSpan.FromDays(24);
 
     /// <exception cref="ArgumentOutOfRangeException">A setting makes no sense.</exception>
     public void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(RetentionCheckInterval, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(RetentionCheckInterval, LongestInterval);
         ArgumentOutOfRangeException.ThrowIfLessThan(ThreadCount, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ThreadCount, 64);
         ArgumentOutOfRangeException.ThrowIfLessThan(KeyMemoryByteCount, 1L << 20);
@@ -38,5 +42,6 @@ public sealed class LogCleanerOptions
         ArgumentOutOfRangeException.ThrowIfGreaterThan(KeyMemoryLoadFactor, 1.0);
         ArgumentOutOfRangeException.ThrowIfLessThan(BufferByteCount, 4096);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(Backoff, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(Backoff, LongestInterval);
     }
 }

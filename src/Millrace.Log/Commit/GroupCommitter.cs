@@ -19,6 +19,7 @@ public sealed class GroupCommitterOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(FlusherThreadCount, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(FlusherThreadCount, 64);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(RecoveryPointInterval, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(RecoveryPointInterval, TimeSpan.FromDays(24));
     }
 }
 

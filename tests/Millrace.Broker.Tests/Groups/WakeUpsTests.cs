@@ -50,6 +50,19 @@ public sealed class WakeUpsTests
     }
 
     [Fact]
+    public void A_moment_that_is_further_away_than_a_timer_can_wait_comes_all_the_same()
+    {
+        using WakeUps<string> ofSystem = new(TimeProvider.System, static _ => { });
+        ofSystem.Set("a", TimeSpan.FromDays(365));
+        using WakeUps<string> wakeUps = Create();
+        wakeUps.Set("b", TimeSpan.FromDays(365));
+        _time.Advance(TimeSpan.FromDays(364));
+        Assert.Empty(_woken);
+        _time.Advance(TimeSpan.FromDays(2));
+        Assert.Equal([("b", TimeSpan.FromDays(365))], _woken);
+    }
+
+    [Fact]
     public void Nobody_wakes_after_the_end()
     {
         WakeUps<string> wakeUps = Create();
