@@ -149,6 +149,9 @@ internal static partial class LogMessages
     [LoggerMessage(2316, LogLevel.Error, "What follows from the return of {Partition} could not be done: its transactions stay open, or its groups are not served, until the broker starts again.")]
     public static partial void ReturnFailed(ILogger logger, Exception bug, TopicPartition partition);
 
+    [LoggerMessage(2317, LogLevel.Error, "A coordinator failed at {What}. Who waited for it is told to try again. This is a bug: please report it with this trace.")]
+    public static partial void CoordinatorFailed(ILogger logger, Exception bug, string what);
+
     [LoggerMessage(2320, LogLevel.Information, "Reserved producer ids {First} to {Last}.")]
     public static partial void ProducerIdsReserved(ILogger logger, long first, long last);
 

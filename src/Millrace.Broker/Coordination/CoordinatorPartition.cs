@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 using Millrace.Log;
@@ -17,6 +18,7 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
     private readonly Lock _gate = new();
     private readonly PartitionLog _log;
     private readonly BrokerRuntime _runtime;
+    private readonly ILogger _logger;
     private readonly int _leaderEpoch;
     private volatile bool _isLoaded;
 
@@ -26,10 +28,11 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
     private bool _isRetired;
 
     /// <summary>Begins with the log as it is now; what it holds is to be read after this.</summary>
-    public CoordinatorPartition(PartitionLog log, BrokerRuntime runtime)
+    public CoordinatorPartition(PartitionLog log, BrokerRuntime runtime, ILogger logger)
     {
         _log = log;
         _runtime = runtime;
+        _logger = logger;
         _leaderEpoch = log.LeaderEpoch;
         _log.Progressed += QueueDrain;
     }
@@ -37,7 +40,7 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
     /// <summary>Called once for an append: with <see cref="ErrorCode.None"/> when the records are on the disk; after an error they may be there or not.</summary>
     public delegate void Decided(ErrorCode error, Offset baseOffset);
 
-    private readonly record struct Pending(Offset BaseOffset, AppendedRecords Records, Decided Decided);
+    private readonly record struct Pending(Offset BaseOffset, AppendedRecords Records, Decided Decided, Action Abandoned);
 
     public TopicPartition TopicPartition => _log.TopicPartition;
 
@@ -71,7 +74,10 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
     /// Appends the batch, and returns why it is refused; then nothing was written. If it is not, <paramref name="decided"/> is called once, on another
     /// thread and in the order of the appends.
     /// </summary>
-    public ErrorCode Append(Memory<byte> batch, Decided decided)
+    /// <param name="batch">The records.</param>
+    /// <param name="decided">Takes the outcome.</param>
+    /// <param name="abandoned">Called where <paramref name="decided"/> has thrown, which is a bug: tells who waits for the outcome that it is not known.</param>
+    public ErrorCode Append(Memory<byte> batch, Decided decided, Action abandoned)
     {
         lock (_gate)
         {
@@ -84,7 +90,7 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
             switch (_log.Append(batch.Span, AppendDurability.Disk, int.MaxValue, leaderEpoch: _leaderEpoch))
             {
                 case AppendResult.Appended appended:
-                    _undecided.Enqueue(new Pending(appended.BaseOffset, new AppendedRecords(_log, appended.LastOffset, appended.LeaderEpoch), decided));
+                    _undecided.Enqueue(new Pending(appended.BaseOffset, new AppendedRecords(_log, appended.LastOffset, appended.LeaderEpoch), decided, abandoned));
                     return ErrorCode.None;
                 case AppendResult.Rejected { Rejection: AppendRejection.MessageTooLarge }:
                     return ErrorCode.MessageTooLarge;
@@ -116,7 +122,21 @@ internal sealed class CoordinatorPartition : IThreadPoolWorkItem
                 }
             }
 
-            next.Decided(outcome, next.BaseOffset);
+            Tell(next, outcome);
+        }
+    }
+
+    /// <summary>Nothing that goes wrong there may end the process, as an exception on a thread of the pool does, or keep the outcome from those behind it.</summary>
+    private void Tell(in Pending pending, ErrorCode outcome)
+    {
+        try
+        {
+            pending.Decided(outcome, pending.BaseOffset);
+        }
+        catch (Exception bug)
+        {
+            LogMessages.CoordinatorFailed(_logger, bug, $"the outcome of a write to {TopicPartition}");
+            pending.Abandoned();
         }
     }
 

@@ -132,7 +132,7 @@ internal sealed class CoordinatorTopic
             switch (_topics.Create(_name, _newPartitionCount, Settings))
             {
                 case TopicCreation.Created created:
-                    CoordinatorPartition[] partitions = [.. created.Topic.Partitions.Select(log => new CoordinatorPartition(log!, _runtime))];
+                    CoordinatorPartition[] partitions = [.. created.Topic.Partitions.Select(log => new CoordinatorPartition(log!, _runtime, _logger))];
                     Array.ForEach(partitions, static partition => partition.MarkLoaded());
                     _partitions = partitions;
                     return true;
@@ -152,7 +152,7 @@ internal sealed class CoordinatorTopic
     private CoordinatorPartition? Load(PartitionLog log, ReplayBatch replay)
     {
         // Before the first look at the log: if it comes back once more meanwhile, this is of an epoch that is over.
-        CoordinatorPartition partition = new(log, _runtime);
+        CoordinatorPartition partition = new(log, _runtime, _logger);
         if (Replay(log, replay))
         {
             return partition;

@@ -137,14 +137,39 @@ internal sealed partial class GroupCoordinator
     {
         foreach (string groupId in KnownGroups())
         {
-            if (_offsetsTopic.Serves(groupId) && !TryUse(groupId, Expire))
+            try
             {
-                _ = AppendTombstonesAsync(groupId, Expired(groupId, static committed => committed.CommitTimestamp, isRead: null), alsoGroup: false);
+                if (_offsetsTopic.Serves(groupId) && !TryUse(groupId, Expire))
+                {
+                    ExpireWithoutGroup(groupId);
+                }
+            }
+            catch (Exception bug)
+            {
+                // Thrown on a thread of the pool, it would end the process. The other groups have their own fate.
+                LogMessages.CoordinatorFailed(_logger, bug, $"the expiry of what group {groupId} has committed");
             }
         }
     }
 
+    private void ExpireWithoutGroup(string groupId)
+    {
+        lock (OnTheirWay.Gate)
+        {
+            _ = AppendTombstonesAsync(groupId, Expired(groupId, static committed => committed.CommitTimestamp, isRead: null), alsoGroup: false);
+        }
+    }
+
     private void Expire(Seat seat, ClassicGroup group, TimeSpan now, List<GroupEffect> effects)
+    {
+        // A commit that begins now waits, and stands behind the tombstones.
+        lock (OnTheirWay.Gate)
+        {
+            ExpireUnderGate(seat, group, effects);
+        }
+    }
+
+    private void ExpireUnderGate(Seat seat, ClassicGroup group, List<GroupEffect> effects)
     {
         List<TopicPartition> expired = [];
         switch (group.State)
@@ -164,7 +189,7 @@ internal sealed partial class GroupCoordinator
                 break;
         }
 
-        bool hasNothingLeft = expired.Count == EveryOffset(group.GroupId).Count;
+        bool hasNothingLeft = expired.Count == EveryOffset(group.GroupId).Count && OnTheirWay.Of(group.GroupId).Count == 0;
         bool goes = hasNothingLeft && group.State == GroupState.Empty && group.PendingMemberCount == 0;
         if (goes)
         {
@@ -176,8 +201,14 @@ internal sealed partial class GroupCoordinator
         }
     }
 
+    /// <summary>
+    /// What has expired, but for what is committed anew at this moment, whether the disk or a transaction has the last word on it: the client is told that it is committed, and a tombstone behind it
+    /// would delete it. The gate of what is on its way is held until the tombstones are in the log.
+    /// </summary>
     private List<TopicPartition> Expired(string groupId, Func<CommittedOffset, long> since, Func<string, bool>? isRead)
     {
+        // Before what is committed: a transaction that ends between the two looks is found there.
+        HashSet<TopicPartition> renewed = [.. Pending.All.Where(pending => pending.GroupId == groupId).Select(static pending => pending.Partition), .. OnTheirWay.Of(groupId)];
         long now = UtcNow();
         List<TopicPartition> expired = [];
         foreach ((TopicPartition partition, CommittedOffset committed) in Offsets.All(groupId))
@@ -185,7 +216,7 @@ internal sealed partial class GroupCoordinator
             bool isOver = committed.ExpireTimestamp == CommittedOffset.NoExpiry
                 ? now - since(committed) >= _settings.OffsetsRetention.TotalMilliseconds
                 : now >= committed.ExpireTimestamp;
-            if (isOver && isRead?.Invoke(partition.Topic) != true && !Pending.IsPending(groupId, partition))
+            if (isOver && isRead?.Invoke(partition.Topic) != true && !renewed.Contains(partition))
             {
                 expired.Add(partition);
             }
@@ -249,20 +280,24 @@ internal sealed partial class GroupCoordinator
         }
 
         TaskCompletionSource<ErrorCode> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        ErrorCode refusal = _offsetsTopic.Append(groupId, batch, decided: (error, position) =>
-        {
-            if (error == ErrorCode.None)
+        ErrorCode refusal = _offsetsTopic.Append(
+            groupId,
+            batch,
+            decided: (error, position) =>
             {
-                foreach (TopicPartition partition in offsets)
+                if (error == ErrorCode.None)
                 {
-                    Pending.Delete(groupId, partition, position);
-                    Offsets.Apply(groupId, partition, offset: null, position);
-                    position = position.Next;
+                    foreach (TopicPartition partition in offsets)
+                    {
+                        Pending.Delete(groupId, partition, position);
+                        Offsets.Apply(groupId, partition, offset: null, position);
+                        position = position.Next;
+                    }
                 }
-            }
 
-            completion.SetResult(error);
-        });
+                completion.SetResult(error);
+            },
+            abandoned: () => completion.TrySetResult(ErrorCode.CoordinatorNotAvailable));
         return refusal == ErrorCode.None ? completion.Task : Task.FromResult(refusal);
     }
 

@@ -75,7 +75,25 @@ internal sealed partial class GroupCoordinator
             OffsetsRecord.AppendCommit(batch, groupId, committed, offset);
         }
 
-        switch (partition.AppendToCache(batch.Build(producer, NoSequence, isTransactional: true)))
+        OnTheirWay.Begin(groupId, offsets);
+        try
+        {
+            return AppendInTransaction(groupId, producer, offsets, partition, batch.Build(producer, NoSequence, isTransactional: true));
+        }
+        finally
+        {
+            OnTheirWay.End(groupId, offsets);
+        }
+    }
+
+    private ErrorCode AppendInTransaction(
+        string groupId,
+        ProducerIdentity producer,
+        IReadOnlyList<KeyValuePair<TopicPartition, CommittedOffset>> offsets,
+        CoordinatorPartition partition,
+        Memory<byte> batch)
+    {
+        switch (partition.AppendToCache(batch))
         {
             case AppendResult.Appended appended:
                 Offset position = appended.BaseOffset;

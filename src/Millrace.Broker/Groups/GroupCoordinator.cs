@@ -56,6 +56,9 @@ internal sealed partial class GroupCoordinator : IDisposable
     /// <summary>What groups have committed, as far as it is on the disk.</summary>
     public CommittedOffsets Offsets { get; } = new();
 
+    /// <summary>What groups are committing at this moment.</summary>
+    public CommitsOnTheirWay OnTheirWay { get; } = new();
+
     public int GroupCount => _seats.Count;
 
     /// <summary>Reads the offsets topic; when this returns, every group answers as before the broker stopped.</summary>
@@ -209,7 +212,19 @@ internal sealed partial class GroupCoordinator : IDisposable
         return false;
     }
 
-    private void Wake(Seat seat) => seat.Use(this, static (group, now, effects) => group.Tick(now, effects));
+    private void Wake(Seat seat)
+    {
+        try
+        {
+            seat.Use(this, static (group, now, effects) => group.Tick(now, effects));
+        }
+        catch (Exception bug)
+        {
+            // Thrown on a thread of the pool, it would end the process.
+            LogMessages.CoordinatorFailed(_logger, bug, $"a deadline of group {seat.Group.GroupId}");
+            seat.Abandon();
+        }
+    }
 
     private void Replay(OffsetsEntry entry, Dictionary<string, GroupSnapshot> snapshots)
     {
@@ -260,22 +275,36 @@ internal sealed partial class GroupCoordinator : IDisposable
         }
 
         TaskCompletionSource<ErrorCode> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        ErrorCode refusal = _offsetsTopic.Append(groupId, batch, decided: (error, position) =>
-        {
-            if (error == ErrorCode.None)
+        OnTheirWay.Begin(groupId, offsets);
+        ErrorCode refusal = _offsetsTopic.Append(
+            groupId,
+            batch,
+            decided: (error, position) =>
             {
-                foreach ((TopicPartition partition, CommittedOffset offset) in offsets)
+                if (error == ErrorCode.None)
                 {
-                    Offsets.Apply(groupId, partition, offset, position);
-                    position = position.Next;
+                    foreach ((TopicPartition partition, CommittedOffset offset) in offsets)
+                    {
+                        Offsets.Apply(groupId, partition, offset, position);
+                        position = position.Next;
+                    }
                 }
-            }
 
-            completion.SetResult(error);
-        });
-        return refusal == ErrorCode.None
-            ? completion.Task
-            : Task.FromResult(refusal == ErrorCode.MessageTooLarge ? ErrorCode.InvalidCommitOffsetSize : refusal);
+                OnTheirWay.End(groupId, offsets);
+                completion.SetResult(error);
+            },
+            abandoned: () =>
+            {
+                OnTheirWay.End(groupId, offsets);
+                completion.TrySetResult(ErrorCode.CoordinatorNotAvailable);
+            });
+        if (refusal == ErrorCode.None)
+        {
+            return completion.Task;
+        }
+
+        OnTheirWay.End(groupId, offsets);
+        return Task.FromResult(refusal == ErrorCode.MessageTooLarge ? ErrorCode.InvalidCommitOffsetSize : refusal);
     }
 
     /// <summary>Carries effects out; the lock of the seat is held. An effect may give rise to others.</summary>
@@ -324,7 +353,8 @@ internal sealed partial class GroupCoordinator : IDisposable
         ErrorCode refusal = _offsetsTopic.Append(
             groupId,
             batch,
-            decided: (error, _) => seat.Use(this, (group, now, effects) => Persisted(group, taken, error, now, effects)));
+            decided: (error, _) => seat.Use(this, (group, now, effects) => Persisted(group, taken, error, now, effects)),
+            abandoned: seat.Abandon);
         if (refusal != ErrorCode.None)
         {
             ErrorCode error = refusal == ErrorCode.MessageTooLarge ? ErrorCode.UnknownServerError : refusal;
@@ -408,6 +438,27 @@ internal sealed partial class GroupCoordinator : IDisposable
             {
                 Group.Kill(Effects);
                 coordinator.CarryOut(this);
+            }
+        }
+
+        /// <summary>What was to follow is not known to have: nobody may wait for it.</summary>
+        public void Abandon()
+        {
+            lock (_gate)
+            {
+                Effects.Clear();
+                foreach (TaskCompletionSource<JoinAnswer> join in _joins.Values)
+                {
+                    join.TrySetResult(JoinAnswer.Refused(ErrorCode.CoordinatorNotAvailable, memberId: ""));
+                }
+
+                foreach (TaskCompletionSource<SyncAnswer> sync in _syncs.Values)
+                {
+                    sync.TrySetResult(SyncAnswer.Refused(ErrorCode.CoordinatorNotAvailable));
+                }
+
+                _joins.Clear();
+                _syncs.Clear();
             }
         }
 

@@ -58,8 +58,8 @@ internal sealed class OffsetsTopic
     public CoordinatorPartition? Find(string groupId) => _topic.Find(groupId);
 
     /// <inheritdoc cref="CoordinatorPartition.Append"/>
-    public ErrorCode Append(string groupId, RecordBatchBuilder batch, CoordinatorPartition.Decided decided) =>
-        _topic.Find(groupId)?.Append(batch.Build(), decided) ?? ErrorCode.CoordinatorNotAvailable;
+    public ErrorCode Append(string groupId, RecordBatchBuilder batch, CoordinatorPartition.Decided decided, Action abandoned) =>
+        _topic.Find(groupId)?.Append(batch.Build(), decided, abandoned) ?? ErrorCode.CoordinatorNotAvailable;
 
     private static (Offset Offset, string Fault)? ReplayBatch(
         int partition, RecordBatchHeader header, ReadOnlyMemory<byte> batch, Action<OffsetsEntry> replay, ref long foreignCount)

@@ -63,17 +63,26 @@ internal sealed partial class TransactionCoordinator
 
         // Never on the thread that began to wait: it carries out the effects of this very seat.
         await waiting.ConfigureAwait(ConfigureAwaitOptions.ForceYielding | ConfigureAwaitOptions.ContinueOnCapturedContext);
-        Use(seat, machine =>
+        try
         {
-            if (written.Find(static records => !records.AreOnDisk).Partition is { } lost)
+            Use(seat, machine =>
             {
-                Lose(seat, left, lost);
-            }
-            else
-            {
-                machine.Synced(left.Number, ends, Now, seat.Effects);
-            }
-        });
+                if (written.Find(static records => !records.AreOnDisk).Partition is { } lost)
+                {
+                    Lose(seat, left, lost);
+                }
+                else
+                {
+                    machine.Synced(left.Number, ends, Now, seat.Effects);
+                }
+            });
+        }
+        catch (Exception bug)
+        {
+            // Nobody awaits this.
+            LogMessages.CoordinatorFailed(_logger, bug, "the end of a transaction whose records are on the disk");
+            Abandon(seat);
+        }
     }
 
     /// <summary>What was written to a partition in the transaction is not on the disk and may never be: so it cannot be committed.</summary>

@@ -196,21 +196,43 @@ internal sealed partial class TransactionCoordinator : IDisposable
         }
     }
 
-    private void Wake(TransactionSeat seat) => Use(seat, machine =>
+    private void Wake(TransactionSeat seat)
     {
-        // Its moment is over: the next one is another, even where it is the same.
-        seat.WakesAt = null;
-        if (seat.MarkersWakeAt <= _wakeUps.Now)
+        try
         {
-            seat.MarkersWakeAt = null;
-            CareForMarkers(seat);
-        }
+            Use(seat, machine =>
+            {
+                // Its moment is over: the next one is another, even where it is the same.
+                seat.WakesAt = null;
+                if (seat.MarkersWakeAt <= _wakeUps.Now)
+                {
+                    seat.MarkersWakeAt = null;
+                    CareForMarkers(seat);
+                }
 
-        if (!_isStopped)
-        {
-            machine.Tick(Now, seat.Effects);
+                if (!_isStopped)
+                {
+                    machine.Tick(Now, seat.Effects);
+                }
+            });
         }
-    });
+        catch (Exception bug)
+        {
+            // Thrown on a thread of the pool, it would end the process.
+            LogMessages.CoordinatorFailed(_logger, bug, "the deadline of a transaction");
+            Abandon(seat);
+        }
+    }
+
+    /// <summary>What was to follow is not known to have: nobody may wait for it.</summary>
+    private static void Abandon(TransactionSeat seat)
+    {
+        lock (seat.Gate)
+        {
+            seat.Effects.Clear();
+            seat.RefuseWaiting();
+        }
+    }
 
     /// <summary>Carries effects out; the lock of the seat is held. An effect may give rise to others.</summary>
     private void CarryOut(TransactionSeat seat)
@@ -265,7 +287,10 @@ internal sealed partial class TransactionCoordinator : IDisposable
     {
         seat.Recorded = OwedBy(seat);
         ErrorCode refusal = _topic.Append(
-            decided.State, seat.Recorded, decided: (error, _) => Use(seat, machine => machine.Persisted(decided.Number, error, Now, seat.Effects)));
+            decided.State,
+            seat.Recorded,
+            decided: (error, _) => Use(seat, machine => machine.Persisted(decided.Number, error, Now, seat.Effects)),
+            abandoned: () => Abandon(seat));
         if (refusal != ErrorCode.None)
         {
             seat.Machine.Persisted(decided.Number, refusal, Now, seat.Effects);

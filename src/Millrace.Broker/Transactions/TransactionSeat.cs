@@ -65,6 +65,12 @@ internal sealed class TransactionSeat(TransactionMachine machine)
     public void Retire()
     {
         IsDead = true;
+        RefuseWaiting();
+    }
+
+    /// <summary>Tells who waits to come again.</summary>
+    public void RefuseWaiting()
+    {
         foreach (TaskCompletionSource<TransactionAnswer> completion in _waiting.Values)
         {
             completion.SetResult(TransactionAnswer.Refused(ErrorCode.CoordinatorNotAvailable));

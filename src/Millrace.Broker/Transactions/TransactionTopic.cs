@@ -50,11 +50,11 @@ internal sealed class TransactionTopic
     public int CoordinatorEpoch(string transactionalId) => _topic.Find(transactionalId)?.LeaderEpoch ?? 0;
 
     /// <inheritdoc cref="CoordinatorPartition.Append"/>
-    public ErrorCode Append(TransactionState state, IReadOnlyList<OwedMarkers> owed, CoordinatorPartition.Decided decided)
+    public ErrorCode Append(TransactionState state, IReadOnlyList<OwedMarkers> owed, CoordinatorPartition.Decided decided, Action? abandoned = null)
     {
         RecordBatchBuilder batch = new();
         TransactionRecord.Append(batch, state, owed);
-        return _topic.Find(state.TransactionalId)?.Append(batch.Build(), decided) ?? ErrorCode.CoordinatorNotAvailable;
+        return _topic.Find(state.TransactionalId)?.Append(batch.Build(), decided, abandoned ?? (static () => { })) ?? ErrorCode.CoordinatorNotAvailable;
     }
 
     /// <summary>

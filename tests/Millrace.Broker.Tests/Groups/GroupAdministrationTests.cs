@@ -1,5 +1,6 @@
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
+using Millrace.Log;
 using static Millrace.Broker.Tests.GroupRequestsOfTests;
 
 namespace Millrace.Broker.Tests;
@@ -177,6 +178,31 @@ public sealed class GroupAdministrationTests
         broker.Time.Advance(0.6 * Day);
         await Conditions.BecomesTrueAsync(() => broker.Broker.Groups.Offsets.CountOf("g") == 1, "the first commit has expired");
         Assert.Equal(2, (await client.FetchOffsetAsync("g", "orders", 1)).CommittedOffset);
+        await broker.RestartAsync();
+        Assert.Equal(1, broker.Broker.Groups.Offsets.CountOf("g"));
+    }
+
+    [Fact]
+    public async Task A_commit_that_is_on_its_way_to_the_disk_does_not_expire_with_the_one_before()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await client.CommitAsync(Commit("g", "orders", 1));
+        await client.CommitAsync(Commit("g", "orders", 1, partition: 1));
+        broker.Time.Advance(3 * Day - TimeSpan.FromMinutes(1));
+        PartitionLog offsets = broker.Partition(TopicName.ConsumerOffsets);
+        Offset end = offsets.LogEndOffset;
+        broker.Storage.CloseGate();
+        await client.PostAsync(Commit("g", "orders", 2), 8);
+        await Conditions.BecomesTrueAsync(() => offsets.LogEndOffset > end, "the commit is in the log");
+
+        broker.Time.Advance(TimeSpan.FromMinutes(10));
+        broker.Storage.OpenGate();
+
+        (_, OffsetCommitResponse response) = await client.ReceiveAsync<OffsetCommitRequest, OffsetCommitResponse>(8);
+        Assert.Equal(ErrorCode.None, response.Topics[0].Partitions[0].ErrorCode);
+        await Conditions.BecomesTrueAsync(() => broker.Broker.Groups.Offsets.CountOf("g") < 2, "what is not committed again has expired");
+        Assert.Equal(2, (await client.FetchOffsetAsync("g", "orders")).CommittedOffset);
         await broker.RestartAsync();
         Assert.Equal(1, broker.Broker.Groups.Offsets.CountOf("g"));
     }

@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Broker;
 using Millrace.Kafka.Records;
 using Millrace.Log;
@@ -157,5 +156,5 @@ internal sealed class SimulatedMachine
     }
 
     private async Task StartAsync(SimulatedRuntime runtime) =>
-        Broker = await KafkaBroker.StartAsync(_configuration, Storage, _clock, NullLoggerFactory.Instance, runtime);
+        Broker = await KafkaBroker.StartAsync(_configuration, Storage, _clock, BugLogs.Instance, runtime);
 }
