@@ -27,7 +27,8 @@ public static class RecordBatchCompaction
     public static void VisitKeys(ReadOnlySpan<byte> batch, KeyVisitor visit)
     {
         RecordBatchHeader header = RecordBatchHeader.Read(batch);
-        ReadOnlySpan<byte> records = RecordsOf(batch, header);
+        using BareRecords bare = BareRecords.Open(batch, header);
+        ReadOnlySpan<byte> records = bare.Bytes;
         var reader = new RecordReader(records, header);
         while (reader.TryReadNext(out RecordLayout layout))
         {
@@ -48,7 +49,8 @@ public static class RecordBatchCompaction
     public static CompactedBatch Filter(ReadOnlySpan<byte> batch, RecordPredicate keeps, long deleteHorizon, bool isEndOfNothing)
     {
         RecordBatchHeader header = RecordBatchHeader.Read(batch);
-        ReadOnlySpan<byte> records = RecordsOf(batch, header);
+        using BareRecords bare = BareRecords.Open(batch, header);
+        ReadOnlySpan<byte> records = bare.Bytes;
         List<KeptRecord> kept = Select(records, header, keeps, out long maxTimestamp, out bool hasTombstone);
         bool getsHorizon = header.DeleteHorizon is null && (isEndOfNothing || (hasTombstone && !header.IsControl));
         if (kept.Count == 0 || (kept.Count == header.RecordCount && !getsHorizon))
@@ -87,12 +89,14 @@ public static class RecordBatchCompaction
         return result;
     }
 
-    /// <summary>The same records compressed with another codec; everything else of the batch stays.</summary>
+    /// <summary>The same records, which are checked, compressed with another codec; everything else of the batch stays.</summary>
     /// <inheritdoc cref="VisitKeys" path="/exception"/>
     public static byte[] Recompress(ReadOnlySpan<byte> batch, CompressionCodec codec)
     {
         RecordBatchHeader header = RecordBatchHeader.Read(batch);
-        byte[] result = Compression.Compress(codec, RecordsOf(batch, header), RecordBatchHeader.ByteCount);
+        using BareRecords records = BareRecords.Open(batch, header);
+        RecordBatchReader.ValidateRecords(records.Bytes, header);
+        byte[] result = Compression.Compress(codec, records.Bytes, RecordBatchHeader.ByteCount);
         RecordBatchHeader changed = header with
         {
             BatchLength = result.Length - RecordBatchHeader.LengthPrefixByteCount,
@@ -101,12 +105,6 @@ public static class RecordBatchCompaction
         changed.Write(result);
         RecordBatch.Seal(result);
         return result;
-    }
-
-    private static ReadOnlySpan<byte> RecordsOf(ReadOnlySpan<byte> batch, in RecordBatchHeader header)
-    {
-        ReadOnlySpan<byte> payload = batch[RecordBatchHeader.ByteCount..header.TotalByteCount];
-        return header.Codec == CompressionCodec.None || header.RecordCount == 0 ? payload : Compression.Decompress(header.Codec, payload);
     }
 
     private static void SkipHeaders(ref RecordReader reader, in RecordLayout layout)

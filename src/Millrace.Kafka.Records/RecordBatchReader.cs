@@ -2,6 +2,9 @@ using System.Text;
 
 namespace Millrace.Kafka.Records;
 
+/// <summary>Sees a record: where it stands in its batch, its time, and whether it has a key. False: it has seen enough.</summary>
+public delegate bool RecordVisitor(int index, long timestamp, bool hasKey);
+
 /// <summary>
 /// Decodes the records of a batch. Whether the checksum agrees is judged by <see cref="RecordBatch.Check"/>, once, where bytes arrive;
 /// it is not computed again here.
@@ -45,7 +48,7 @@ public static class RecordBatchReader
 
     /// <summary>
     /// Walks the records of the batch at the start of <paramref name="batch"/> without keeping them: the question whether
-    /// <see cref="Read"/> would succeed. Allocates nothing unless the batch is compressed.
+    /// <see cref="Read"/> would succeed. Allocates nothing; what is compressed goes into memory of the shared pool.
     /// </summary>
     /// <exception cref="InvalidRecordBatchException">It would not.</exception>
     /// <exception cref="CodecUnavailableException">It is compressed with zstd, and the system has no libzstd.</exception>
@@ -56,12 +59,33 @@ public static class RecordBatchReader
         bool requiresKeys = false)
     {
         RecordBatchHeader header = ReadHeader(batch);
-        ReadOnlySpan<byte> payload = batch[RecordBatchHeader.ByteCount..header.TotalByteCount];
-        ReadOnlySpan<byte> records = header.Codec == CompressionCodec.None || header.RecordCount == 0
-            ? payload
-            : Compression.Decompress(header.Codec, payload, maximumDecompressedByteCount);
+        using BareRecords records = BareRecords.Open(batch, header, maximumDecompressedByteCount);
+        ValidateRecords(records.Bytes, header, requiresKeys);
+    }
 
-        ValidateRecords(records, header, requiresKeys);
+    /// <summary>Shows each record of the batch at the start of <paramref name="batch"/>, and keeps none.</summary>
+    /// <param name="batch">One batch, and whatever follows it.</param>
+    /// <param name="visit">Sees the records until it says that it has seen enough.</param>
+    /// <exception cref="InvalidRecordBatchException">The batch is malformed; records before the fault have been shown.</exception>
+    /// <exception cref="CodecUnavailableException">It is compressed with zstd, and the system has no libzstd.</exception>
+    public static void Visit(ReadOnlySpan<byte> batch, RecordVisitor visit)
+    {
+        RecordBatchHeader header = ReadHeader(batch);
+        using BareRecords records = BareRecords.Open(batch, header);
+        var reader = new RecordReader(records.Bytes, header);
+        for (int index = 0; reader.TryReadNext(out RecordLayout layout); index++)
+        {
+            for (int i = 0; i < layout.HeaderCount && reader.TryReadHeader(out _, out _); i++)
+            {
+            }
+
+            if (!visit(index, header.TimestampOf(layout.TimestampDelta), !layout.Key.IsNull))
+            {
+                return;
+            }
+        }
+
+        reader.ThrowIfFaulty();
     }
 
     /// <summary>

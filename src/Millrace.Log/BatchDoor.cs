@@ -13,6 +13,9 @@ internal readonly record struct DoorRules(int MaximumBatchByteCount, AppendOrigi
 /// <summary>What may come into the log. Everything that is appended is checked here once, and never again before it is read.</summary>
 internal static class BatchDoor
 {
+    /// <summary>So many records without key are named at most: a batch may have millions.</summary>
+    private const int MaxNamedRecords = 100;
+
     private const int LastKnownCodec = (int)CompressionCodec.Zstd;
 
     /// <summary>The headers of all batches, or the reason why none may come in.</summary>
@@ -44,7 +47,7 @@ internal static class BatchDoor
 
             if ((FindFault(header, rules.Origin) ?? FindFaultInRecords(header, batches, rules.Topic.IsCompacted)) is { } fault)
             {
-                return Refuse(AppendRejection.InvalidRecord, fault) with { FaultyRecords = rules.Topic.IsCompacted ? WithoutKey(header, batches) : [] };
+                return Refuse(AppendRejection.InvalidRecord, fault) with { FaultyRecords = rules.Topic.IsCompacted ? WithoutKey(batches) : [] };
             }
 
             if (rules.JudgesTimestamps && FindFaultInTimes(header, batches, rules) is { } timeFault)
@@ -99,11 +102,21 @@ internal static class BatchDoor
         }
     }
 
-    private static int[] WithoutKey(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    private static List<int> WithoutKey(ReadOnlySpan<byte> batch)
     {
+        List<int> found = [];
         try
         {
-            return [.. RecordBatchReader.Read(batch[..header.TotalByteCount].ToArray()).Index().Where(static at => at.Item.Key is null).Select(static at => at.Index)];
+            RecordBatchReader.Visit(batch, (index, _, hasKey) =>
+            {
+                if (!hasKey)
+                {
+                    found.Add(index);
+                }
+
+                return found.Count < MaxNamedRecords;
+            });
+            return found;
         }
         catch (Exception exception) when (exception is InvalidRecordBatchException or CodecUnavailableException)
         {
@@ -136,7 +149,13 @@ internal static class BatchDoor
     {
         try
         {
-            return RecordBatchReader.Read(batch[..header.TotalByteCount].ToArray()).Min(static record => record.Timestamp);
+            long earliest = long.MaxValue;
+            RecordBatchReader.Visit(batch, (_, timestamp, _) =>
+            {
+                earliest = Math.Min(earliest, timestamp);
+                return true;
+            });
+            return earliest;
         }
         catch (Exception exception) when (exception is InvalidRecordBatchException or CodecUnavailableException)
         {

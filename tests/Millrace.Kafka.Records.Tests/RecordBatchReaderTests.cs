@@ -8,6 +8,18 @@ public sealed class RecordBatchReaderTests
     private const string Record1 = "0C 00 00 02 01 01 00";
 
     [Fact]
+    public void Records_are_checked_without_a_copy_of_what_they_decompress_to()
+    {
+        var builder = new RecordBatchBuilder(CompressionCodec.Gzip);
+        builder.Append(1, null, (ReadOnlyMemory<byte>?)new byte[4_000_000]);
+        byte[] batch = builder.Build(ProducerIdentity.None, -1).ToArray();
+        RecordBatchReader.Validate(batch);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        RecordBatchReader.Validate(batch);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 100_000);
+    }
+
+    [Fact]
     public void Ordinary_records_are_seen_to_be_right_without_reading_them_twice()
     {
         byte[] batch = Samples.Batch();

@@ -98,7 +98,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             }
 
             ReadOnlyMemory<byte> sent = records.GetValueOrDefault();
-            if (CheckBatch(version, target, sent.Span) is { } faulty)
+            if (CheckBatch(version, target, sent.Span, partition.Settings.MaximumBatchByteCount) is { } faulty)
             {
                 return faulty;
             }
@@ -245,7 +245,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             : null;
     }
 
-    private static ProducePartitionResponse? CheckBatch(short version, TopicPartition target, ReadOnlySpan<byte> batch)
+    private static ProducePartitionResponse? CheckBatch(short version, TopicPartition target, ReadOnlySpan<byte> batch, int maximumByteCount)
     {
         if (batch.Length < RecordBatchHeader.ByteCount)
         {
@@ -270,11 +270,14 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             return Failed(target, ErrorCode.UnsupportedCompressionType, $"zstd needs Produce version {FirstVersionOfZstd}; this is version {version}.");
         }
 
-        return header.Codec == CompressionCodec.None ? null : CheckCompressedRecords(target, batch);
+        // What the log refuses for its size or its checksum is not opened: that costs the most, and more than the batch has bytes. The log's is the error after which a producer tries again.
+        bool isOpened = header.Codec != CompressionCodec.None && batch.Length <= maximumByteCount && RecordBatch.Check(batch, out _) == BatchVerdict.Valid;
+        return isOpened ? CheckCompressedRecords(target, batch) : null;
     }
 
     /// <summary>
-    /// Walks the records of a compressed batch: one that cannot be read would stop every consumer that comes to it. The log does the same for the others.
+    /// Walks the records of a compressed batch: one that cannot be read would stop every consumer that comes to it, and one that expands beyond
+    /// <see cref="Compression.DefaultMaximumDecompressedByteCount"/> would cost him that memory. The log does the same for the others.
     /// </summary>
     private static ProducePartitionResponse? CheckCompressedRecords(TopicPartition target, ReadOnlySpan<byte> batch)
     {
@@ -285,8 +288,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         }
         catch (InvalidRecordBatchException fault)
         {
-            // Bytes that changed on the way are the log's to judge, by the checksum: that error is one after which a producer tries again.
-            return RecordBatch.Check(batch, out _) == BatchVerdict.Valid ? Failed(target, ErrorCode.InvalidRecord, fault.Message) : null;
+            return Failed(target, ErrorCode.InvalidRecord, fault.Message);
         }
         catch (CodecUnavailableException)
         {

@@ -28,7 +28,6 @@ internal static class Recompression
             return asItCame;
         }
 
-        RecordBatchReader.Validate(batch.Span);
         return RecordBatchCompaction.Recompress(batch.Span, codec);
     }
 }

@@ -358,6 +358,61 @@ public sealed class ProduceApiTests
         Assert.Equal(1, RecordBatchHeader.Read(fetched).BaseOffset.Value);
     }
 
+    [Fact]
+    public async Task A_compressed_batch_that_is_too_large_or_damaged_is_not_opened()
+    {
+        await using TestBroker broker = await StartAsync(static options => options.MaxMessageByteCount = 1000);
+        await using TestClient client = broker.Connect();
+        string noise = string.Concat(Enumerable.Range(0, 2000));
+        byte[] large = Batches.Timed(ProducerIdentity.None, -1, CompressionCodec.Gzip, [(1, noise)]).ToArray();
+        byte[] small = Batches.Timed(ProducerIdentity.None, -1, CompressionCodec.Gzip, [(1, "a")]).ToArray();
+
+        // Both have a checksum that agrees, and records that cannot be read: what is said first is what was looked at first.
+        Assert.Equal(ErrorCode.MessageTooLarge, (await client.ProduceAsync("orders", (ReadOnlyMemory<byte>?)Resealed(large, 61, 0xFF))).ErrorCode);
+        Assert.Equal(ErrorCode.InvalidRecord, (await client.ProduceAsync("orders", (ReadOnlyMemory<byte>?)Resealed(small, 61, 0xFF))).ErrorCode);
+        Assert.Equal(ErrorCode.CorruptMessage, (await client.ProduceAsync("orders", (ReadOnlyMemory<byte>?)Changed(small, 61, 0xFF))).ErrorCode);
+        Assert.Equal(Offset.Zero, broker.Partition("orders").LogEndOffset);
+    }
+
+    [Theory]
+    [InlineData("delete")]
+    [InlineData("compact")]
+    public async Task A_small_batch_that_expands_beyond_the_bound_is_refused_with_a_reason(string cleanup)
+    {
+        await using TestBroker broker = await StartAsync();
+        broker.Broker.Topics.SetSettings("orders", new Dictionary<string, string> { ["cleanup.policy"] = cleanup });
+        await using TestClient client = broker.Connect();
+        var builder = new RecordBatchBuilder(CompressionCodec.Gzip);
+        builder.Append(1, (ReadOnlyMemory<byte>?)new byte[1], (ReadOnlyMemory<byte>?)new byte[Compression.DefaultMaximumDecompressedByteCount]);
+        ReadOnlyMemory<byte> bomb = builder.Build(ProducerIdentity.None, -1);
+        Assert.InRange(bomb.Length, 1, 1_000_000);
+
+        ProducePartitionResponse refused = await client.ProduceAsync("orders", bomb);
+
+        Assert.Equal(ErrorCode.InvalidRecord, refused.ErrorCode);
+        Assert.Contains($"decompress to more than {Compression.DefaultMaximumDecompressedByteCount} bytes", refused.ErrorMessage);
+    }
+
+    [Theory]
+    [InlineData(CompressionCodec.None)]
+    [InlineData(CompressionCodec.Gzip)]
+    public async Task Of_many_records_without_key_the_first_are_named(CompressionCodec codec)
+    {
+        await using TestBroker broker = await StartAsync();
+        broker.Broker.Topics.SetSettings("orders", new Dictionary<string, string> { ["cleanup.policy"] = "compact" });
+        await using TestClient client = broker.Connect();
+        var builder = new RecordBatchBuilder(codec);
+        for (int number = 0; number < 5000; number++)
+        {
+            builder.Append(1, number == 1 ? (ReadOnlyMemory<byte>?)new byte[1] : null, (ReadOnlyMemory<byte>?)new byte[1]);
+        }
+
+        ProducePartitionResponse refused = await client.ProduceAsync("orders", (ReadOnlyMemory<byte>?)builder.Build(ProducerIdentity.None, -1));
+
+        Assert.Equal(ErrorCode.InvalidRecord, refused.ErrorCode);
+        Assert.Equal([0, .. Enumerable.Range(2, 99)], refused.RecordErrors.Select(static error => error.BatchIndex));
+    }
+
     [Theory]
     [InlineData("gzip", CompressionCodec.None, CompressionCodec.Gzip)]
     [InlineData("lz4", CompressionCodec.Gzip, CompressionCodec.Lz4)]
