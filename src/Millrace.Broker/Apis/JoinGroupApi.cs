@@ -21,7 +21,8 @@ internal sealed class JoinGroupApi(GroupCoordinator groups) : Api<JoinGroupReque
             return new(Respond(JoinAnswer.Refused(refusal, request.MemberId)));
         }
 
-        if (!GroupRequests.FitsRecord(request.ProtocolType) || !request.Protocols.TrueForAll(protocol => GroupRequests.FitsRecord(protocol.Name)))
+        bool hasTooMany = request.Protocols.Count > GroupSettings.MaxProtocols;
+        if (hasTooMany || !GroupRequests.FitsRecord(request.ProtocolType) || !request.Protocols.TrueForAll(protocol => GroupRequests.FitsRecord(protocol.Name)))
         {
             return new(Respond(JoinAnswer.Refused(ErrorCode.InconsistentGroupProtocol, request.MemberId)));
         }

@@ -393,11 +393,14 @@ internal sealed partial class ClassicGroup
     private string Vote()
     {
         OrderedDictionary<string, int> votes = new(StringComparer.Ordinal);
+
+        // Once for all: what every member has, each has.
+        HashSet<string> common = _members.GetAt(0).Value.Protocols.Select(static protocol => protocol.Name).Where(EveryMemberSupports).ToHashSet(StringComparer.Ordinal);
         foreach (GroupMember member in _members.Values)
         {
             foreach (GroupProtocol protocol in member.Protocols)
             {
-                if (EveryMemberSupports(protocol.Name))
+                if (common.Contains(protocol.Name))
                 {
                     votes[protocol.Name] = votes.GetValueOrDefault(protocol.Name) + 1;
                     break;

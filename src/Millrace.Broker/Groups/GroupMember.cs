@@ -16,8 +16,21 @@ internal sealed class GroupMember(string memberId, string clientId, string clien
     public TimeSpan SessionTimeout { get; set; }
     public TimeSpan RebalanceTimeout { get; set; }
 
+    private readonly HashSet<string> _protocolNames = new(StringComparer.Ordinal);
+
     /// <summary>In the member's order of preference.</summary>
-    public IReadOnlyList<GroupProtocol> Protocols { get; set; } = [];
+    public IReadOnlyList<GroupProtocol> Protocols
+    {
+        get;
+        set
+        {
+            field = value;
+            _protocolNames.Clear();
+            _protocolNames.UnionWith(value.Select(static protocol => protocol.Name));
+        }
+    }
+
+    = [];
 
     public byte[] Assignment { get; set; } = [];
 
@@ -41,18 +54,7 @@ internal sealed class GroupMember(string memberId, string clientId, string clien
     /// <summary>Set while it is being written that this member has taken the place of another one; its JoinGroup waits for that.</summary>
     public MemberReplacement? Replacement { get; set; }
 
-    public bool Supports(string protocol)
-    {
-        foreach (GroupProtocol candidate in Protocols)
-        {
-            if (candidate.Name == protocol)
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
+    public bool Supports(string protocol) => _protocolNames.Contains(protocol);
 
     public byte[] MetadataFor(string? protocol)
     {

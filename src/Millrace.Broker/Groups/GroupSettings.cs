@@ -12,6 +12,9 @@ internal sealed record GroupSettings
     /// <summary>Members that were given an id and have not joined with it. Kafka has no bound here; without one, a client that never keeps its id fills the memory.</summary>
     public const int MaxPendingMembers = 10_000;
 
+    /// <summary>Assignment strategies that a member offers. Clients have one to four; Kafka has no bound here, and each join is compared with what all members offer.</summary>
+    public const int MaxProtocols = 100;
+
     /// <summary>So many characters fit into a record of the offsets topic, whatever they are.</summary>
     public const int LargestOffsetMetadataLength = short.MaxValue / 3;
 

@@ -6,7 +6,7 @@ namespace Millrace.Broker;
 /// <summary>Which waits watch which partition. Synchronous and not thread-safe: <see cref="PartitionWaits"/> is its shell.</summary>
 internal sealed class WaitRegistry
 {
-    private readonly Dictionary<TopicPartition, List<PartitionWait>> _byPartition = [];
+    private readonly Dictionary<TopicPartition, HashSet<PartitionWait>> _byPartition = [];
 
     /// <summary>Partitions that something waits for.</summary>
     public int WatchedPartitionCount => _byPartition.Count;
@@ -15,8 +15,8 @@ internal sealed class WaitRegistry
     {
         foreach (TopicPartition partition in wait.Partitions)
         {
-            ref List<PartitionWait>? waits = ref CollectionsMarshal.GetValueRefOrAddDefault(_byPartition, partition, out _);
-            (waits ??= []).Add(wait);
+            ref HashSet<PartitionWait>? waits = ref CollectionsMarshal.GetValueRefOrAddDefault(_byPartition, partition, out _);
+            (waits ??= new HashSet<PartitionWait>(ReferenceEqualityComparer.Instance)).Add(wait);
         }
     }
 
@@ -24,7 +24,7 @@ internal sealed class WaitRegistry
     {
         foreach (TopicPartition partition in wait.Partitions)
         {
-            if (_byPartition.TryGetValue(partition, out List<PartitionWait>? waits) && waits.Remove(wait) && waits.Count == 0)
+            if (_byPartition.TryGetValue(partition, out HashSet<PartitionWait>? waits) && waits.Remove(wait) && waits.Count == 0)
             {
                 _byPartition.Remove(partition);
             }
@@ -33,7 +33,7 @@ internal sealed class WaitRegistry
 
     /// <summary>The waits that watch a partition, as a copy: they are judged outside the lock.</summary>
     public PartitionWait[] Watching(TopicPartition partition) =>
-        _byPartition.TryGetValue(partition, out List<PartitionWait>? waits) ? [.. waits] : [];
+        _byPartition.TryGetValue(partition, out HashSet<PartitionWait>? waits) ? [.. waits] : [];
 
     public PartitionWait[] All() => [.. _byPartition.Values.SelectMany(waits => waits).Distinct()];
 }

@@ -7,6 +7,18 @@ namespace Millrace.Broker.Tests;
 public sealed class GroupApiTests
 {
     [Fact]
+    public async Task A_member_that_offers_more_protocols_than_anybody_has_is_refused()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using TestClient client = broker.Connect();
+        JoinGroupRequest request = Join("g");
+        request.Protocols = [.. Enumerable.Range(0, 101).Select(static number => new JoinGroupProtocol { Name = $"p{number}" })];
+        Assert.Equal(ErrorCode.InconsistentGroupProtocol, (await client.JoinAsync(request, 3)).ErrorCode);
+        request.Protocols.RemoveAt(0);
+        Assert.Equal(ErrorCode.None, (await client.JoinAsync(request, 3)).ErrorCode);
+    }
+
+    [Fact]
     public async Task Two_members_form_a_group_get_their_assignments_and_part()
     {
         await using TestBroker broker = await TestBroker.StartAsync();

@@ -113,6 +113,38 @@ public sealed class PartitionWaitsTests
         Assert.Equal(WaitOutcome.Satisfied, await append.WaitAsync(TestClient.Patience));
     }
 
+    [Fact]
+    public void A_wait_among_many_for_one_partition_ends_without_a_look_at_the_others()
+    {
+        CountedWait[] waits = [.. Enumerable.Range(0, 1000).Select(static _ => new CountedWait())];
+        WaitRegistry registry = new();
+        Array.ForEach(waits, registry.Add);
+        Array.Reverse(waits);
+        Array.ForEach(waits, registry.Remove);
+
+        Assert.Equal(0, registry.WatchedPartitionCount);
+        Assert.InRange(waits.Sum(static wait => wait.ComparisonCount), 0, 2 * waits.Length);
+    }
+
+    private sealed class CountedWait : PartitionWait
+    {
+        public int ComparisonCount { get; private set; }
+
+        public override IReadOnlyList<TopicPartition> Partitions => [Orders];
+
+        public override bool EndsAtStop => true;
+
+        public override bool IsSatisfied() => false;
+
+        public override int GetHashCode() => base.GetHashCode();
+
+        public override bool Equals(object? obj)
+        {
+            ComparisonCount++;
+            return ReferenceEquals(this, obj);
+        }
+    }
+
     private sealed class TestWait : PartitionWait
     {
         public Func<bool> IsThere { get; set; } = () => false;
