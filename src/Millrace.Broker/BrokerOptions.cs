@@ -100,8 +100,8 @@ public sealed class BrokerOptions
     public int MaxRequestByteCount { get; set; } = 100 * 1024 * 1024;
 
     /// <summary>
-    /// <c>queued.max.request.bytes</c>: requests of all connections together that are held in memory while they are worked on; above it no connection reads
-    /// its next one. Default 512 MiB, where Kafka has no limit: a disk that is slow for a while must not cost the machine's memory.
+    /// <c>queued.max.request.bytes</c>: memory of the requests of all connections together, from when they begin to arrive until they are done; above it no connection is
+    /// read from, but for one at a time. Default 512 MiB, where Kafka has no limit: a disk that is slow for a while must not cost the machine's memory.
     /// </summary>
     public long MaxQueuedRequestByteCount { get; set; } = 512L * 1024 * 1024;
 

@@ -77,6 +77,8 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     internal int ConnectionCount => _connections.Count;
 
+    internal long RequestByteCount => _connections.RequestByteCount;
+
     internal bool IsAnyConnectionSending => _connections.IsAnySending;
 
     /// <summary>Opens the data directory, recovers it if it was not closed cleanly, and begins to serve.</summary>

@@ -32,10 +32,16 @@ internal sealed class ClientConnection : IDisposable
     private readonly Channel<PendingResponse> _pending;
     private int _inFlightRequestCount;
     private readonly Func<bool> _mayBlock;
+    private readonly FrameAdmission _admit;
     private readonly TimeSpan _authenticationTimeout;
     private readonly int _maxRequestByteCount;
     private ITimer? _authenticationTimer;
     private bool _isOpen = true;
+
+    // Of the frame that arrives: what it holds, and whether it has its slot. The reading loop's alone.
+    private RequestCharge _arriving;
+    private bool _hasSlot;
+    private Task _previousIsAnswered = Task.CompletedTask;
 
     /// <summary>Serves a transport, which it owns. <paramref name="stopReading"/> ends the reading; what has begun is finished and answered.</summary>
     public ClientConnection(
@@ -59,6 +65,7 @@ internal sealed class ClientConnection : IDisposable
         _memory = memory;
         _logger = logger;
         _mayBlock = () => !HasRequestsInFlight && !_transport.HasMore;
+        _admit = AdmitAsync;
         _slots = new SemaphoreSlim(maxInFlightRequests, maxInFlightRequests);
         _pending = Channel.CreateBounded<PendingResponse>(
             new BoundedChannelOptions(maxInFlightRequests) { SingleReader = true, SingleWriter = true });
@@ -98,6 +105,7 @@ internal sealed class ClientConnection : IDisposable
         _authenticationTimer?.Dispose();
         await _transport.CloseAsync();
         _transport.Dispose();
+        _memory.Give(_arriving);
     }
 
     /// <summary>
@@ -173,14 +181,11 @@ internal sealed class ClientConnection : IDisposable
 
     private async Task ReadAsync(CancellationToken reading)
     {
-        Task previousIsAnswered = Task.CompletedTask;
         Task earlierAreAnswered = Task.CompletedTask;
         while (true)
         {
-            await _memory.WhenRoomAsync(reading);
-
             // Receiving goes on while a long poll waits: that is how the end of the connection is noticed, and the poll with it.
-            ReceivedFrame received = await _transport.ReceiveAsync(reading);
+            ReceivedFrame received = await _transport.ReceiveAsync(_admit, reading);
             if (received.Frame is not { } frame)
             {
                 if (received.Fault is { } fault)
@@ -192,9 +197,6 @@ internal sealed class ClientConnection : IDisposable
                 return;
             }
 
-            await previousIsAnswered.UntilAbortedAsync(_aborted.Token)
-                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-            await _slots.WaitAsync(CancellationToken.None);
             PendingResponse? pending = _aborted.IsCancellationRequested ? null : Begin(frame, earlierAreAnswered);
             if (pending is null)
             {
@@ -203,6 +205,7 @@ internal sealed class ClientConnection : IDisposable
                 return;
             }
 
+            _hasSlot = false;
             if (Interlocked.Increment(ref _inFlightRequestCount) == 1 && pending.Response.IsCompleted)
             {
                 // Nothing is ahead of it, so that the other loop sleeps; it need not be woken for what is known already.
@@ -217,7 +220,44 @@ internal sealed class ClientConnection : IDisposable
 
             // The answers leave in order, so that the last one's stands for all.
             earlierAreAnswered = pending.Answered.Task;
-            previousIsAnswered = pending.Api.IsPipelined ? Task.CompletedTask : pending.Answered.Task;
+            _previousIsAnswered = pending.Api.IsPipelined ? Task.CompletedTask : pending.Answered.Task;
+        }
+    }
+
+    /// <summary>
+    /// Lets a frame have memory, in the order: nothing is ahead that it may not overlap, there is a slot for it, there is room. So what waits for the client's own requests, a long poll among
+    /// them, holds nothing of the memory of all meanwhile, and what holds some waits for nobody but its own bytes and the disk.
+    /// </summary>
+    private ValueTask<bool> AdmitAsync(int byteCount, CancellationToken reading)
+    {
+        _hasSlot = _hasSlot || (_previousIsAnswered.IsCompleted && _slots.Wait(0));
+        return _hasSlot && _memory.TryTake(ref _arriving, byteCount) ? new ValueTask<bool>(true) : AdmitLaterAsync(byteCount, reading);
+    }
+
+    private async ValueTask<bool> AdmitLaterAsync(int byteCount, CancellationToken reading)
+    {
+        if (!_hasSlot)
+        {
+            await _previousIsAnswered.UntilAbortedAsync(_aborted.Token)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            await _slots.WaitAsync(CancellationToken.None);
+            _hasSlot = true;
+        }
+
+        if (_aborted.IsCancellationRequested)
+        {
+            return false;
+        }
+
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(reading, _aborted.Token);
+        try
+        {
+            _arriving = await _memory.TakeAsync(_arriving, byteCount, ended.Token);
+            return true;
+        }
+        catch (OperationCanceledException) when (_aborted.IsCancellationRequested)
+        {
+            return false;
         }
     }
 
@@ -260,13 +300,17 @@ internal sealed class ClientConnection : IDisposable
             return null;
         }
 
-        _memory.Take(frame.Bytes.Length);
         RequestContext context = NewContext(header, earlierAreAnswered);
         long begun = _time.GetTimestamp();
-        Task<IMessage?> response = HandleAsync(api, frame.Payload[bodyStart..], context);
+        return new PendingResponse(api, context, begun, HandleAsync(api, frame, bodyStart, Begun(), context));
+    }
 
-        // What was read of it is a copy, but for record batches, which stay where they are until they are in the log. A long poll holds no frame.
-        return new PendingResponse(api, context, begun, response, header.Key == ApiKey.Produce ? frame : ReleaseFrame(frame));
+    /// <summary>What the frame holds is its request's from here on.</summary>
+    private RequestCharge Begun()
+    {
+        RequestCharge charge = _arriving;
+        _arriving = default;
+        return charge;
     }
 
     private RequestContext NewContext(RequestHeader header, Task earlierAreAnswered) => new()
@@ -282,27 +326,53 @@ internal sealed class ClientConnection : IDisposable
     /// <summary>Begins a message of a login that has no request around it.</summary>
     private PendingResponse BeginBare(FrameBuffer frame, Task earlierAreAnswered)
     {
-        _memory.Take(frame.Bytes.Length);
         var api = (SaslAuthenticateApi)_apis.Find(ApiKey.SaslAuthenticate)!;
         RequestContext context = NewContext(new RequestHeader(ApiKey.SaslAuthenticate, 0, 0, null), earlierAreAnswered);
-        return new PendingResponse(api, context, _time.GetTimestamp(), api.HandleBareAsync(frame.Payload, context), frame);
+        return new PendingResponse(api, context, _time.GetTimestamp(), HandleBareAsync(api, frame, Begun(), context));
     }
 
-    private FrameBuffer? ReleaseFrame(FrameBuffer? frame)
+    private async Task<IMessage?> HandleBareAsync(SaslAuthenticateApi api, FrameBuffer frame, RequestCharge charge, RequestContext context)
     {
-        if (frame is not null)
+        try
         {
-            _memory.Give(frame.Bytes.Length);
-            frame.Release();
+            return await api.HandleBareAsync(frame.Payload, context);
         }
-
-        return null;
+        finally
+        {
+            Release(frame, charge);
+        }
     }
 
-    private static async Task<IMessage?> HandleAsync(Api api, ReadOnlyMemory<byte> body, RequestContext context)
+    /// <summary>Works on a request, and releases its frame as soon as nothing needs it: not when the response is sent, which may wait for those ahead of it and for the client.</summary>
+    private async Task<IMessage?> HandleAsync(Api api, FrameBuffer frame, int bodyStart, RequestCharge charge, RequestContext context)
     {
-        using Activity? activity = Diagnostics.StartRequest(api.Definition.Key, context);
-        return await api.HandleAsync(body, context);
+        bool isHeld = true;
+        try
+        {
+            using Activity? activity = Diagnostics.StartRequest(api.Definition.Key, context);
+            ValueTask<IMessage?> response = api.HandleAsync(frame.Payload[bodyStart..], context);
+            if (api.Definition.Key != ApiKey.Produce)
+            {
+                // What was read of it is a copy, but for record batches, which stay where they are until they are in the log. A long poll holds no frame.
+                isHeld = false;
+                Release(frame, charge);
+            }
+
+            return await response;
+        }
+        finally
+        {
+            if (isHeld)
+            {
+                Release(frame, charge);
+            }
+        }
+    }
+
+    private void Release(FrameBuffer frame, RequestCharge charge)
+    {
+        frame.Release();
+        _memory.Give(charge);
     }
 
     private async Task AnswerAsync()
@@ -409,16 +479,11 @@ internal sealed class ClientConnection : IDisposable
             context.CloseConnection("the request failed inside the broker");
             return null;
         }
-        finally
-        {
-            ReleaseFrame(pending.Frame);
-        }
     }
 
-    /// <summary>A request that has begun. Owns its frame, if it still needs it, until the response is encoded.</summary>
-    private sealed class PendingResponse(Api api, RequestContext context, long begun, Task<IMessage?> response, FrameBuffer? frame)
+    /// <summary>A request that has begun.</summary>
+    private sealed class PendingResponse(Api api, RequestContext context, long begun, Task<IMessage?> response)
     {
-        public FrameBuffer? Frame { get; } = frame;
         public Api Api { get; } = api;
         public RequestContext Context { get; } = context;
         public Task<IMessage?> Response { get; } = response;

@@ -50,6 +50,9 @@ internal sealed class ConnectionTable : IDisposable
     /// <summary>Whether a response is on its way, or stuck.</summary>
     public bool IsAnySending => _open.Values.Any(open => open.Connection.Transport.IsSending);
 
+    /// <summary>What all requests hold that arrive or are worked on.</summary>
+    public long RequestByteCount => _memory.UsedByteCount;
+
     /// <summary>Takes a socket of a listener, which it owns from then on.</summary>
     public void Accept(Socket socket, BoundListener listener)
     {

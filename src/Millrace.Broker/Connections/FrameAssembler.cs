@@ -5,7 +5,7 @@ namespace Millrace.Broker;
 
 /// <summary>
 /// Cuts the bytes that arrive on a socket into frames: a size (four bytes, big-endian, not counting itself) and that many bytes.
-/// Synchronous: ask where to put bytes, report how many came, take what is whole.
+/// Synchronous: ask which memory it wants, give it that, ask where to put bytes, report how many came, take what is whole.
 /// </summary>
 /// <remarks>
 /// The size is only a claim. A frame's buffer starts small and doubles as bytes really arrive, so a sender that claims 100 MiB and sends ten bytes
@@ -50,17 +50,42 @@ internal sealed class FrameAssembler : IDisposable
     /// <summary>Memory held for the frame in progress.</summary>
     internal int HeldByteCount => _frame?.Bytes.Length ?? 0;
 
-    /// <summary>Where the next received bytes belong; never empty. Ask again after each <see cref="Received"/>.</summary>
+    /// <summary>
+    /// The memory that the frame in progress wants before anything more of it can be taken; 0: none. Ask after each <see cref="Received"/> and each frame that was
+    /// taken, and call <see cref="Extend"/> when it may have it.
+    /// </summary>
+    public int WantedByteCount()
+    {
+        if (_frame is not null)
+        {
+            return _filledByteCount == _frame.Bytes.Length ? NextByteCount(_frame) - _filledByteCount : 0;
+        }
+
+        return Fault is null && TryMeasure() ? FirstByteCount : 0;
+    }
+
+    /// <summary>Takes the memory that is wanted.</summary>
+    public void Extend()
+    {
+        if (_frame is not null)
+        {
+            // Resize keeps what is there.
+            _frame.Resize(NextByteCount(_frame));
+            return;
+        }
+
+        int here = Math.Min(_receiveEnd - _receiveStart, _frameByteCount);
+        _frame = FrameBuffer.Rent(FirstByteCount);
+        _receiveBuffer.AsSpan(_receiveStart, here).CopyTo(_frame.Bytes.Span);
+        _filledByteCount = here;
+        _receiveStart += here;
+    }
+
+    /// <summary>Where the next received bytes belong; never empty, unless memory is wanted. Ask again after each <see cref="Received"/>.</summary>
     public Memory<byte> ReceiveMemory()
     {
         if (_frame is not null)
         {
-            if (_filledByteCount == _frame.Bytes.Length)
-            {
-                // Resize keeps what is there. The last step ends exactly at the frame's size.
-                _frame.Resize((int)Math.Min(_frameByteCount, _frame.Bytes.Length * 2L));
-            }
-
             return _frame.Bytes[_filledByteCount..];
         }
 
@@ -70,7 +95,7 @@ internal sealed class FrameAssembler : IDisposable
         }
         else if (_receiveStart > 0)
         {
-            // Fewer than a size prefix's bytes are left here: TryTake has taken the rest.
+            // Fewer than a size prefix's bytes are left here: a frame has taken the rest.
             _receiveBuffer.AsSpan(_receiveStart, _receiveEnd - _receiveStart).CopyTo(_receiveBuffer);
             _receiveEnd -= _receiveStart;
             _receiveStart = 0;
@@ -95,23 +120,12 @@ internal sealed class FrameAssembler : IDisposable
     /// <summary>A whole frame, which the caller owns; or null: receive more, unless there is a <see cref="Fault"/>.</summary>
     public FrameBuffer? TryTake()
     {
-        if (Fault is not null)
-        {
-            return null;
-        }
-
-        if (_frame is null && !TryBegin())
-        {
-            return null;
-        }
-
-        if (_filledByteCount < _frameByteCount)
+        if (_frame is not { } whole || _filledByteCount < _frameByteCount)
         {
             return null;
         }
 
         _trustedByteCount = Math.Clamp(_frameByteCount, _trustedByteCount, MaxTrustedByteCount);
-        FrameBuffer whole = _frame!;
         _frame = null;
         return whole;
     }
@@ -122,8 +136,14 @@ internal sealed class FrameAssembler : IDisposable
         _frame = null;
     }
 
-    /// <summary>Begins the frame whose size prefix has arrived, with as much of it as has arrived.</summary>
-    private bool TryBegin()
+    /// <summary>As much as has arrived, or as its sender is trusted with.</summary>
+    private int FirstByteCount => Math.Min(_frameByteCount, Math.Max(_receiveEnd - _receiveStart, _trustedByteCount));
+
+    /// <summary>The last step ends exactly at the frame's size; a whole frame wants nothing.</summary>
+    private int NextByteCount(FrameBuffer frame) => (int)Math.Min(_frameByteCount, frame.Bytes.Length * 2L);
+
+    /// <summary>Reads the size of the next frame, if it has arrived.</summary>
+    private bool TryMeasure()
     {
         ReadOnlySpan<byte> arrived = _receiveBuffer.AsSpan(_receiveStart, _receiveEnd - _receiveStart);
         if (arrived.Length < SizePrefixByteCount)
@@ -139,11 +159,6 @@ internal sealed class FrameAssembler : IDisposable
         }
 
         _frameByteCount = SizePrefixByteCount + payloadByteCount;
-        int here = Math.Min(arrived.Length, _frameByteCount);
-        _frame = FrameBuffer.Rent(Math.Min(_frameByteCount, Math.Max(here, _trustedByteCount)));
-        arrived[..here].CopyTo(_frame.Bytes.Span);
-        _filledByteCount = here;
-        _receiveStart += here;
         return true;
     }
 }

@@ -8,6 +8,11 @@ internal readonly record struct ReceivedFrame(FrameBuffer? Frame, string? Fault)
     public static readonly ReceivedFrame End = new(null, null);
 }
 
+/// <summary>
+/// Asked before memory is taken for a frame, once for each piece of it, and completes when it may be; false: the connection ends. Until then nothing more is received.
+/// </summary>
+internal delegate ValueTask<bool> FrameAdmission(int byteCount, CancellationToken cancellationToken);
+
 /// <summary>The broker's end of the connection seam: whole frames in, whole frames out. One receive and one send at a time.</summary>
 internal abstract class FrameTransport(ConnectionIdentity identity) : IDisposable
 {
@@ -28,7 +33,9 @@ internal abstract class FrameTransport(ConnectionIdentity identity) : IDisposabl
     }
 
     /// <summary>The next frame. The end of the connection is a result, not an exception; <see cref="OperationCanceledException"/> only for <paramref name="cancellationToken"/>.</summary>
-    public abstract ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken);
+    /// <param name="admit">What it says yes to is the memory of the frame that comes next.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public abstract ValueTask<ReceivedFrame> ReceiveAsync(FrameAdmission admit, CancellationToken cancellationToken);
 
     /// <summary>Whether more has arrived than was taken.</summary>
     public abstract bool HasMore { get; }

@@ -10,14 +10,11 @@ internal sealed class InMemoryTransport(InMemoryConnection connection, Connectio
 {
     public override bool HasMore => connection.ServerReader.TryPeek(out _);
 
-    public override async ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken)
+    public override async ValueTask<ReceivedFrame> ReceiveAsync(FrameAdmission admit, CancellationToken cancellationToken)
     {
-        FrameBuffer frame;
-        try
-        {
-            frame = await connection.ServerReader.ReadAsync(cancellationToken);
-        }
-        catch (ChannelClosedException)
+        // It is in memory already, and its client's until it is taken: the queue between them is short.
+        if (!await connection.ServerReader.WaitToReadAsync(cancellationToken) || !connection.ServerReader.TryPeek(out FrameBuffer? next)
+            || !await admit(next.Bytes.Length, cancellationToken) || !connection.ServerReader.TryRead(out FrameBuffer? frame))
         {
             return ReceivedFrame.End;
         }

@@ -43,10 +43,21 @@ internal abstract class TcpTransport : FrameTransport
 
     public sealed override void LimitFrames(int maxPayloadByteCount) => _assembler.MaxPayloadByteCount = maxPayloadByteCount;
 
-    public sealed override async ValueTask<ReceivedFrame> ReceiveAsync(CancellationToken cancellationToken)
+    public sealed override async ValueTask<ReceivedFrame> ReceiveAsync(FrameAdmission admit, CancellationToken cancellationToken)
     {
         while (true)
         {
+            if (_assembler.WantedByteCount() is > 0 and int wanted)
+            {
+                if (!await admit(wanted, cancellationToken))
+                {
+                    return ReceivedFrame.End;
+                }
+
+                _assembler.Extend();
+                continue;
+            }
+
             if (_assembler.TryTake() is { } frame)
             {
                 return new ReceivedFrame(frame, null);

@@ -28,7 +28,7 @@ public sealed class FrameAssemblerTests
             stream.AsSpan(position, count).CopyTo(memory.Span);
             assembler.Received(count);
             position += count;
-            while (assembler.TryTake() is { } frame)
+            while (TakeOrExtend(assembler) is { } frame)
             {
                 frames.Add(frame.Payload.ToArray());
                 Assert.Equal(frame.Payload.Length, BinaryPrimitives.ReadInt32BigEndian(frame.Bytes.Span));
@@ -49,7 +49,7 @@ public sealed class FrameAssemblerTests
 
         Feed(assembler, claim);
 
-        Assert.Null(assembler.TryTake());
+        Assert.Null(TakeOrExtend(assembler));
         Assert.Null(assembler.Fault);
         Assert.Equal(FrameAssembler.InitialFrameByteCount, assembler.HeldByteCount);
 
@@ -61,7 +61,7 @@ public sealed class FrameAssemblerTests
             assembler.Received(count);
             arrived += count;
             Assert.InRange(assembler.HeldByteCount, 1, 2L * Math.Max(arrived, FrameAssembler.InitialFrameByteCount));
-            _ = assembler.TryTake();
+            _ = TakeOrExtend(assembler);
         }
     }
 
@@ -74,7 +74,7 @@ public sealed class FrameAssemblerTests
         byte[] frame = new byte[frameByteCount];
         BinaryPrimitives.WriteInt32BigEndian(frame, frameByteCount - sizeof(int));
         FrameBuffer? whole = null;
-        for (int fed = 0; whole is null; whole = assembler.TryTake())
+        for (int fed = 0; whole is null; whole = TakeOrExtend(assembler))
         {
             int count = Math.Min(assembler.ReceiveMemory().Length, frame.Length - fed);
             Feed(assembler, frame.AsSpan(fed, count));
@@ -86,7 +86,7 @@ public sealed class FrameAssemblerTests
         BinaryPrimitives.WriteInt32BigEndian(claim, MaxPayload);
         Feed(assembler, claim);
 
-        Assert.Null(assembler.TryTake());
+        Assert.Null(TakeOrExtend(assembler));
         Assert.Equal(expectedByteCount, assembler.HeldByteCount);
     }
 
@@ -105,9 +105,51 @@ public sealed class FrameAssemblerTests
 
         Feed(assembler, claim);
 
-        Assert.Null(assembler.TryTake());
+        Assert.Null(TakeOrExtend(assembler));
         Assert.Contains(claimed.ToString(), assembler.Fault);
+        Assert.Null(TakeOrExtend(assembler));
+    }
+
+    [Fact]
+    public void A_frame_takes_no_memory_before_it_may()
+    {
+        using var assembler = new FrameAssembler(MaxPayload);
+        byte[] claim = new byte[10];
+        BinaryPrimitives.WriteInt32BigEndian(claim, MaxPayload);
+        Feed(assembler, claim.AsSpan(0, 3));
+        Assert.Equal(0, assembler.WantedByteCount());
+        Feed(assembler, claim.AsSpan(3));
+        Assert.Equal((FrameAssembler.InitialFrameByteCount, 0), (assembler.WantedByteCount(), assembler.HeldByteCount));
         Assert.Null(assembler.TryTake());
+
+        int taken = 0;
+        int fed = claim.Length;
+        FrameBuffer? whole = null;
+        while (whole is null)
+        {
+            taken += assembler.WantedByteCount();
+            assembler.Extend();
+            Assert.Equal(taken, assembler.HeldByteCount);
+            Assert.Equal(0, assembler.WantedByteCount());
+            int count = assembler.ReceiveMemory().Length;
+            assembler.Received(count);
+            fed += count;
+            whole = assembler.TryTake();
+            Assert.Equal(fed == MaxPayload + sizeof(int), whole is not null);
+        }
+
+        Assert.Equal((taken, 0), (whole.Bytes.Length, assembler.WantedByteCount()));
+        whole.Release();
+    }
+
+    private static FrameBuffer? TakeOrExtend(FrameAssembler assembler)
+    {
+        if (assembler.WantedByteCount() > 0)
+        {
+            assembler.Extend();
+        }
+
+        return assembler.TryTake();
     }
 
     private static void Feed(FrameAssembler assembler, ReadOnlySpan<byte> bytes)

@@ -84,6 +84,60 @@ public sealed class TcpTests
     }
 
     [Fact]
+    public async Task Requests_that_arrive_count_before_they_are_whole_and_all_of_them_arrive()
+    {
+        const int limit = 300_000;
+        await using TestBroker broker = await StartAsync(static options => options.MaxQueuedRequestByteCount = limit);
+        byte[] request = MessageCodec.WriteRequest(TestClientRequests.Produce("orders", Batches.Of(new string('x', 900_000))), 9, 1, "tcp").Bytes.ToArray();
+        List<TcpTestClient> clients = [];
+        for (int number = 0; number < 6; number++)
+        {
+            clients.Add(await TcpTestClient.ConnectAsync(broker.EndPoint));
+        }
+
+        // All but a little: one of them holds all that it needs, and none is done.
+        Task[] sending = [.. clients.Select(client => client.SendRawAsync(request.AsMemory(..^1)))];
+        await Conditions.BecomesTrueAsync(() => broker.Broker.RequestByteCount >= request.Length, "one of them is almost whole");
+
+        Task<byte[]?[]> answers = Task.WhenAll(clients.Zip(sending, async (client, begun) =>
+        {
+            await begun;
+            await client.SendRawAsync(request.AsMemory(^1..));
+            return await client.ReceiveAsync();
+        }));
+        await Conditions.BecomesTrueAsync(
+            () =>
+            {
+                Assert.InRange(broker.Broker.RequestByteCount, 0, limit + request.Length);
+                return answers.IsCompleted;
+            },
+            "all are answered");
+        Assert.DoesNotContain(null, await answers);
+        Assert.Equal(6, broker.Partition("orders").LogEndOffset.Value);
+        clients.ForEach(static client => client.Dispose());
+        await Conditions.BecomesTrueAsync(() => broker.Broker.RequestByteCount == 0, "nothing is held");
+    }
+
+    [Fact]
+    public async Task A_client_that_goes_away_within_a_request_gives_back_what_that_held()
+    {
+        await using TestBroker broker = await StartAsync(static options => options.MaxQueuedRequestByteCount = 1);
+        byte[] claim = new byte[8];
+        BinaryPrimitives.WriteInt32BigEndian(claim, 1_000_000);
+        TcpTestClient first = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        await first.SendRawAsync(claim);
+        await Conditions.BecomesTrueAsync(() => broker.Broker.RequestByteCount > 0, "it has begun");
+        TcpTestClient second = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        await second.SendRawAsync(claim);
+
+        first.Dispose();
+        second.Dispose();
+
+        await AssertServesAsync(broker);
+        await Conditions.BecomesTrueAsync(() => broker.Broker.RequestByteCount == 0, "nothing is held");
+    }
+
+    [Fact]
     public async Task A_size_above_the_limit_closes_the_connection()
     {
         await using TestBroker broker = await StartAsync(options => options.MaxRequestByteCount = 2_000_000);

@@ -1,4 +1,6 @@
+using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
+using Millrace.Log;
 
 namespace Millrace.Simulation.Tests;
 
@@ -24,6 +26,12 @@ internal sealed class BugLogs : ILoggerFactory, ILogger
     {
         if (eventId.Id == CoordinatorFailed)
         {
+            if (exception is SimulatedCrashException)
+            {
+                // No bug: it ends the machine, and goes on to who crashed it.
+                ExceptionDispatchInfo.Throw(exception);
+            }
+
             throw new InvalidOperationException(formatter(state, exception), exception);
         }
     }
