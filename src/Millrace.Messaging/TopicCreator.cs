@@ -117,8 +117,10 @@ internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, Tim
         while (true)
         {
             List<NewTopic> tooFewBrokers = [];
-            foreach ((NewTopic topic, CreateTopicResult result) in topics.Zip(await admin.CreateTopicsAsync(topics, cancellationToken)))
+            IReadOnlyDictionary<string, CreateTopicResult> results = await admin.CreateTopicsAsync(topics, cancellationToken);
+            foreach (NewTopic topic in topics)
             {
+                CreateTopicResult result = results[topic.Name];
                 if (result.Created) LogMessages.TopicCreated(logger, result.Topic, topic.PartitionCount);
                 else if (result.ErrorCode == ErrorCode.InvalidReplicationFactor && time.GetElapsedTime(started) < s_brokerPatience) tooFewBrokers.Add(topic);
                 else if (!result.AlreadyExisted) throw NotCreated(result);
@@ -149,7 +151,8 @@ internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, Tim
         Configuration = settings.Configuration.Concat(topic.Configuration).GroupBy(setting => setting.Key).ToDictionary(setting => setting.Key, setting => setting.Last().Value, StringComparer.Ordinal),
     };
 
-    private static KafkaBrokerException NotCreated(CreateTopicResult result) => new(
-        $"The topic {result.Topic} cannot be created: {result.Message ?? KafkaErrors.Describe(result.ErrorCode)} ({result.ErrorCode}). Create it by hand, or allow this client to.",
-        result.ErrorCode);
+    private static KafkaException NotCreated(CreateTopicResult result) => result.Failure is KafkaBrokerException refusal
+        ? new KafkaBrokerException(
+            $"The topic {result.Topic} cannot be created: {refusal.Message} ({refusal.ErrorCode}). Create it by hand, or allow this client to.", refusal.ErrorCode)
+        : result.Failure!;
 }

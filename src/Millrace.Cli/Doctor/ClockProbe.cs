@@ -25,11 +25,7 @@ internal sealed class ClockProbe(KafkaClient client, TimeProvider time)
             ReplicaAssignments = [.. brokerIds.Select(brokerId => (IReadOnlyList<int>)[brokerId])],
             Configuration = new Dictionary<string, string> { ["message.timestamp.type"] = "LogAppendTime", ["min.insync.replicas"] = "1" },
         };
-        CreateTopicResult created = (await client.Admin.CreateTopicsAsync([topic], cancellationToken))[0];
-        if (!created.Created)
-        {
-            throw new KafkaBrokerException($"The topic {name} for reading clocks could not be made: {created.Message ?? created.ErrorCode.ToString()}", created.ErrorCode);
-        }
+        (await client.Admin.CreateTopicsAsync([topic], cancellationToken)).ThrowIfAnyFailed();
 
         try
         {

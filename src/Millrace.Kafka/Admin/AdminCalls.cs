@@ -89,31 +89,38 @@ internal sealed class AdminCalls(ClientContext context, ConnectionPool pool, Met
         where TKey : notnull =>
         (await EachAsync(api, items, attempt, cancellationToken)).ToDictionary(pair => pair.Key, AdminResult (pair) => pair.Value);
 
-    /// <summary>Tries until an attempt succeeds, fails for good, or the time is up.</summary>
+    /// <summary>Tries until an attempt succeeds, fails for good, or the time is up. Who cancels has the last failure in the exception.</summary>
     public async Task<T> OneAsync<T>(ApiKey api, Func<CancellationToken, Task<T>> attempt, CancellationToken cancellationToken)
     {
         using var deadline = new CancellationTokenSource(context.Settings.ApiTimeout, context.Time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         KafkaException? lastFailure = null;
-        for (int number = 1; ; number++)
+        try
         {
-            try
+            for (int number = 1; ; number++)
             {
-                return await attempt(linked.Token);
-            }
-            catch (KafkaException failure) when (AdminErrors.IsWorthARetry(failure))
-            {
-                lastFailure = failure;
-            }
-            catch (OperationCanceledException) when (deadline.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-            {
-                throw TimedOut(api, "", lastFailure);
-            }
+                try
+                {
+                    return await attempt(linked.Token);
+                }
+                catch (KafkaException failure) when (AdminErrors.IsWorthARetry(failure))
+                {
+                    lastFailure = failure;
+                }
 
-            if (!await PauseAsync(number, deadline.Token, cancellationToken))
-            {
-                throw TimedOut(api, "", lastFailure);
+                if (!await PauseAsync(number, deadline.Token, cancellationToken))
+                {
+                    throw TimedOut(api, "", lastFailure);
+                }
             }
+        }
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            throw TimedOut(api, "", lastFailure);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested && lastFailure is not null)
+        {
+            throw new OperationCanceledException($"{api} was cancelled before it succeeded. {lastFailure.Message}", lastFailure, cancellationToken);
         }
     }
 
@@ -166,9 +173,12 @@ internal sealed class AdminCalls(ClientContext context, ConnectionPool pool, Met
         await BrokerAsync(brokerId, await metadata.QueryAsync([], createTopics: false, cancellationToken), cancellationToken);
 
     /// <summary>Any broker that can be reached.</summary>
+    /// <exception cref="KafkaAuthenticationException">A broker refused the login; or none could be reached, and one of them is not trusted or does not trust the client.</exception>
+    /// <exception cref="KafkaConnectionException">None could be reached.</exception>
     public async Task<BrokerConnection> AnyAsync(CancellationToken cancellationToken)
     {
         KafkaException? lastFailure = null;
+        KafkaAuthenticationException? refusal = null;
         foreach (BrokerAddress address in metadata.Candidates())
         {
             try
@@ -177,11 +187,18 @@ internal sealed class AdminCalls(ClientContext context, ConnectionPool pool, Met
             }
             catch (KafkaException failure) when (failure is not KafkaClosedException)
             {
+                // A password that one broker refuses is not tried on the others; a broker whose certificate is bad does not stand for the others.
+                if (failure is KafkaAuthenticationException { ErrorCode: ErrorCode.SaslAuthenticationFailed })
+                {
+                    throw;
+                }
+
                 lastFailure = failure;
+                refusal ??= failure as KafkaAuthenticationException;
             }
         }
 
-        throw new KafkaConnectionException($"No broker could be reached. {lastFailure?.Message}", lastFailure);
+        throw refusal ?? (KafkaException)new KafkaConnectionException($"No broker could be reached. {lastFailure?.Message}", lastFailure);
     }
 
     public Task<TResponse> SendAsync<TRequest, TResponse>(

@@ -28,6 +28,11 @@ public record AdminResult
             throw Failure;
         }
     }
+
+    /// <summary>Whether the item succeeded, and what failed otherwise. Never throws.</summary>
+    public override string ToString() => Failure is null ? "Succeeded" : FailureText(Failure);
+
+    private protected static string FailureText(KafkaException failure) => $"Failed: {failure.GetType().Name}: {failure.Message}";
 }
 
 /// <summary>What became of one item, and what was answered for it.</summary>
@@ -47,6 +52,9 @@ public sealed record AdminResult<TValue> : AdminResult
     /// <summary>The answer.</summary>
     /// <exception cref="KafkaException">The item failed: <see cref="AdminResult.Failure"/>.</exception>
     public TValue Value => Failure is null ? _value! : throw Failure;
+
+    /// <summary>The answer, or what failed. Never throws.</summary>
+    public override string ToString() => Failure is null ? AdminText.Of(_value) : FailureText(Failure);
 }
 
 /// <summary>For callers that want all or an exception.</summary>
@@ -83,4 +91,8 @@ public sealed record ClusterListing<TItem>(IReadOnlyList<TItem> Items, IReadOnly
             throw failure;
         }
     }
+
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(ClusterListing<TItem>), (nameof(Items), Items), (nameof(Failures), Failures));
 }

@@ -28,17 +28,25 @@ public sealed record NewPartitions(string Topic, int TotalCount)
     public IReadOnlyList<IReadOnlyList<int>> ReplicaAssignments { get; init; } = [];
 }
 
-/// <summary>What became of one <see cref="NewTopic"/>.</summary>
-/// <param name="Topic">The topic's name.</param>
-/// <param name="ErrorCode">The broker's answer.</param>
-/// <param name="Message">What the broker says about an error, or null.</param>
-public sealed record CreateTopicResult(string Topic, ErrorCode ErrorCode, string? Message)
+/// <summary>
+/// What became of one <see cref="NewTopic"/>. That the topic was there before is no failure: <see cref="AlreadyExisted"/> says so, and nothing of the topic has changed.
+/// </summary>
+public sealed record CreateTopicResult : AdminResult
 {
-    /// <summary>Whether this call created the topic.</summary>
-    public bool Created => ErrorCode == ErrorCode.None;
+    internal CreateTopicResult(string topic, KafkaException? failure, bool alreadyExisted)
+        : base(failure) => (Topic, AlreadyExisted) = (topic, alreadyExisted);
+
+    /// <summary>The topic's name.</summary>
+    public string Topic { get; }
+
+    /// <summary>Whether this call created the topic, or would have, where it only validates.</summary>
+    public bool Created => IsSuccess && !AlreadyExisted;
 
     /// <summary>Whether the topic was there before.</summary>
-    public bool AlreadyExisted => ErrorCode == ErrorCode.TopicAlreadyExists;
+    public bool AlreadyExisted { get; }
+
+    /// <summary>The topic, and what became of it. Never throws.</summary>
+    public override string ToString() => $"{Topic}: {(Failure is not null ? FailureText(Failure) : AlreadyExisted ? "Already existed" : "Created")}";
 }
 
 /// <summary>The cluster, as one broker sees it.</summary>
@@ -50,7 +58,12 @@ public sealed record ClusterMetadata(
     string? ClusterId,
     int ControllerId,
     IReadOnlyList<BrokerDescription> Brokers,
-    IReadOnlyList<TopicDescription> Topics);
+    IReadOnlyList<TopicDescription> Topics)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(ClusterMetadata), (nameof(ClusterId), ClusterId), (nameof(ControllerId), ControllerId), (nameof(Brokers), Brokers), (nameof(Topics), Topics));
+}
 
 /// <summary>The cluster and its brokers.</summary>
 /// <param name="ClusterId">The cluster's id, or null from brokers that have none.</param>
@@ -61,7 +74,12 @@ public sealed record ClusterDescription(
     string? ClusterId,
     int ControllerId,
     IReadOnlyList<BrokerDescription> Brokers,
-    IReadOnlyList<BrokerDescription> FencedBrokers);
+    IReadOnlyList<BrokerDescription> FencedBrokers)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(ClusterDescription), (nameof(ClusterId), ClusterId), (nameof(ControllerId), ControllerId), (nameof(Brokers), Brokers), (nameof(FencedBrokers), FencedBrokers));
+}
 
 /// <summary>A broker.</summary>
 /// <param name="Id">Its node id.</param>
@@ -80,7 +98,12 @@ public sealed record TopicDescription(
     Guid TopicId,
     ErrorCode ErrorCode,
     bool IsInternal,
-    IReadOnlyList<PartitionDescription> Partitions);
+    IReadOnlyList<PartitionDescription> Partitions)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(TopicDescription), (nameof(Name), Name), (nameof(TopicId), TopicId), (nameof(ErrorCode), ErrorCode), (nameof(IsInternal), IsInternal), (nameof(Partitions), Partitions));
+}
 
 /// <summary>A partition.</summary>
 /// <param name="Partition">Its number.</param>
@@ -115,6 +138,10 @@ public sealed record PartitionDescription(
 
     /// <summary>Whether the first of its replicas leads it, as the assignment means it to.</summary>
     public bool HasPreferredLeader => Replicas.Count > 0 && Replicas[0] == LeaderId;
+
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(PartitionDescription), (nameof(Partition), Partition), (nameof(LeaderId), LeaderId), (nameof(LeaderEpoch), LeaderEpoch), (nameof(Replicas), Replicas), (nameof(InSyncReplicas), InSyncReplicas));
 }
 
 /// <summary>The name of a topic.</summary>

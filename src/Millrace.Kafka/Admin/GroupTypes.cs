@@ -74,7 +74,12 @@ public sealed record GroupDescription(
     string ProtocolType,
     string Assignor,
     BrokerAddress Coordinator,
-    IReadOnlyList<GroupMemberDescription> Members);
+    IReadOnlyList<GroupMemberDescription> Members)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(GroupDescription), (nameof(GroupId), GroupId), (nameof(Type), Type), (nameof(State), State), (nameof(ProtocolType), ProtocolType), (nameof(Assignor), Assignor), (nameof(Coordinator), Coordinator), (nameof(Members), Members));
+}
 
 /// <summary>A member of a group.</summary>
 /// <param name="MemberId">The id that it has from the coordinator, or made up itself.</param>
@@ -89,10 +94,20 @@ public sealed record GroupMemberDescription(
     string ClientId,
     string ClientHost,
     IReadOnlyList<string> Topics,
-    IReadOnlyList<TopicPartition> Assignment);
+    IReadOnlyList<TopicPartition> Assignment)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(GroupMemberDescription), (nameof(MemberId), MemberId), (nameof(GroupInstanceId), GroupInstanceId), (nameof(ClientId), ClientId), (nameof(ClientHost), ClientHost), (nameof(Topics), Topics), (nameof(Assignment), Assignment));
+}
 
 /// <summary>What a group has committed.</summary>
 /// <param name="Offsets">The commits; partitions without one are absent.</param>
 /// <param name="Failures">Why a partition's commit could not be told.</param>
 public sealed record GroupOffsets(
-    IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> Offsets, IReadOnlyDictionary<TopicPartition, KafkaException> Failures);
+    IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> Offsets, IReadOnlyDictionary<TopicPartition, KafkaException> Failures)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(GroupOffsets), (nameof(Offsets), Offsets), (nameof(Failures), Failures));
+}

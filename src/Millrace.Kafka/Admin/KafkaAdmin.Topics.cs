@@ -9,9 +9,8 @@ public sealed partial class KafkaAdmin
     /// <summary>Creates topics. A topic that exists already is no failure: its result says so.</summary>
     /// <param name="topics">The topics.</param>
     /// <param name="cancellationToken">Ends the wait; topics may still be created.</param>
-    /// <returns>One result a topic, in the order given.</returns>
-    /// <exception cref="KafkaException">No answer from the controller in time for one of the topics; others may have been created.</exception>
-    public Task<IReadOnlyList<CreateTopicResult>> CreateTopicsAsync(
+    /// <returns>What became of each topic, by its name.</returns>
+    public Task<IReadOnlyDictionary<string, CreateTopicResult>> CreateTopicsAsync(
         IReadOnlyCollection<NewTopic> topics,
         CancellationToken cancellationToken = default) => CreateTopicsAsync(topics, validateOnly: false, cancellationToken);
 
@@ -19,14 +18,13 @@ public sealed partial class KafkaAdmin
     /// <param name="topics">The topics.</param>
     /// <param name="validateOnly">Whether the controller checks everything and creates nothing.</param>
     /// <param name="cancellationToken">Ends the wait; topics may still be created.</param>
-    /// <returns>One result a topic, in the order given.</returns>
-    /// <exception cref="KafkaException">No answer from the controller in time for one of the topics; others may have been created.</exception>
-    public async Task<IReadOnlyList<CreateTopicResult>> CreateTopicsAsync(
+    /// <returns>What became of each topic, by its name.</returns>
+    public async Task<IReadOnlyDictionary<string, CreateTopicResult>> CreateTopicsAsync(
         IReadOnlyCollection<NewTopic> topics, bool validateOnly, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(topics);
         var byName = topics.ToDictionary(topic => topic.Name);
-        IReadOnlyDictionary<string, AdminResult<CreateTopicResult>> results = await _calls.EachAsync<string, CreateTopicResult>(
+        IReadOnlyDictionary<string, AdminResult<bool>> alreadyExisted = await _calls.EachAsync<string, bool>(
             ApiKey.CreateTopics,
             byName.Keys,
             async (round, token) =>
@@ -41,18 +39,19 @@ public sealed partial class KafkaAdmin
                 CreateTopicsResponse response = await _calls.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(controller, request, token);
                 foreach (CreatableTopicResult result in response.Topics)
                 {
-                    if (KafkaErrors.IsRetriable(result.ErrorCode))
+                    if (result.ErrorCode is ErrorCode.None or ErrorCode.TopicAlreadyExists)
                     {
-                        round.FailOn(result.ErrorCode, result.Name, result.ErrorMessage, controller, ApiKey.CreateTopics);
+                        round.Succeed(result.Name, result.ErrorCode == ErrorCode.TopicAlreadyExists);
                     }
                     else
                     {
-                        round.Succeed(result.Name, new CreateTopicResult(result.Name, result.ErrorCode, result.ErrorMessage));
+                        round.FailOn(result.ErrorCode, result.Name, result.ErrorMessage, controller, ApiKey.CreateTopics);
                     }
                 }
             },
             cancellationToken);
-        return [.. topics.Select(topic => results[topic.Name].Value)];
+        return alreadyExisted.ToDictionary(
+            pair => pair.Key, pair => new CreateTopicResult(pair.Key, pair.Value.Failure, pair.Value.IsSuccess && pair.Value.Value));
     }
 
     /// <summary>Deletes topics by their names, with all of their records.</summary>
@@ -87,6 +86,7 @@ public sealed partial class KafkaAdmin
     /// <summary>Deletes topics by their ids, so that none is deleted that has taken over the name. From Kafka 2.8 on.</summary>
     /// <param name="topicIds">The topics' ids.</param>
     /// <param name="cancellationToken">Ends the wait; topics may still be deleted.</param>
+    /// <returns>What became of each topic, by its id; one that does not exist fails with <see cref="ErrorCode.UnknownTopicId"/>.</returns>
     public Task<IReadOnlyDictionary<Guid, AdminResult>> DeleteTopicsAsync(
         IReadOnlyCollection<Guid> topicIds, CancellationToken cancellationToken = default)
     {

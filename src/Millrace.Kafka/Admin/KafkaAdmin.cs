@@ -42,6 +42,7 @@ public sealed partial class KafkaAdmin
     /// <summary>Describes the cluster with its brokers, those that are fenced included if that is asked for (KIP-1073).</summary>
     /// <param name="includeFencedBrokers">Whether brokers that are registered and not up are listed too. Needs Kafka 4.0.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>The cluster's id, its controller, and its brokers by their ids.</returns>
     /// <exception cref="KafkaException">No broker answers in time, or none can list fenced brokers.</exception>
     public Task<ClusterDescription> DescribeClusterAsync(bool includeFencedBrokers = false, CancellationToken cancellationToken = default)
     {

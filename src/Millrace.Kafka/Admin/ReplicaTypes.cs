@@ -27,7 +27,12 @@ public enum ElectionOutcome
 /// <param name="AddingReplicas">Those that are new and still copy.</param>
 /// <param name="RemovingReplicas">Those that will give it up.</param>
 public sealed record PartitionReassignment(
-    IReadOnlyList<int> Replicas, IReadOnlyList<int> AddingReplicas, IReadOnlyList<int> RemovingReplicas);
+    IReadOnlyList<int> Replicas, IReadOnlyList<int> AddingReplicas, IReadOnlyList<int> RemovingReplicas)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(PartitionReassignment), (nameof(Replicas), Replicas), (nameof(AddingReplicas), AddingReplicas), (nameof(RemovingReplicas), RemovingReplicas));
+}
 
 /// <summary>A copy of a partition on a broker.</summary>
 /// <param name="TopicPartition">The partition.</param>
@@ -49,7 +54,12 @@ public sealed record LogDirDescription(
     KafkaException? Failure,
     long? TotalByteCount,
     long? UsableByteCount,
-    IReadOnlyDictionary<TopicPartition, LogDirReplica> Replicas);
+    IReadOnlyDictionary<TopicPartition, LogDirReplica> Replicas)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(LogDirDescription), (nameof(Path), Path), (nameof(Failure), Failure), (nameof(TotalByteCount), TotalByteCount), (nameof(UsableByteCount), UsableByteCount), (nameof(Replicas), Replicas));
+}
 
 /// <summary>A copy of a partition in a data directory.</summary>
 /// <param name="ByteCount">The size of its segments.</param>

@@ -72,7 +72,12 @@ public sealed record TransactionDescription(
     TimeSpan Timeout,
     DateTimeOffset? StartedAt,
     BrokerAddress Coordinator,
-    IReadOnlyList<TopicPartition> Partitions);
+    IReadOnlyList<TopicPartition> Partitions)
+{
+    /// <inheritdoc/>
+    public override string ToString() => AdminText.Record(
+        nameof(TransactionDescription), (nameof(TransactionalId), TransactionalId), (nameof(State), State), (nameof(ProducerId), ProducerId), (nameof(ProducerEpoch), ProducerEpoch), (nameof(Timeout), Timeout), (nameof(StartedAt), StartedAt), (nameof(Coordinator), Coordinator), (nameof(Partitions), Partitions));
+}
 
 /// <summary>What a partition remembers of an idempotent or transactional producer.</summary>
 /// <param name="ProducerId">Its id.</param>

@@ -18,12 +18,14 @@ public sealed class AdminEndToEndTests
         await using KafkaClient client = CreateClient(broker, release);
         KafkaAdmin admin = client.Admin;
         var topic = new NewTopic(Topic, 2) { Configuration = new Dictionary<string, string> { ["retention.ms"] = "123456" } };
-        Assert.True((await admin.CreateTopicsAsync([topic], validateOnly: true, Until.Timeout()))[0].Created);
+        Assert.True((await admin.CreateTopicsAsync([topic], validateOnly: true, Until.Timeout()))[Topic].Created);
         Assert.Empty(await admin.ListTopicsAsync(cancellationToken: Until.Timeout()));
-        IReadOnlyList<CreateTopicResult> created = await admin.CreateTopicsAsync([topic, new NewTopic("a/b", 1)], Until.Timeout());
-        Assert.True(created[0].Created);
-        Assert.Equal(ErrorCode.InvalidTopic, created[1].ErrorCode);
-        Assert.True((await admin.CreateTopicsAsync([topic], Until.Timeout()))[0].AlreadyExisted);
+        IReadOnlyDictionary<string, CreateTopicResult> created = await admin.CreateTopicsAsync([topic, new NewTopic("a/b", 1)], Until.Timeout());
+        Assert.True(created[Topic].Created);
+        Assert.Equal(ErrorCode.InvalidTopic, created["a/b"].ErrorCode);
+        Assert.Equal(ErrorCode.InvalidTopic, Assert.Throws<KafkaBrokerException>(() => created.ThrowIfAnyFailed()).ErrorCode);
+        CreateTopicResult again = (await admin.CreateTopicsAsync([topic], Until.Timeout()))[Topic];
+        Assert.Equal((true, true, false), (again.IsSuccess, again.AlreadyExisted, again.Created));
         await Until.TrueAsync(async () => (await admin.ListTopicsAsync(cancellationToken: Until.Timeout())).Count > 0, "the topic");
         Assert.Equal(Topic, Assert.Single(await admin.ListTopicsAsync(cancellationToken: Until.Timeout())).Name);
 

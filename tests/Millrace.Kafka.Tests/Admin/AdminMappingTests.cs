@@ -530,4 +530,21 @@ public sealed class AdminMappingTests
 
         return result;
     }
+
+    [Fact]
+    public void Results_and_descriptions_print_what_is_in_them()
+    {
+        var refusal = new KafkaVersionException("Too old.");
+        Assert.Equal("Failed: KafkaVersionException: Too old.", new AdminResult<int>(refusal).ToString());
+        Assert.Equal("Failed: KafkaVersionException: Too old.", new AdminResult(refusal).ToString());
+        Assert.Equal("Succeeded", new AdminResult(failure: null).ToString());
+        Assert.Equal("[1, 2]", new AdminResult<IReadOnlyList<int>>([1, 2]).ToString());
+        Assert.Equal("orders: Created", new CreateTopicResult("orders", failure: null, alreadyExisted: false).ToString());
+        Assert.Equal("orders: Failed: KafkaVersionException: Too old.", new CreateTopicResult("orders", refusal, alreadyExisted: false).ToString());
+        var broker = new BrokerDescription(1, new BrokerAddress("a", 9092), Rack: null);
+        Assert.Equal(
+            "ClusterDescription { ClusterId = x, ControllerId = 1, Brokers = [BrokerDescription { Id = 1, Address = a:9092, Rack =  }], FencedBrokers = [] }",
+            new ClusterDescription("x", 1, [broker], []).ToString());
+        Assert.Contains("Replicas = [1, 2], InSyncReplicas = [1]", new PartitionDescription(0, 1, 0, [1, 2], [1]).ToString(), StringComparison.Ordinal);
+    }
 }

@@ -24,7 +24,7 @@ public sealed class AdminRoutingTests
             };
         });
         await using KafkaClient client = cluster.CreateClient();
-        CreateTopicResult result = Assert.Single(await client.Admin.CreateTopicsAsync([new NewTopic("orders", 3)], Until.Timeout()));
+        CreateTopicResult result = Assert.Single(await client.Admin.CreateTopicsAsync([new NewTopic("orders", 3)], Until.Timeout())).Value;
         Assert.True(result.Created);
         Assert.Equal([2, 3], cluster.Asked(ApiKey.CreateTopics));
     }

@@ -121,10 +121,10 @@ public sealed class ProduceAndConsumeTests
     {
         await using TestBroker broker = await TestBroker.StartAsync();
         await using KafkaClient client = broker.CreateClient();
-        IReadOnlyList<CreateTopicResult> first = await client.Admin.CreateTopicsAsync([new NewTopic("a", 3), new NewTopic("b", 1)], Until.Timeout());
-        Assert.All(first, result => Assert.True(result.Created));
-        IReadOnlyList<CreateTopicResult> second = await client.Admin.CreateTopicsAsync([new NewTopic("a", 3)], Until.Timeout());
-        Assert.True(Assert.Single(second).AlreadyExisted);
+        IReadOnlyDictionary<string, CreateTopicResult> first = await client.Admin.CreateTopicsAsync([new NewTopic("a", 3), new NewTopic("b", 1)], Until.Timeout());
+        Assert.All(first.Values, result => Assert.True(result.Created));
+        IReadOnlyDictionary<string, CreateTopicResult> second = await client.Admin.CreateTopicsAsync([new NewTopic("a", 3)], Until.Timeout());
+        Assert.True(Assert.Single(second).Value.AlreadyExisted);
         ClusterMetadata cluster = await client.Admin.DescribeAsync(["a", "missing"], Until.Timeout());
         Assert.Equal(3, cluster.Topics.Single(topic => topic.Name == "a").Partitions.Count);
         Assert.Equal(Protocol.ErrorCode.UnknownTopicOrPartition, cluster.Topics.Single(topic => topic.Name == "missing").ErrorCode);

@@ -116,6 +116,29 @@ public sealed class SecureConnectionTests
         Assert.Equal(said[0], said[1]);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_refused_login_and_an_untrusted_broker_are_told_by_every_admin_call_at_once(bool isUntrusted)
+    {
+        using var others = new TestCertificates("Somebody else");
+        await using SecureBroker broker = await SecureBroker.StartAsync();
+        await using KafkaClient client = broker.CreateClient(SecurityProtocol.SaslSsl, configure: security =>
+            (security.Password, security.TrustedCertificatesFile) = isUntrusted ? (security.Password, others.AuthorityFile) : ("guessed-password", security.TrustedCertificatesFile));
+        KafkaAdmin admin = client.Admin;
+        await Assert.ThrowsAsync<KafkaAuthenticationException>(() => admin.DescribeClusterAsync(cancellationToken: Until.Timeout()));
+        await Assert.ThrowsAsync<KafkaAuthenticationException>(() => admin.ListTopicsAsync(cancellationToken: Until.Timeout()));
+        await Assert.ThrowsAsync<KafkaAuthenticationException>(() => admin.ListGroupsAsync(cancellationToken: Until.Timeout()));
+        AdminResult[] results =
+        [
+            (await admin.DescribeTopicsAsync(["orders"], Until.Timeout()))["orders"],
+            (await admin.DescribeGroupsAsync(["workers"], Until.Timeout()))["workers"],
+            (await admin.DescribeConfigsAsync([ConfigResource.Topic("orders")], cancellationToken: Until.Timeout()))[ConfigResource.Topic("orders")],
+            (await admin.CreateTopicsAsync([new NewTopic("orders")], Until.Timeout()))["orders"],
+        ];
+        Assert.All(results, result => Assert.False(Assert.IsType<KafkaAuthenticationException>(result.Failure).IsTransient));
+    }
+
     [Fact]
     public async Task A_consumer_without_a_group_is_told_that_its_login_failed()
     {
