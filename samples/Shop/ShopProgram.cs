@@ -46,10 +46,10 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
     private string? Explain(Exception failure) => failure switch
     {
         BrokerStartException { Failure: BrokerStartFailure.Listen } => $"{failure.Message} The option for it is --kafka-listen.",
+        MillraceConfigurationException when options.Kafka is not null && failure.Message.StartsWith("BootstrapServers", StringComparison.Ordinal) =>
+            $"--kafka is '{options.Kafka}'; write HOST:PORT, or several with commas between them.",
         ShopException or BrokerStartException or MillraceConfigurationException or LogUnavailableException => failure.Message,
         Millrace.Kafka.KafkaException => $"{failure.Message.TrimEnd('.')}. The cluster is the one of --kafka.",
-        ArgumentException when options.Kafka is not null && failure.Message.StartsWith("BootstrapServers", StringComparison.Ordinal) =>
-            $"--kafka is '{options.Kafka}'; write HOST:PORT, or several with commas between them.",
         // Kestrel's, which names the address.
         IOException when failure.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException =>
             $"{failure.Message.TrimEnd('.')}. Stop the program that uses it, or give another address with --listen.",
@@ -171,7 +171,9 @@ internal sealed class ShopProgram(ShopOptions options, TextWriter output, TextWr
             if (!isTold)
             {
                 isTold = true;
-                await output.WriteLineAsync($"Waiting for the books of {string.Join(", ", missing)}.");
+                string[] roles = [.. ShopRoles.Of(missing).Select(role => $"--role {role.ToString().ToLowerInvariant()}")];
+                await output.WriteLineAsync(
+                    $"Waiting for the books of {string.Join(", ", missing)}. Start {string.Join(" and ", roles)}, each as a process of its own with the same --kafka and --data, unless they are on their way.");
                 await output.FlushAsync(CancellationToken.None);
             }
 

@@ -23,6 +23,11 @@ internal static class ShopRoles
     /// <summary>Whether the process takes orders and says what became of them; the other roles serve until they are stopped.</summary>
     public static bool HasDesk(this ShopRole role) => role.Runs(ShopRole.Orders);
 
+    /// <summary>The roles, apart from that of the desk, that run these services.</summary>
+    public static IEnumerable<ShopRole> Of(IEnumerable<string> services) =>
+        services.Select(service => service is "payment" ? ShopRole.Payment : service is "inventory" or "shipping" ? ShopRole.Stock : ShopRole.Orders)
+            .Where(role => !role.HasDesk()).Distinct();
+
     public static string Describe(this ShopRole role) => role switch
     {
         ShopRole.Orders => "the Order and Notification services and the saga",

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Millrace.Kafka;
 
@@ -15,6 +16,14 @@ public sealed class KafkaClient : IAsyncDisposable
     private readonly HashSet<IAsyncDisposable> _members = [];
     private readonly Lock _gate = new();
     private bool _isClosed;
+
+    /// <summary>Creates a client on the system's clock that logs nowhere. Does not connect.</summary>
+    /// <param name="options">Copied; later changes have no effect.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message says which, and what is allowed.</exception>
+    public KafkaClient(KafkaClientOptions options)
+        : this(options, TimeProvider.System, NullLoggerFactory.Instance)
+    {
+    }
 
     /// <summary>Creates a client. Does not connect.</summary>
     /// <param name="options">Copied; later changes have no effect.</param>

@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 
 namespace Millrace.Kafka;
 
@@ -38,8 +40,9 @@ public readonly record struct BrokerAddress(string Host, int Port)
             }
         }
 
-        host = host.Trim('[', ']');
-        if (host.Length == 0 || host.Any(char.IsWhiteSpace) || host.Contains('/'))
+        bool isBracketed = host.StartsWith('[');
+        host = isBracketed ? host[1..^1] : host;
+        if (!(isBracketed ? IsIPv6(host) : IsName(host)))
         {
             return false;
         }
@@ -47,6 +50,16 @@ public readonly record struct BrokerAddress(string Host, int Port)
         address = new BrokerAddress(host, port);
         return true;
     }
+
+    // A zone may follow: fe80::1%eth0.
+    private static bool IsIPv6(string host) => IPAddress.TryParse(host, out IPAddress? address) && address.AddressFamily == AddressFamily.InterNetworkV6;
+
+    /// <summary>
+    /// What resolvers take: an underscore too, as names of containers have, and letters of any script. Digits alone are a port whose host was forgotten: as a host they would be an
+    /// address of IPv4 (31094 is 0.0.121.118).
+    /// </summary>
+    private static bool IsName(string host) =>
+        host.All(static letter => char.IsLetterOrDigit(letter) || letter is '.' or '-' or '_') && !host.All(char.IsAsciiDigit);
 
     /// <inheritdoc/>
     public override string ToString() => Host.Contains(':') ? $"[{Host}]:{Port}" : $"{Host}:{Port}";

@@ -43,7 +43,7 @@ internal sealed record ClientSettings(
         OptionChecks.AtLeast(options.MaxResponseByteCount, MinResponseByteCount, nameof(options.MaxResponseByteCount));
         OptionChecks.AtLeast(options.MaxInFlightRequests, 1, nameof(options.MaxInFlightRequests));
         return new ClientSettings(
-            ParseBootstrapServers(options.BootstrapServers),
+            ParseBootstrapServers(options.BootstrapServers, nameof(options.BootstrapServers)),
             options.ClientId ?? "",
             options.RequestTimeout,
             options.ApiTimeout,
@@ -63,7 +63,7 @@ internal sealed record ClientSettings(
             options.KeepsCallersContext);
     }
 
-    private static List<BrokerAddress> ParseBootstrapServers(string? text)
+    private static List<BrokerAddress> ParseBootstrapServers(string? text, string option)
     {
         var addresses = new List<BrokerAddress>();
         string[] parts = (text ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
@@ -72,8 +72,8 @@ internal sealed record ClientSettings(
             if (!BrokerAddress.TryParse(part, out BrokerAddress address))
             {
                 throw new ArgumentException(
-                    $"{nameof(KafkaClientOptions.BootstrapServers)} holds '{part}', which is not host:port. Write for example 'broker-1:9092,broker-2:9092'.",
-                    nameof(text));
+                    $"{option} holds '{part}', which is not host:port. Write for example 'broker-1:9092,broker-2:9092', with commas between several.",
+                    option);
             }
 
             addresses.Add(address);
@@ -81,7 +81,7 @@ internal sealed record ClientSettings(
 
         return addresses.Count > 0
             ? addresses
-            : throw new ArgumentException($"{nameof(KafkaClientOptions.BootstrapServers)} is empty. Name at least one broker, for example 'localhost:9092'.", nameof(text));
+            : throw new ArgumentException($"{option} is empty. Name at least one broker, for example 'localhost:9092'.", option);
     }
 }
 

@@ -42,6 +42,9 @@ public sealed class KafkaOptions
         if (ReplicationFactor > 0 && MinInSyncReplicas > ReplicationFactor)
             problems.Add($"MinInSyncReplicas ({MinInSyncReplicas}) is above ReplicationFactor ({ReplicationFactor}): nothing could be written. Lower it.");
         if (StartTimeout < TimeSpan.FromSeconds(1)) problems.Add($"StartTimeout is {StartTimeout}. It goes from 1 second on.");
+        problems.AddRange((Client.BootstrapServers ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+            .Where(address => !BrokerAddress.TryParse(address, out _))
+            .Select(address => $"BootstrapServers holds '{address}', which is not host:port. Write for example 'kafka-1:9092,kafka-2:9092', with commas between several."));
         if (problems.Count > 0) throw new MillraceConfigurationException(problems);
         return new LogConnection(Client)
         {

@@ -7,6 +7,7 @@ public sealed class OptionsTests
     [Theory]
     [InlineData("a:1, b ,[::1]:3", "a:1|b:9092|[::1]:3")]
     [InlineData("localhost", "localhost:9092")]
+    [InlineData("kafka_1:9092,bücher.example:1,[fe80::1]:3,10.0.0.1", "kafka_1:9092|bücher.example:1|[fe80::1]:3|10.0.0.1:9092")]
     public void Bootstrap_servers_are_read(string text, string expected) => Assert.Equal(
         expected, string.Join('|', ClientSettings.From(new KafkaClientOptions { BootstrapServers = text }).BootstrapAddresses));
 
@@ -16,8 +17,19 @@ public sealed class OptionsTests
     [InlineData("a:70000")]
     [InlineData("http://a:1")]
     [InlineData(":1")]
-    public void Bootstrap_servers_that_make_no_sense_are_refused(string text) => Assert.Throws<ArgumentException>(
-        () => ClientSettings.From(new KafkaClientOptions { BootstrapServers = text }));
+    [InlineData("31094")]
+    [InlineData("31094:9092")]
+    [InlineData("127.0.0.1:31094;127.0.0.1:31095")]
+    [InlineData("a;b")]
+    [InlineData("a b:1")]
+    [InlineData("::1:9092")]
+    [InlineData("[a]:1")]
+    public void Bootstrap_servers_that_make_no_sense_are_refused(string text)
+    {
+        ArgumentException failure = Assert.Throws<ArgumentException>(() => new KafkaClient(new KafkaClientOptions { BootstrapServers = text }));
+        Assert.Equal(nameof(KafkaClientOptions.BootstrapServers), failure.ParamName);
+        Assert.StartsWith($"BootstrapServers {(text.Length == 0 ? "is empty" : $"holds '{text}'")}", failure.Message, StringComparison.Ordinal);
+    }
 
     [Fact]
     public void Defaults_are_accepted_and_idempotent()
