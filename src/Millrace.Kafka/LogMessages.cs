@@ -129,6 +129,9 @@ internal static partial class LogMessages
     [LoggerMessage(3311, LogLevel.Error, "The consumer's loop failed.")]
     public static partial void ConsumerLoopFailed(ILogger logger, Exception exception);
 
+    [LoggerMessage(3312, LogLevel.Warning, "There is no topic '{Topic}', which a consumer is to read: it waits until there is one. Check the name, or create the topic.")]
+    public static partial void TopicMissing(ILogger logger, string topic);
+
     [LoggerMessage(3330, LogLevel.Information, "Group {GroupId}: member {MemberId} entered with epoch {MemberEpoch}.")]
     public static partial void GroupEntered(ILogger logger, string groupId, string memberId, int memberEpoch);
 

@@ -46,6 +46,7 @@ public sealed partial class KafkaConsumer
         }
 
         string[] distinct = [.. topics.Distinct()];
+        _namedTopics = distinct;
         return SubscribeAsync(member => member.Subscribe(distinct), listener, cancellationToken);
     }
 
@@ -62,6 +63,7 @@ public sealed partial class KafkaConsumer
     public Task SubscribeAsync(Regex pattern, IRebalanceListener? listener = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(pattern);
+        _namedTopics = [];
         return SubscribeAsync(
             member => member.Subscribe(view =>
             [

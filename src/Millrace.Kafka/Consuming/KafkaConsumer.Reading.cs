@@ -23,7 +23,8 @@ public sealed partial class KafkaConsumer
                 throw new InvalidOperationException("The consumer is subscribed; it does that or has partitions assigned by hand, not both.");
             }
 
-            _metadata.Track(partitions.Select(partition => partition.TopicPartition.Topic));
+            _namedTopics = [.. partitions.Select(partition => partition.TopicPartition.Topic).Distinct()];
+            _metadata.Track(_namedTopics);
             _state.Assign(partitions, isHeld: false);
         }
 
@@ -38,6 +39,7 @@ public sealed partial class KafkaConsumer
     /// <param name="cancellationToken">Ends the wait; no record is lost by it.</param>
     /// <returns>At least one record.</returns>
     /// <exception cref="OperationCanceledException">Cancelled before a record came.</exception>
+    /// <exception cref="InvalidOperationException">The consumer has neither a subscription nor a partition: nothing could ever come.</exception>
     /// <exception cref="KafkaOffsetOutOfRangeException">A partition has no usable position and may not be reset. Other partitions go on with the next call.</exception>
     /// <exception cref="KafkaLogTruncatedException">Records that were handed out are gone from the log, and the position may not be reset. Other partitions go on with the next call.</exception>
     /// <exception cref="KafkaCorruptBatchException">A batch cannot be read. Other partitions go on with the next call.</exception>
@@ -63,6 +65,7 @@ public sealed partial class KafkaConsumer
     /// <param name="cancellationToken">Ends the wait; no record is lost by it.</param>
     /// <returns>At least one record: whole batches of about 128 KiB together, or one compressed batch.</returns>
     /// <exception cref="OperationCanceledException">Cancelled before a record came.</exception>
+    /// <exception cref="InvalidOperationException">As at <see cref="PollAsync"/>.</exception>
     /// <exception cref="KafkaException">As at <see cref="PollAsync"/>.</exception>
     public ValueTask<ConsumerBatch> PollBatchAsync(CancellationToken cancellationToken = default)
     {
@@ -74,6 +77,7 @@ public sealed partial class KafkaConsumer
 
     /// <summary>The records of <see cref="PollAsync"/> one by one, without end.</summary>
     /// <param name="cancellationToken">Ends the enumeration with <see cref="OperationCanceledException"/>.</param>
+    /// <exception cref="InvalidOperationException">As at <see cref="PollAsync"/>.</exception>
     public async IAsyncEnumerable<ConsumerRecord> ConsumeAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         // One at a time from the partition's point of view: what is not enumerated yet is not passed.
@@ -394,6 +398,12 @@ public sealed partial class KafkaConsumer
         if (_state.TakeFault() is { } fault)
         {
             throw fault;
+        }
+
+        if (_member is null && _state.Assignment.Count == 0)
+        {
+            throw new InvalidOperationException(
+                $"The consumer reads nothing: a poll would wait for ever. Call {nameof(SubscribeAsync)} or {nameof(Assign)} first, with at least one topic or partition.");
         }
 
         return (_arrived ??= NewSignal()).Task;

@@ -51,6 +51,7 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         _state = new ConsumerState(settings, context.RetryBackoff, context.Settings.MetadataMaxAge);
         _fetcher = new ConsumerFetcher(context, settings, metadata, _pool, _offsets, _state, _gate, Pulse);
         _queries = new OffsetQuery(context, _pool, metadata, settings.IsolationLevel);
+        metadata.Changed += WarnOfMissingTopics;
         _fetchLoop = RunFetcherAsync();
     }
 
@@ -137,6 +138,7 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         await _memberLoop.WaitAsync(_settings.CloseTimeout, _context.Time).ConfigureAwait(Awaiting.Quietly);
         await _stop.CancelElsewhereAsync();
         await _fetchLoop;
+        _metadata.Changed -= WarnOfMissingTopics;
         await _pool.DisposeAsync();
         _fetcher.Dispose();
         if (_memberLoop.IsCompleted)

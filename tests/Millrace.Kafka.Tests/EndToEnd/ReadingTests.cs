@@ -234,12 +234,59 @@ public sealed class ReadingTests
         await client.Admin.DeleteTopicsAsync(["orders"], cancellationToken: Until.Timeout());
         await Until.TrueAsync(
             // A cluster deletes in the background. The test's own broker has done it, and creates the topic for the consumer, too.
-            async () => (await client.Admin.CreateTopicsAsync([new NewTopic("orders", 1)], Until.Timeout()))[0].Created || !broker.IsExternal,
+            async () => (await client.Admin.CreateTopicsAsync([new NewTopic("orders", 1)], Until.Timeout()))["orders"].Created || !broker.IsExternal,
             "the topic is created again");
 
         await using KafkaClient other = broker.CreateClient();
         await ProduceAndConsumeTests.ProduceAsync(other, "orders", 3);
         Assert.Equal([0, 1, 2], (await ProduceAndConsumeTests.ReadAsync(consumer, 3)).Select(record => record.Offset.Value));
+    }
+
+    [Fact]
+    public async Task A_poll_of_a_consumer_that_reads_nothing_is_refused()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "readers", AutoOffsetReset = AutoOffsetReset.Earliest });
+        InvalidOperationException failure = await Assert.ThrowsAsync<InvalidOperationException>(async () => await consumer.PollAsync(cancellationToken: Until.Timeout()));
+        Assert.Contains(nameof(KafkaConsumer.SubscribeAsync), failure.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await consumer.PollBatchAsync(Until.Timeout()));
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await consumer.ConsumeAsync(Until.Timeout()).FirstAsync());
+
+        // A subscription that is under way is one.
+        await ProduceAndConsumeTests.ProduceAsync(client, "orders", 1);
+        Task subscribing = consumer.SubscribeAsync(["orders"], cancellationToken: Until.Timeout());
+        Assert.Single(await consumer.PollAsync(cancellationToken: Until.Timeout()));
+        await subscribing;
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_topic_that_is_missing_is_named_in_the_log_once(bool isSubscribed)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        using var logs = new RecordingLoggers();
+        KafkaClientOptions options = broker.CreateClientOptions();
+        (options.AllowAutoCreateTopics, options.MetadataMaxAge) = (false, TimeSpan.FromMilliseconds(100));
+        await using var client = new KafkaClient(options, TimeProvider.System, logs);
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = isSubscribed ? "readers" : null, AutoOffsetReset = AutoOffsetReset.Earliest });
+        if (isSubscribed)
+        {
+            await consumer.SubscribeAsync(["orders"], cancellationToken: Until.Timeout());
+        }
+        else
+        {
+            consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero)]);
+        }
+
+        await Until.TrueAsync(() => Missing() > 0, "the warning");
+        await client.Admin.CreateTopicsAsync([new NewTopic("orders", 1)], Until.Timeout());
+        await ProduceAndConsumeTests.ProduceAsync(client, "orders", 1);
+        Assert.Single(await consumer.PollAsync(cancellationToken: Until.Timeout()));
+        Assert.Equal(1, Missing());
+
+        int Missing() => logs.Lines.Count(line => line.Contains("There is no topic 'orders'", StringComparison.Ordinal));
     }
 
     private static int Check(ConsumerBatch batch, int next, DateTimeOffset time)
