@@ -33,6 +33,8 @@ internal sealed class MessagingService(
         MessagingSettings settings = MessagingSettings.Read(options.Value, environment.ApplicationName, problems);
         if (builder.LogConnector is null)
             problems.Add("Millrace has no log to work on. Call millrace.UseEmbedded(options => options.DataDirectory = \"data\"), or millrace.UseKafka(\"host:9092\").");
+        if (builder.LogNames.Count > 1)
+            problems.Add($"{string.Join(" and ", builder.LogNames)} are called for one application, which works on one log. Keep one of the calls.");
         MessageRegistry registry = new(settings.TopicPrefix);
         ProcessorOptions[] processors = [.. builder.Processors.Select(processor => processor.WithPrefix(settings.TopicPrefix))];
         Topology topology = Topology.Build(registry, builder.Endpoints, builder.CommandsHandledElsewhere, problems, processors);
@@ -104,8 +106,9 @@ internal sealed class MessagingService(
                 }
             }
         }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException cancelled) when (!cancellationToken.IsCancellationRequested)
         {
+            last = cancelled.InnerException as KafkaException ?? last;
             throw new LogUnavailableException(
                 $"No broker of {connection.Client.BootstrapServers} has answered within {connection.StartTimeout}. {last?.Message} Check the addresses and that the brokers run; UseKafka has StartTimeout for clusters that take longer to start.".Replace("  ", " ", StringComparison.Ordinal),
                 last);

@@ -11,6 +11,7 @@ public sealed class MillraceBuilder
     private readonly List<EndpointBuilder> _endpoints = [];
     private readonly List<ProcessorOptions> _processors = [];
     private readonly List<Type> _handledElsewhere = [];
+    private readonly List<string> _logNames = [];
 
     private MillraceBuilder(IServiceCollection services) => Services = services;
 
@@ -18,6 +19,9 @@ public sealed class MillraceBuilder
     public IServiceCollection Services { get; }
 
     internal LogConnector? LogConnector { get; private set; }
+
+    /// <summary>What was called to have a log, each once: more than one is a mistake.</summary>
+    internal IReadOnlyList<string> LogNames => _logNames;
 
     internal IReadOnlyCollection<EndpointBuilder> Endpoints => _endpoints;
 
@@ -93,13 +97,27 @@ public sealed class MillraceBuilder
         return this;
     }
 
-    /// <summary>Works on a log that the caller brings up. The last call counts.</summary>
+    /// <summary>
+    /// Works on a log that the caller brings up. The last call counts; calls with different names are a mistake, which the start of the host tells.
+    /// </summary>
     /// <param name="connector">Brings the log up and says how to reach it.</param>
+    /// <param name="name">What the application calls to have this log, such as <c>UseKafka</c>.</param>
     /// <returns>This builder.</returns>
-    public MillraceBuilder UseLog(LogConnector connector)
+    public MillraceBuilder UseLog(LogConnector connector, string name = nameof(UseLog))
     {
         ArgumentNullException.ThrowIfNull(connector);
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
         LogConnector = connector;
+        if (!_logNames.Contains(name)) _logNames.Add(name);
+        return this;
+    }
+
+    /// <summary>Forgets the log that was named so far: for hosts of tests, which bring one of their own.</summary>
+    /// <returns>This builder.</returns>
+    public MillraceBuilder WithoutLog()
+    {
+        LogConnector = null;
+        _logNames.Clear();
         return this;
     }
 }

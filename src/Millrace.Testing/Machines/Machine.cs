@@ -138,7 +138,7 @@ internal sealed class Machine
         builder.Services.Replace(ServiceDescriptor.Singleton<TimeProvider>(_applicationTime));
         builder.AddMillrace(millrace =>
         {
-            millrace.UseEmbedded(embedded => (embedded.DataDirectory, embedded.Storage, embedded.Listen) = ("/data", _disk, null));
+            millrace.WithoutLog().UseEmbedded(embedded => (embedded.DataDirectory, embedded.Storage, embedded.Listen) = ("/data", _disk, null));
             millrace.Configure(messaging =>
             {
                 messaging.InfrastructureTime = _time;

@@ -24,6 +24,6 @@ public static class EmbeddedBuilderExtensions
             services.GetRequiredService<IOptions<EmbeddedOptions>>(),
             services.GetRequiredService<IOptions<MessagingOptions>>(),
             services.GetRequiredService<ILoggerFactory>()));
-        return millrace.UseLog((services, cancellationToken) => services.GetRequiredService<EmbeddedBroker>().StartAsync(cancellationToken));
+        return millrace.UseLog((services, cancellationToken) => services.GetRequiredService<EmbeddedBroker>().StartAsync(cancellationToken), nameof(UseEmbedded));
     }
 }

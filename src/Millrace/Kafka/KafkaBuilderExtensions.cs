@@ -29,6 +29,6 @@ public static class KafkaBuilderExtensions
             KafkaOptions options = new(new KafkaClientOptions { BootstrapServers = bootstrapServers, AllowAutoCreateTopics = false });
             configure?.Invoke(options);
             return Task.FromResult(options.Read());
-        });
+        }, nameof(UseKafka));
     }
 }

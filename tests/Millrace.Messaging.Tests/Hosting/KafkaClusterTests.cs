@@ -43,7 +43,8 @@ public sealed class KafkaClusterTests
 
         LogUnavailableException failure = await Assert.ThrowsAsync<LogUnavailableException>(() => host.StartAsync());
 
-        Assert.StartsWith($"No broker of {address} has answered within 00:00:01.", failure.Message, StringComparison.Ordinal);
+        Assert.StartsWith($"No broker of {address} has answered within 00:00:01. No broker answered a question for metadata. ", failure.Message, StringComparison.Ordinal);
+        Assert.IsType<KafkaConnectionException>(failure.InnerException);
         Assert.True(failure.IsTransient);
     }
 
@@ -211,6 +212,27 @@ public sealed class KafkaClusterTests
 
         MillraceConfigurationException failure = await Assert.ThrowsAsync<MillraceConfigurationException>(() => host.StartAsync());
         Assert.StartsWith(expected, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("31094", "BootstrapServers holds '31094'")]
+    [InlineData("127.0.0.1:31094;127.0.0.1:31095", "BootstrapServers holds '127.0.0.1:31094;127.0.0.1:31095'")]
+    [InlineData("a:1,b :2", "BootstrapServers holds 'b :2'")]
+    public async Task Addresses_that_are_none_are_refused(string bootstrapServers, string expected)
+    {
+        using IHost host = Build(millrace => millrace.UseKafka(bootstrapServers));
+
+        MillraceConfigurationException failure = await Assert.ThrowsAsync<MillraceConfigurationException>(() => host.StartAsync());
+        Assert.StartsWith(expected, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Two_kinds_of_log_for_one_application_are_refused()
+    {
+        using IHost host = Build(millrace => millrace.UseEmbedded().UseKafka("127.0.0.1:1"));
+
+        MillraceConfigurationException failure = await Assert.ThrowsAsync<MillraceConfigurationException>(() => host.StartAsync());
+        Assert.StartsWith("UseEmbedded and UseKafka are called for one application", failure.Message, StringComparison.Ordinal);
     }
 
     [Theory]
