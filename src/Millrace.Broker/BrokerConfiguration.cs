@@ -217,7 +217,8 @@ internal sealed record BrokerConfiguration
         }
         catch (ArgumentOutOfRangeException fault)
         {
-            faults.Add($"Cleaner: {fault.Message}");
+            // One sentence: what follows names the parameter and the value once more.
+            faults.Add($"Cleaner: {fault.Message.Split(" (Parameter", 2)[0]}");
         }
     }
 

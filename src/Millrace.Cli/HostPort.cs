@@ -34,6 +34,15 @@ internal sealed record HostPort(string Host, int Port)
         return true;
     }
 
+    /// <summary>What is wrong with the port of a text that is no address, to follow it in a sentence; empty where it is not the port.</summary>
+    public static string PortFault(string text)
+    {
+        string port = text[(text.LastIndexOf(':') + 1)..];
+        return port.Length < text.Length && port.Length > 0 && port.All(char.IsAsciiDigit) && (!int.TryParse(port, out int number) || number > ushort.MaxValue)
+            ? $", since there is no port {port} (the largest is {ushort.MaxValue})"
+            : "";
+    }
+
     /// <summary>The endpoint to bind: the address itself, or the first one that the name has here, IPv4 before IPv6.</summary>
     /// <exception cref="SocketException">The name has no address.</exception>
     public async Task<IPEndPoint> ResolveAsync(CancellationToken cancellationToken)

@@ -25,6 +25,9 @@ internal sealed record ListenAddress(ListenerProtocol Protocol, HostPort Address
         return true;
     }
 
+    /// <summary>As it is typed.</summary>
+    public override string ToString() => Protocol == ListenerProtocol.Plaintext ? Address.ToString() : $"{ListeningAddress.Scheme(Protocol)}://{Address}";
+
     private static bool TryParseScheme(string scheme, out ListenerProtocol protocol)
     {
         foreach (ListenerProtocol candidate in Enum.GetValues<ListenerProtocol>())

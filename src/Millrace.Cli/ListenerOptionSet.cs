@@ -63,8 +63,34 @@ internal sealed class ListenerOptionSet
         options.UsersFile = FullPath(parsed.GetValue(_users));
         options.Tls.CertificateFile = FullPath(parsed.GetValue(_certificate));
         options.Tls.KeyFile = FullPath(parsed.GetValue(_key));
+        await RequireKeyAsync(options.Tls, cancellationToken);
         options.Tls.ClientAuthorityFile = FullPath(parsed.GetValue(_clientAuthority));
         options.Tls.KeyPassword = parsed.GetValue(_keyPassword) is { } file ? PasswordInput.ReadFirstLine(file) : null;
+    }
+
+    /// <summary>A certificate in PEM may bring its key with it. Anything else that is wrong with the file, the broker says.</summary>
+    private static async Task RequireKeyAsync(BrokerTlsOptions tls, CancellationToken cancellationToken)
+    {
+        if (tls.CertificateFile is not { } file || tls.KeyFile is not null)
+        {
+            return;
+        }
+
+        string text;
+        try
+        {
+            using StreamReader reader = new(file);
+            text = await reader.ReadToEndAsync(cancellationToken);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return;
+        }
+
+        if (text.Contains("-----BEGIN CERTIFICATE-----", StringComparison.Ordinal) && !text.Contains("PRIVATE KEY-----", StringComparison.Ordinal))
+        {
+            throw new BrokerStartException(BrokerStartFailure.InvalidOptions, $"--certificate {file} holds no key, and --key is not given: name the file of the key with --key.");
+        }
     }
 
     private static async Task<IPEndPoint> ResolveAsync(HostPort address, CancellationToken cancellationToken)
@@ -95,6 +121,11 @@ internal sealed class ListenerOptionSet
         else if (hasTls && result.GetResult(_certificate) is null)
         {
             result.AddError("A listener has TLS, and --certificate is not given: name the broker's certificate.");
+        }
+
+        foreach (ListenAddress told in advertised.Where(static told => told.Address.Port == 0))
+        {
+            result.AddError($"--advertise {told.Address}: clients cannot connect to port 0; name the one that they are to use.");
         }
 
         if (listening.Count > 1)
@@ -143,7 +174,7 @@ internal sealed class ListenerOptionSet
                 }
                 else
                 {
-                    result.AddError($"'{text}' is not an address for {name}; write HOST:PORT, for example {DefaultListen}, or with ssl://, sasl_plaintext:// or sasl_ssl:// before it.");
+                    result.AddError($"'{text}' is not an address for {name}{HostPort.PortFault(text)}; write HOST:PORT, for example {DefaultListen}, or with ssl://, sasl_plaintext:// or sasl_ssl:// before it.");
                 }
             }
 

@@ -9,7 +9,7 @@ internal static class PasswordInput
     /// <summary>The first line of a file.</summary>
     /// <exception cref="IOException">It cannot be read, or is empty.</exception>
     public static string ReadFirstLine(string file) =>
-        File.ReadLines(file).FirstOrDefault() is { Length: > 0 } line ? line : throw new IOException($"{file} has no first line with a password.");
+        File.ReadLines(file).FirstOrDefault() is { Length: > 0 } line ? line : throw new IOException($"The first line of {file} is the password, and it is empty: nothing was changed.");
 
     /// <summary>A line of standard input; at a terminal it is asked for twice, and not shown.</summary>
     /// <exception cref="IOException">There is none, or the two are different.</exception>
@@ -17,7 +17,7 @@ internal static class PasswordInput
     {
         if (Console.IsInputRedirected)
         {
-            return Console.In.ReadLine() is { Length: > 0 } line ? line : throw new IOException("Standard input has no line with a password.");
+            return Console.In.ReadLine() is { Length: > 0 } line ? line : throw new IOException("The first line of standard input is the password, and it is empty: nothing was changed.");
         }
 
         string password = Ask($"Password of {user}: ");

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Millrace.Broker;
@@ -9,6 +10,8 @@ namespace Millrace.Cli;
 /// <summary><c>millrace serve</c>: the broker as a process of its own.</summary>
 internal static class ServeCommand
 {
+    private static readonly int s_maxPartitionCount = new BrokerOptions().MaxPartitionCount;
+
     public static Command Create()
     {
         Option<string> data = new("--data")
@@ -30,6 +33,17 @@ internal static class ServeCommand
             Description = "How many partitions a topic gets when its creator does not say (Kafka's num.partitions).",
             HelpName = "N",
             DefaultValueFactory = _ => 1,
+            CustomParser = result =>
+            {
+                string text = result.Tokens[0].Value;
+                if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count >= 1 && count <= s_maxPartitionCount)
+                {
+                    return count;
+                }
+
+                result.AddError($"--partitions: '{text}' is not a whole number from 1 to {s_maxPartitionCount}.");
+                return 1;
+            },
         };
 
         Option<Dictionary<string, string>> set = SettingsOption();
@@ -39,6 +53,14 @@ internal static class ServeCommand
             data, partitions, set,
         };
         listeners.AddTo(command);
+        command.Validators.Add(result =>
+        {
+            bool isSet = result.GetResult(set)?.Tokens.Any(static token => token.Value.StartsWith("num.partitions=", StringComparison.Ordinal)) == true;
+            if (isSet && result.GetResult(partitions) is { Implicit: false })
+            {
+                result.AddError("--partitions and --set num.partitions are both given, and they are the same setting: give one of them.");
+            }
+        });
         command.SetAction((parsed, cancellationToken) =>
         {
             BrokerOptions options = new()
@@ -78,8 +100,8 @@ internal static class ServeCommand
         }
         catch (BrokerStartException failure)
         {
-            await console.Error.WriteLineAsync(failure.Message);
-            return ExitCode.Failure;
+            await console.Error.WriteLineAsync(PropertyNames.OfServe(failure.Message));
+            return failure.Failure == BrokerStartFailure.InvalidOptions ? ExitCode.Usage : ExitCode.Failure;
         }
         catch (OperationCanceledException) when (stop.Token.IsCancellationRequested)
         {
@@ -128,9 +150,14 @@ internal static class ServeCommand
                 }
             }
 
-            if (!BrokerSettings.TryApply(new BrokerOptions(), settings, out string? error))
+            BrokerOptions options = new();
+            if (!BrokerSettings.TryApply(options, settings, out string? error))
             {
                 result.AddError(error);
+            }
+            else if (options.DefaultPartitionCount < 1 || options.DefaultPartitionCount > s_maxPartitionCount)
+            {
+                result.AddError($"num.partitions is {options.DefaultPartitionCount}: give 1 to {s_maxPartitionCount}.");
             }
 
             return settings;

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Millrace.Interop.Tests.Programs;
+using Millrace.Tests;
 
 namespace Millrace.Interop.Tests;
 
@@ -25,10 +26,17 @@ public sealed class CommandLineTests : IDisposable
         { ["serve", "--data", "x", "--listen", "localhost:1", "--listen", "localhost:2", "--advertise", "far:9"], "--advertise far:9 fits no listener, or several" },
         { ["user", "add", "alice"], "--users" },
         { ["user", "add", "al\u00adice", "--users", "x"], "The name holds the character U+00AD" },
-        { ["serve", "--data", "x", "--listen", "localhost:99999"], "'localhost:99999' is not an address" },
+        { ["serve", "--data", "x", "--listen", "localhost:99999"], "'localhost:99999' is not an address for --listen, since there is no port 99999" },
+        { ["serve", "--data", "x", "--advertise", "host:0"], "--advertise host:0: clients cannot connect to port 0" },
         { ["serve", "--data", "x", "--listen", "::1:9092"], "'::1:9092' is not an address" },
         { ["serve", "--data", "x", "--advertise", "host"], "'host' is not an address for --advertise" },
         { ["serve", "--data", "x", "--partitions", "many"], "many" },
+        { ["serve", "--data", "x", "--partitions", "0"], "--partitions: '0' is not a whole number from 1 to 10000." },
+        { ["serve", "--data", "x", "--partitions", "20000"], "--partitions: '20000' is not a whole number from 1 to 10000." },
+        { ["serve", "--data", "x", "--partitions", "3", "--set", "num.partitions=4"], "--partitions and --set num.partitions are both given" },
+        { ["serve", "--data", "x", "--set", "num.partitions=20000"], "num.partitions is 20000: give 1 to 10000." },
+        { ["serve", "--data", "x", "--set", "log.retention.ms=abc"], "'abc' is no value of log.retention.ms." },
+        { ["serve", "--data", "x", "--set", "log.retention.hours=3"], "use log.retention.ms=10800000" },
         { ["serve", "--data", "x", "--set", "log.retention.ms"], "'log.retention.ms' is no setting for --set; write NAME=VALUE" },
         { ["serve", "--data", "x", "--set", "log.retention.ms=1", "--set", "no.such=1"], "There is no broker setting 'no.such'" },
         { ["serve", "--data", "x", "--set", "num.partitions=1", "--set", "num.partitions=2"], "--set num.partitions is given twice" },
@@ -43,11 +51,32 @@ public sealed class CommandLineTests : IDisposable
     public async Task A_command_line_that_makes_no_sense_is_refused_with_a_sentence(string[] arguments, string expected)
         => await RequireRefusalAsync(Usage, expected, ["exec", StandaloneBroker.Command, .. arguments]);
 
+    [Theory]
+    [InlineData("group.min.session.timeout.ms is 8000 and group.max.session.timeout.ms 7000", "group.max.session.timeout.ms=7000", "group.min.session.timeout.ms=8000")]
+    [InlineData("sasl.enabled.mechanisms has 'GSSAPI'", "sasl.enabled.mechanisms=GSSAPI")]
+    [InlineData("log.cleaner.threads ('0') must be", "log.cleaner.threads=0")]
+    [InlineData("offsets.retention.minutes is 0: give one minute to 100 years.", "offsets.retention.minutes=0")]
+    public async Task Settings_that_the_broker_cannot_start_with_are_refused_by_their_own_names(string expected, params string[] settings) => await RequireRefusalAsync(
+        Usage, expected, StandaloneBroker.ServeArguments(DataDirectory, "127.0.0.1:0", [.. settings.SelectMany(setting => new[] { "--set", setting })]));
+
     [Fact]
-    public async Task Settings_that_the_broker_cannot_start_with_are_refused()
+    public async Task A_certificate_without_its_key_is_refused()
     {
-        string[] settings = ["--set", "group.max.session.timeout.ms=7000", "--set", "group.min.session.timeout.ms=8000"];
-        await RequireRefusalAsync(Failure, "GroupMinSessionTimeout is 00:00:08", StandaloneBroker.ServeArguments(DataDirectory, "127.0.0.1:0", settings));
+        using TestCertificates certificates = new();
+        string certificate = certificates.Issue("broker").CertificateFile;
+        await RequireRefusalAsync(
+            Usage, "holds no key, and --key is not given", ["exec", StandaloneBroker.Command, "serve", "--data", DataDirectory, "--listen", "ssl://127.0.0.1:0", "--certificate", certificate]);
+    }
+
+    [Fact]
+    public async Task Users_that_cannot_be_read_or_have_no_password_are_told_in_a_sentence()
+    {
+        string users = Path.Combine(_folder.FullName, "users");
+        string password = Path.Combine(_folder.FullName, "password.txt");
+        await File.WriteAllTextAsync(password, "");
+        await RequireRefusalAsync(Failure, $"There is no users file {users}", ["exec", StandaloneBroker.Command, "user", "list", "--users", users]);
+        await RequireRefusalAsync(
+            Failure, $"The first line of {password} is the password, and it is empty", ["exec", StandaloneBroker.Command, "user", "add", "alice", "--users", users, "--password-file", password]);
     }
 
     [Fact]
@@ -99,9 +128,11 @@ public sealed class CommandLineTests : IDisposable
     [Theory]
     [InlineData("--version", "0.")]
     [InlineData("--help", "serve")]
-    public async Task The_command_tells_about_itself(string option, string expected)
+    [InlineData("serve --help", "[default: 127.0.0.1:9092]")]
+    [InlineData("plan --help", "[default: 10Gbit/s]")]
+    public async Task The_command_tells_about_itself(string arguments, string expected)
     {
-        await using RunningProgram program = RunningProgram.Start("dotnet", "exec", StandaloneBroker.Command, option);
+        await using RunningProgram program = RunningProgram.Start("dotnet", ["exec", StandaloneBroker.Command, .. arguments.Split(' ')]);
         await program.RequireSuccessAsync();
 
         Assert.Contains(program.Output, line => line.Contains(expected, StringComparison.Ordinal));

@@ -116,7 +116,7 @@ public sealed class SecurityTests
         await DescribeAsync(broker);
         await using (RunningProgram listed = await broker.RunUserAsync(null, "list"))
         {
-            Assert.Equal([$"{SecureStandaloneBroker.User}  SCRAM-SHA-256, SCRAM-SHA-512"], listed.Output);
+            Assert.Equal([$"{SecureStandaloneBroker.User}  PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"], listed.Output);
         }
 
         await using (RunningProgram removed = await broker.RunUserAsync(null, "remove", SecureStandaloneBroker.User))

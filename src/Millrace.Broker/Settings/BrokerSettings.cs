@@ -1,12 +1,15 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using System.Text.RegularExpressions;
 using Millrace.Log;
 
 namespace Millrace.Broker;
 
 /// <summary>The settings of a broker as text under Kafka's names, as command lines and files have them. What topics have where they say nothing is among them.</summary>
-public static class BrokerSettings
+public static partial class BrokerSettings
 {
+    private const int NearestCount = 3;
+
     // Each returns false where the text is no value of its setting. Whether a value makes sense is judged with all others, when the broker starts.
     private static readonly Dictionary<string, Func<BrokerOptions, string, bool>> s_byName = new(StringComparer.Ordinal)
     {
@@ -47,6 +50,19 @@ public static class BrokerSettings
         TopicSettingTable.All.Where(static setting => !s_byName.ContainsKey(setting.BrokerName))
             .ToDictionary(static setting => setting.BrokerName, StringComparer.Ordinal);
 
+    /// <summary>A topic's names, as a broker has them.</summary>
+    private static readonly Dictionary<string, string> s_brokerNames =
+        TopicSettingTable.All.ToDictionary(static setting => setting.Name, static setting => setting.BrokerName, StringComparer.Ordinal);
+
+    /// <summary>Kafka's other units for some settings, in milliseconds; there is one of each here.</summary>
+    private static readonly Dictionary<string, (string Name, long Milliseconds)> s_otherUnits = new(StringComparer.Ordinal)
+    {
+        ["log.retention.hours"] = ("log.retention.ms", 3_600_000),
+        ["log.retention.minutes"] = ("log.retention.ms", 60_000),
+        ["log.roll.hours"] = ("log.roll.ms", 3_600_000),
+        ["log.roll.jitter.hours"] = ("log.roll.jitter.ms", 3_600_000),
+    };
+
     /// <summary>Every name that can be set, sorted.</summary>
     public static IReadOnlyList<string> Names { get; } = [.. s_byName.Keys.Concat(s_topicDefaults.Keys).Order(StringComparer.Ordinal)];
 
@@ -65,7 +81,7 @@ public static class BrokerSettings
             }
             else if (!s_byName.TryGetValue(name, out Func<BrokerOptions, string, bool>? set))
             {
-                error = $"There is no broker setting '{name}'. Allowed is one of {string.Join(", ", Names)}.";
+                error = Unknown(name, value);
                 return false;
             }
             else if (!set(options, value.Trim()))
@@ -78,12 +94,50 @@ public static class BrokerSettings
         // Together, since some of them must fit each other.
         if (!TopicSettingTable.TryApply(options.TopicDefaults, ofTopics, out TopicLogSettings? defaults, out error))
         {
+            error = TopicName().Replace(error, static match => s_brokerNames.GetValueOrDefault(match.Value, match.Value));
             return false;
         }
 
         options.TopicDefaults = defaults;
         return true;
     }
+
+    private static string Unknown(string name, string value)
+    {
+        if (s_otherUnits.TryGetValue(name, out (string Name, long Milliseconds) unit))
+        {
+            bool isNumber = long.TryParse(value.Trim(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long count)
+                && count < long.MaxValue / unit.Milliseconds;
+            string example = isNumber ? $"={(count < 0 ? -1 : count * unit.Milliseconds)}" : ", in milliseconds";
+            return $"There is no broker setting '{name}' here: use {unit.Name}{example}.";
+        }
+
+        string[] near = [.. Names.OrderBy(known => Distance(known, name)).ThenBy(static known => known, StringComparer.Ordinal).Take(NearestCount)];
+        return $"There is no broker setting '{name}'. The nearest are {string.Join(", ", near[..^1])} and {near[^1]}.";
+    }
+
+    /// <summary>How many letters have to be put in, taken out or changed (Levenshtein).</summary>
+    private static int Distance(string left, string right)
+    {
+        int[] previous = [.. Enumerable.Range(0, right.Length + 1)];
+        foreach ((int row, char letter) in left.Index())
+        {
+            int[] current = new int[right.Length + 1];
+            current[0] = row + 1;
+            for (int column = 1; column <= right.Length; column++)
+            {
+                int changed = previous[column - 1] + (right[column - 1] == letter ? 0 : 1);
+                current[column] = Math.Min(changed, Math.Min(previous[column], current[column - 1]) + 1);
+            }
+
+            previous = current;
+        }
+
+        return previous[right.Length];
+    }
+
+    [GeneratedRegex(@"(?<![\w.])[a-z]+(\.[a-z]+)+", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex TopicName();
 
     private static Func<BrokerOptions, string, bool> Int(Action<BrokerOptions, int> set) => (options, text) =>
         Take(int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value), options, value, set);

@@ -44,7 +44,7 @@ internal static class UserCommand
         {
             name, users, passwordFile, iterations,
         };
-        command.SetAction((parsed, _) => LogCommand.RunAsync(parsed.InvocationConfiguration, async () =>
+        command.SetAction((parsed, _) => RunAsync(parsed.InvocationConfiguration, async () =>
         {
             string user = parsed.GetRequiredValue(name);
             string password = parsed.GetValue(passwordFile) is { } file ? PasswordInput.ReadFirstLine(file) : PasswordInput.ReadFromConsole(user);
@@ -56,14 +56,14 @@ internal static class UserCommand
 
             string path = Path.GetFullPath(parsed.GetRequiredValue(users));
             var storage = new FileStorage();
-            UserFile content = storage.FileExists(path) ? UserFile.Read(storage, path) : new UserFile();
+            UserFile content = storage.FileExists(path) ? Read(storage, path) : new UserFile();
             foreach (ScramHash hash in new[] { ScramHash.Sha256, ScramHash.Sha512 })
             {
                 content.Set(user, StoredScramKeys.Create(hash, password, RandomNumberGenerator.GetBytes(SaltByteCount), parsed.GetValue(iterations)));
             }
 
             Write(content, storage, path);
-            await parsed.InvocationConfiguration.Output.WriteLineAsync($"'{user}' may log in by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512; written to {path}.");
+            await parsed.InvocationConfiguration.Output.WriteLineAsync($"'{user}' may log in by {MechanismsOf(content.Users.Single(one => one.User == user).Mechanisms)}; written to {path}.");
             return ExitCode.Success;
         }));
         return command;
@@ -74,12 +74,12 @@ internal static class UserCommand
         Argument<string> name = NameArgument();
         Option<string> users = UsersOption();
         Command command = new("remove", "Takes a user out. Connections on which it has logged in stay, until they end or connections.max.reauth.ms is over.") { name, users };
-        command.SetAction((parsed, _) => LogCommand.RunAsync(parsed.InvocationConfiguration, async () =>
+        command.SetAction((parsed, _) => RunAsync(parsed.InvocationConfiguration, async () =>
         {
             string user = parsed.GetRequiredValue(name);
             string path = Path.GetFullPath(parsed.GetRequiredValue(users));
             var storage = new FileStorage();
-            UserFile content = UserFile.Read(storage, path);
+            UserFile content = Read(storage, path);
             if (!content.Remove(user))
             {
                 await parsed.InvocationConfiguration.Error.WriteLineAsync($"There is no user '{user}' in {path}.");
@@ -97,17 +97,38 @@ internal static class UserCommand
     {
         Option<string> users = UsersOption();
         Command command = new("list", "Prints who may log in, and by which mechanisms.") { users };
-        command.SetAction((parsed, _) => LogCommand.RunAsync(parsed.InvocationConfiguration, async () =>
+        command.SetAction((parsed, _) => RunAsync(parsed.InvocationConfiguration, async () =>
         {
-            foreach ((string user, IReadOnlyCollection<string> mechanisms) in UserFile.Read(new FileStorage(), Path.GetFullPath(parsed.GetRequiredValue(users))).Users)
+            foreach ((string user, IReadOnlyCollection<string> mechanisms) in Read(new FileStorage(), Path.GetFullPath(parsed.GetRequiredValue(users))).Users)
             {
-                await parsed.InvocationConfiguration.Output.WriteLineAsync($"{user}  {string.Join(", ", mechanisms)}");
+                await parsed.InvocationConfiguration.Output.WriteLineAsync($"{user}  {MechanismsOf(mechanisms)}");
             }
 
             return ExitCode.Success;
         }));
         return command;
     }
+
+    /// <summary>Who is in the file for any mechanism may log in by PLAIN as well.</summary>
+    private static string MechanismsOf(IEnumerable<string> mechanisms) => string.Join(", ", mechanisms.Prepend("PLAIN"));
+
+    /// <summary>Runs a command's work; what it cannot do is said in a sentence on standard error.</summary>
+    private static async Task<int> RunAsync(InvocationConfiguration console, Func<Task<int>> run)
+    {
+        try
+        {
+            return await run();
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            await console.Error.WriteLineAsync(failure.Message);
+            return ExitCode.Failure;
+        }
+    }
+
+    private static UserFile Read(FileStorage storage, string path) => storage.FileExists(path)
+        ? UserFile.Read(storage, path)
+        : throw new FileNotFoundException($"There is no users file {path}: 'millrace user add NAME --users {path}' makes it.");
 
     private static void Write(UserFile content, FileStorage storage, string path) => content.Write(storage, path, PasswordInput.KeepPrivate);
 

@@ -40,11 +40,15 @@ public sealed class BrokerSettingsTests
     }
 
     [Theory]
-    [InlineData("no.such", "1", "There is no broker setting 'no.such'. Allowed is one of auto.create.topics.enable, ")]
+    [InlineData("no.such", "1", "There is no broker setting 'no.such'. The nearest are ")]
+    [InlineData("log.retentoin.ms", "1", "There is no broker setting 'log.retentoin.ms'. The nearest are log.retention.ms, ")]
+    [InlineData("log.retention.hours", "3", "There is no broker setting 'log.retention.hours' here: use log.retention.ms=10800000.")]
+    [InlineData("log.retention.minutes", "-1", "There is no broker setting 'log.retention.minutes' here: use log.retention.ms=-1.")]
+    [InlineData("log.roll.hours", "long", "There is no broker setting 'log.roll.hours' here: use log.roll.ms, in milliseconds.")]
     [InlineData("num.partitions", "many", "'many' is no value of num.partitions.")]
     [InlineData("num.partitions", "", "'' is no value of num.partitions.")]
     [InlineData("connections.max.idle.ms", "9223372036854775807", "'9223372036854775807' is no value of connections.max.idle.ms.")]
-    [InlineData("log.retention.ms", "long", "'long' is no value of retention.ms.")]
+    [InlineData("log.retention.ms", "long", "'long' is no value of log.retention.ms. Allowed is a whole number, at least -1.")]
     [InlineData("log.cleaner.enable", "yes", "'yes' is no value of log.cleaner.enable.")]
     public void A_setting_that_makes_no_sense_is_refused_with_a_sentence(string name, string value, string expected)
     {
