@@ -9,26 +9,32 @@ internal static class PlanCommand
 {
     private delegate bool Parser<T>(string text, out T value, out string error);
 
+    /// <summary>An amount, and how it was written: help shows defaults so.</summary>
+    private sealed record Quantity(double Value, string Text)
+    {
+        public override string ToString() => Text;
+    }
+
     public static Command Create()
     {
         PlanInput defaults = new() { Throughput = 1, Consumers = 1, Retention = TimeSpan.FromDays(1) };
-        Option<double> throughput = Rate("--throughput", "What producers write on average, before compression.", "200MB/s", required: true);
+        Option<Quantity> throughput = Rate("--throughput", "What producers write on average, before compression.", "200MB/s");
         Option<int> consumers = Number("--consumers", "Members of the largest group.", required: true);
-        Option<TimeSpan> retention = Amount<TimeSpan>("--retention", "How long records are kept.", "7d", Quantities.TryParseDuration);
-        retention.Required = true;
+        Option<TimeSpan> retention = new("--retention")
+        {
+            Description = "How long records are kept.", HelpName = "7d", Required = true, CustomParser = result => Parse<TimeSpan>(result, "--retention", Quantities.TryParseDuration) ?? default,
+        };
         Option<int> groups = Number("--groups", "Groups that each read everything.", defaults.Groups);
-        Option<double> messageSize = Amount<double>("--message-size", "The average record.", "1KB", Quantities.TryParseSize, defaults.MessageSize);
+        Option<Quantity> messageSize = Amount("--message-size", "The average record.", "1KB", Quantities.TryParseSize, "1KB");
         Option<int> replication = Number("--replication", "Copies of each partition.", defaults.Replication);
         Option<double> peak = Factor("--peak", "How many times the average the busiest minutes are; at least 1.", defaults.Peak, minimum: 1);
         Option<double> compression = Factor("--compression", "Bytes that are left of one byte; 1 for none, about 0.3 for JSON with zstd.", defaults.Compression, maximum: 1);
-        Option<double> partitionThroughput = Rate("--partition-throughput", "What one partition carries.", "10MB/s", fallback: defaults.PartitionThroughput);
-        Option<double?> consumerThroughput = new("--consumer-throughput")
-        {
-            Description = "What one consumer works off; not asked by default.", HelpName = "5MB/s", CustomParser = result => Parse<double>(result, "--consumer-throughput", Quantities.TryParseRate),
-        };
-        Option<double> disk = Amount<double>("--disk", "The disk of one broker.", "4TB", Quantities.TryParseSize, defaults.Disk);
-        Option<double> diskThroughput = Rate("--disk-throughput", "What a broker's disk writes in a stream.", "250MB/s", fallback: defaults.DiskThroughput);
-        Option<double> network = Rate("--network", "What a broker's network carries each way.", "10Gbit/s", fallback: defaults.Network);
+        Option<Quantity> partitionThroughput = Rate("--partition-throughput", "What one partition carries.", "10MB/s", "10MB/s");
+        Option<Quantity> consumerThroughput = Rate("--consumer-throughput", "What one consumer works off; not asked by default.", "5MB/s");
+        consumerThroughput.Required = false;
+        Option<Quantity> disk = Amount("--disk", "The disk of one broker.", "4TB", Quantities.TryParseSize, "4TB");
+        Option<Quantity> diskThroughput = Rate("--disk-throughput", "What a broker's disk writes in a stream.", "250MB/s", "250MB/s");
+        Option<Quantity> network = Rate("--network", "What a broker's network carries each way.", "10Gbit/s", "10Gbit/s");
         Option<double> diskFill = Factor("--disk-fill", "How full disks may be: the rest is for growth and for what another broker had.", defaults.DiskFill, maximum: 1);
         Option<double> networkFill = Factor("--network-fill", "How busy networks may be: the rest is for catching up.", defaults.NetworkFill, maximum: 1);
         Option<int> partitionsPerBroker = Number("--partitions-per-broker", "Replicas of partitions on one broker.", defaults.PartitionsPerBroker);
@@ -42,19 +48,19 @@ internal static class PlanCommand
         {
             PlanInput input = new()
             {
-                Throughput = parsed.GetRequiredValue(throughput),
+                Throughput = parsed.GetRequiredValue(throughput).Value,
                 Consumers = parsed.GetRequiredValue(consumers),
                 Retention = parsed.GetRequiredValue(retention),
                 Groups = parsed.GetValue(groups),
-                MessageSize = parsed.GetValue(messageSize),
+                MessageSize = parsed.GetRequiredValue(messageSize).Value,
                 Replication = parsed.GetValue(replication),
                 Peak = parsed.GetValue(peak),
                 Compression = parsed.GetValue(compression),
-                PartitionThroughput = parsed.GetValue(partitionThroughput),
-                ConsumerThroughput = parsed.GetValue(consumerThroughput),
-                Disk = parsed.GetValue(disk),
-                DiskThroughput = parsed.GetValue(diskThroughput),
-                Network = parsed.GetValue(network),
+                PartitionThroughput = parsed.GetRequiredValue(partitionThroughput).Value,
+                ConsumerThroughput = parsed.GetValue(consumerThroughput)?.Value,
+                Disk = parsed.GetRequiredValue(disk).Value,
+                DiskThroughput = parsed.GetRequiredValue(diskThroughput).Value,
+                Network = parsed.GetRequiredValue(network).Value,
                 DiskFill = parsed.GetValue(diskFill),
                 NetworkFill = parsed.GetValue(networkFill),
                 PartitionsPerBroker = parsed.GetValue(partitionsPerBroker),
@@ -74,25 +80,24 @@ internal static class PlanCommand
         return command;
     }
 
-    private static Option<double> Rate(string name, string description, string example, bool required = false, double fallback = 0)
-    {
-        Option<double> option = Amount<double>(name, description, example, Quantities.TryParseRate, fallback);
-        option.Required = required;
-        if (required)
-        {
-            option.DefaultValueFactory = null;
-        }
+    private static Option<Quantity> Rate(string name, string description, string example, string? fallback = null) =>
+        Amount(name, description, example, Quantities.TryParseRate, fallback);
 
-        return option;
-    }
-
-    private static Option<T> Amount<T>(string name, string description, string example, Parser<T> parser, T? fallback = default)
-        where T : struct
+    /// <summary>An amount with its unit; required where there is nothing to take otherwise.</summary>
+    private static Option<Quantity> Amount(string name, string description, string example, Parser<double> parser, string? fallback)
     {
-        Option<T> option = new(name) { Description = description, HelpName = example, CustomParser = result => Parse(result, name, parser) ?? default };
-        if (fallback is { } value && !EqualityComparer<T>.Default.Equals(value, default))
+        Option<Quantity> option = new(name)
         {
-            option.DefaultValueFactory = _ => value;
+            Description = description,
+            HelpName = example,
+            Required = fallback is null,
+            CustomParser = result => Parse(result, name, parser) is { } value ? new Quantity(value, result.Tokens[0].Value) : null,
+        };
+        if (fallback is not null)
+        {
+            option.DefaultValueFactory = _ => parser(fallback, out double value, out string error)
+                ? new Quantity(value, fallback)
+                : throw new InvalidOperationException($"The default of {name} is none: {error}");
         }
 
         return option;
