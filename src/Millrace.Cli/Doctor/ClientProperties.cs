@@ -10,17 +10,14 @@ namespace Millrace.Cli.Doctor;
 internal static partial class ClientProperties
 {
     /// <summary>Sets what is known; names that no option has are left, as Kafka's tools leave them.</summary>
+    /// <returns>The names that were left.</returns>
     /// <exception cref="FormatException">A value makes no sense, or cannot be used here.</exception>
-    public static void Apply(IReadOnlyDictionary<string, string> properties, KafkaClientOptions options)
-    {
-        foreach ((string name, string value) in properties)
-        {
-            if (!ApplyConnection(name, value, options) && !ApplySasl(name, value, options.Security))
-            {
-                ApplyTls(name, value, options.Security);
-            }
-        }
-    }
+    public static IReadOnlyList<string> Apply(IReadOnlyDictionary<string, string> properties, KafkaClientOptions options) =>
+    [
+        .. properties.Where(property => !ApplyConnection(property.Key, property.Value, options)
+                && !ApplySasl(property.Key, property.Value, options.Security) && !ApplyTls(property.Key, property.Value, options.Security))
+            .Select(property => property.Key).Order(StringComparer.Ordinal),
+    ];
 
     private static bool ApplyConnection(string name, string value, KafkaClientOptions options)
     {
@@ -84,7 +81,7 @@ internal static partial class ClientProperties
         }
     }
 
-    private static void ApplyTls(string name, string value, KafkaSecurityOptions security)
+    private static bool ApplyTls(string name, string value, KafkaSecurityOptions security)
     {
         switch (name)
         {
@@ -94,28 +91,32 @@ internal static partial class ClientProperties
                 throw new FormatException($"ssl.keystore.type={value}: certificates are read as PEM or PKCS12. keytool -importkeystore -deststoretype pkcs12 makes one of them.");
             case "ssl.truststore.location" or "ssl.ca.location":
                 security.TrustedCertificatesFile = value;
-                break;
+                return true;
             case "ssl.truststore.certificates":
                 security.TrustedCertificates = value;
-                break;
+                return true;
             case "ssl.keystore.location" or "ssl.certificate.location":
                 security.CertificateFile = value;
-                break;
+                return true;
             case "ssl.key.location":
                 security.KeyFile = value;
-                break;
+                return true;
             case "ssl.keystore.certificate.chain":
                 security.Certificate = value;
-                break;
+                return true;
             case "ssl.keystore.key":
                 security.Key = value;
-                break;
+                return true;
             case "ssl.key.password" or "ssl.keystore.password":
                 security.KeyPassword = value;
-                break;
+                return true;
             case "ssl.endpoint.identification.algorithm":
                 security.ValidateServerName = value is not ("" or "none");
-                break;
+                return true;
+            case "ssl.truststore.type" or "ssl.keystore.type":
+                return true;
+            default:
+                return false;
         }
     }
 

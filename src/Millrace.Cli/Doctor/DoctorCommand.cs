@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Cli.Doctor;
 
@@ -81,7 +82,12 @@ internal static class DoctorCommand
         {
             if (arguments.ConfigFile is not null)
             {
-                ClientProperties.Apply(PropertiesFile.Parse(await ReadFileAsync(arguments.ConfigFile, cancellationToken)), options);
+                IReadOnlyList<string> unknown = ClientProperties.Apply(
+                    PropertiesFile.ParseStrictly(arguments.ConfigFile, await ReadFileAsync(arguments.ConfigFile, cancellationToken)), options);
+                if (unknown.Count > 0)
+                {
+                    await console.Error.WriteLineAsync($"The doctor knows nothing of these settings in {arguments.ConfigFile}, and leaves them: {string.Join(", ", unknown)}.");
+                }
             }
 
             options.BootstrapServers = arguments.Bootstrap ?? options.BootstrapServers;
@@ -109,12 +115,12 @@ internal static class DoctorCommand
         }
         catch (ArgumentException failure)
         {
-            await console.Error.WriteLineAsync(failure.Message);
+            await console.Error.WriteLineAsync(PropertyNames.OfClient(failure.Message));
             return ExitCode.Usage;
         }
         catch (KafkaException failure)
         {
-            await console.Error.WriteLineAsync($"The cluster at {options.BootstrapServers} cannot be looked at. {failure.Message}");
+            await console.Error.WriteLineAsync($"The cluster at {options.BootstrapServers} cannot be looked at. {PropertyNames.OfClient(failure.Message)}");
             return Unreachable;
         }
     }
@@ -135,12 +141,12 @@ internal static class DoctorCommand
     {
         var remedies = new RemedyContext(bootstrap, arguments.ConfigFile, arguments.ReassignmentFile);
         IReadOnlyList<Finding> findings = DoctorRules.Examine(cluster, remedies);
-        if (arguments.ReassignmentFile is not null)
+        string? written = null;
+        if (arguments.ReassignmentFile is { } file)
         {
             try
             {
-                await using var writer = new StreamWriter(arguments.ReassignmentFile);
-                await writer.WriteLineAsync(DoctorReport.ReassignmentJson(ReplicaRules.MoreReplicas(cluster)));
+                written = await WriteReassignmentAsync(file, cluster, remedies);
             }
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
@@ -158,7 +164,27 @@ internal static class DoctorCommand
             DoctorReport.WriteText(console.Output, cluster, findings);
         }
 
+        if (written is not null)
+        {
+            await (arguments.IsJson ? console.Error : console.Output).WriteLineAsync(written);
+        }
+
         return DoctorReport.ExitCodeOf(findings);
+    }
+
+    /// <summary>Writes the plan for more replicas, where there is one.</summary>
+    /// <returns>What was done, in a sentence.</returns>
+    private static async Task<string> WriteReassignmentAsync(string file, ClusterSnapshot cluster, RemedyContext remedies)
+    {
+        Dictionary<TopicPartition, IReadOnlyList<int>> plan = ReplicaRules.MoreReplicas(cluster);
+        if (plan.Count == 0)
+        {
+            return $"{file} was not written: no partition can have more replicas than it has on {Text.Counted(cluster.Brokers.Count, "broker")}.";
+        }
+
+        await using var writer = new StreamWriter(file);
+        await writer.WriteLineAsync(DoctorReport.ReassignmentJson(plan));
+        return $"{file} has the plan for more replicas of {Text.Counted(plan.Count, "partition")}. {remedies.Reassign()} carries it out.";
     }
 
     private static async Task<string> ReadFileAsync(string path, CancellationToken cancellationToken)

@@ -6,13 +6,24 @@ namespace Millrace.Cli.Doctor;
 /// <summary>Java's properties, as the configuration files of Kafka's programs are written: <c>name=value</c>, comments, escapes, lines that go on.</summary>
 internal static class PropertiesFile
 {
-    public static Dictionary<string, string> Parse(string text)
+    public static Dictionary<string, string> Parse(string text) => Parse(text, strictAbout: null);
+
+    /// <summary>As Java, and refuses what Java takes and nobody means: a line without a value, as in a file of another format.</summary>
+    /// <exception cref="FormatException">A line is no <c>name=value</c>. It is named by its number, since it may hold a secret.</exception>
+    public static Dictionary<string, string> ParseStrictly(string fileName, string text) => Parse(text, fileName);
+
+    private static Dictionary<string, string> Parse(string text, string? strictAbout)
     {
         var properties = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (string line in LogicalLines(text))
+        foreach ((int number, string line) in LogicalLines(text))
         {
             int end = EndOfName(line);
             string name = Unescape(line[..end]);
+            if (strictAbout is not null && (end == line.Length || !name.All(static letter => char.IsAsciiLetterOrDigit(letter) || letter is '.' or '_' or '-')))
+            {
+                throw new FormatException($"{strictAbout}, line {number}: not of the form NAME=VALUE. It is to be a properties file, as Kafka's tools take it by --command-config.");
+            }
+
             string rest = line[end..].TrimStart(' ', '\t', '\f');
             if (rest.Length > 0 && rest[0] is '=' or ':')
             {
@@ -26,11 +37,13 @@ internal static class PropertiesFile
     }
 
     /// <summary>Without comments and blank lines; a line that ends in an odd number of backslashes goes on in the next.</summary>
-    private static IEnumerable<string> LogicalLines(string text)
+    private static IEnumerable<(int Number, string Line)> LogicalLines(string text)
     {
         StringBuilder? going = null;
+        int number = 0;
         foreach (string raw in text.ReplaceLineEndings("\n").Split('\n'))
         {
+            number++;
             string line = raw.TrimStart(' ', '\t', '\f');
             if (going is null && (line.Length == 0 || line[0] is '#' or '!'))
             {
@@ -43,14 +56,14 @@ internal static class PropertiesFile
             going.Append(goesOn ? line[..^1] : line);
             if (!goesOn)
             {
-                yield return going.ToString();
+                yield return (number, going.ToString());
                 going = null;
             }
         }
 
         if (going is not null)
         {
-            yield return going.ToString();
+            yield return (number, going.ToString());
         }
     }
 

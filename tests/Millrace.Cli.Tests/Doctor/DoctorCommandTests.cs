@@ -113,6 +113,7 @@ public sealed class DoctorCommandTests : IAsyncLifetime
         (int exitCode, string output, string error) = await RunAsync("doctor", "--bootstrap", "127.0.0.1:1", "--timeout", "1");
         Assert.True(exitCode == DoctorCommand.Unreachable, output + error);
         Assert.Contains("The cluster at 127.0.0.1:1 cannot be looked at.", error);
+        Assert.Contains("00:00:01 (--timeout)", error);
         (exitCode, _, error) = await RunAsync("doctor");
         Assert.Equal(2, exitCode);
         Assert.Contains("--bootstrap HOST:PORT", error);
@@ -125,6 +126,28 @@ public sealed class DoctorCommandTests : IAsyncLifetime
         (exitCode, output, _) = await RunAsync("plan", "--throughput", "200MB/s", "--consumers", "40", "--retention", "7d");
         Assert.Equal(0, exitCode);
         Assert.StartsWith("40 partitions with 3 replicas on 131 brokers", output);
+    }
+
+    [Fact]
+    public async Task Settings_that_are_wrong_or_unknown_are_told_by_Kafkas_names()
+    {
+        string config = Path.Combine(_folder.FullName, "client.properties");
+        await File.WriteAllTextAsync(config, $"bootstrap.servers={Address}\nsecurity.protocol=SASL_SSL\nacks=all\n");
+        (int exitCode, _, string error) = await RunAsync("doctor", "--config", config);
+        Assert.Equal(2, exitCode);
+        Assert.Contains($"The doctor knows nothing of these settings in {config}, and leaves them: acks.", error);
+        Assert.Contains("security.protocol is SASL_SSL and sasl.mechanism is not set.", error);
+        Assert.DoesNotContain("Parameter", error);
+    }
+
+    [Fact]
+    public async Task A_plan_for_more_replicas_that_nobody_needs_is_not_written_and_that_is_said()
+    {
+        string plan = Path.Combine(_folder.FullName, "plan.json");
+        (int exitCode, string output, string error) = await RunAsync("doctor", "--bootstrap", Address, "--reassignment-file", plan);
+        Assert.True(exitCode == 1, output + error);
+        Assert.Contains($"{plan} was not written: no partition can have more replicas than it has on 1 broker.", output);
+        Assert.False(File.Exists(plan));
     }
 
     private static async Task<(int ExitCode, string Output, string Error)> RunAsync(params string[] arguments)

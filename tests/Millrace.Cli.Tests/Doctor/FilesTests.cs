@@ -33,16 +33,27 @@ public sealed class FilesTests
         Assert.Equal(8, properties.Count);
     }
 
+    [Theory]
+    [InlineData("{\n  \"bootstrap.servers\": \"a:1\"\n}", "line 1")]
+    [InlineData("# a comment\nbootstrap.servers=a:1\nsecurity.protocol\n", "line 3")]
+    [InlineData("\"bootstrap.servers\": \"a:1\"", "line 1")]
+    public void A_clients_file_that_is_none_of_properties_is_refused_by_the_line(string text, string expected)
+    {
+        FormatException failure = Assert.Throws<FormatException>(() => PropertiesFile.ParseStrictly("client.json", text));
+        Assert.StartsWith($"client.json, {expected}: not of the form NAME=VALUE.", failure.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_clients_properties_become_its_options()
     {
         var options = new KafkaClientOptions();
-        ClientProperties.Apply(
+        IReadOnlyList<string> unknown = ClientProperties.Apply(
             new Dictionary<string, string>
             {
-                ["bootstrap.servers"] = "a:1", ["client.id"] = "x", ["request.timeout.ms"] = "1500", ["unknown"] = "y", ["security.protocol"] = "PLAINTEXT",
+                ["bootstrap.servers"] = "a:1", ["client.id"] = "x", ["request.timeout.ms"] = "1500", ["unknown"] = "y", ["security.protocol"] = "PLAINTEXT", ["ssl.truststore.type"] = "PEM",
             },
             options);
+        Assert.Equal(["unknown"], unknown);
         Assert.Equal(("a:1", "x", TimeSpan.FromSeconds(1.5)), (options.BootstrapServers, options.ClientId, options.RequestTimeout));
         Assert.Throws<FormatException>(() => ClientProperties.Apply(new Dictionary<string, string> { ["request.timeout.ms"] = "soon" }, options));
     }
