@@ -153,6 +153,6 @@ internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, Tim
 
     private static KafkaException NotCreated(CreateTopicResult result) => result.Failure is KafkaBrokerException refusal
         ? new KafkaBrokerException(
-            $"The topic {result.Topic} cannot be created: {refusal.Message} ({refusal.ErrorCode}). Create it by hand, or allow this client to.", refusal.ErrorCode)
+            $"The topic {result.Topic} cannot be created: {refusal.Message} Create it by hand, or allow this client to.", refusal.ErrorCode)
         : result.Failure!;
 }
