@@ -60,6 +60,7 @@ internal sealed partial class ConsumerState
         RecordRun run = cursor.Open!;
         cursor.CloseOpen();
         cursor.PassTo(run.NextOffset, run, isWhole: true);
+        _handedOutAs = _assignmentCount;
         _takeStart++;
         return run;
     }
@@ -69,6 +70,8 @@ internal sealed partial class ConsumerState
     {
         while (records.Count < maxRecords && FindOpen() is { } cursor)
         {
+            // As of the first of the records that go out together: what comes or goes before the last of them counts as later.
+            _handedOutAs = records.Count == 0 ? _assignmentCount : _handedOutAs;
             RecordRun run = cursor.Open!;
             records.EnsureCapacity(Math.Min(maxRecords, records.Count + run.RecordCount));
             Offset next = run.Take(maxRecords - records.Count, records);

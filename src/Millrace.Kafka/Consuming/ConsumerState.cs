@@ -12,15 +12,21 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
 
     private readonly Dictionary<TopicPartition, PartitionCursor> _cursors = [];
     private readonly List<PartitionCursor> _order = [];
+    private readonly HashSet<TopicPartition> _lost = [];
     private readonly BufferedBytes _buffered = new();
     private long _assignmentCount;
+    private long _handedOutAs;
     private Exception? _refusal;
 
     public IReadOnlyCollection<TopicPartition> Assignment => [.. _order.Select(cursor => cursor.Partition)];
 
-    public bool Contains(TopicPartition partition) => _cursors.ContainsKey(partition);
-
     public PartitionCursor? Find(TopicPartition partition) => _cursors.GetValueOrDefault(partition);
+
+    /// <summary>
+    /// The latest assignment (<see cref="AssignmentOf"/>) when the application last got records; that of now where it never got any. A partition whose assignment is not newer
+    /// has been here without a gap since those records were handed out.
+    /// </summary>
+    public long HandedOutAs => _handedOutAs > 0 ? _handedOutAs : _assignmentCount;
 
     /// <summary>Replaces the assignment. Held partitions hand nothing out before <see cref="Release"/>.</summary>
     public void Assign(IEnumerable<TopicPartitionOffset> partitions, bool isHeld)
@@ -28,6 +34,7 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         _order.ForEach(static cursor => cursor.Drop());
         _cursors.Clear();
         _order.Clear();
+        _lost.Clear();
         Add(partitions, isHeld);
     }
 
@@ -37,7 +44,10 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         _assignmentCount++;
         foreach (TopicPartitionOffset start in partitions)
         {
-            var cursor = new PartitionCursor(start.TopicPartition, _assignmentCount * VersionsPerAssignment, _buffered) { IsHeld = isHeld };
+            var cursor = new PartitionCursor(start.TopicPartition, _assignmentCount * VersionsPerAssignment, _buffered)
+            {
+                IsHeld = isHeld || _lost.Contains(start.TopicPartition), CameLate = _handedOutAs > 0,
+            };
             if (!_cursors.TryAdd(cursor.Partition, cursor))
             {
                 continue;
@@ -60,6 +70,7 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
     {
         foreach (TopicPartition partition in partitions)
         {
+            _lost.Remove(partition);
             if (_cursors.Remove(partition, out PartitionCursor? cursor))
             {
                 _order.Remove(cursor);
@@ -73,11 +84,18 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
 
     public void Release(IReadOnlyCollection<TopicPartition>? partitions = null) => SetHeld(partitions, isHeld: false);
 
+    /// <summary>These partitions are gone. They are held, also if they are added only now, until the application has heard of it and they are removed.</summary>
+    public void Lose(IReadOnlyCollection<TopicPartition> partitions)
+    {
+        _lost.UnionWith(partitions);
+        Hold(partitions);
+    }
+
     /// <summary>
-    /// Which assignment of the partition this is, or null where it is not assigned: a partition that goes and comes back has another number.
+    /// Which assignment of the partition this is, or null where it is not assigned or lost: a partition that goes and comes back has another number, a larger one.
     /// </summary>
     public long? AssignmentOf(TopicPartition partition) =>
-        _cursors.TryGetValue(partition, out PartitionCursor? cursor) ? cursor.Version / VersionsPerAssignment : null;
+        _cursors.TryGetValue(partition, out PartitionCursor? cursor) && !_lost.Contains(partition) ? cursor.Version / VersionsPerAssignment : null;
 
     public bool Seek(TopicPartition partition, Offset offset, int leaderEpoch = -1)
     {
@@ -136,7 +154,9 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
     {
         if (Current(partition, version) is { } cursor)
         {
+            bool isCommitted = cursor.Source == PositionSource.Committed;
             cursor.MoveTo(offset, leaderEpoch);
+            cursor.CommitFloor = isCommitted && cursor.CameLate ? offset : cursor.CommitFloor;
         }
     }
 
@@ -253,7 +273,7 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         {
             if (_cursors.TryGetValue(partition, out PartitionCursor? cursor))
             {
-                cursor.IsHeld = isHeld;
+                cursor.IsHeld = isHeld || _lost.Contains(partition);
             }
         }
     }

@@ -15,10 +15,21 @@ public sealed partial class KafkaConsumer
     private Exception? _callbackFailure;
 
     /// <summary>
-    /// The group metadata of the member's latest join; outside of a membership generation -1 and no member id. What a transaction is fenced with that
-    /// commits this consumer's offsets (KIP-447); take it anew for each.
+    /// What a transaction is fenced with that commits this consumer's offsets (KIP-447): the membership of the latest join, bound to the records that were handed out so far. Take it
+    /// anew for each transaction, after the poll whose records go into it; where those of several polls do, or where the next poll does not wait for the end of the transaction, right
+    /// after the first of these polls. <see cref="KafkaProducer.SendOffsetsToTransactionAsync"/> then refuses offsets of partitions that were not this consumer's without a gap since that
+    /// poll, also if they have come back. Generation -1 and no member id before the first join, and for a consumer whose partitions are assigned by hand.
     /// </summary>
-    public ConsumerGroupMetadata GroupMetadata => _member?.Current ?? ConsumerGroupMetadata.None(_settings);
+    public ConsumerGroupMetadata GroupMetadata
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _member?.Current.Metadata.Of(this, _state.HandedOutAs) ?? ConsumerGroupMetadata.None(_settings);
+            }
+        }
+    }
 
     /// <summary>
     /// Joins the group of <see cref="ConsumerOptions.GroupId"/>, and completes when the first assignment is in place and its
@@ -98,7 +109,7 @@ public sealed partial class KafkaConsumer
             assigned = _assigned.Task;
             bool isFirst = _member is null;
             _member ??= new GroupMember(
-                _context, _settings, _metadata, _pool, _locator, _polls, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync, OnRefused));
+                _context, _settings, _metadata, _pool, _locator, _polls, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync, OnLosing, OnRefused));
             subscribe(_member);
             if (isFirst)
             {
@@ -114,6 +125,8 @@ public sealed partial class KafkaConsumer
     /// is fenced by the generation. During a rebalance, a commit of partitions that stay with this member (cooperative assignors, and the protocol of
     /// KIP-848) is tried again until the rebalance is over. With partitions that were assigned by hand there is no membership to be fenced by: the
     /// group must have no members then.
+    /// A partition that has come after records were handed out, and so perhaps come back, takes no offset below the one that the group had committed by then, unless a seek went there:
+    /// work on its earlier records that ends late does not take back what another member has committed.
     /// </summary>
     /// <param name="offsets">The next offset to read of each partition, with leader epoch and metadata where there are any.</param>
     /// <param name="cancellationToken">Ends the wait; the offsets may still be stored.</param>
@@ -125,7 +138,14 @@ public sealed partial class KafkaConsumer
     {
         ArgumentNullException.ThrowIfNull(offsets);
         OffsetStore store = RequireGroup();
-        ConsumerGroupMetadata member = CheckOwnership(offsets, out long[] assignments);
+        ConsumerGroupMetadata member;
+        long[] assignments;
+        lock (_gate)
+        {
+            ThrowIfUnusable();
+            member = CheckOwnership(offsets, long.MaxValue, out assignments);
+        }
+
         return offsets.Count == 0 ? Task.CompletedTask : CommitAndTellAsync(store, offsets, member, assignments, cancellationToken);
     }
 
@@ -137,6 +157,7 @@ public sealed partial class KafkaConsumer
         CancellationToken cancellationToken)
     {
         long start = _context.Time.GetTimestamp();
+        await CheckFloorsAsync(store, offsets, cancellationToken);
         for (int attempt = 1; ; attempt++)
         {
             try
@@ -158,7 +179,13 @@ public sealed partial class KafkaConsumer
             }
 
             await Task.Delay(_context.RetryBackoff.After(attempt), _context.Time, cancellationToken);
-            member = CheckOwnership(offsets, out long[] now);
+            long[] now;
+            lock (_gate)
+            {
+                ThrowIfUnusable();
+                member = CheckOwnership(offsets, long.MaxValue, out now);
+            }
+
             if (!now.AsSpan().SequenceEqual(assignments))
             {
                 throw Fenced("The partitions went and came back meanwhile");
@@ -166,29 +193,84 @@ public sealed partial class KafkaConsumer
         }
     }
 
-    /// <summary>Fenced here already: under a newer generation the coordinator would take a commit of partitions that moved away.</summary>
-    private ConsumerGroupMetadata CheckOwnership(IReadOnlyCollection<TopicPartitionOffset> offsets, out long[] assignments)
+    /// <summary>The membership of now, for offsets in a transaction.</summary>
+    /// <param name="offsets">The offsets.</param>
+    /// <param name="handedOutAs">The latest assignment when their records were handed out.</param>
+    /// <exception cref="KafkaGroupFencedException">The partitions were not this member's without a gap since then.</exception>
+    internal ConsumerGroupMetadata RenewMembership(IReadOnlyCollection<TopicPartitionOffset> offsets, long handedOutAs)
     {
         lock (_gate)
         {
-            ThrowIfUnusable();
-            ConsumerGroupMetadata member = GroupMetadata;
-            if (_member is null)
-            {
-                assignments = [];
-                return member;
-            }
-
-            TopicPartitionOffset? foreign = offsets.FirstOrDefault(offset => !_state.Contains(offset.TopicPartition));
-            if (foreign is not null || member.GenerationId < 0)
-            {
-                throw Fenced(foreign is null ? "The consumer is between two memberships" : $"{foreign.TopicPartition} is not assigned to this member");
-            }
-
-            assignments = [.. offsets.Select(offset => _state.AssignmentOf(offset.TopicPartition)!.Value)];
-            return member;
+            return CheckOwnership(offsets, handedOutAs, out _);
         }
     }
+
+    /// <summary>Fenced here already: under a newer generation the coordinator would take a commit of partitions that moved away. Under the lock.</summary>
+    private ConsumerGroupMetadata CheckOwnership(IReadOnlyCollection<TopicPartitionOffset> offsets, long latestAssignment, out long[] assignments)
+    {
+        assignments = [];
+        if (_member is null)
+        {
+            return ConsumerGroupMetadata.None(_settings);
+        }
+
+        assignments = new long[offsets.Count];
+        int index = 0;
+        foreach (TopicPartitionOffset offset in offsets)
+        {
+            if (_state.AssignmentOf(offset.TopicPartition) is not { } assignment)
+            {
+                throw Fenced($"{offset.TopicPartition} is not assigned to this member");
+            }
+
+            if (assignment > latestAssignment)
+            {
+                throw Fenced($"{offset.TopicPartition} has come to this member, or come back to it, after the records were handed out that are committed");
+            }
+
+            if (_state.Find(offset.TopicPartition)!.CommitFloor is { } floor && offset.Offset < floor)
+            {
+                throw Rewound(offset, floor);
+            }
+
+            assignments[index++] = assignment;
+        }
+
+        (ConsumerGroupMetadata member, bool isInForce) = _member.Current;
+        return isInForce ? member : throw Fenced("The consumer is between two memberships");
+    }
+
+    /// <summary>A partition that came late, and whose position is still being looked up, may have been another member's meanwhile: what that one has committed counts.</summary>
+    private async Task CheckFloorsAsync(OffsetStore store, IReadOnlyCollection<TopicPartitionOffset> offsets, CancellationToken cancellationToken)
+    {
+        TopicPartition[] unknown;
+        lock (_gate)
+        {
+            unknown =
+            [
+                .. from offset in offsets
+                   where _state.Find(offset.TopicPartition) is { CameLate: true, Source: PositionSource.Committed }
+                   select offset.TopicPartition,
+            ];
+        }
+
+        if (unknown.Length == 0)
+        {
+            return;
+        }
+
+        Dictionary<TopicPartition, TopicPartitionOffset> committed = await store.FetchAsync(unknown, cancellationToken);
+        foreach (TopicPartitionOffset offset in offsets)
+        {
+            if (committed.TryGetValue(offset.TopicPartition, out TopicPartitionOffset? floor) && offset.Offset < floor.Offset)
+            {
+                throw Rewound(offset, floor.Offset);
+            }
+        }
+    }
+
+    private KafkaGroupFencedException Rewound(TopicPartitionOffset offset, Offset floor) => Fenced(
+        $"{offset.TopicPartition} has come back to this member with {floor} committed, and {offset.Offset} would go behind that (seek there first if that is meant)");
 
     private KafkaGroupFencedException Fenced(string what) => new(
         $"{what} of group '{_settings.GroupId}', so nothing is committed. Stop working on partitions that were revoked.", ErrorCode.IllegalGeneration);
@@ -314,6 +396,15 @@ public sealed partial class KafkaConsumer
         }
 
         Drop(partitions);
+    }
+
+    /// <summary>What is gone is not handed out and not committed any more, though a call that runs holds up the one that tells of it.</summary>
+    private void OnLosing(IReadOnlyCollection<TopicPartition> partitions)
+    {
+        lock (_gate)
+        {
+            _state.Lose(partitions);
+        }
     }
 
     private async ValueTask OnLostAsync(IReadOnlyCollection<TopicPartition> partitions)

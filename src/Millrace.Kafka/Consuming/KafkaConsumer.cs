@@ -44,7 +44,7 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         {
             _locator = new CoordinatorLocator(context, _pool, metadata, groupId, CoordinatorKind.Group);
             _offsets = new OffsetStore(
-                context, _pool, _locator, groupId, () => settings.GroupProtocol == GroupProtocol.Consumer ? GroupMetadata : ConsumerGroupMetadata.None(settings));
+                context, _pool, _locator, groupId, () => _member?.Current is (var member, true) && settings.GroupProtocol == GroupProtocol.Consumer ? member : ConsumerGroupMetadata.None(settings));
         }
 
         _polls = new PollWatch(settings.MaxPollInterval, context.Time);

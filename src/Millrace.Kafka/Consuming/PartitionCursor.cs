@@ -43,6 +43,14 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
 
     public PositionSource Source { get; private set; } = PositionSource.Committed;
 
+    /// <summary>It came when the application had got records already: some of them may be of this partition, from when it was here before.</summary>
+    public bool CameLate { get; init; }
+
+    /// <summary>
+    /// What the group had committed when it came late. A commit below would take back what another member has committed meanwhile. Seeks go below it; null if there is no such bound.
+    /// </summary>
+    public Offset? CommitFloor { get; set; }
+
     /// <summary>The next offset to hand out.</summary>
     public Offset Position { get; private set; }
 
@@ -114,6 +122,7 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     {
         Forget();
         Source = PositionSource.Known;
+        CommitFloor = CommitFloor > offset ? offset : CommitFloor;
         Position = offset;
         PositionEpoch = leaderEpoch;
         EpochStart = null;
@@ -126,6 +135,7 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     public void LookUp(PositionSource source)
     {
         Forget();
+        CommitFloor = null;
         Source = source;
     }
 

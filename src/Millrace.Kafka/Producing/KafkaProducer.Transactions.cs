@@ -18,11 +18,12 @@ public sealed partial class KafkaProducer
     public void BeginTransaction() => Transactional().Begin();
 
     /// <summary>
-    /// Makes offsets of a consumer group part of the transaction: they are committed with it, or not at all (KIP-447). With the metadata of a member, a member that has lost the
-    /// partitions meanwhile is refused.
+    /// Makes offsets of a consumer group part of the transaction: they are committed with it, or not at all (KIP-447). With the metadata of a consumer they are
+    /// refused if the partitions were not its own without a gap since their records were handed out: by the consumer itself, which knows of partitions that went and came back, or by the
+    /// coordinator.
     /// </summary>
     /// <param name="offsets">The offsets from which the group is to go on: one behind the last record that was processed.</param>
-    /// <param name="group">Who commits: <see cref="KafkaConsumer.GroupMetadata"/>.</param>
+    /// <param name="group">Who commits: <see cref="KafkaConsumer.GroupMetadata"/>, taken after the poll whose records are committed.</param>
     /// <param name="cancellationToken">Ends the wait only. Then the transaction is best aborted.</param>
     /// <exception cref="InvalidOperationException">No transaction is open.</exception>
     /// <exception cref="KafkaTransactionAbortableException">The member has lost the partitions, may not commit, or the transaction has failed before: abort it.</exception>

@@ -258,7 +258,17 @@ internal sealed class ProducerTransactions : IDisposable
             _state.Add(group.GroupId);
         }
 
-        if (Judge(await _requests.CommitOffsetsAsync(identity, offsets, group, isVersion2, joining), what) is { } notSent)
+        TransactionRequests.Outcome<bool> outcome;
+        try
+        {
+            outcome = await _requests.CommitOffsetsAsync(identity, offsets, group.Renew(offsets), isVersion2, joining);
+        }
+        catch (KafkaGroupFencedException lost)
+        {
+            outcome = new TransactionRequests.Outcome<bool>(TransactionVerdict.Abortable, lost.ErrorCode, false, lost.Message);
+        }
+
+        if (Judge(outcome, what) is { } notSent)
         {
             throw notSent;
         }

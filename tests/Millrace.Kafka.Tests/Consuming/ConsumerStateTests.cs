@@ -29,6 +29,80 @@ public sealed class ConsumerStateTests
     }
 
     [Fact]
+    public void What_is_lost_is_held_and_not_assigned_until_it_is_removed_also_where_it_comes_only_now()
+    {
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 5)));
+        Assert.Equal([0], _reading.Take(1));
+        _reading.State.Lose([Partition]);
+        _reading.State.Release([Partition]);
+        Assert.Empty(_reading.TakeAll());
+        Assert.Null(_reading.State.AssignmentOf(Partition));
+        _reading.State.Remove([Partition]);
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 5)));
+        Assert.Equal(5, _reading.TakeAll().Count);
+
+        var late = new TopicPartition("orders", 1);
+        _reading.State.Lose([late]);
+        _reading.State.Add([new TopicPartitionOffset(late, Offset.Zero)], isHeld: true);
+        _reading.State.Release();
+        Assert.True(_reading.State.Find(late)!.IsHeld);
+        _reading.State.Remove([late]);
+        _reading.State.Add([new TopicPartitionOffset(late, Offset.Zero)], isHeld: false);
+        Assert.False(_reading.State.Find(late)!.IsHeld);
+    }
+
+    [Fact]
+    public void What_came_after_records_were_handed_out_is_newer_than_they_are()
+    {
+        _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 5)));
+        Assert.True(_reading.State.AssignmentOf(Partition) <= _reading.State.HandedOutAs);
+        var records = new List<ConsumerRecord>();
+        Assert.True(_reading.State.TryBeginOpen(out Opening opening));
+        _reading.Open(opening);
+        _reading.State.Take(1, records);
+        var late = new TopicPartition("orders", 1);
+        _reading.State.Add([new TopicPartitionOffset(late, Offset.Zero)], isHeld: false);
+        Assert.True(_reading.State.AssignmentOf(late) > _reading.State.HandedOutAs);
+
+        // More for the same poll, whose first record was handed out before.
+        _reading.State.Take(2, records);
+        Assert.Equal(2, records.Count);
+        Assert.True(_reading.State.AssignmentOf(late) > _reading.State.HandedOutAs);
+        Assert.NotEmpty(_reading.Take(1));
+        Assert.True(_reading.State.AssignmentOf(late) <= _reading.State.HandedOutAs);
+        Assert.True(_reading.State.AssignmentOf(Partition) <= _reading.State.HandedOutAs);
+    }
+
+    [Fact]
+    public void A_partition_that_may_have_come_back_has_what_is_committed_as_a_floor_until_a_seek_goes_below()
+    {
+        var reading = new ReadingState(new ConsumerOptions { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest });
+        var start = new TopicPartitionOffset(Partition, new Offset(-1));
+        reading.State.Add([start], isHeld: false);
+        reading.State.SetPosition(Partition, reading.Cursor.Version, Offset.Zero);
+        Assert.Null(reading.Cursor.CommitFloor);
+        reading.Answer(reading.PlanOne(), Fetched(Batch(0, 5)));
+        reading.TakeAll();
+        reading.State.Remove([Partition]);
+        reading.State.Add([start], isHeld: false);
+        reading.State.SetPosition(Partition, reading.Cursor.Version, new Offset(7));
+        Assert.Equal(new Offset(7), reading.Cursor.CommitFloor);
+        reading.State.Seek(Partition, new Offset(9));
+        Assert.Equal(new Offset(7), reading.Cursor.CommitFloor);
+        reading.State.Seek(Partition, new Offset(3));
+        Assert.Equal(new Offset(3), reading.Cursor.CommitFloor);
+        reading.State.Seek(Partition, PositionSource.Beginning);
+        Assert.Null(reading.Cursor.CommitFloor);
+
+        // What the reset says is not what the group has done.
+        reading.State.Remove([Partition]);
+        reading.State.Add([start], isHeld: false);
+        reading.State.SetNotCommitted(Partition, reading.Cursor.Version);
+        reading.State.SetPosition(Partition, reading.Cursor.Version, new Offset(7));
+        Assert.Null(reading.Cursor.CommitFloor);
+    }
+
+    [Fact]
     public void What_is_opened_while_the_position_jumps_is_dropped()
     {
         _reading.Answer(_reading.Assign(0).PlanOne(), Fetched(Batch(0, 5)));

@@ -118,6 +118,70 @@ public sealed class CooperativeGroupTests
     }
 
     [Fact]
+    public async Task What_is_lost_is_not_handed_out_any_more_though_a_call_still_runs()
+    {
+        const int recordCount = 3000;
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient quiet = broker.CreateClient();
+        await ProduceAsync(quiet, recordCount);
+        var network = new CuttableConnector(broker);
+        await using KafkaClient client = broker.CreateClient(options => options.Connector = network);
+        var called = new TaskCompletionSource();
+        var over = new TaskCompletionSource();
+        var listener = new RecordingListener
+        {
+            OnAssigned = async (partitions, _) =>
+            {
+                if (partitions.Any(static partition => partition.Topic == "payments"))
+                {
+                    called.TrySetResult();
+                    await over.Task;
+                }
+            },
+        };
+        await using KafkaConsumer consumer = client.CreateConsumer(Options());
+        await consumer.SubscribeAsync(["orders"], listener, Until.Timeout());
+        await consumer.PollAsync(1, Until.Timeout());
+        Task subscribing = consumer.SubscribeAsync(["orders", "payments"], listener, Until.Timeout());
+        await called.Task.WaitAsync(Until.Limit);
+        network.Cut();
+        await Until.TrueAsync(() => IsOut(consumer), "the end of the session");
+
+        // Its records lie here, and it has not heard yet that they are another member's by now.
+        int readCount = 1;
+        await Until.TrueAsync(() => !TryRead(), "the end of its reading");
+        Assert.True(readCount < recordCount, "Everything was read.");
+        over.SetResult();
+        await subscribing;
+        await Until.TrueAsync(() => listener.Calls.Last().StartsWith("lost", StringComparison.Ordinal), "the loss");
+        network.Mend();
+
+        bool TryRead()
+        {
+            using var stop = new CancellationTokenSource();
+            ValueTask<IReadOnlyList<ConsumerRecord>> poll = consumer.PollAsync(1, stop.Token);
+            bool isRead = poll.IsCompleted;
+            readCount += isRead ? 1 : 0;
+            stop.Cancel();
+            _ = poll.AsTask().ContinueWith(static task => task.Exception, TaskScheduler.Default);
+            return isRead;
+        }
+
+        static bool IsOut(KafkaConsumer consumer)
+        {
+            try
+            {
+                _ = consumer.CommitAsync([]);
+                return false;
+            }
+            catch (KafkaGroupFencedException)
+            {
+                return true;
+            }
+        }
+    }
+
+    [Fact]
     public async Task A_static_member_comes_back_to_its_partitions_and_nobody_else_notices()
     {
         await using TestBroker broker = await StartAsync();

@@ -89,6 +89,126 @@ public sealed class TransactionTests
         Assert.Equal([0, 1], await ReadCommittedAsync(client, 2));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Work_that_ends_after_its_partition_has_moved_is_not_committed(bool isBetweenMemberships)
+    {
+        await using TestBroker broker = await StartGroupsAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await ProduceToBothAsync(client);
+        KafkaProducer first = await InitAsync(client, "first");
+        KafkaProducer second = await InitAsync(client, "second");
+        await using KafkaConsumer one = client.CreateConsumer(MemberOptions());
+        await one.SubscribeAsync(["orders"], null, Until.Timeout());
+        await ReadOfBothAsync(one);
+
+        // The first works on that for a while. A second one comes, takes a partition, and is done with it.
+        var asked = new TaskCompletionSource();
+        var letsGo = new TaskCompletionSource();
+        var slow = new RecordingListener
+        {
+            OnRevoked = async (_, _) =>
+            {
+                asked.TrySetResult();
+                await letsGo.Task;
+            },
+        };
+        await using KafkaConsumer two = client.CreateConsumer(MemberOptions());
+        await two.SubscribeAsync(["orders"], slow, Until.Timeout());
+        await Until.TrueAsync(() => one.Assignment.Count == 1 && two.Assignment.Count == 1, "a partition each");
+        TopicPartition moved = two.Assignment.Single();
+        await ReadAsync(two, moved, new Offset(3));
+        second.BeginTransaction();
+        await second.SendOffsetsToTransactionAsync([new TopicPartitionOffset(moved, new Offset(3))], two.GroupMetadata, Until.Timeout());
+        await second.CommitTransactionAsync(Until.Timeout());
+        KafkaConsumer? three = null;
+        if (isBetweenMemberships)
+        {
+            // A third one comes, and the second takes its time to let go, so that the first waits in its join.
+            three = client.CreateConsumer(MemberOptions());
+            _ = three.SubscribeAsync(["orders"], null, CancellationToken.None);
+            await asked.Task.WaitAsync(Until.Limit);
+            await Until.TrueAsync(() => one.Assignment.Count == 0, "the join of the first");
+        }
+
+        first.BeginTransaction();
+        KafkaTransactionAbortableException refused = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(
+            () => first.SendOffsetsToTransactionAsync([new TopicPartitionOffset(moved, new Offset(1))], one.GroupMetadata, Until.Timeout()));
+        Assert.Equal(ErrorCode.IllegalGeneration, refused.ErrorCode);
+        Assert.Contains($"{moved} is not assigned", refused.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => first.CommitTransactionAsync(Until.Timeout()));
+        await first.AbortTransactionAsync(Until.Timeout());
+        Assert.True(one.GroupMetadata is { GenerationId: > 0, MemberId.Length: > 0 });
+        Assert.Equal(new Offset(3), (await two.CommittedAsync([moved], Until.Timeout()))[moved].Offset);
+        letsGo.SetResult();
+        await (three?.DisposeAsync() ?? ValueTask.CompletedTask);
+    }
+
+    [Fact]
+    public async Task Work_on_a_partition_that_has_moved_and_come_back_is_not_committed_as_if_it_had_stayed()
+    {
+        await using TestBroker broker = await StartGroupsAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await ProduceToBothAsync(client);
+        KafkaProducer producer = await InitAsync(client, "first");
+        await using KafkaConsumer one = client.CreateConsumer(MemberOptions());
+        await one.SubscribeAsync(["orders"], null, Until.Timeout());
+        await ReadOfBothAsync(one);
+        ConsumerGroupMetadata early = one.GroupMetadata;
+        KafkaConsumer two = client.CreateConsumer(MemberOptions());
+        await two.SubscribeAsync(["orders"], null, Until.Timeout());
+        await Until.TrueAsync(() => one.Assignment.Count == 1 && two.Assignment.Count == 1, "a partition each");
+        TopicPartition moved = two.Assignment.Single();
+        await two.CommitAsync([new TopicPartitionOffset(moved, new Offset(3))], Until.Timeout());
+        await two.DisposeAsync();
+        await Until.TrueAsync(() => one.Assignment.Count == 2, "both partitions again");
+        await RefusedAsync(producer, new TopicPartitionOffset(moved, new Offset(1)), one.GroupMetadata);
+
+        // Without a transaction as well: whether or not the position has been looked up yet.
+        await Assert.ThrowsAsync<KafkaGroupFencedException>(() => one.CommitAsync([new TopicPartitionOffset(moved, new Offset(1))], Until.Timeout()));
+        await Until.TrueAsync(() => one.Position(moved) == new Offset(3), "the position");
+        await Assert.ThrowsAsync<KafkaGroupFencedException>(() => one.CommitAsync([new TopicPartitionOffset(moved, new Offset(1))], Until.Timeout()));
+        Assert.Equal(new Offset(3), (await one.CommittedAsync([moved], Until.Timeout()))[moved].Offset);
+
+        // What is read now is this member's to commit.
+        await client.CreateProducer().ProduceAsync(new SpanRecord("orders") { Partition = moved.Partition, Value = new byte[1] }, Until.Timeout());
+        await ReadAsync(one, moved, new Offset(4));
+        await RefusedAsync(producer, new TopicPartitionOffset(moved, new Offset(4)), early);
+        producer.BeginTransaction();
+        await producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(moved, new Offset(4))], one.GroupMetadata, Until.Timeout());
+        await producer.CommitTransactionAsync(Until.Timeout());
+        Assert.Equal(new Offset(4), (await one.CommittedAsync([moved], Until.Timeout()))[moved].Offset);
+
+        // Back behind what is committed goes who says so.
+        await one.SeekAsync(moved, new Offset(2));
+        await one.CommitAsync([new TopicPartitionOffset(moved, new Offset(2))], Until.Timeout());
+    }
+
+    [Fact]
+    public async Task Work_on_a_partition_that_stays_is_committed_though_the_group_has_rebalanced_meanwhile()
+    {
+        await using TestBroker broker = await StartGroupsAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await ProduceToBothAsync(client);
+        KafkaProducer producer = await InitAsync(client, "first");
+        await using KafkaConsumer one = client.CreateConsumer(MemberOptions(PartitionAssignor.CooperativeSticky));
+        await one.SubscribeAsync(["orders"], null, Until.Timeout());
+        await ReadOfBothAsync(one);
+        ConsumerGroupMetadata early = one.GroupMetadata;
+        await using KafkaConsumer two = client.CreateConsumer(MemberOptions(PartitionAssignor.CooperativeSticky));
+        await two.SubscribeAsync(["orders"], null, Until.Timeout());
+        await Until.TrueAsync(
+            () => one.Assignment.Count == 1 && two.Assignment.Count == 1 && one.GroupMetadata.GenerationId == two.GroupMetadata.GenerationId, "a partition each");
+        Assert.NotEqual(early.GenerationId, one.GroupMetadata.GenerationId);
+        TopicPartition kept = one.Assignment.Single();
+        producer.BeginTransaction();
+        await producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(kept, new Offset(1))], early, Until.Timeout());
+        await producer.CommitTransactionAsync(Until.Timeout());
+        Assert.Equal(new Offset(1), (await two.CommittedAsync([kept], Until.Timeout()))[kept].Offset);
+        await RefusedAsync(producer, new TopicPartitionOffset(two.Assignment.Single(), new Offset(1)), early);
+    }
+
     [Fact]
     public async Task A_broker_of_before_KIP_447_takes_offsets_of_a_group_and_refuses_to_fence_by_its_member()
     {
@@ -339,6 +459,64 @@ public sealed class TransactionTests
             ConsumerRecord record = Assert.Single(await consumer.PollAsync(10, Until.Timeout()));
             Assert.Equal(3, BitConverter.ToInt32(record.Value!.Value.Span));
         }
+    }
+
+    private static ConsumerOptions MemberOptions(params PartitionAssignor[] assignors) => new()
+    {
+        GroupId = "movers",
+        AutoOffsetReset = AutoOffsetReset.Earliest,
+        IsolationLevel = IsolationLevel.ReadCommitted,
+        SessionTimeout = TestBroker.SessionTimeout,
+        HeartbeatInterval = TimeSpan.FromMilliseconds(100),
+        FetchMaxWait = TimeSpan.FromMilliseconds(50),
+        CloseTimeout = TimeSpan.FromSeconds(5),
+        Assignors = assignors.Length == 0 ? [PartitionAssignor.Range] : assignors,
+    };
+
+    private static Task<TestBroker> StartGroupsAsync() => TestBroker.StartAsync(configure: static options =>
+    {
+        options.DefaultPartitionCount = 2;
+        options.GroupMinSessionTimeout = TimeSpan.FromMilliseconds(100);
+    });
+
+    private static async Task<KafkaProducer> InitAsync(KafkaClient client, string transactionalId)
+    {
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = transactionalId });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        return producer;
+    }
+
+    private static async Task ProduceToBothAsync(KafkaClient client)
+    {
+        KafkaProducer producer = client.CreateProducer();
+        for (int i = 0; i < 6; i++)
+        {
+            await producer.ProduceAsync(new SpanRecord("orders") { Partition = i % 2, Value = new byte[1] }, Until.Timeout());
+        }
+    }
+
+    private static async Task ReadOfBothAsync(KafkaConsumer consumer)
+    {
+        var read = new HashSet<TopicPartition>();
+        while (read.Count < 2)
+        {
+            read.UnionWith((await consumer.PollAsync(1, Until.Timeout())).Select(static record => record.TopicPartition));
+        }
+    }
+
+    private static async Task ReadAsync(KafkaConsumer consumer, TopicPartition partition, Offset end)
+    {
+        while (consumer.Position(partition) is not { } position || position < end)
+        {
+            await consumer.PollAsync(10, Until.Timeout());
+        }
+    }
+
+    private static async Task RefusedAsync(KafkaProducer producer, TopicPartitionOffset offset, ConsumerGroupMetadata member)
+    {
+        producer.BeginTransaction();
+        await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => producer.SendOffsetsToTransactionAsync([offset], member, Until.Timeout()));
+        await producer.AbortTransactionAsync(Until.Timeout());
     }
 
     private static KafkaClient Client(TestBroker broker, bool isVersion2) =>

@@ -208,7 +208,7 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
         if (call.Notice == RebalanceNotice.Revoked && OwnedPartitions.Count == 0 && !_isCooperative)
         {
             // The generation is good for heartbeats until the join; commits are over with the call.
-            SetCurrent(-1, "");
+            EndCurrent();
         }
     }
 
@@ -223,7 +223,7 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
             RevokeAll();
             if (Told.Count == 0)
             {
-                SetCurrent(-1, "");
+                EndCurrent();
             }
 
             return true;
@@ -240,7 +240,7 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
 
     private void BeginClosing(TimeSpan now)
     {
-        bool isIn = IsMember && Current.GenerationId >= 0;
+        bool isIn = IsMember && IsInForce;
         if (isIn)
         {
             LogMessages.GroupRejoining(Logger, GroupId, _memberId, _generation, "the consumer closes");

@@ -11,6 +11,7 @@ internal sealed record RebalanceCallbacks(
     Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask> AssignedAsync,
     Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask> RevokedAsync,
     Func<IReadOnlyCollection<TopicPartition>, ValueTask> LostAsync,
+    Action<IReadOnlyCollection<TopicPartition>> Losing,
     Action<Exception> Refused);
 
 /// <summary>
@@ -34,6 +35,7 @@ internal sealed class GroupMember : IDisposable
     private readonly Lock _gate = new();
     private readonly long _start;
     private Membership _membership;
+    private ConsumerGroupMetadata? _former;
     private Func<ClusterView, IReadOnlyCollection<string>>? _select;
     private CancellationTokenSource? _noticeStop;
     private bool _isStopping;
@@ -63,14 +65,15 @@ internal sealed class GroupMember : IDisposable
         metadata.Changed += _wake.Set;
     }
 
-    /// <summary>The current membership; generation -1 between memberships.</summary>
-    public ConsumerGroupMetadata Current
+    /// <summary>The latest membership, and whether it is in force. Before the first join it is none.</summary>
+    public (ConsumerGroupMetadata Metadata, bool IsInForce) Current
     {
         get
         {
             lock (_gate)
             {
-                return _membership.Current;
+                ConsumerGroupMetadata current = _membership.Current;
+                return (current.GenerationId < 0 && _former is not null ? _former : current, _membership.IsInForce);
             }
         }
     }
@@ -204,6 +207,7 @@ internal sealed class GroupMember : IDisposable
         }
 
         IReadOnlyCollection<string>? topics = _membership.Topics;
+        _former = _membership.Current;
         _membership = NewClassic();
         if (topics is not null)
         {
@@ -245,6 +249,12 @@ internal sealed class GroupMember : IDisposable
 
     private async Task CarryOutAsync(MembershipEffects effects)
     {
+        // Before the call that tells of it can begin, which takes them out for good: the other way round they would be held when they have come back.
+        if (effects.Lost is { } lost)
+        {
+            _callbacks.Losing(lost);
+        }
+
         if (effects.CancelsNotice && _noticeStop is { } noticeStop)
         {
             await noticeStop.CancelElsewhereAsync();

@@ -30,9 +30,16 @@ internal abstract class Membership(ConsumerSettings settings, Backoff retryBacko
     private RebalanceCall? _notice;
     private bool _cancelsNotice;
     private Exception? _refusal;
+    private IReadOnlyCollection<TopicPartition>? _lost;
 
-    /// <summary>What commits are fenced with; generation -1 while there is no membership.</summary>
+    /// <summary>
+    /// What commits are fenced with: the membership of the latest join; generation -1 before the first. It stays when the membership is over, since the coordinator refuses who names
+    /// it then, and refuses nobody who names none.
+    /// </summary>
     public ConsumerGroupMetadata Current { get; private set; } = ConsumerGroupMetadata.None(settings);
+
+    /// <summary>Whether <see cref="Current"/> holds, so that commits may be accepted.</summary>
+    public bool IsInForce { get; private set; }
 
     public MembershipEnd End { get; protected set; }
 
@@ -173,6 +180,8 @@ internal abstract class Membership(ConsumerSettings settings, Backoff retryBacko
             _cancelsNotice = IsClosing && _notice.Notice == RebalanceNotice.Assigned;
         }
 
+        effects.Lost = _lost;
+        _lost = null;
         effects.CancelsNotice = _cancelsNotice;
         _cancelsNotice = false;
         effects.Refusal = _refusal;
@@ -212,10 +221,11 @@ internal abstract class Membership(ConsumerSettings settings, Backoff retryBacko
         CancelNotice();
         _notices.Clear();
         OwnedPartitions.Clear();
-        SetCurrent(-1, "");
+        EndCurrent();
         if (Told.Count > 0)
         {
-            Notify(RebalanceNotice.Lost, [.. Told]);
+            _lost = [.. Told];
+            Notify(RebalanceNotice.Lost, _lost);
         }
     }
 
@@ -231,8 +241,14 @@ internal abstract class Membership(ConsumerSettings settings, Backoff retryBacko
         }
     }
 
-    protected void SetCurrent(int generation, string memberId) =>
+    protected void SetCurrent(int generation, string memberId)
+    {
         Current = new ConsumerGroupMetadata(GroupId, generation, memberId, Settings.GroupInstanceId);
+        IsInForce = true;
+    }
+
+    /// <summary>Commits are over until the next join.</summary>
+    protected void EndCurrent() => IsInForce = false;
 
     protected void Refuse(Exception failure) => _refusal = failure;
 

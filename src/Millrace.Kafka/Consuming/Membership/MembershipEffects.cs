@@ -27,6 +27,9 @@ internal sealed class MembershipEffects
     /// <summary>A call to the application, to be followed by <see cref="Membership.NoticeEnded"/>.</summary>
     public RebalanceCall? Notice { get; set; }
 
+    /// <summary>Partitions that are gone, though the application hears of it only after the call that runs. Nothing more of them is to be handed out.</summary>
+    public IReadOnlyCollection<TopicPartition>? Lost { get; set; }
+
     /// <summary>The call to the application that runs has no time left.</summary>
     public bool CancelsNotice { get; set; }
 

@@ -38,8 +38,11 @@ public sealed class ClassicMembershipTests
         Assert.Equal(1, harness.Member.Current.GenerationId);
         Assert.False(harness.IsPending<JoinGroupRequest>());
         harness.Heartbeat();
+        Assert.True(harness.Member.IsInForce);
         harness.EndNotice();
-        Assert.Equal(-1, harness.Member.Current.GenerationId);
+
+        // Kept, for the coordinator to refuse; one that is not named it would not.
+        Assert.Equal((1, "me", false), (harness.Member.Current.GenerationId, harness.Member.Current.MemberId, harness.Member.IsInForce));
         Assert.Equal("", MembershipHarness.OwnedIn(harness.Pending<JoinGroupRequest>()));
         Assert.Equal("the group rebalances", harness.Pending<JoinGroupRequest>().Reason);
         harness.Joined(2);
@@ -113,7 +116,7 @@ public sealed class ClassicMembershipTests
         harness.Enter("cooperative-sticky", "t-0", "t-1");
         harness.Heartbeat(error);
         Assert.Equal(["Lost t-0,t-1"], harness.Heard);
-        Assert.Equal(-1, harness.Member.Current.GenerationId);
+        Assert.Equal((1, "me", false), (harness.Member.Current.GenerationId, harness.Member.Current.MemberId, harness.Member.IsInForce));
         Assert.False(harness.IsPending<JoinGroupRequest>());
         harness.EndNotice();
         JoinGroupRequest join = harness.Pending<JoinGroupRequest>();
@@ -304,6 +307,22 @@ public sealed class ClassicMembershipTests
         harness.Member.Subscribe(["u", "t"]);
         harness.Run();
         Assert.False(harness.IsPending<JoinGroupRequest>());
+    }
+
+    [Fact]
+    public void What_is_lost_is_named_at_once_though_the_application_hears_of_it_only_after_the_call_that_runs()
+    {
+        MembershipHarness harness = Cooperative();
+        harness.Enter("cooperative-sticky", "t-0");
+        harness.Heartbeat(ErrorCode.RebalanceInProgress);
+        harness.Joined(2, "cooperative-sticky");
+        harness.Synced("t-0", "t-1");
+        Assert.Equal(["Assigned t-1"], harness.Heard);
+        harness.Heartbeat(ErrorCode.UnknownMemberId);
+        Assert.Equal("t-0,t-1", harness.Lost);
+        Assert.Equal(["Assigned t-1", "!"], harness.Heard);
+        harness.EndNotice();
+        Assert.Equal("Lost t-0,t-1", harness.Heard[^1]);
     }
 
     [Fact]

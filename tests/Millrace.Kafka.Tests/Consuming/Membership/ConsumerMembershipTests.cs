@@ -78,7 +78,9 @@ public sealed class ConsumerMembershipTests
         _harness.Wait(TimeSpan.FromSeconds(5));
         Refuse(error);
         Assert.Equal(["Lost t-0"], _harness.Heard);
-        Assert.Equal(-1, _harness.Member.Current.GenerationId);
+
+        // Kept, for the coordinator to refuse; one that is not named it would not.
+        Assert.Equal((3, "me", false), (_harness.Member.Current.GenerationId, _harness.Member.Current.MemberId, _harness.Member.IsInForce));
         _harness.EndNotice();
         _harness.Wait(TimeSpan.FromSeconds(2));
         Assert.Equal(("me", 0, 0), (Pending().MemberId, Pending().MemberEpoch, Pending().TopicPartitions!.Count));

@@ -35,6 +35,9 @@ internal sealed class MembershipHarness
 
     public RebalanceCall? Notice { get; private set; }
 
+    /// <summary>What is not to be handed out any more, as of the latest loss.</summary>
+    public string? Lost { get; private set; }
+
     public IReadOnlyCollection<string>? TopicsToFind { get; private set; }
 
     public IReadOnlyCollection<Guid>? TopicIdsToFind { get; private set; }
@@ -76,6 +79,7 @@ internal sealed class MembershipHarness
         var effects = new MembershipEffects();
         Member.Advance(View, Now, effects);
         _calls.AddRange(effects.Calls);
+        Lost = effects.Lost is null ? Lost : Text(effects.Lost);
         if (effects.CancelsNotice)
         {
             Heard.Add("!");
