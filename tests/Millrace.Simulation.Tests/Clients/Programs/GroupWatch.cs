@@ -11,9 +11,6 @@ internal sealed class GroupWatch(ClientSimulation world, ClientGroup group, Kafk
     /// <summary>Is awaited before partitions go.</summary>
     public Func<IReadOnlyCollection<TopicPartition>, Task>? Revoking { get; init; }
 
-    /// <summary>How often partitions have gone without a word before.</summary>
-    public int LossCount { get; private set; }
-
     public void Read(ConsumerRecord record, int id)
     {
         Require.That(_readings.TryGetValue(record.TopicPartition, out ClientReading? reading), $"nothing is read of {record.TopicPartition} by who does not have it");
@@ -65,7 +62,6 @@ internal sealed class GroupWatch(ClientSimulation world, ClientGroup group, Kafk
     public ValueTask OnLostAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
         world.Trace?.Add($"{group.Name}: {string.Join(", ", partitions)} are lost");
-        LossCount++;
         Forget(partitions);
         return ValueTask.CompletedTask;
     }

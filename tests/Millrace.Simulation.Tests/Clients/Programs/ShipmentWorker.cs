@@ -5,8 +5,8 @@ namespace Millrace.Simulation.Tests;
 
 /// <summary>Reads orders as a member of a group, writes one shipment for each, and commits both in one transaction (KIP-447).</summary>
 /// <remarks>
-/// Two ways to be fenced in time. Either it takes the metadata of the group before it polls: then whatever changes afterwards makes the coordinator refuse the offsets. Or its callback for
-/// revoked partitions waits until the transaction is over, and it takes the metadata late; partitions that are lost it notices itself.
+/// As the documentation says: it polls, works, sends the offsets with the metadata of the consumer, and commits. Its partitions may move, and come back, anywhere in between; sometimes its
+/// callback for revoked partitions waits until the transaction is over.
 /// </remarks>
 internal sealed class ShipmentWorker(ClientSimulation world, string name, bool isCooperative) : ClientProgram(world, name)
 {
@@ -41,12 +41,10 @@ internal sealed class ShipmentWorker(ClientSimulation world, string name, bool i
         await using KafkaProducer producer = client.CreateProducer(NewProducerOptions(Name));
         await LedgerWriter.PatientlyAsync(() => producer.InitTransactionsAsync());
         await using KafkaConsumer consumer = client.CreateConsumer(NewConsumerOptions(World.Model.Workers.Name, isCommitted: true, isCooperative));
-        bool isFencedEarly = World.Chance(50);
-        var watch = new GroupWatch(World, World.Model.Workers, consumer) { Revoking = isFencedEarly ? null : _ => _underWay?.Task ?? Task.CompletedTask };
+        var watch = new GroupWatch(World, World.Model.Workers, consumer) { Revoking = World.Chance(50) ? null : _ => _underWay?.Task ?? Task.CompletedTask };
         await consumer.SubscribeAsync(["orders"], watch);
         while (World.IsEnding || !World.Chance(2))
         {
-            ConsumerGroupMetadata member = consumer.GroupMetadata;
             IReadOnlyList<ConsumerRecord> records = await PollAsync(consumer, 2000);
             if (records.Count == 0)
             {
@@ -64,14 +62,12 @@ internal sealed class ShipmentWorker(ClientSimulation world, string name, bool i
                 watch.Read(record, IdOf(record));
             }
 
-            int lossCount = watch.LossCount;
             if (World.Chance(20))
             {
                 await World.PauseAsync(World.Chance(80) ? 100 : 9000);
             }
 
-            if (!await TransactAsync(producer, consumer, records, () => isFencedEarly ? member : watch.LossCount == lossCount ? consumer.GroupMetadata : null)
-                && World.Sabotage != ClientSabotage.ForgetRewind)
+            if (!await TransactAsync(producer, consumer, records) && World.Sabotage != ClientSabotage.ForgetRewind)
             {
                 await RewindAsync(consumer, watch);
             }
@@ -82,8 +78,7 @@ internal sealed class ShipmentWorker(ClientSimulation world, string name, bool i
         return false;
     }
 
-    private async Task<bool> TransactAsync(
-        KafkaProducer producer, KafkaConsumer consumer, IReadOnlyList<ConsumerRecord> records, Func<ConsumerGroupMetadata?> metadata)
+    private async Task<bool> TransactAsync(KafkaProducer producer, KafkaConsumer consumer, IReadOnlyList<ConsumerRecord> records)
     {
         TopicPartitionOffset[] offsets =
         [
@@ -98,12 +93,7 @@ internal sealed class ShipmentWorker(ClientSimulation world, string name, bool i
                 underWay.Add(ProduceAsync(producer, ClientSimulation.Shipments[record.TopicPartition.Partition], IdOf(record)));
             }
 
-            if (!await SendOffsetsAsync(producer, consumer, offsets, metadata))
-            {
-                await LedgerWriter.PatientlyAsync(() => producer.AbortTransactionAsync());
-                return false;
-            }
-
+            await SendOffsetsAsync(producer, consumer, offsets);
             await LedgerWriter.PatientlyAsync(() => producer.CommitTransactionAsync());
             Note($"has shipped {string.Join(", ", records.Select(IdOf))}");
             foreach (TopicPartitionOffset offset in offsets)
@@ -125,27 +115,19 @@ internal sealed class ShipmentWorker(ClientSimulation world, string name, bool i
         }
     }
 
-    /// <summary>False if it has lost the partitions, as far as it knows itself.</summary>
-    private async Task<bool> SendOffsetsAsync(
-        KafkaProducer producer, KafkaConsumer consumer, TopicPartitionOffset[] offsets, Func<ConsumerGroupMetadata?> metadata)
+    private async Task SendOffsetsAsync(KafkaProducer producer, KafkaConsumer consumer, TopicPartitionOffset[] offsets)
     {
+        Array.ForEach(offsets, offset => World.Model.Workers.Ask(offset.TopicPartition, offset.Offset.Value));
         if (World.Sabotage == ClientSabotage.CommitOffsetsOutside)
         {
-            Array.ForEach(offsets, offset => World.Model.Workers.Ask(offset.TopicPartition, offset.Offset.Value));
             await ((Task)consumer.CommitAsync(offsets)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-            return true;
+            return;
         }
 
-        bool isIgnorant = World.Sabotage == ClientSabotage.IgnoreGenerations;
-        ConsumerGroupMetadata? member = isIgnorant ? new ConsumerGroupMetadata(World.Model.Workers.Name, -1, "") : metadata();
-        if (member is null || (member.GenerationId < 0 && !isIgnorant))
-        {
-            return false;
-        }
-
-        Array.ForEach(offsets, offset => World.Model.Workers.Ask(offset.TopicPartition, offset.Offset.Value));
+        ConsumerGroupMetadata member = World.Sabotage == ClientSabotage.IgnoreGenerations
+            ? new ConsumerGroupMetadata(World.Model.Workers.Name, -1, "")
+            : consumer.GroupMetadata;
         await LedgerWriter.PatientlyAsync(() => producer.SendOffsetsToTransactionAsync(offsets, member));
-        return true;
     }
 
     /// <summary>Back to what is committed, since the transaction of what was read since is aborted.</summary>
