@@ -33,7 +33,8 @@ public sealed partial class KafkaConsumer
 
     /// <summary>
     /// Joins the group of <see cref="ConsumerOptions.GroupId"/>, and completes when the first assignment is in place and its
-    /// <see cref="IRebalanceListener.OnAssignedAsync"/> is over. Later rebalances run in the background.
+    /// <see cref="IRebalanceListener.OnAssignedAsync"/> is over. Later rebalances run in the background. A later call completes when the group knows of the topics, and what came with
+    /// them is in place; at once where they are those that it has.
     /// </summary>
     /// <param name="topics">The topics. Calling again changes them.</param>
     /// <param name="listener">Hears of partitions that come and go; null if nobody does.</param>
@@ -109,7 +110,7 @@ public sealed partial class KafkaConsumer
             assigned = _assigned.Task;
             bool isFirst = _member is null;
             _member ??= new GroupMember(
-                _context, _settings, _metadata, _pool, _locator, _polls, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync, OnLosing, OnRefused));
+                _context, _settings, _metadata, _pool, _locator, _polls, new RebalanceCallbacks(OnAssignedAsync, OnRevokedAsync, OnLostAsync, OnLosing, OnInPlace, OnRefused));
             subscribe(_member);
             if (isFirst)
             {
@@ -317,6 +318,19 @@ public sealed partial class KafkaConsumer
         {
             LogMessages.GroupFailed(_logger, _settings.GroupId!, failure);
             Fail(failure);
+        }
+    }
+
+    /// <summary>The subscription is in place; where it changed nothing that is all there is to hear.</summary>
+    private void OnInPlace()
+    {
+        lock (_gate)
+        {
+            // Asked once more: a subscription of this moment, which waits for the same signal, may not be.
+            if (_member!.IsInPlace)
+            {
+                _assigned.TrySetResult();
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 
@@ -48,6 +49,38 @@ public sealed class ConsumerProtocolTests
         Assert.NotEqual(one.GroupMetadata.MemberId, two.GroupMetadata.MemberId);
         Assert.True(server.QuestionsById > 0 || one.Assignment.Concat(two.Assignment).Any());
         await Until.TrueAsync(() => one.Assignment.Count + two.Assignment.Count == 1, "the one partition");
+    }
+
+    [Theory]
+    [InlineData(true, "orders")]
+    [InlineData(false, "orders")]
+    [InlineData(true, "orders", "absent")]
+    public async Task A_subscription_that_brings_nothing_is_in_place_when_the_group_knows_of_it(bool isOffered, params string[] topics)
+    {
+        await using var server = new ConsumerGroupServer(("orders", 2)) { IsOffered = isOffered };
+        await using KafkaClient client = server.CreateClient();
+        await using KafkaConsumer consumer = client.CreateConsumer(Options());
+        var listener = new RecordingListener();
+        await consumer.SubscribeAsync(["orders"], listener, Until.Timeout());
+        await Until.TrueAsync(() => consumer.Assignment.Count == 2, "both partitions");
+        int callCount = listener.Calls.Count;
+        await consumer.SubscribeAsync(topics, listener, Until.Timeout());
+        Assert.Equal(callCount, listener.Calls.Count);
+        Assert.Equal(2, consumer.Assignment.Count);
+        Assert.True(topics.Length == 1 || server.Heartbeats.Exists(static request => request.SubscribedTopicNames is { Count: 2 }));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_pattern_that_matches_what_was_named_before_is_in_place_at_once(bool isOffered)
+    {
+        await using var server = new ConsumerGroupServer(("orders", 2), ("payments", 2)) { IsOffered = isOffered };
+        await using KafkaClient client = server.CreateClient();
+        await using KafkaConsumer consumer = client.CreateConsumer(Options());
+        await consumer.SubscribeAsync(["orders"], null, Until.Timeout());
+        await consumer.SubscribeAsync(new Regex("^ord", RegexOptions.None, Until.Limit), null, Until.Timeout());
+        await Until.TrueAsync(() => consumer.Assignment.Count == 2, "both partitions");
     }
 
     [Fact]

@@ -48,6 +48,8 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
 
     public MemberPhase Phase => _phase;
 
+    public override bool IsInPlace => _phase == MemberPhase.Stable && _rejoinReason is null && IsInForce && AreNoticesOver;
+
     private bool IsMember => _generation >= 0;
 
     private bool IsStatic => Settings.GroupInstanceId is not null;

@@ -33,8 +33,12 @@ internal sealed class ConsumerMembership(
     private TimeSpan _nextLookUpAt;
     private int _lookUpCount;
     private IReadOnlyCollection<string>? _sentTopics;
+    private IReadOnlyCollection<string>? _heardTopics;
     private List<ConsumerGroupTopicPartitions>? _target;
     private readonly Dictionary<string, Guid> _topicIds = [];
+
+    /// <summary>A share that new topics do not change is not sent again: the answer to the heartbeat that named them is all that comes.</summary>
+    public override bool IsInPlace => IsMember && !_isLeaving && _target is null && AreNoticesOver && ReferenceEquals(_heardTopics, Topics);
 
     private bool IsMember => _epoch > EpochToJoin;
 
@@ -126,6 +130,7 @@ internal sealed class ConsumerMembership(
         _interval = TimeSpan.FromMilliseconds(Math.Max(1, answer.HeartbeatIntervalMilliseconds));
         _nextHeartbeatAt = now + _interval;
         _sendsAll = false;
+        _heardTopics = _sentTopics;
         Succeed();
         _leftPlace = false;
         _placeFreeBy = null;

@@ -12,6 +12,7 @@ internal sealed record RebalanceCallbacks(
     Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask> RevokedAsync,
     Func<IReadOnlyCollection<TopicPartition>, ValueTask> LostAsync,
     Action<IReadOnlyCollection<TopicPartition>> Losing,
+    Action InPlace,
     Action<Exception> Refused);
 
 /// <summary>
@@ -38,6 +39,7 @@ internal sealed class GroupMember : IDisposable
     private ConsumerGroupMetadata? _former;
     private Func<ClusterView, IReadOnlyCollection<string>>? _select;
     private CancellationTokenSource? _noticeStop;
+    private bool _isSelected;
     private bool _isStopping;
 
     public GroupMember(
@@ -78,6 +80,18 @@ internal sealed class GroupMember : IDisposable
         }
     }
 
+    /// <summary>Whether the latest subscription is in place.</summary>
+    public bool IsInPlace
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return (_select is null || _isSelected) && _membership.IsInPlace;
+            }
+        }
+    }
+
     private TimeSpan Now => _context.Time.GetElapsedTime(_start);
 
     /// <summary>Sets the topics; a member tells the group.</summary>
@@ -99,6 +113,7 @@ internal sealed class GroupMember : IDisposable
         lock (_gate)
         {
             _select = select;
+            _isSelected = false;
         }
 
         _metadata.TrackAll();
@@ -228,6 +243,7 @@ internal sealed class GroupMember : IDisposable
         if (_select is not null && _metadata.HasAll)
         {
             _membership.Subscribe(_select(view));
+            _isSelected = true;
         }
 
         if (_polls.Look() is { } silence)
@@ -241,6 +257,7 @@ internal sealed class GroupMember : IDisposable
         }
 
         _membership.Advance(view, now, effects);
+        effects.IsInPlace = IsInPlace;
         if (_polls.DueIn() is { } due)
         {
             effects.WakeNoLaterThan(now + due);
@@ -300,6 +317,11 @@ internal sealed class GroupMember : IDisposable
         if (effects.Refusal is { } refusal)
         {
             _callbacks.Refused(refusal);
+        }
+
+        if (effects.IsInPlace)
+        {
+            _callbacks.InPlace();
         }
     }
 

@@ -41,6 +41,9 @@ internal abstract class Membership(ConsumerSettings settings, Backoff retryBacko
     /// <summary>Whether <see cref="Current"/> holds, so that commits may be accepted.</summary>
     public bool IsInForce { get; private set; }
 
+    /// <summary>Whether the member is in the group with the topics that it wants now, the application has heard of all that it got, and nothing else is under way.</summary>
+    public abstract bool IsInPlace { get; }
+
     public MembershipEnd End { get; protected set; }
 
     /// <summary>It has ended, and the application knows.</summary>

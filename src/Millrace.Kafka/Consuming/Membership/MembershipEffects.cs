@@ -33,6 +33,9 @@ internal sealed class MembershipEffects
     /// <summary>The call to the application that runs has no time left.</summary>
     public bool CancelsNotice { get; set; }
 
+    /// <summary>The subscription is in place, whether or not it brought anything.</summary>
+    public bool IsInPlace { get; set; }
+
     /// <summary>Topics that the leader needs the partitions of, to be followed by <see cref="Membership.TopicsFound"/>.</summary>
     public IReadOnlyCollection<string>? TopicsToFind { get; set; }
 

@@ -307,6 +307,9 @@ public sealed class ClassicMembershipTests
         harness.Member.Subscribe(["u", "t"]);
         harness.Run();
         Assert.False(harness.IsPending<JoinGroupRequest>());
+        Assert.True(harness.Member.IsInPlace);
+        harness.Member.Subscribe(["u"]);
+        Assert.False(harness.Member.IsInPlace);
     }
 
     [Fact]

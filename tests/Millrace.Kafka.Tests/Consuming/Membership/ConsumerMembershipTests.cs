@@ -160,6 +160,26 @@ public sealed class ConsumerMembershipTests
         Assert.Null(Pending().SubscribedTopicNames);
     }
 
+    [Fact]
+    public void New_topics_are_in_place_when_the_coordinator_has_heard_of_them_though_the_share_stays()
+    {
+        Enter("t-0");
+        Assert.True(_harness.Member.IsInPlace);
+        _harness.Member.Subscribe(["t"]);
+        Assert.True(_harness.Member.IsInPlace);
+        _harness.Member.Subscribe(["t", "u"]);
+        _harness.Run();
+        Assert.False(_harness.Member.IsInPlace);
+
+        // Changed once more before the answer to the heartbeat that names the first two.
+        _harness.Member.Subscribe(["t", "u", "v"]);
+        Answer(4);
+        Assert.False(_harness.Member.IsInPlace);
+        Answer(4);
+        Assert.True(_harness.Member.IsInPlace);
+        Assert.Empty(_harness.Heard);
+    }
+
     [Theory]
     [InlineData(null, -1)]
     [InlineData("worker-7", -2)]
