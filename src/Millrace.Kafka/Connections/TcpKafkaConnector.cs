@@ -5,13 +5,20 @@ using System.Net.Sockets;
 namespace Millrace.Kafka;
 
 /// <summary>
-/// Connects over TCP, with Nagle's delay off. A name with several addresses is tried address by address (KIP-302: <c>client.dns.lookup=use_all_dns_ips</c>), beginning with
+/// Connects over TCP, with Nagle's delay off and keep-alive on. A name with several addresses is tried address by address (KIP-302: <c>client.dns.lookup=use_all_dns_ips</c>), beginning with
 /// the one that worked last; after one that did not answer in time, the next attempt begins with its successor.
 /// </summary>
 public sealed class TcpKafkaConnector : IKafkaConnector
 {
     /// <summary>Addresses that are tried in one attempt; a name with more begins elsewhere in the next one.</summary>
     private const int MaxAddressesPerAttempt = 32;
+
+    /// <summary>
+    /// What a connection on which nothing happens is asked, so that a middlebox does not forget it, and one that has is noticed within a minute: before somebody waits for an answer on it.
+    /// </summary>
+    private const int KeepAliveIdleSeconds = 30;
+    private const int KeepAliveIntervalSeconds = 10;
+    private const int KeepAliveProbeCount = 3;
 
     private readonly int _maxResponseByteCount;
     private readonly TlsSettings? _tls;
@@ -61,6 +68,7 @@ public sealed class TcpKafkaConnector : IKafkaConnector
         var socket = new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
+            KeepAlive(socket);
             await socket.ConnectAsync(new IPEndPoint(ip, address.Port), cancellationToken);
             return _tls is null
                 ? new TcpKafkaTransport(socket, tls: null, address, _maxResponseByteCount)
@@ -78,6 +86,21 @@ public sealed class TcpKafkaConnector : IKafkaConnector
         {
             socket.Dispose();
             throw;
+        }
+    }
+
+    private static void KeepAlive(Socket socket)
+    {
+        try
+        {
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, KeepAliveIdleSeconds);
+            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, KeepAliveIntervalSeconds);
+            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, KeepAliveProbeCount);
+        }
+        catch (Exception failure) when (failure is SocketException or PlatformNotSupportedException)
+        {
+            // The platform has not all of it: what it has is set, with its own times.
         }
     }
 

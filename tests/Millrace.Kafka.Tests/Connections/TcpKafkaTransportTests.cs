@@ -41,6 +41,24 @@ public sealed class TcpKafkaTransportTests : IDisposable
         Assert.True(frame.AsSpan().SequenceEqual(received.Bytes.Span));
     }
 
+    [Fact]
+    public async Task A_connection_on_which_nothing_happens_is_kept_alive()
+    {
+        const string tablePath = "/proc/net/tcp";
+        Assert.SkipUnless(File.Exists(tablePath), "Only Linux tells which timer a socket has.");
+        (IKafkaTransport transport, Socket peer) = await ConnectAsync(1024);
+        await using IKafkaTransport owned = transport;
+        string local = $":{((IPEndPoint)peer.RemoteEndPoint!).Port:X4}";
+
+        // Columns: number, local and remote address, state, queues, timer and hundredths of a second until it ends. The timer of keep-alive is the second.
+        string[] socket = (await File.ReadAllLinesAsync(tablePath, Until.Timeout()))
+            .Select(static line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .Single(columns => columns[1].EndsWith(local, StringComparison.Ordinal) && columns[3] == "01");
+        string[] timer = socket[5].Split(':');
+        Assert.Equal("02", timer[0]);
+        Assert.InRange(Convert.ToInt32(timer[1], 16), 0, 3100);
+    }
+
     [Theory]
     [InlineData(1025)]
     [InlineData(int.MaxValue)]
