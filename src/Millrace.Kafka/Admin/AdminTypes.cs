@@ -103,6 +103,9 @@ public sealed record TopicDescription(
     /// <inheritdoc/>
     public override string ToString() => AdminText.Record(
         nameof(TopicDescription), (nameof(Name), Name), (nameof(TopicId), TopicId), (nameof(ErrorCode), ErrorCode), (nameof(IsInternal), IsInternal), (nameof(Partitions), Partitions));
+
+    /// <summary>Marked by who looks the topic up in a <see cref="ClusterView"/>; null outside of one.</summary>
+    internal TopicUse? Use { get; init; }
 }
 
 /// <summary>A partition.</summary>

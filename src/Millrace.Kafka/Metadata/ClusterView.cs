@@ -14,15 +14,24 @@ internal sealed record ClusterView(
     private const short FirstReliableEpochs = 9;
 
     /// <summary>
-    /// Answers in a row with an older epoch after which it is believed, for a topic without an id (before Kafka 2.8): it was deleted and created anew. One broker may lag
-    /// behind, but brokers are asked in random order.
+    /// Answers in a row with an older epoch after which it is believed, for a topic without an id (before Kafka 2.8): it was deleted and created anew. And answers in a row with
+    /// the id of a topic that was replaced. One broker may lag behind, but brokers are asked in random order.
     /// </summary>
     private const int MaxOlderAnswers = 10;
+
+    /// <summary>Ids that are remembered of a topic that was replaced again and again.</summary>
+    private const int MaxFormerIds = 8;
 
     public static readonly ClusterView Empty = new(-1, new Dictionary<int, BrokerDescription>(), new Dictionary<string, TopicDescription>());
 
     /// <summary>The cluster's id, or null where no broker has named it.</summary>
     public string? ClusterId { get; init; }
+
+    /// <summary>Where topics are noted that are not in the picture and whose leaders are looked for; null where nobody wants to know.</summary>
+    public MissedTopics? Missed { get; init; }
+
+    /// <summary>The ids that topics have, and had before.</summary>
+    private IReadOnlyDictionary<string, TopicIds> Ids { get; init; } = new Dictionary<string, TopicIds>();
 
     /// <summary>How often in a row a partition was described with an older epoch than the one that is kept.</summary>
     private IReadOnlyDictionary<TopicPartition, int> OlderAnswers { get; init; } = new Dictionary<TopicPartition, int>();
@@ -32,8 +41,11 @@ internal sealed record ClusterView(
         description = null;
         if (!Topics.TryGetValue(partition.Topic, out TopicDescription? topic))
         {
+            Missed?.Add(partition.Topic);
             return false;
         }
+
+        topic.Use?.Mark();
 
         // Numbered from 0 without gaps by every broker, but only the broker vouches for that.
         description = partition.Partition >= 0 && partition.Partition < topic.Partitions.Count
@@ -58,7 +70,7 @@ internal sealed record ClusterView(
 
     /// <summary>
     /// Takes over an answer. Topics that were not asked for keep what is known of them, and a leader never goes back to an older epoch:
-    /// a broker that lags behind may answer (KIP-320). A topic with another id, or of another cluster, is another topic.
+    /// a broker that lags behind may answer (KIP-320). A topic with another id, or of another cluster, is another topic; one that was replaced does not come back.
     /// </summary>
     /// <param name="response">The answer.</param>
     /// <param name="version">The version of Metadata that it came in.</param>
@@ -66,11 +78,12 @@ internal sealed record ClusterView(
     {
         if (ClusterId is not null && response.ClusterId is not null && ClusterId != response.ClusterId)
         {
-            return Empty.Merge(response, version);
+            return (Empty with { Missed = Missed }).Merge(response, version);
         }
 
         var topics = new Dictionary<string, TopicDescription>(Topics);
         var olderAnswers = new Dictionary<TopicPartition, int>(OlderAnswers);
+        var ids = new Dictionary<string, TopicIds>(Ids);
         foreach (MetadataTopic topic in response.Topics)
         {
             if (topic.Name is null)
@@ -84,18 +97,25 @@ internal sealed record ClusterView(
                 described = WithoutEpochs(described);
             }
 
+            if (!IsOfNow(described, ids))
+            {
+                continue;
+            }
+
             if (topics.TryGetValue(topic.Name, out TopicDescription? known) && known.TopicId == described.TopicId)
             {
                 described = KeepNewerLeaders(described, known, olderAnswers);
             }
 
-            topics[topic.Name] = described;
+            topics[topic.Name] = described with { Use = known?.Use ?? new TopicUse() };
         }
 
         return new ClusterView(response.ControllerId, response.Brokers.Select(Describe).ToDictionary(broker => broker.Id), topics)
         {
             ClusterId = response.ClusterId ?? ClusterId,
             OlderAnswers = olderAnswers,
+            Missed = Missed,
+            Ids = ids,
         };
     }
 
@@ -134,8 +154,22 @@ internal sealed record ClusterView(
     public ClusterView WithoutBrokers() => this with { ControllerId = -1, Brokers = Empty.Brokers };
 
     /// <summary>Without the topics that are not among these.</summary>
-    public ClusterView Only(IReadOnlySet<string> topics) =>
-        this with { Topics = Topics.Where(topic => topics.Contains(topic.Key)).ToDictionary(topic => topic.Key, topic => topic.Value) };
+    public ClusterView Only(IReadOnlySet<string> topics) => this with
+    {
+        Topics = Topics.Where(topic => topics.Contains(topic.Key)).ToDictionary(topic => topic.Key, topic => topic.Value),
+        Ids = Ids.Where(topic => topics.Contains(topic.Key)).ToDictionary(topic => topic.Key, topic => topic.Value),
+        OlderAnswers = OlderAnswers.Where(answer => topics.Contains(answer.Key.Topic)).ToDictionary(answer => answer.Key, answer => answer.Value),
+    };
+
+    /// <summary>Whether both tell the same of topics and their leaders.</summary>
+    public bool HasSameLeaders(ClusterView other) =>
+        Brokers.Count == other.Brokers.Count
+        && Topics.Count == other.Topics.Count
+        && Brokers.All(broker => other.Brokers.TryGetValue(broker.Key, out BrokerDescription? same) && same.Address == broker.Value.Address)
+        && Topics.Values.All(topic => other.Topics.TryGetValue(topic.Name, out TopicDescription? same)
+            && same.TopicId == topic.TopicId
+            && same.ErrorCode == topic.ErrorCode
+            && same.Partitions.Select(Leader).SequenceEqual(topic.Partitions.Select(Leader)));
 
     public static BrokerDescription Describe(MetadataBroker broker) =>
         new(broker.NodeId, new BrokerAddress(broker.Host, broker.Port), broker.Rack);
@@ -154,6 +188,38 @@ internal sealed record ClusterView(
                     OfflineReplicas = partition.OfflineReplicas,
                 }),
         ]);
+
+    private static (int Partition, int LeaderId, int LeaderEpoch) Leader(PartitionDescription partition) =>
+        (partition.Partition, partition.LeaderId, partition.LeaderEpoch);
+
+    /// <summary>Whether an answer is of the topic as it is now, and not of one that was replaced by it. An answer without an id says nothing of that.</summary>
+    private static bool IsOfNow(TopicDescription topic, Dictionary<string, TopicIds> ids)
+    {
+        if (topic.TopicId == Guid.Empty)
+        {
+            return true;
+        }
+
+        if (!ids.TryGetValue(topic.Name, out TopicIds? known))
+        {
+            ids[topic.Name] = new TopicIds(topic.TopicId, [], FormerAnswerCount: 0);
+        }
+        else if (known.Now == topic.TopicId)
+        {
+            ids[topic.Name] = known with { FormerAnswerCount = 0 };
+        }
+        else if (known.Former.Contains(topic.TopicId) && known.FormerAnswerCount < MaxOlderAnswers)
+        {
+            ids[topic.Name] = known with { FormerAnswerCount = known.FormerAnswerCount + 1 };
+            return false;
+        }
+        else
+        {
+            ids[topic.Name] = new TopicIds(topic.TopicId, [.. known.Former.Where(id => id != topic.TopicId).TakeLast(MaxFormerIds - 1), known.Now], FormerAnswerCount: 0);
+        }
+
+        return true;
+    }
 
     private static TopicDescription WithoutEpochs(TopicDescription topic) =>
         topic with { Partitions = [.. topic.Partitions.Select(partition => partition with { LeaderEpoch = -1 })] };
@@ -181,4 +247,10 @@ internal sealed record ClusterView(
             return old[partition.Partition];
         }
     }
+
+    /// <summary>The ids of a topic.</summary>
+    /// <param name="Now">The one that it has.</param>
+    /// <param name="Former">Those that it had before, the oldest first.</param>
+    /// <param name="FormerAnswerCount">How often in a row one of those was answered.</param>
+    private sealed record TopicIds(Guid Now, Guid[] Former, int FormerAnswerCount);
 }

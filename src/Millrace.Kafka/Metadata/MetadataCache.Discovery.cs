@@ -37,7 +37,7 @@ internal sealed partial class MetadataCache
         {
             (MetadataResponse response, short version) = await AskAsync(request, FirstVersionById, cancellationToken);
             Take(response, version, only: null);
-            Track(response.Topics.Where(topic => topic.Name is not null).Select(topic => topic.Name!));
+            TrackWithoutCreating(response.Topics.Where(topic => topic.Name is not null).Select(topic => topic.Name!));
         }
         finally
         {
@@ -49,13 +49,13 @@ internal sealed partial class MetadataCache
 
     /// <summary>
     /// Takes over all topics of the cluster, and drops what is not among them. Takes those out of <paramref name="tracked"/> that are: the others have
-    /// yet to be asked for by name, which may create them.
+    /// yet to be asked for by name.
     /// </summary>
-    private async Task TakeAllAsync(List<string> tracked, CancellationToken cancellationToken)
+    private async Task TakeAllAsync(List<string>[] tracked, CancellationToken cancellationToken)
     {
         (MetadataResponse response, short version) = await AskAsync(topics: null, createTopics: false, cancellationToken);
         HashSet<string> found = [.. response.Topics.Where(topic => topic.Name is not null).Select(topic => topic.Name!)];
-        tracked.RemoveAll(found.Contains);
+        Array.ForEach(tracked, topics => topics.RemoveAll(found.Contains));
         Take(response, version, found);
         Volatile.Write(ref _hasAll, true);
     }

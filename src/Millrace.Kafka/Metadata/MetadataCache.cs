@@ -10,17 +10,21 @@ namespace Millrace.Kafka;
 /// </summary>
 internal sealed partial class MetadataCache : IAsyncDisposable
 {
+    /// <summary>After so long without use a topic is forgotten, as by Kafka's producer (<c>metadata.max.idle.ms</c>, 5 min).</summary>
+    private static readonly TimeSpan TopicMaxIdleTime = TimeSpan.FromMinutes(5);
+
     private readonly ClientContext _context;
     private readonly ILogger _logger;
     private readonly ConnectionPool _pool;
-    private readonly HashSet<string> _topics = [];
+    private readonly Dictionary<string, TrackedTopic> _topics = [];
+    private readonly MissedTopics _missed = new();
     private readonly SemaphoreSlim _round = new(1);
     private readonly CancellationTokenSource _stop = new();
     private readonly CancellationToken _stopping;
     private readonly Lock _gate = new();
     private readonly ITimer _ageTimer;
     private readonly Lock _viewGate = new();
-    private ClusterView _view = ClusterView.Empty;
+    private ClusterView _view;
 
     // When the first of the questions was asked that no broker has answered since; 0 while they answer.
     private long _unansweredSince;
@@ -36,6 +40,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
         _logger = context.Loggers.CreateLogger<MetadataCache>();
         _pool = pool;
         _stopping = _stop.Token;
+        _view = ClusterView.Empty with { Missed = _missed };
         _ageTimer = context.Time.CreateTimer(
             static state => ((MetadataCache)state!).RefreshWhenUsed(), this, context.Settings.MetadataMaxAge, context.Settings.MetadataMaxAge);
     }
@@ -57,17 +62,25 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             : new ValueTask<TopicDescription>(WaitForTopicAsync(topic, timeout, cancellationToken));
 
     /// <summary>The topic, if it is known and usable.</summary>
-    public TopicDescription? FindTopic(string topic) =>
-        View.Topics.TryGetValue(topic, out TopicDescription? known) && IsUsable(known) ? known : null;
-
-    /// <summary>Keeps these topics in the picture from the next refresh on.</summary>
-    public void Track(IEnumerable<string> topics)
+    public TopicDescription? FindTopic(string topic)
     {
-        lock (_gate)
+        if (!View.Topics.TryGetValue(topic, out TopicDescription? known) || !IsUsable(known))
         {
-            _topics.UnionWith(topics);
+            return null;
         }
+
+        known.Use?.Mark();
+        return known;
     }
+
+    /// <summary>
+    /// Keeps these topics in the picture from the next refresh on, as long as they are used: whoever asks <see cref="View"/> for a leader uses the topic, and so does who calls this
+    /// again. A topic that was not tracked before is asked for in a way that may create it.
+    /// </summary>
+    public void Track(IEnumerable<string> topics) => Track(topics, mayCreate: true);
+
+    /// <summary>As the other, of topics that exist or are not to be created.</summary>
+    public void TrackWithoutCreating(IEnumerable<string> topics) => Track(topics, mayCreate: false);
 
     /// <summary>A new picture, asked for after the call began.</summary>
     /// <exception cref="KafkaException">No broker answered.</exception>
@@ -84,22 +97,22 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             }
 
             Interlocked.Increment(ref _startedRounds);
-            List<string> topics;
-            bool asksForAll;
-            lock (_gate)
-            {
-                topics = [.. _topics];
-                asksForAll = _tracksAll;
-            }
-
+            (List<string> known, List<string> creatable, bool asksForAll) = TopicsToAskFor();
             if (asksForAll)
             {
-                await TakeAllAsync(topics, cancellationToken);
+                await TakeAllAsync([known, creatable], cancellationToken);
             }
 
-            if (!asksForAll || topics.Count > 0)
+            // By a question of their own: the others may have been deleted meanwhile, and a question that may create would bring them back.
+            if (creatable.Count > 0)
             {
-                (MetadataResponse response, short version) = await AskAsync(topics, _context.Settings.AllowAutoCreateTopics, cancellationToken);
+                (MetadataResponse response, short version) = await AskAsync(creatable, createTopics: true, cancellationToken);
+                Take(response, version, only: null);
+            }
+
+            if (known.Count > 0 || (creatable.Count == 0 && !asksForAll))
+            {
+                (MetadataResponse response, short version) = await AskAsync(known, createTopics: false, cancellationToken);
                 Take(response, version, only: null);
             }
         }
@@ -197,6 +210,17 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             Volatile.Write(ref _view, view);
         }
 
+        lock (_gate)
+        {
+            foreach (string name in view.Topics.Values.Where(IsUsable).Select(topic => topic.Name))
+            {
+                if (_topics.TryGetValue(name, out TrackedTopic? tracked))
+                {
+                    tracked.MayBeCreated = false;
+                }
+            }
+        }
+
         LogMessages.MetadataRefreshed(_logger, view.Brokers.Count, view.Topics.Count, view.ControllerId);
     }
 
@@ -247,6 +271,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             catch (KafkaAuthenticationException failure) when (failure.ErrorCode == ErrorCode.SaslAuthenticationFailed)
             {
                 // A password that one broker refuses is not tried on the others; a broker whose certificate is bad does not stand for the others.
+                NoteUnanswered();
                 Refuse(failure);
                 throw;
             }
@@ -254,7 +279,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             {
                 lastFailure = failure;
                 refusal ??= failure as KafkaAuthenticationException;
-                Interlocked.CompareExchange(ref _unansweredSince, Math.Max(1, _context.Time.GetTimestamp()), 0);
+                NoteUnanswered();
             }
         }
 
@@ -267,6 +292,8 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             : refusal is not null ? refusal
             : new KafkaConnectionException($"No broker answered a question for metadata. {lastFailure?.Message}", lastFailure);
     }
+
+    private void NoteUnanswered() => Interlocked.CompareExchange(ref _unansweredSince, Math.Max(1, _context.Time.GetTimestamp()), 0);
 
     /// <summary>Gives up the brokers that are known where none has answered for so long: one that takes connections and says nothing costs every question its time-out (KIP-1102).</summary>
     private void RebootstrapWhenOverdue()
@@ -307,7 +334,6 @@ internal sealed partial class MetadataCache : IAsyncDisposable
 
     private async Task<TopicDescription> WaitForTopicAsync(string topic, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        Track([topic]);
         using var deadline = new CancellationTokenSource(timeout, _context.Time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken, _stopping);
         ErrorCode lastError = ErrorCode.UnknownTopicOrPartition;
@@ -316,6 +342,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
         {
             for (int failureCount = 1; ; failureCount++)
             {
+                Want(topic);
                 lastFailure = await TryRefreshAsync(linked.Token);
                 if (View.Topics.TryGetValue(topic, out TopicDescription? known))
                 {
@@ -366,13 +393,16 @@ internal sealed partial class MetadataCache : IAsyncDisposable
     {
         // Leaves the caller's lock.
         await _context.BeginAsync();
-        int failureCount = 0;
+        int vainCount = 0;
         while (TakeWantedRefresh())
         {
+            ClusterView before = View;
+            TimeSpan pause;
             try
             {
                 await RefreshAsync(_stopping);
-                failureCount = 0;
+                vainCount = View.HasSameLeaders(before) ? vainCount + 1 : 1;
+                pause = _context.RetryBackoff.After(vainCount);
             }
             catch (OperationCanceledException)
             {
@@ -380,17 +410,17 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             }
             catch (KafkaException failure)
             {
-                failureCount++;
-                LogMessages.MetadataRefreshFailed(_logger, _context.RetryBackoff.After(failureCount), failure.Message);
+                pause = _context.RetryBackoff.After(++vainCount);
+                LogMessages.MetadataRefreshFailed(_logger, pause, failure.Message);
                 lock (_gate)
                 {
                     _isRefreshWanted = true;
                 }
             }
 
-            // What made somebody ask is often not over yet, so that even a success pauses: questions of that moment become one.
-            await Task.Delay(_context.RetryBackoff.After(Math.Max(1, failureCount)), _context.Time, _stopping)
-                .ConfigureAwait(Awaiting.Quietly);
+            // What made somebody ask is often not over yet, so that even a success pauses: questions of that moment become one. Who asks again, and learns nothing, waits longer each
+            // time (KIP-580).
+            await Task.Delay(pause, _context.Time, _stopping).ConfigureAwait(Awaiting.Quietly);
         }
     }
 
@@ -426,5 +456,14 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             int other = _context.Chance.Next(i + 1);
             (addresses[i], addresses[other]) = (addresses[other], addresses[i]);
         }
+    }
+
+    /// <summary>A topic of the picture.</summary>
+    private sealed class TrackedTopic(long usedAt, bool mayBeCreated)
+    {
+        public long UsedAt { get; set; } = usedAt;
+
+        /// <summary>Whether a question for it may create it: until it is there, and again when somebody who finds it gone wants to write to it.</summary>
+        public bool MayBeCreated { get; set; } = mayBeCreated;
     }
 }

@@ -30,6 +30,45 @@ public sealed class ClusterViewTests
     }
 
     [Fact]
+    public void A_broker_that_lags_behind_does_not_bring_back_a_topic_that_was_replaced()
+    {
+        ClusterView view = ClusterView.Empty.Merge(Metadata(leader: 1, epoch: 5, First)).Merge(Metadata(leader: 2, epoch: 0, Second));
+        for (int i = 0; i < 10; i++)
+        {
+            view = view.Merge(Metadata(leader: 1, epoch: 5, First));
+            Assert.Equal((2, 0), LeaderOf(view));
+            Assert.Equal(Second, view.Topics["orders"].TopicId);
+        }
+    }
+
+    [Fact]
+    public void A_topic_that_seemed_to_be_replaced_is_believed_after_some_answers_in_a_row()
+    {
+        // The first broker that was asked knows the new topic, the second one only the old one: it is the old one that comes last.
+        ClusterView view = ClusterView.Empty.Merge(Metadata(leader: 2, epoch: 0, Second)).Merge(Metadata(leader: 1, epoch: 5, First));
+        Assert.Equal((1, 5), LeaderOf(view));
+        for (int i = 0; i < 11; i++)
+        {
+            view = view.Merge(Metadata(leader: 2, epoch: 0, Second));
+        }
+
+        Assert.Equal((2, 0), LeaderOf(view));
+    }
+
+    [Fact]
+    public void A_topic_that_one_broker_does_not_know_yet_is_not_a_former_one()
+    {
+        ClusterView view = ClusterView.Empty.Merge(Metadata(leader: 1, epoch: 5, First));
+        MetadataResponse unknown = Metadata(leader: 1, epoch: 0);
+        unknown.Topics[0] = new MetadataTopic { Name = "orders", ErrorCode = ErrorCode.UnknownTopicOrPartition };
+        Assert.Equal((1, 5), LeaderOf(view.Merge(unknown).Merge(Metadata(leader: 1, epoch: 5, First))));
+
+        // Deleted and created again, with an answer in between: the old one stays away.
+        view = view.Merge(unknown).Merge(Metadata(leader: 2, epoch: 0, Second)).Merge(Metadata(leader: 1, epoch: 5, First));
+        Assert.Equal((2, 0), LeaderOf(view));
+    }
+
+    [Fact]
     public void A_topic_without_an_id_that_was_created_anew_is_believed_after_some_answers_in_a_row()
     {
         ClusterView view = ClusterView.Empty.Merge(Metadata(leader: 1, epoch: 5));

@@ -92,6 +92,119 @@ public sealed class MetadataCacheTests
         Assert.Equal((Two, 1, 1), (leader.Address, epoch, changeCount));
     }
 
+    [Fact]
+    public async Task Brokers_that_have_refused_the_login_for_too_long_are_not_asked_first_any_more()
+    {
+        await using Parts parts = Create(options => options.MetadataMaxAge = TimeSpan.FromHours(1));
+        await LearnAsync(parts, One);
+        _network.Down(One);
+        _network.Down(Bootstrap);
+        await Until.TrueAsync(() => parts.Pool.Find(Bootstrap, ConnectionPurpose.General) is null, "the end of the connection");
+        _network.Refusal = new KafkaAuthenticationException("The password is wrong.", One, "PLAIN", ErrorCode.SaslAuthenticationFailed);
+        await Assert.ThrowsAsync<KafkaAuthenticationException>(() => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit));
+        _time.Advance(TimeSpan.FromMinutes(5));
+        _network.Attempts.Clear();
+        await Assert.ThrowsAsync<KafkaAuthenticationException>(() => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit));
+        Assert.Equal([Bootstrap], _network.Attempts);
+    }
+
+    [Fact]
+    public async Task A_topic_that_nobody_uses_any_more_is_forgotten_and_one_that_is_used_stays()
+    {
+        await using Parts parts = Create(options => options.MetadataMaxAge = TimeSpan.FromHours(1));
+        await LearnAsync(parts, One);
+        MetadataResponse both = Metadata(One);
+        both.Topics.Add(new MetadataTopic { Name = "payments", TopicId = new Guid("22222222-2222-2222-2222-222222222222"), Partitions = [new MetadataPartition { LeaderId = 1, LeaderEpoch = 0 }] });
+        _network.Answer(One, both);
+        parts.Cache.Track(["payments"]);
+        await RefreshAsync(parts);
+        var partition = new TopicPartition("orders", 0);
+        for (int i = 0; i < 7; i++)
+        {
+            await RefreshAsync(parts);
+            Assert.Equal(i < 6 ? ["orders", "payments"] : ["orders"], LastTopics());
+            _time.Advance(TimeSpan.FromMinutes(1));
+
+            // Whoever sends to a partition, or reads it, asks who leads it.
+            Assert.True(parts.Cache.View.TryGetLeader(partition, out _, out _));
+        }
+
+        _time.Advance(TimeSpan.FromMinutes(5));
+        await RefreshAsync(parts);
+        Assert.Equal(["orders"], LastTopics());
+        _time.Advance(TimeSpan.FromMinutes(6));
+        await RefreshAsync(parts);
+        Assert.Equal([], LastTopics());
+        Assert.Null(parts.Cache.FindTopic("orders"));
+
+        // Who comes back to it has it looked up.
+        Assert.Equal("orders", (await parts.Cache.GetTopicAsync("orders", Until.Limit, CancellationToken.None)).Name);
+        Assert.Equal(["orders"], LastTopics());
+    }
+
+    [Fact]
+    public async Task A_topic_is_created_when_it_is_first_asked_for_and_never_by_a_refresh()
+    {
+        await using Parts parts = Create();
+        await LearnAsync(parts, One);
+        Assert.True(_network.Questions.Single().AllowAutoTopicCreation);
+        await RefreshAsync(parts);
+        Assert.False(_network.Questions.Last().AllowAutoTopicCreation);
+
+        // Another one is asked for with it: by a question of its own.
+        parts.Cache.Track(["payments"]);
+        await RefreshAsync(parts);
+        Assert.Equal(["orders", "payments"], _network.Questions.TakeLast(2).SelectMany(question => question.Topics!).Select(topic => topic.Name).Order());
+        Assert.Equal(["payments"], _network.Questions.TakeLast(2).Where(question => question.AllowAutoTopicCreation).SelectMany(question => question.Topics!).Select(topic => topic.Name));
+
+        // Deleted: only who produces to it has it created again.
+        MetadataResponse deleted = Metadata(One);
+        deleted.Topics[0] = new MetadataTopic { Name = "orders", ErrorCode = ErrorCode.UnknownTopicOrPartition };
+        _network.Answer(One, deleted);
+        await RefreshAsync(parts);
+        await RefreshAsync(parts);
+        Assert.DoesNotContain(_network.Questions.TakeLast(2), question => question.AllowAutoTopicCreation && question.Topics!.Exists(topic => topic.Name == "orders"));
+        _network.Answer(One, Metadata(One));
+        await parts.Cache.GetTopicAsync("orders", Until.Limit, CancellationToken.None);
+        Assert.Contains(_network.Questions.TakeLast(2), question => question.AllowAutoTopicCreation && question.Topics!.Exists(topic => topic.Name == "orders"));
+    }
+
+    [Fact]
+    public async Task Refreshes_that_are_wanted_again_and_again_come_less_and_less_often()
+    {
+        await using Parts parts = Create(options => options.MetadataMaxAge = TimeSpan.FromHours(1));
+        await LearnAsync(parts, One);
+
+        // Whoever finds no leader in the new picture wants another one.
+        parts.Cache.Changed += parts.Cache.RequestRefresh;
+        _network.Questions.Clear();
+        parts.Cache.RequestRefresh();
+        await AskedAsync(1);
+        int count = 1;
+        TimeSpan elapsed = TimeSpan.Zero;
+        for (int round = 0; round < 6; round++)
+        {
+            await Until.TrueAsync(
+                () =>
+                {
+                    _time.Advance(TimeSpan.FromMilliseconds(10));
+                    elapsed += TimeSpan.FromMilliseconds(10);
+                    return _network.Questions.Count > count;
+                },
+                "the next refresh");
+            count = _network.Questions.Count;
+        }
+
+        // 100, 200, 400, 800, 1000 and 1000 ms, each a fifth more or less.
+        Assert.InRange(elapsed, TimeSpan.FromSeconds(2.8), TimeSpan.FromSeconds(10));
+
+        Task AskedAsync(int wanted) => Until.TrueAsync(() => _network.Questions.Count >= wanted, $"{wanted} questions");
+    }
+
+    private static Task RefreshAsync(Parts parts) => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit);
+
+    private IEnumerable<string?> LastTopics() => _network.Questions.Last().Topics!.Select(topic => topic.Name).Order();
+
     private async Task LearnAsync(Parts parts, params BrokerAddress[] brokers)
     {
         _network.Answer(Bootstrap, Metadata(brokers));

@@ -13,6 +13,12 @@ internal sealed class MetadataNetwork : IKafkaConnector
     /// <summary>Who was asked, or could not be reached, in order.</summary>
     public List<BrokerAddress> Attempts { get; } = [];
 
+    /// <summary>The questions that were answered, in order.</summary>
+    public ConcurrentQueue<MetadataRequest> Questions { get; } = [];
+
+    /// <summary>Why nobody can log in; null for those who can.</summary>
+    public KafkaAuthenticationException? Refusal { get; set; }
+
     public void Answer(BrokerAddress broker, MetadataResponse response) => _answers[broker] = response;
 
     public void Down(BrokerAddress broker)
@@ -26,6 +32,12 @@ internal sealed class MetadataNetwork : IKafkaConnector
 
     public ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken)
     {
+        if (Refusal is { } refusal)
+        {
+            Attempts.Add(address);
+            throw refusal;
+        }
+
         if (!_answers.TryGetValue(address, out MetadataResponse? response) || response is null)
         {
             Attempts.Add(address);
@@ -43,7 +55,7 @@ internal sealed class MetadataNetwork : IKafkaConnector
 
         public ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
         {
-            Assert.True(MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out _, out string? error), error);
+            Assert.True(MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error), error);
             IMessage response;
             ApiDefinition api;
             if (header.Key == ApiKey.ApiVersions)
@@ -52,8 +64,10 @@ internal sealed class MetadataNetwork : IKafkaConnector
             }
             else
             {
+                Assert.True(MessageCodec.TryReadRequest(frame.Payload[bodyStart..], header.Version, out MetadataRequest? request, out error), error);
+                network.Questions.Enqueue(request);
                 network.Attempts.Add(address);
-                (response, api) = (network._answers[address]!, MetadataRequest.Api);
+                (response, api) = (Of(network._answers[address]!, request), MetadataRequest.Api);
             }
 
             _responses.Writer.TryWrite(MessageCodec.WriteResponse(response, api, header.Version, header.CorrelationId));
@@ -79,6 +93,16 @@ internal sealed class MetadataNetwork : IKafkaConnector
             Close();
             return ValueTask.CompletedTask;
         }
+
+        /// <summary>Of all that there is, what was asked for.</summary>
+        private static MetadataResponse Of(MetadataResponse all, MetadataRequest request) => new()
+        {
+            ErrorCode = all.ErrorCode,
+            Brokers = all.Brokers,
+            ClusterId = all.ClusterId,
+            ControllerId = all.ControllerId,
+            Topics = [.. all.Topics.Where(topic => request.Topics?.Exists(asked => asked.Name == topic.Name) != false)],
+        };
 
         private static ApiVersionsResponse AllVersions() => new()
         {

@@ -38,6 +38,7 @@ internal sealed class GroupMember : IDisposable
     private Membership _membership;
     private ConsumerGroupMetadata? _former;
     private Func<ClusterView, IReadOnlyCollection<string>>? _select;
+    private HashSet<string> _watched = [];
     private CancellationTokenSource? _noticeStop;
     private bool _isSelected;
     private bool _isStopping;
@@ -101,6 +102,7 @@ internal sealed class GroupMember : IDisposable
         lock (_gate)
         {
             _select = null;
+            _watched = [.. topics];
             _membership.Subscribe(topics);
         }
 
@@ -114,6 +116,7 @@ internal sealed class GroupMember : IDisposable
         {
             _select = select;
             _isSelected = false;
+            _watched = [];
         }
 
         _metadata.TrackAll();
@@ -292,6 +295,7 @@ internal sealed class GroupMember : IDisposable
         if (Volatile.Read(ref _select) is null)
         {
             _metadata.Track(effects.TopicsToTrack);
+            _metadata.TrackWithoutCreating(Watch(effects));
         }
 
         foreach (GroupCall call in effects.Calls)
@@ -322,6 +326,21 @@ internal sealed class GroupMember : IDisposable
         if (effects.IsInPlace)
         {
             _callbacks.InPlace();
+        }
+    }
+
+    /// <summary>The topics of the subscription, and those that the leader of a group looks after: used, even where this member reads nothing of them.</summary>
+    private string[] Watch(MembershipEffects effects)
+    {
+        lock (_gate)
+        {
+            if (effects.TopicsToFind is { } all)
+            {
+                _watched = [.. all, .. _membership.Topics ?? []];
+            }
+
+            _watched.UnionWith(effects.TopicsToTrack);
+            return [.. _watched];
         }
     }
 
