@@ -13,9 +13,9 @@ internal sealed class FetchedRecords
     private const int RunByteCount = 128 * 1024;
 
     private readonly TopicPartition _partition;
-    private readonly ReadOnlyMemory<byte> _bytes;
-    private readonly FrameBuffer? _frame;
     private readonly AbortedFilter? _aborted;
+    private ReadOnlyMemory<byte> _bytes;
+    private FrameBuffer? _frame;
     private RecordBatchHeader _header;
     private bool _isHeaderChecked;
     private int _position;
@@ -66,6 +66,20 @@ internal sealed class FetchedRecords
         {
             _frame?.Release();
         }
+    }
+
+    /// <summary>Copies what is left into memory of its own and gives the frame back, where that is less than half of the frame. Not while it is being opened.</summary>
+    public void LeaveFrame()
+    {
+        if (_isDropped || _frame is not { } frame || _bytes.Length - _position > frame.Bytes.Length / 2)
+        {
+            return;
+        }
+
+        _bytes = _bytes[_position..].ToArray();
+        _position = 0;
+        _frame = null;
+        frame.Release();
     }
 
     /// <summary>Gives the frame back, once it is not being opened.</summary>

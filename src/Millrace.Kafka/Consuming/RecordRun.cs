@@ -13,7 +13,7 @@ internal sealed class RecordRun(RecordRunPool pool)
     private const int SlabByteCount = 64 * 1024;
 
     private FrameBuffer? _frame;
-    private byte[]? _decompressed;
+    private byte[]? _array;
     private RecordCursor _cursor;
     private int _token;
 
@@ -50,7 +50,7 @@ internal sealed class RecordRun(RecordRunPool pool)
     /// <summary>One decompressed batch in an array of the shared pool, which it takes over.</summary>
     public void OpenDecompressed(TopicPartition partition, byte[] array, int byteCount, in RecordBatchHeader header)
     {
-        _decompressed = array;
+        _array = array;
         Open(partition, array.AsMemory(0, byteCount), header, RecordCursor.AtRecords(header));
     }
 
@@ -65,6 +65,21 @@ internal sealed class RecordRun(RecordRunPool pool)
             LeaderEpoch = header.LeaderEpoch;
             EpochStart = header.BaseOffset;
         }
+    }
+
+    /// <summary>Copies its memory into an array of the shared pool and gives the frame back, where it is less than half of the frame. Only while nobody else reads it.</summary>
+    public void LeaveFrame()
+    {
+        if (_frame is not { } frame || Memory.Length > frame.Bytes.Length / 2)
+        {
+            return;
+        }
+
+        _array = System.Buffers.ArrayPool<byte>.Shared.Rent(Memory.Length);
+        Memory.CopyTo(_array);
+        Memory = _array.AsMemory(0, Memory.Length);
+        _frame = null;
+        frame.Release();
     }
 
     /// <summary>Passes records before an offset.</summary>
@@ -111,9 +126,9 @@ internal sealed class RecordRun(RecordRunPool pool)
 
         _frame?.Release();
         _frame = null;
-        if (_decompressed is { } array)
+        if (_array is { } array)
         {
-            _decompressed = null;
+            _array = null;
             System.Buffers.ArrayPool<byte>.Shared.Return(array);
         }
 
