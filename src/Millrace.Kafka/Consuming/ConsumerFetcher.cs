@@ -25,8 +25,6 @@ internal sealed class ConsumerFetcher : IDisposable
     private readonly ILogger _logger;
     private readonly WakeSignal _wake;
     private readonly long _start;
-    private bool _isLookingUp;
-    private bool _isValidating;
     private Exception? _defect;
 
     public ConsumerFetcher(
@@ -49,8 +47,8 @@ internal sealed class ConsumerFetcher : IDisposable
         _logger = context.Loggers.CreateLogger<KafkaConsumer>();
         _wake = new WakeSignal(context.Time);
         _start = context.Time.GetTimestamp();
-        _positions = new PositionLookup(context, settings, metadata, pool, offsets, state, gate, () => Now);
-        metadata.Changed += Wake;
+        _positions = new PositionLookup(context, settings, metadata, pool, offsets, state, gate, () => Now, OnAnswered);
+        metadata.Changed += OnMetadataChanged;
     }
 
     private TimeSpan Now => _context.Time.GetElapsedTime(_start);
@@ -76,7 +74,7 @@ internal sealed class ConsumerFetcher : IDisposable
 
     public void Dispose()
     {
-        _metadata.Changed -= Wake;
+        _metadata.Changed -= OnMetadataChanged;
         _wake.Dispose();
     }
 
@@ -87,10 +85,6 @@ internal sealed class ConsumerFetcher : IDisposable
         lock (_gate)
         {
             _state.PlanFetches(_metadata.View, now, effects);
-            effects.NeedsPositions &= !_isLookingUp;
-            _isLookingUp |= effects.NeedsPositions;
-            effects.NeedsValidation &= !_isValidating;
-            _isValidating |= effects.NeedsValidation;
         }
 
         Act(effects, []);
@@ -188,6 +182,14 @@ internal sealed class ConsumerFetcher : IDisposable
         Act(effects, response?.NodeEndpoints ?? []);
         if (pause > TimeSpan.Zero && failure is not (null or KafkaClosedException))
         {
+            if (failure is KafkaException { IsTransient: false, ErrorCode: not ErrorCode.UnknownServerError })
+            {
+                lock (_gate)
+                {
+                    _state.Refuse(failure);
+                }
+            }
+
             LogMessages.FetchFailed(_logger, plan.Address, pause, failure.Message);
             _metadata.RequestRefresh();
         }
@@ -226,16 +228,6 @@ internal sealed class ConsumerFetcher : IDisposable
 
         if (effects.NeedsMetadata)
         {
-            if (_metadata.Refusal is { } refusal)
-            {
-                lock (_gate)
-                {
-                    _state.Refuse(refusal);
-                }
-
-                _arrived();
-            }
-
             _metadata.RequestRefresh();
         }
     }
@@ -269,49 +261,60 @@ internal sealed class ConsumerFetcher : IDisposable
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            return;
+            // Closed.
         }
         catch (Exception defect) when (defect is not KafkaClosedException)
         {
             _defect = defect;
+            Wake();
         }
-        finally
-        {
-            lock (_gate)
-            {
-                _isLookingUp = false;
-            }
-        }
-
-        _arrived();
-        Wake();
     }
 
     private async Task ValidateAsync(CancellationToken cancellationToken)
     {
-        var effects = new ConsumerEffects();
         try
         {
-            await _positions.ValidateAsync(effects, cancellationToken);
+            await _positions.ValidateAsync(effects => Act(effects, []), cancellationToken);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            return;
+            // Closed.
         }
         catch (Exception defect) when (defect is not KafkaClosedException)
         {
             _defect = defect;
+            Wake();
         }
-        finally
+    }
+
+    /// <summary>A position was found, compared or put off.</summary>
+    private void OnAnswered()
+    {
+        _arrived();
+        Wake();
+    }
+
+    /// <summary>There is another picture of the cluster; or there is none, because the client is refused: each attempt is told where one is waited for.</summary>
+    private void OnMetadataChanged()
+    {
+        if (_metadata.Refusal is { } refusal)
         {
+            bool isMissed;
             lock (_gate)
             {
-                _isValidating = false;
+                isMissed = _state.MissesLeader;
+                if (isMissed)
+                {
+                    _state.Refuse(refusal);
+                }
+            }
+
+            if (isMissed)
+            {
+                _arrived();
             }
         }
 
-        Act(effects, []);
-        _arrived();
         Wake();
     }
 }

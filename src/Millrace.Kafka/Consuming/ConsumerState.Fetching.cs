@@ -11,9 +11,14 @@ internal sealed partial class ConsumerState
     private int _planStart;
     private long _reservedByteCount;
     private bool _isStarved;
+    private int _leaderQuestionCount;
+    private TimeSpan _askForLeadersAt;
 
     /// <summary>Whether a fetch waits until less is buffered, and there is room for it by now.</summary>
     public bool HasRoomAgain => _isStarved && FreeByteCount >= SmallestFetchByteCount;
+
+    /// <summary>Whether a partition that would be fetched had no leader when that was last planned.</summary>
+    public bool MissesLeader { get; private set; }
 
     private long FreeByteCount => settings.PrefetchByteCount - _buffered.Count - _reservedByteCount;
 
@@ -25,6 +30,7 @@ internal sealed partial class ConsumerState
     {
         _drafts.Clear();
         _isStarved = false;
+        MissesLeader = false;
         for (int i = 0; i < _order.Count; i++)
         {
             // A broker fills an answer from the front: without a session, the next fetch asks for other partitions first.
@@ -35,6 +41,7 @@ internal sealed partial class ConsumerState
             }
         }
 
+        AskForLeaders(now, effects);
         _planStart += _drafts.Count > 0 ? 1 : 0;
         foreach (FetchPlan plan in _drafts)
         {
@@ -104,20 +111,31 @@ internal sealed partial class ConsumerState
 
         if (cursor.Source != PositionSource.Known)
         {
-            effects.NeedsPositions = true;
+            effects.NeedsPositions |= !cursor.IsAskedAbout;
             return null;
         }
 
-        if (cursor.IsPaused || cursor.IsUnderWay)
+        if (!cursor.IsTakeable)
+        {
+            cursor.LeaveFrames();
+            return null;
+        }
+
+        if (cursor.IsUnderWay)
         {
             return null;
         }
 
         if (!view.TryGetLeader(cursor.Partition, out BrokerDescription? leader, out leaderEpoch))
         {
-            effects.NeedsMetadata = true;
+            // At once where it has just gone, then from time to time.
+            effects.NeedsMetadata |= !cursor.IsLeaderMissing;
+            cursor.IsLeaderMissing = true;
+            MissesLeader = true;
             return null;
         }
+
+        cursor.IsLeaderMissing = false;
 
         if (HasAnotherTopic(cursor, view, effects))
         {
@@ -126,11 +144,30 @@ internal sealed partial class ConsumerState
 
         if (leaderEpoch > cursor.ValidatedEpoch && cursor.FetchEpoch >= 0)
         {
-            effects.NeedsValidation = true;
+            effects.NeedsValidation |= !cursor.IsAskedAbout;
             return null;
         }
 
         return PreferredReplica(cursor, view, now) ?? leader;
+    }
+
+    /// <summary>Has metadata asked for again while a leader is missing, less and less often (KIP-580). A new leader is seen at once all the same: who has the answer wakes the consumer.</summary>
+    private void AskForLeaders(TimeSpan now, ConsumerEffects effects)
+    {
+        if (!MissesLeader)
+        {
+            _leaderQuestionCount = 0;
+            _askForLeadersAt = TimeSpan.Zero;
+            return;
+        }
+
+        if (effects.NeedsMetadata || _askForLeadersAt <= now)
+        {
+            effects.NeedsMetadata = true;
+            _askForLeadersAt = now + retryBackoff.After(++_leaderQuestionCount);
+        }
+
+        effects.WakeNoLaterThan(_askForLeadersAt);
     }
 
     /// <summary>
@@ -213,16 +250,25 @@ internal sealed partial class ConsumerState
         plan.Targets.Add(new FetchTarget(cursor, cursor.TopicId, cursor.FetchOffset, cursor.FetchEpoch, leaderEpoch));
     }
 
-    /// <summary>Keeps room for what a fetch may bring. What is paused gives way to it, since nobody knows when it is handed out: it is fetched again then.</summary>
+    /// <summary>Keeps room for what a fetch may bring. What is paused or held gives way to it, since nobody knows when it is handed out: it is fetched again then.</summary>
     private bool TryReserve(FetchPlan plan)
     {
         long wanted = Math.Min(settings.FetchMaxByteCount, plan.Targets.Count * (long)settings.PartitionFetchMaxByteCount);
         long least = Math.Min(wanted, SmallestFetchByteCount);
         for (int i = 0; FreeByteCount < least && i < _order.Count; i++)
         {
-            if (_order[i].IsPaused)
+            if (!_order[i].IsTakeable)
             {
                 _order[i].DropWaiting();
+            }
+        }
+
+        // What was opened as well, where the partition is about to go.
+        for (int i = 0; FreeByteCount < least && i < _order.Count; i++)
+        {
+            if (_order[i].IsHeld)
+            {
+                _order[i].GiveWay();
             }
         }
 
@@ -252,16 +298,27 @@ internal sealed partial class ConsumerState
             return;
         }
 
+        bool isFollower = cursor.PreferredReplica == plan.NodeId;
         if (answer.DivergingEpoch is { } diverging)
         {
+            if (isFollower)
+            {
+                LeaveFollower(cursor, now);
+                return;
+            }
+
             Truncate(cursor, new EpochEnd(diverging.Epoch, new Offset(diverging.EndOffset)), cursor.AskedEpoch, effects);
             return;
         }
 
+        int failureCount = cursor.FailureCount;
+        cursor.Recover();
         cursor.SetValidated(cursor.AskedEpoch);
         cursor.Watermarks = new PartitionWatermarks(new Offset(answer.LogStartOffset), new Offset(answer.HighWatermark), new Offset(answer.LastStableOffset));
         if (answer.PreferredReadReplica >= 0 && answer.PreferredReadReplica != plan.NodeId)
         {
+            // Not as a success: the replica may refuse again, and the two must not spin.
+            cursor.FailureCount = failureCount;
             cursor.SetPreferredReplica(answer.PreferredReadReplica, now + metadataMaxAge);
             effects.Tell(new ConsumerNotice.Redirected(partition, answer.PreferredReadReplica));
         }
@@ -281,11 +338,11 @@ internal sealed partial class ConsumerState
         {
             // Batches that all end before the offset that was asked for: not again at once.
             fetched.Drop();
-            cursor.RetryAt = now + retryBackoff.After(++cursor.FailureCount);
+            cursor.FailureCount = failureCount;
+            Delay(cursor, now);
             return;
         }
 
-        cursor.FailureCount = 0;
         cursor.Add(fetched);
     }
 
@@ -294,10 +351,16 @@ internal sealed partial class ConsumerState
     {
         ErrorCode error = answer.ErrorCode;
         bool isFollower = cursor.PreferredReplica == plan.NodeId;
+        if (error == ErrorCode.OffsetOutOfRange && isFollower)
+        {
+            LeaveFollower(cursor, now);
+            return;
+        }
+
         cursor.ClearPreferredReplica();
         if (error == ErrorCode.OffsetOutOfRange)
         {
-            FailOutOfRange(plan.Address, cursor, isFollower, now);
+            FailOutOfRange(plan.Address, cursor, now);
             return;
         }
 
@@ -305,8 +368,10 @@ internal sealed partial class ConsumerState
             or ErrorCode.UnknownTopicId or ErrorCode.InconsistentTopicId;
         if (!isRetriable)
         {
-            cursor.Stick(new KafkaBrokerException(
+            // Somebody may grant it: told each time, and tried again.
+            cursor.Tell(new KafkaBrokerException(
                 $"{plan.Address} refused Fetch of {cursor.Partition} at {cursor.FetchOffset}. {KafkaErrors.Describe(error)}", error));
+            Delay(cursor, now);
             return;
         }
 
@@ -321,16 +386,25 @@ internal sealed partial class ConsumerState
         }
 
         effects.NeedsMetadata = true;
-        cursor.RetryAt = now + retryBackoff.After(++cursor.FailureCount);
+        Delay(cursor, now);
     }
 
-    private void FailOutOfRange(BrokerAddress leader, PartitionCursor cursor, bool isFollower, TimeSpan now)
+    /// <summary>A follower may lag behind: what its log does not hold means nothing, and the leader is asked. At once the first time; then with a pause, since the leader may send us there again.</summary>
+    private void LeaveFollower(PartitionCursor cursor, TimeSpan now)
     {
-        // What was fetched before is still good, and the position is judged when it gets there. A follower may lag behind; only the leader knows.
-        if (cursor.HasBuffered || isFollower)
+        cursor.ClearPreferredReplica();
+        if (cursor.FailureCount++ > 0)
         {
-            cursor.RetryAt = isFollower && cursor.FailureCount == 0 ? TimeSpan.Zero : now + retryBackoff.After(cursor.FailureCount + 1);
-            cursor.FailureCount++;
+            cursor.RetryAt = now + retryBackoff.After(cursor.FailureCount);
+        }
+    }
+
+    private void FailOutOfRange(BrokerAddress leader, PartitionCursor cursor, TimeSpan now)
+    {
+        // What was fetched before is still good, and the position is judged when it gets there.
+        if (cursor.HasBuffered)
+        {
+            Delay(cursor, now);
             return;
         }
 

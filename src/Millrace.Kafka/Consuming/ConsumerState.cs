@@ -143,20 +143,34 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         return end >= Offset.Zero ? Math.Max(0, end - cursor.Position) : null;
     }
 
-    /// <summary>Cursors whose position has to be looked up now.</summary>
+    /// <summary>Cursors whose position has to be looked up now, and that nobody asks about.</summary>
     public List<(TopicPartition Partition, PositionSource Source, long Version)> MissingPositions(TimeSpan now) =>
         [.. _order
-            .Where(cursor => cursor.Source != PositionSource.Known && !cursor.IsStuck && cursor.RetryAt <= now)
+            .Where(cursor => cursor.Source != PositionSource.Known && !cursor.IsStuck && !cursor.IsAskedAbout && cursor.RetryAt <= now)
             .Select(cursor => (cursor.Partition, cursor.Source, cursor.Version))];
 
+    /// <summary>The same, for who looks them up: each is asked about until its answer, or its failure, comes.</summary>
+    public List<(TopicPartition Partition, PositionSource Source, long Version)> BeginLookUps(TimeSpan now)
+    {
+        List<(TopicPartition Partition, PositionSource Source, long Version)> missing = MissingPositions(now);
+        missing.ForEach(item => _cursors[item.Partition].BeginQuestion());
+        return missing;
+    }
+
     /// <summary>Takes over a position that was looked up, unless the partition has moved on since.</summary>
-    public void SetPosition(TopicPartition partition, long version, Offset offset, int leaderEpoch = -1)
+    /// <param name="partition">The partition.</param>
+    /// <param name="version">The version of the position that was missing.</param>
+    /// <param name="offset">The position.</param>
+    /// <param name="leaderEpoch">The leader epoch that was told with it; -1 if none was.</param>
+    /// <param name="validatedEpoch">The epoch of the leader that told it, in whose log it is; -1 if it was not told by the leader.</param>
+    public void SetPosition(TopicPartition partition, long version, Offset offset, int leaderEpoch = -1, int validatedEpoch = -1)
     {
         if (Current(partition, version) is { } cursor)
         {
             bool isCommitted = cursor.Source == PositionSource.Committed;
             cursor.MoveTo(offset, leaderEpoch);
             cursor.CommitFloor = isCommitted && cursor.CameLate ? offset : cursor.CommitFloor;
+            cursor.SetValidated(validatedEpoch);
         }
     }
 
@@ -178,18 +192,29 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         cursor.LookUp(PositionSource.Reset);
     }
 
-    /// <summary>A position could not be looked up; later.</summary>
-    public void DelayPosition(TopicPartition partition, long version, TimeSpan now)
+    /// <summary>A position could not be looked up, or compared with a leader's log; later.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="version">The version of the position that was asked about.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="refusal">What the next poll tells meanwhile, where waiting alone may not help.</param>
+    /// <returns>How much later.</returns>
+    public TimeSpan DelayPosition(TopicPartition partition, long version, TimeSpan now, Exception? refusal)
     {
-        if (Current(partition, version) is { } cursor)
+        if (Current(partition, version) is not { } cursor)
         {
-            cursor.RetryAt = now + retryBackoff.After(++cursor.FailureCount);
+            return TimeSpan.Zero;
         }
+
+        cursor.EndQuestion();
+        if (refusal is not null)
+        {
+            cursor.Tell(refusal);
+        }
+
+        return Delay(cursor, now);
     }
 
-    public void Stick(TopicPartition partition, long version, Exception fault) => Current(partition, version)?.Stick(fault);
-
-    /// <summary>Nothing can be learned of who leads the partitions: that is told once to who reads them.</summary>
+    /// <summary>Brokers refuse the client, so that nothing is learned of the partitions: that is told once to who reads them.</summary>
     public void Refuse(Exception refusal) => _refusal = refusal;
 
     /// <summary>Positions that wait to be compared with the log of a new leader.</summary>
@@ -198,9 +223,10 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         var targets = new List<ValidationTarget>();
         foreach (PartitionCursor cursor in _order)
         {
-            bool isAskable = cursor is { Source: PositionSource.Known, IsStuck: false, IsPaused: false, FetchEpoch: >= 0 } && cursor.RetryAt <= now;
+            bool isAskable = cursor is { Source: PositionSource.Known, IsStuck: false, IsTakeable: true, FetchEpoch: >= 0, IsAskedAbout: false } && cursor.RetryAt <= now;
             if (isAskable && view.TryGetLeader(cursor.Partition, out BrokerDescription? leader, out int epoch) && epoch > cursor.ValidatedEpoch)
             {
+                cursor.BeginQuestion();
                 targets.Add(new ValidationTarget(cursor.Partition, cursor.Version, leader.Address, epoch, cursor.FetchEpoch));
             }
         }
@@ -216,9 +242,10 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
             return;
         }
 
+        cursor.EndQuestion();
+        cursor.Recover();
         if (end is not { } known || (known.Epoch >= cursor.FetchEpoch && known.Offset >= cursor.FetchOffset))
         {
-            cursor.FailureCount = 0;
             cursor.SetValidated(target.LeaderEpoch);
             return;
         }
@@ -228,17 +255,19 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
 
     /// <summary>
     /// The leader's log does not hold what was fetched: it ends, or goes another way, at an offset before (KIP-320). What waits is fetched again. Where even handed-out records are
-    /// gone, the application is told, or the position goes back to where the logs part, as the reset policy says.
+    /// gone, the application is told, or the position goes back to where the logs part, as the reset policy says. An epoch of which no record was handed out may have none: that the
+    /// leader never saw it means nothing.
     /// </summary>
     private void Truncate(PartitionCursor cursor, EpochEnd end, int leaderEpoch, ConsumerEffects effects)
     {
-        bool isEpochGone = end.Epoch < cursor.PositionEpoch;
+        bool isEpochGone = end.Epoch < cursor.PositionEpoch && cursor.EpochStart is not null;
         Offset? divergence = end.IsKnown
             ? (isEpochGone ? Offset.Min(end.Offset, Offset.Min(cursor.Position, cursor.EpochStart ?? cursor.Position)) : end.Offset)
             : null;
         if (divergence is { } safe && safe >= cursor.Position && !isEpochGone)
         {
             cursor.Refetch();
+            cursor.SetEpoch(Math.Min(end.Epoch, cursor.PositionEpoch));
             cursor.SetValidated(leaderEpoch);
             return;
         }
@@ -276,6 +305,13 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
                 cursor.IsHeld = isHeld || _lost.Contains(partition);
             }
         }
+    }
+
+    private TimeSpan Delay(PartitionCursor cursor, TimeSpan now)
+    {
+        TimeSpan pause = retryBackoff.After(++cursor.FailureCount);
+        cursor.RetryAt = now + pause;
+        return pause;
     }
 
     private PartitionCursor? Current(TopicPartition partition, long version) =>

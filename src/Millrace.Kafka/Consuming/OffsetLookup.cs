@@ -15,10 +15,21 @@ internal sealed class OffsetLookup(
     /// <param name="Failure">Why there is no answer.</param>
     /// <param name="LeaderEpoch">The epoch of the record at the offset; -1 if unknown.</param>
     /// <param name="Timestamp">The time of the record that was found by time, in milliseconds since 1970; else -1.</param>
-    public readonly record struct Found(Offset? Offset, KafkaException? Failure, int LeaderEpoch = -1, long Timestamp = -1);
+    /// <param name="AskedEpoch">The epoch of the leader that was asked; -1 if unknown.</param>
+    public readonly record struct Found(Offset? Offset, KafkaException? Failure, int LeaderEpoch = -1, long Timestamp = -1, int AskedEpoch = -1);
 
-    /// <summary>Asks every leader once. An offset of null means that no record is as late as the time asked for.</summary>
+    /// <summary>Asks every leader once, and waits for all of them. An offset of null means that no record is as late as the time asked for.</summary>
     public async Task<Dictionary<TopicPartition, Found>> AskAsync(
+        IReadOnlyCollection<TopicPartition> partitions,
+        long timestamp,
+        CancellationToken cancellationToken)
+    {
+        Dictionary<TopicPartition, Found>[] answers = await Task.WhenAll(AskEach(partitions, timestamp, cancellationToken));
+        return answers.SelectMany(answer => answer).ToDictionary(item => item.Key, item => item.Value);
+    }
+
+    /// <summary>Asks every leader once, side by side. One of the answers is for partitions that have no leader.</summary>
+    public List<Task<Dictionary<TopicPartition, Found>>> AskEach(
         IReadOnlyCollection<TopicPartition> partitions,
         long timestamp,
         CancellationToken cancellationToken)
@@ -44,21 +55,22 @@ internal sealed class OffsetLookup(
             }
         }
 
-        foreach ((BrokerAddress address, List<(TopicPartition Partition, int LeaderEpoch)> targets) in byLeader)
+        List<Task<Dictionary<TopicPartition, Found>>> answers = [.. byLeader.Select(leader => AskLeaderAsync(leader.Key, leader.Value, timestamp, cancellationToken))];
+        if (found.Count > 0)
         {
-            await AskLeaderAsync(address, targets, timestamp, found, cancellationToken);
+            answers.Add(Task.FromResult(found));
         }
 
-        return found;
+        return answers;
     }
 
-    private async Task AskLeaderAsync(
+    private async Task<Dictionary<TopicPartition, Found>> AskLeaderAsync(
         BrokerAddress address,
         List<(TopicPartition Partition, int LeaderEpoch)> targets,
         long timestamp,
-        Dictionary<TopicPartition, Found> found,
         CancellationToken cancellationToken)
     {
+        var found = new Dictionary<TopicPartition, Found>();
         try
         {
             BrokerConnection connection = await pool.GetAsync(address, ConnectionPurpose.General, cancellationToken);
@@ -77,6 +89,7 @@ internal sealed class OffsetLookup(
                     })],
                 })],
             };
+            var asked = targets.ToDictionary(target => target.Partition, target => target.LeaderEpoch);
             ListOffsetsResponse response = await connection.SendAsync<ListOffsetsRequest, ListOffsetsResponse>(
                 request, context.Settings.RequestTimeout, cancellationToken, connection.VersionOf(ListOffsetsRequest.Api, FirstVersion));
             foreach (ListOffsetsTopicResponse topic in response.Topics)
@@ -84,8 +97,13 @@ internal sealed class OffsetLookup(
                 foreach (ListOffsetsPartitionResponse partition in topic.Partitions)
                 {
                     var name = new TopicPartition(topic.Name, partition.Index);
+                    if (!asked.TryGetValue(name, out int askedEpoch))
+                    {
+                        continue;
+                    }
+
                     found[name] = partition.ErrorCode == ErrorCode.None
-                        ? new Found(partition.Offset >= 0 ? new Offset(partition.Offset) : null, null, partition.LeaderEpoch, partition.Timestamp)
+                        ? new Found(partition.Offset >= 0 ? new Offset(partition.Offset) : null, null, partition.LeaderEpoch, partition.Timestamp, askedEpoch)
                         : new Found(null, new KafkaBrokerException(
                             $"{address} answered ListOffsets for {name}: {KafkaErrors.Describe(partition.ErrorCode)}", partition.ErrorCode));
                 }
@@ -103,6 +121,8 @@ internal sealed class OffsetLookup(
         {
             found.TryAdd(partition, new Found(null, new KafkaProtocolException($"{address} left {partition} out of its answer to ListOffsets.")));
         }
+
+        return found;
     }
 
     /// <summary>Whether a failed look-up is worth another one.</summary>

@@ -56,66 +56,98 @@ internal sealed class OffsetStore(
         }, cancellationToken);
     }
 
+    /// <summary>What the group has committed of a partition, or why that cannot be told.</summary>
+    /// <param name="Offset">The commit; null where there is none.</param>
+    /// <param name="Failure">The coordinator's error for this partition.</param>
+    public readonly record struct Committed(TopicPartitionOffset? Offset, KafkaBrokerException? Failure);
+
     /// <summary>The group's commits; partitions without one are absent.</summary>
+    /// <exception cref="KafkaException">The coordinator cannot be reached in time, or refuses one of the partitions.</exception>
     public Task<Dictionary<TopicPartition, TopicPartitionOffset>> FetchAsync(
         IReadOnlyCollection<TopicPartition> partitions,
         CancellationToken cancellationToken)
     {
-        List<OffsetFetchTopic> topics = [.. partitions.GroupBy(partition => partition.Topic).Select(topic => new OffsetFetchTopic
+        List<OffsetFetchTopic> topics = Group(partitions);
+        return RetryAsync("OffsetFetch", async (connection, token) =>
+        {
+            Dictionary<TopicPartition, Committed> answers = await AskAsync(connection, topics, token);
+            return answers.Values.Select(answer => answer.Failure).FirstOrDefault(failure => failure is not null) is { } failure
+                ? throw failure
+                : answers.Where(answer => answer.Value.Offset is not null).ToDictionary(answer => answer.Key, answer => answer.Value.Offset!);
+        }, cancellationToken);
+    }
+
+    /// <summary>The group's commits, each for itself: what is refused of one partition says nothing of the others. Partitions that the answer leaves out are absent.</summary>
+    /// <exception cref="KafkaException">The coordinator cannot be reached in time, or refuses the group.</exception>
+    public Task<Dictionary<TopicPartition, Committed>> FetchEachAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
+    {
+        List<OffsetFetchTopic> topics = Group(partitions);
+        return RetryAsync("OffsetFetch", (connection, token) => AskAsync(connection, topics, token), cancellationToken);
+    }
+
+    private static List<OffsetFetchTopic> Group(IReadOnlyCollection<TopicPartition> partitions) =>
+    [
+        .. partitions.GroupBy(partition => partition.Topic).Select(topic => new OffsetFetchTopic
         {
             Name = topic.Key,
             Partitions = [.. topic.Select(partition => partition.Partition)],
-        })];
+        }),
+    ];
 
-        return RetryAsync("OffsetFetch", async (connection, token) =>
+    private async Task<Dictionary<TopicPartition, Committed>> AskAsync(BrokerConnection connection, List<OffsetFetchTopic> topics, CancellationToken cancellationToken)
+    {
+        short version = connection.VersionOf(OffsetFetchRequest.Api, FirstFetchVersion);
+        ConsumerGroupMetadata reader = member();
+
+        // Stable: offsets that a transaction under way may still move are waited for (KIP-447).
+        var request = new OffsetFetchRequest
         {
-            short version = connection.VersionOf(OffsetFetchRequest.Api, FirstFetchVersion);
-            ConsumerGroupMetadata reader = member();
-
-            // Stable: offsets that a transaction under way may still move are waited for (KIP-447).
-            var request = new OffsetFetchRequest
+            GroupId = groupId,
+            Topics = topics,
+            Groups = [new OffsetFetchGroup
             {
                 GroupId = groupId,
                 Topics = topics,
-                Groups = [new OffsetFetchGroup
-                {
-                    GroupId = groupId,
-                    Topics = topics,
-                    MemberId = reader.GenerationId >= 0 ? reader.MemberId : null,
-                    MemberEpoch = reader.GenerationId,
-                }],
-                RequireStable = true,
-            };
-            OffsetFetchResponse response = await connection.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
-                request, context.Settings.RequestTimeout, token, version);
-            OffsetFetchGroupResponse? group = version >= FirstBatchedFetchVersion
-                ? response.Groups.Find(candidate => candidate.GroupId == groupId)
-                : new OffsetFetchGroupResponse { Topics = response.Topics, ErrorCode = response.ErrorCode };
-            ErrorCode error = group?.ErrorCode ?? ErrorCode.UnknownServerError;
-            if (error is ErrorCode.StaleMemberEpoch or ErrorCode.UnknownMemberId or ErrorCode.IllegalGeneration)
-            {
-                // The membership changed while the question was under way; it is asked again as the member that this one is then.
-                throw new KafkaConnectionException($"{connection.Address} answered OffsetFetch of group '{groupId}': {KafkaErrors.Describe(error)}");
-            }
+                MemberId = reader.GenerationId >= 0 ? reader.MemberId : null,
+                MemberEpoch = reader.GenerationId,
+            }],
+            RequireStable = true,
+        };
+        OffsetFetchResponse response = await connection.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
+            request, context.Settings.RequestTimeout, cancellationToken, version);
+        OffsetFetchGroupResponse? group = version >= FirstBatchedFetchVersion
+            ? response.Groups.Find(candidate => candidate.GroupId == groupId)
+            : new OffsetFetchGroupResponse { Topics = response.Topics, ErrorCode = response.ErrorCode };
+        ErrorCode error = group?.ErrorCode ?? ErrorCode.UnknownServerError;
+        if (error is ErrorCode.StaleMemberEpoch or ErrorCode.UnknownMemberId or ErrorCode.IllegalGeneration)
+        {
+            // The membership changed while the question was under way; it is asked again as the member that this one is then.
+            throw new KafkaConnectionException($"{connection.Address} answered OffsetFetch of group '{groupId}': {KafkaErrors.Describe(error)}");
+        }
 
-            ThrowOnError(error, "OffsetFetch", $"group '{groupId}'", connection.Address);
-            var found = new Dictionary<TopicPartition, TopicPartitionOffset>();
-            foreach (OffsetFetchTopicResponse topic in group!.Topics)
+        ThrowOnError(error, "OffsetFetch", $"group '{groupId}'", connection.Address);
+        var found = new Dictionary<TopicPartition, Committed>();
+        foreach (OffsetFetchTopicResponse topic in group!.Topics)
+        {
+            foreach (OffsetFetchPartitionResponse partition in topic.Partitions)
             {
-                foreach (OffsetFetchPartitionResponse partition in topic.Partitions)
+                var name = new TopicPartition(topic.Name, partition.Index);
+                if (partition.ErrorCode is ErrorCode.NotCoordinator or ErrorCode.CoordinatorNotAvailable or ErrorCode.CoordinatorLoadInProgress)
                 {
-                    var name = new TopicPartition(topic.Name, partition.Index);
-                    ThrowOnError(partition.ErrorCode, "OffsetFetch", $"{name} of group '{groupId}'", connection.Address);
-                    if (partition.CommittedOffset >= 0)
-                    {
-                        found[name] = new TopicPartitionOffset(
-                            name, new Offset(partition.CommittedOffset), partition.CommittedLeaderEpoch, partition.Metadata);
-                    }
+                    // Of the whole answer: before version 2 it has no error of its own.
+                    throw Failure(partition.ErrorCode, name);
                 }
-            }
 
-            return found;
-        }, cancellationToken);
+                found[name] = partition.ErrorCode != ErrorCode.None ? new Committed(null, Failure(partition.ErrorCode, name))
+                    : partition.CommittedOffset < 0 ? default
+                    : new Committed(new TopicPartitionOffset(name, new Offset(partition.CommittedOffset), partition.CommittedLeaderEpoch, partition.Metadata), null);
+            }
+        }
+
+        return found;
+
+        KafkaBrokerException Failure(ErrorCode code, TopicPartition name) =>
+            new($"{connection.Address} answered OffsetFetch for {name} of group '{groupId}': {KafkaErrors.Describe(code)}", code);
     }
 
     private void ThrowOnCommitError(ErrorCode error, TopicPartition partition, ConsumerGroupMetadata member, BrokerAddress address)

@@ -35,6 +35,8 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
 
     private int _bufferedByteCount;
     private long _planVersion;
+    private long _questionVersion = -1;
+    private bool _hasLeftFrames;
 
     public TopicPartition Partition { get; } = partition;
 
@@ -92,6 +94,12 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     /// <summary>What is to be told by the next poll.</summary>
     public Exception? Fault { get; private set; }
 
+    /// <summary>Somebody looks the position up, as it is now, or compares it with a leader's log.</summary>
+    public bool IsAskedAbout => _questionVersion == Version;
+
+    /// <summary>The partition had no leader when one was last looked for.</summary>
+    public bool IsLeaderMissing { get; set; }
+
     public TimeSpan RetryAt { get; set; }
 
     public int FailureCount { get; set; }
@@ -148,6 +156,39 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
         FetchEpoch = PositionEpoch;
     }
 
+    /// <summary>From here to the answer the position is asked about, unless it jumps meanwhile.</summary>
+    public void BeginQuestion() => _questionVersion = Version;
+
+    public void EndQuestion() => _questionVersion = -1;
+
+    /// <summary>Drops all that waits, what is opened as well, to be fetched again.</summary>
+    public void GiveWay()
+    {
+        if (HasBuffered && !IsBeingOpened && !IsStuck)
+        {
+            Refetch();
+        }
+    }
+
+    /// <summary>
+    /// Takes what waits out of the frames that it came in, where it is the smaller part of them: nobody knows when it is handed out, and until then all of the frame
+    /// would stay in memory.
+    /// </summary>
+    public void LeaveFrames()
+    {
+        if (_hasLeftFrames || IsBeingOpened)
+        {
+            return;
+        }
+
+        _hasLeftFrames = true;
+        Open?.LeaveFrame();
+        foreach (FetchedRecords fetched in Waiting)
+        {
+            fetched.LeaveFrame();
+        }
+    }
+
     /// <summary>Drops what is fetched and not opened, to be fetched again.</summary>
     public void DropWaiting()
     {
@@ -182,6 +223,7 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     /// <summary>Takes over what was fetched at <see cref="FetchOffset"/>.</summary>
     public void Add(FetchedRecords fetched)
     {
+        _hasLeftFrames = false;
         Waiting.Enqueue(fetched);
         Count(fetched.ByteCount);
         FetchOffset = fetched.NextOffset;
@@ -192,6 +234,7 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     /// <summary>Takes over what was opened of the first that waits, or that nothing was.</summary>
     public void EndOpen(RecordRun? run, Offset next, int byteCount, Exception? fault)
     {
+        _hasLeftFrames = false;
         FetchedRecords first = Waiting.Peek();
         if (first.IsExhausted)
         {
@@ -247,6 +290,13 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
 
     public void SetValidated(int leaderEpoch) => ValidatedEpoch = Math.Max(ValidatedEpoch, leaderEpoch);
 
+    /// <summary>The record before the position is of another epoch than was thought. Nothing waits.</summary>
+    public void SetEpoch(int epoch)
+    {
+        PositionEpoch = epoch;
+        FetchEpoch = epoch;
+    }
+
     /// <summary>Leader epochs begin anew, since the topic is another one.</summary>
     public void ForgetEpochs()
     {
@@ -261,6 +311,25 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     {
         IsStuck = true;
         Fault = fault;
+    }
+
+    /// <summary>An attempt failed, and another follows: the next poll tells.</summary>
+    public void Tell(Exception fault)
+    {
+        if (!IsStuck)
+        {
+            Fault = fault;
+        }
+    }
+
+    /// <summary>An attempt succeeded: what failed before is over.</summary>
+    public void Recover()
+    {
+        FailureCount = 0;
+        if (!IsStuck)
+        {
+            Fault = null;
+        }
     }
 
     public Exception? TakeFault()

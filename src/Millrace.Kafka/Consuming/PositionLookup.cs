@@ -13,7 +13,8 @@ internal sealed class PositionLookup(
     OffsetStore? offsets,
     ConsumerState state,
     Lock gate,
-    Func<TimeSpan> now)
+    Func<TimeSpan> now,
+    Action answered)
 {
     /// <summary>The first version that a client who may read, and not alter, the cluster can send (KIP-320).</summary>
     private const short FirstEpochVersion = 3;
@@ -24,17 +25,24 @@ internal sealed class PositionLookup(
     private readonly OffsetLookup _lookup = new(context, pool, metadata, settings.IsolationLevel);
     private readonly ILogger _logger = context.Loggers.CreateLogger<KafkaConsumer>();
 
-    /// <summary>Looks up what is missing now: commits first, since who has none is reset.</summary>
-    public async Task FindMissingAsync(CancellationToken cancellationToken)
+    /// <summary>Looks up what is missing now. Nobody waits for anybody: each answer is taken over as it comes. Who has no commit is reset by the next call.</summary>
+    public Task FindMissingAsync(CancellationToken cancellationToken)
     {
-        await FindCommittedAsync(cancellationToken);
-        await FindAsync(PositionSource.Reset, cancellationToken);
-        await FindAsync(PositionSource.Beginning, cancellationToken);
-        await FindAsync(PositionSource.End, cancellationToken);
+        List<(TopicPartition Partition, PositionSource Source, long Version)> missing;
+        lock (gate)
+        {
+            missing = state.BeginLookUps(now());
+        }
+
+        return Task.WhenAll(missing.GroupBy(item => item.Source).Select(source => source.Key == PositionSource.Committed
+            ? FindCommittedAsync([.. source], cancellationToken)
+            : FindAsync(source.Key, [.. source], cancellationToken)));
     }
 
-    /// <summary>Asks leaders where the epochs of positions end in their logs (KIP-320).</summary>
-    public async Task ValidateAsync(ConsumerEffects effects, CancellationToken cancellationToken)
+    /// <summary>Asks leaders, side by side, where the epochs of positions end in their logs (KIP-320).</summary>
+    /// <param name="act">Carries out what follows from an answer.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public Task ValidateAsync(Action<ConsumerEffects> act, CancellationToken cancellationToken)
     {
         List<ValidationTarget> targets;
         lock (gate)
@@ -42,32 +50,31 @@ internal sealed class PositionLookup(
             targets = state.BeginValidation(metadata.View, now());
         }
 
-        foreach (IGrouping<BrokerAddress, ValidationTarget> leader in targets.GroupBy(target => target.Leader))
-        {
-            ValidationTarget[] asked = [.. leader];
-            try
-            {
-                await ValidateAsync(leader.Key, asked, effects, cancellationToken);
-            }
-            catch (KafkaVersionException)
-            {
-                // Before Kafka 2.3: nobody can say.
-                lock (gate)
-                {
-                    Array.ForEach(asked, target => state.EndValidation(target, end: null, effects));
-                }
-            }
-            catch (KafkaException failure) when (failure is not KafkaClosedException)
-            {
-                lock (gate)
-                {
-                    Array.ForEach(asked, target => state.DelayPosition(target.Partition, target.Version, now()));
-                }
+        return Task.WhenAll(targets.GroupBy(target => target.Leader).Select(leader => ValidateAsync(leader.Key, [.. leader], act, cancellationToken)));
+    }
 
-                LogMessages.ValidationFailed(_logger, context.RetryBackoff.After(1), failure.Message);
-                metadata.RequestRefresh();
+    private async Task ValidateAsync(BrokerAddress leader, ValidationTarget[] targets, Action<ConsumerEffects> act, CancellationToken cancellationToken)
+    {
+        var effects = new ConsumerEffects();
+        try
+        {
+            await ValidateAsync(leader, targets, effects, cancellationToken);
+        }
+        catch (KafkaVersionException)
+        {
+            // Before Kafka 2.3: nobody can say.
+            lock (gate)
+            {
+                Array.ForEach(targets, target => state.EndValidation(target, end: null, effects));
             }
         }
+        catch (KafkaException failure) when (failure is not KafkaClosedException)
+        {
+            Array.ForEach(targets, target => PostponeValidation(target, failure));
+        }
+
+        act(effects);
+        answered();
     }
 
     private async Task ValidateAsync(BrokerAddress address, ValidationTarget[] targets, ConsumerEffects effects, CancellationToken cancellationToken)
@@ -96,7 +103,8 @@ internal sealed class PositionLookup(
         {
             if (!ends.TryGetValue(target.Partition, out LeaderEpochEnd? end))
             {
-                throw new KafkaProtocolException($"{address} left {target.Partition} out of its answer to OffsetForLeaderEpoch.");
+                PostponeValidation(target, new KafkaProtocolException($"{address} left {target.Partition} out of its answer to OffsetForLeaderEpoch."));
+                continue;
             }
 
             Judge(address, target, end, effects);
@@ -117,81 +125,81 @@ internal sealed class PositionLookup(
 
         var failure = new KafkaBrokerException(
             $"{address} answered OffsetForLeaderEpoch for {target.Partition}: {KafkaErrors.Describe(end.ErrorCode)}", end.ErrorCode);
-        if (OffsetLookup.IsRetriable(failure))
-        {
-            throw failure;
-        }
-
-        lock (gate)
-        {
-            state.Stick(target.Partition, target.Version, failure);
-        }
+        PostponeValidation(target, failure);
     }
 
-    private async Task FindCommittedAsync(CancellationToken cancellationToken)
+    private async Task FindCommittedAsync(List<(TopicPartition Partition, PositionSource Source, long Version)> missing, CancellationToken cancellationToken)
     {
-        List<(TopicPartition Partition, PositionSource Source, long Version)> missing = Missing(PositionSource.Committed);
-        if (missing.Count == 0)
-        {
-            return;
-        }
-
         try
         {
-            Dictionary<TopicPartition, TopicPartitionOffset> committed = await offsets!.FetchAsync(
+            Dictionary<TopicPartition, OffsetStore.Committed> committed = await offsets!.FetchEachAsync(
                 [.. missing.Select(item => item.Partition)], cancellationToken);
-            lock (gate)
+            foreach ((TopicPartition Partition, PositionSource Source, long Version) item in missing)
             {
-                foreach ((TopicPartition partition, _, long version) in missing)
+                OffsetStore.Committed answer = committed.GetValueOrDefault(item.Partition);
+                if (answer.Failure is { } failure)
                 {
-                    if (committed.TryGetValue(partition, out TopicPartitionOffset? offset))
+                    Postpone([item], failure);
+                    continue;
+                }
+
+                lock (gate)
+                {
+                    if (answer.Offset is { } offset)
                     {
-                        state.SetPosition(partition, version, offset.Offset, offset.LeaderEpoch);
+                        state.SetPosition(item.Partition, item.Version, offset.Offset, offset.LeaderEpoch);
                     }
                     else
                     {
-                        state.SetNotCommitted(partition, version);
+                        state.SetNotCommitted(item.Partition, item.Version);
                     }
                 }
             }
         }
-        catch (KafkaException failure)
+        catch (KafkaException failure) when (failure is not KafkaClosedException)
         {
-            Postpone(missing, failure, failure.IsTransient);
+            Postpone(missing, failure);
+        }
+
+        answered();
+    }
+
+    private Task FindAsync(PositionSource source, List<(TopicPartition Partition, PositionSource Source, long Version)> missing, CancellationToken cancellationToken)
+    {
+        var byPartition = missing.ToDictionary(item => item.Partition);
+        return Task.WhenAll(_lookup.AskEach([.. byPartition.Keys], TimestampOf(source), cancellationToken).Select(TakeOverAsync));
+
+        async Task TakeOverAsync(Task<Dictionary<TopicPartition, OffsetLookup.Found>> asked)
+        {
+            Dictionary<TopicPartition, OffsetLookup.Found> found = await asked;
+            if (source == PositionSource.Reset && settings.AutoOffsetReset == AutoOffsetReset.ByDuration)
+            {
+                await FindEndOfTheEmptyAsync(found, cancellationToken);
+            }
+
+            foreach ((TopicPartition partition, OffsetLookup.Found answer) in found)
+            {
+                TakeOver(byPartition[partition], answer);
+            }
+
+            answered();
         }
     }
 
-    private async Task FindAsync(PositionSource source, CancellationToken cancellationToken)
+    private void TakeOver((TopicPartition Partition, PositionSource Source, long Version) item, in OffsetLookup.Found answer)
     {
-        List<(TopicPartition Partition, PositionSource Source, long Version)> missing = Missing(source);
-        if (missing.Count == 0)
+        if (answer.Offset is { } offset)
         {
-            return;
-        }
-
-        Dictionary<TopicPartition, OffsetLookup.Found> found = await _lookup.AskAsync(
-            [.. missing.Select(item => item.Partition)], TimestampOf(source), cancellationToken);
-        if (source == PositionSource.Reset && settings.AutoOffsetReset == AutoOffsetReset.ByDuration)
-        {
-            await FindEndOfTheEmptyAsync(found, cancellationToken);
-        }
-
-        foreach ((TopicPartition Partition, PositionSource Source, long Version) item in missing)
-        {
-            OffsetLookup.Found answer = found[item.Partition];
-            if (answer.Offset is { } offset)
+            LogMessages.PositionReset(_logger, item.Partition, offset, item.Source);
+            lock (gate)
             {
-                LogMessages.PositionReset(_logger, item.Partition, offset, source);
-                lock (gate)
-                {
-                    state.SetPosition(item.Partition, item.Version, offset);
-                }
+                // In the log of the leader that was asked, by what it has just said.
+                state.SetPosition(item.Partition, item.Version, offset, answer.LeaderEpoch, validatedEpoch: answer.AskedEpoch);
             }
-            else
-            {
-                KafkaException failure = answer.Failure ?? new KafkaProtocolException($"The broker has no offset of {item.Partition} for {source}.");
-                Postpone([item], failure, OffsetLookup.IsRetriable(failure));
-            }
+        }
+        else
+        {
+            Postpone([item], answer.Failure ?? new KafkaProtocolException($"The broker has no offset of {item.Partition} for {item.Source}."));
         }
     }
 
@@ -218,32 +226,36 @@ internal sealed class PositionLookup(
         _ => OffsetSpec.Latest.Timestamp,
     };
 
-    private List<(TopicPartition Partition, PositionSource Source, long Version)> Missing(PositionSource source)
+    private void PostponeValidation(in ValidationTarget target, KafkaException failure)
     {
+        TimeSpan pause;
         lock (gate)
         {
-            return [.. state.MissingPositions(now()).Where(item => item.Source == source)];
+            pause = state.DelayPosition(target.Partition, target.Version, now(), RefusalIn(failure));
         }
+
+        LogMessages.ValidationFailed(_logger, pause, failure.Message);
+        metadata.RequestRefresh();
     }
 
-    private void Postpone(List<(TopicPartition Partition, PositionSource Source, long Version)> items, KafkaException failure, bool isRetriable)
+    private void Postpone(List<(TopicPartition Partition, PositionSource Source, long Version)> items, KafkaException failure)
     {
+        TimeSpan pause = TimeSpan.Zero;
         lock (gate)
         {
             foreach ((TopicPartition partition, _, long version) in items)
             {
-                if (isRetriable)
-                {
-                    state.DelayPosition(partition, version, now());
-                }
-                else
-                {
-                    state.Stick(partition, version, failure);
-                }
+                pause = state.DelayPosition(partition, version, now(), RefusalIn(failure));
             }
         }
 
-        LogMessages.PositionLookupFailed(_logger, context.RetryBackoff.After(1), failure.Message);
-        metadata.RequestRefresh();
+        if (failure.ErrorCode != ErrorCode.UnstableOffsetCommit)
+        {
+            LogMessages.PositionLookupFailed(_logger, pause, failure.Message);
+            metadata.RequestRefresh();
+        }
     }
+
+    /// <summary>What is told of a failure: nothing where it passes by itself.</summary>
+    private static KafkaException? RefusalIn(KafkaException failure) => OffsetLookup.IsRetriable(failure) || failure is KafkaClosedException ? null : failure;
 }

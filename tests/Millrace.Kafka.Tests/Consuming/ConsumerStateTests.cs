@@ -220,6 +220,75 @@ public sealed class ConsumerStateTests
         Assert.Single(_reading.Plan().Fetches);
     }
 
+    [Theory]
+    [InlineData(ErrorCode.TopicAuthorizationFailed)]
+    [InlineData(ErrorCode.UnsupportedVersion)]
+    [InlineData((ErrorCode)4_711)]
+    public void A_refused_fetch_is_told_each_time_and_tried_again_after_pauses_that_grow(ErrorCode error)
+    {
+        _reading.Assign(0);
+        TimeSpan lastPause = TimeSpan.Zero;
+        for (int i = 0; i < 3; i++)
+        {
+            _reading.Answer(_reading.PlanOne(), Error(error));
+            Assert.Equal(error, Assert.IsType<KafkaBrokerException>(_reading.State.TakeFault()).ErrorCode);
+            Assert.Null(_reading.State.TakeFault());
+            ConsumerEffects waiting = _reading.Plan();
+            Assert.Empty(waiting.Fetches);
+            TimeSpan pause = waiting.WakeAt!.Value - _reading.Now;
+            Assert.True(pause > lastPause, $"A pause of {pause} after one of {lastPause}");
+            lastPause = pause;
+            _reading.Now = waiting.WakeAt.Value;
+        }
+
+        _reading.Answer(_reading.PlanOne(), Fetched(Batch(0, 2)));
+        Assert.Equal([0, 1], _reading.TakeAll());
+        Assert.Null(_reading.State.TakeFault());
+    }
+
+    [Fact]
+    public void A_refusal_that_has_passed_before_anybody_asked_is_not_told()
+    {
+        _reading.Answer(_reading.Assign(0).PlanOne(), Error(ErrorCode.TopicAuthorizationFailed));
+        _reading.Now = _reading.Plan().WakeAt!.Value;
+        _reading.Answer(_reading.PlanOne(), Fetched());
+        Assert.Null(_reading.State.TakeFault());
+    }
+
+    [Fact]
+    public void A_fetch_that_succeeds_without_records_ends_the_growth_of_pauses()
+    {
+        _reading.Assign(0);
+        for (int i = 0; i < 6; i++)
+        {
+            _reading.Answer(_reading.PlanOne(), Error(ErrorCode.NotLeaderOrFollower));
+            ConsumerEffects waiting = _reading.Plan();
+            Assert.InRange(waiting.WakeAt!.Value - _reading.Now, TimeSpan.FromMilliseconds(80), TimeSpan.FromMilliseconds(120));
+            _reading.Now = waiting.WakeAt.Value;
+            _reading.Answer(_reading.PlanOne(), Fetched());
+        }
+    }
+
+    [Fact]
+    public void Metadata_are_asked_for_less_and_less_often_while_a_partition_has_no_leader_and_what_comes_is_used_at_once()
+    {
+        _reading.Assign(0).Lead(leader: -1, epoch: 1);
+        int count = 0;
+        for (; _reading.Now < TimeSpan.FromSeconds(5); _reading.Now += TimeSpan.FromMilliseconds(10))
+        {
+            count += _reading.Plan().NeedsMetadata ? 1 : 0;
+        }
+
+        Assert.InRange(count, 5, 9);
+        Assert.NotNull(_reading.LastEffects.WakeAt);
+        _reading.Lead(leader: 2, epoch: 2);
+        _reading.Answer(_reading.PlanOne());
+        _reading.Lead(leader: -1, epoch: 3);
+        Assert.True(_reading.Plan().NeedsMetadata);
+        _reading.Now += TimeSpan.FromMilliseconds(120);
+        Assert.True(_reading.Plan().NeedsMetadata);
+    }
+
     [Fact]
     public void A_position_outside_of_the_log_is_looked_up_again()
     {
@@ -255,6 +324,25 @@ public sealed class ConsumerStateTests
         Assert.Empty(_reading.Plan().Fetches);
         _reading.State.SetPaused([Partition], isPaused: false);
         Assert.Equal([0, 1, 2, 3, 4], _reading.TakeAll());
+    }
+
+    [Fact]
+    public void A_broker_that_lags_behind_does_not_turn_a_recreated_topic_back()
+    {
+        Guid before = new("11111111-1111-1111-1111-111111111111");
+        Guid now = new("22222222-2222-2222-2222-222222222222");
+        _reading.Version = 13;
+        _reading.Lead(leader: 1, epoch: 9, before);
+        _reading.Answer(_reading.Assign(50).PlanOne());
+        _reading.Lead(leader: 1, epoch: 0, now);
+        Assert.True(_reading.Plan().NeedsPositions);
+        _reading.State.SetPosition(Partition, _reading.Cursor.Version, Offset.Zero);
+        _reading.Answer(_reading.PlanOne(), Fetched(Batch(0, 5, epoch: 0)));
+        Assert.Equal([0, 1, 2, 3, 4], _reading.TakeAll());
+        _reading.Lead(leader: 1, epoch: 9, before);
+        Assert.False(_reading.Plan().NeedsPositions);
+        Assert.Equal(new Offset(5), _reading.Cursor.Position);
+        Assert.Single(_reading.Notices);
     }
 
     [Fact]

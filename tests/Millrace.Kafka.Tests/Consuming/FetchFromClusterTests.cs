@@ -65,6 +65,268 @@ public sealed class FetchFromClusterTests
         Assert.Contains(_fetches, fetch => fetch.Request is { SessionId: 5, SessionEpoch: 1 });
     }
 
+    [Fact]
+    public async Task A_topic_whose_commits_the_group_may_not_read_holds_back_no_other_and_is_read_once_it_may()
+    {
+        bool isDenied = true;
+        _cluster.Leaders["payments"] = [1];
+        FindCoordinator(1);
+        _cluster.On<OffsetFetchRequest, OffsetFetchResponse>((_, _, request) => new OffsetFetchResponse
+        {
+            Groups = [new OffsetFetchGroupResponse
+            {
+                GroupId = request.Groups[0].GroupId,
+                Topics = [.. request.Groups[0].Topics!.Select(topic => new OffsetFetchTopicResponse
+                {
+                    Name = topic.Name,
+                    Partitions = [topic.Name == "payments" && isDenied
+                        ? new OffsetFetchPartitionResponse { CommittedOffset = -1, ErrorCode = ErrorCode.TopicAuthorizationFailed }
+                        : new OffsetFetchPartitionResponse { CommittedOffset = 3 }],
+                })],
+            }],
+        });
+        AnswerAllFetches();
+        var payments = new TopicPartition("payments", 0);
+        await using KafkaClient client = _cluster.CreateClient();
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "billing", PrefetchByteCount = 1_000 });
+        consumer.Assign([new TopicPartitionOffset(payments, new Offset(-1)), new TopicPartitionOffset(Partition, new Offset(-1))]);
+        await Until.TrueAsync(() => consumer.Position(Partition) is not null, "the position of the other topic");
+        consumer.Pause([Partition]);
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.Equal(ErrorCode.TopicAuthorizationFailed, (await Assert.ThrowsAsync<KafkaBrokerException>(() => PollAsync(consumer))).ErrorCode);
+        }
+
+        isDenied = false;
+        Assert.Equal(payments, (await ReadThroughFailuresAsync(consumer)).TopicPartition);
+        consumer.Resume([Partition]);
+        await Until.TrueAsync(async () => (await ReadThroughFailuresAsync(consumer)).TopicPartition == Partition, "a record of the other topic");
+    }
+
+    [Theory]
+    [InlineData(ApiKey.OffsetFetch)]
+    [InlineData(ApiKey.ListOffsets)]
+    [InlineData(ApiKey.OffsetForLeaderEpoch)]
+    public async Task An_error_that_nobody_expected_is_told_and_the_position_is_looked_up_again(ApiKey api)
+    {
+        int failureCount = 2;
+        ErrorCode Next(ApiKey asked) => asked == api && Interlocked.Decrement(ref failureCount) >= 0 ? ErrorCode.UnknownServerError : ErrorCode.None;
+        FindCoordinator(1);
+        _cluster.On<OffsetFetchRequest, OffsetFetchResponse>((_, _, _) => new OffsetFetchResponse
+        {
+            Groups = [new OffsetFetchGroupResponse
+            {
+                GroupId = "billing",
+                Topics = [new OffsetFetchTopicResponse
+                {
+                    Name = "orders",
+                    Partitions = [new OffsetFetchPartitionResponse { CommittedOffset = api == ApiKey.ListOffsets ? -1 : 3, CommittedLeaderEpoch = 0, ErrorCode = Next(ApiKey.OffsetFetch) }],
+                }],
+            }],
+        });
+        AnswerListOffsets(() => Next(ApiKey.ListOffsets));
+        _cluster.On<OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse>((_, _, _) => new OffsetForLeaderEpochResponse
+        {
+            Topics = [new OffsetForLeaderTopicResult { Name = "orders", Partitions = [new LeaderEpochEnd { LeaderEpoch = 0, EndOffset = 8, ErrorCode = Next(ApiKey.OffsetForLeaderEpoch) }] }],
+        });
+        AnswerAllFetches();
+        await using KafkaClient client = _cluster.CreateClient();
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest });
+        consumer.Assign([new TopicPartitionOffset(Partition, new Offset(-1))]);
+        for (int i = 0; i < 2; i++)
+        {
+            KafkaBrokerException told = await Assert.ThrowsAsync<KafkaBrokerException>(async () => await consumer.PollAsync(1, Until.Timeout()));
+            Assert.Equal(ErrorCode.UnknownServerError, told.ErrorCode);
+        }
+
+        Assert.NotEmpty(await consumer.PollAsync(1, Until.Timeout()));
+    }
+
+    [Fact]
+    public async Task A_login_that_is_refused_while_positions_are_looked_up_is_told_and_they_are_found_when_it_is_not_any_more()
+    {
+        _cluster.Leaders["orders"] = [2];
+        _cluster.Refuse = node => node == 2 ? Refusal(node) : null;
+        AnswerListOffsets(() => ErrorCode.None);
+        AnswerAllFetches();
+        var time = new ManualTime();
+        await using KafkaClient client = _cluster.CreateClient(time);
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Earliest });
+        consumer.Assign([new TopicPartitionOffset(Partition, new Offset(-1))]);
+        for (int i = 0; i < 3; i++)
+        {
+            Task poll = PollAsync(consumer);
+            await EndAsync(time, poll);
+            await Assert.ThrowsAsync<KafkaAuthenticationException>(() => poll);
+        }
+
+        _cluster.Refuse = static _ => null;
+        await ReadAsync(time, consumer);
+    }
+
+    [Fact]
+    public async Task A_login_that_is_refused_while_records_are_fetched_is_told_and_fetching_goes_on_when_it_is_not_any_more()
+    {
+        AnswerAllFetches();
+        var time = new ManualTime();
+        await using KafkaClient client = _cluster.CreateClient(time);
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { PrefetchByteCount = 100 });
+        consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero)]);
+        await ReadAsync(time, consumer);
+        _cluster.Refuse = Refusal;
+        _cluster.CloseAll();
+        await Until.TrueAsync(
+            () =>
+            {
+                Task poll = PollAsync(consumer);
+                return EndAsync(time, poll).ContinueWith(_ => poll.Exception?.InnerException is KafkaAuthenticationException, TaskScheduler.Default);
+            },
+            "the refusal");
+        _cluster.Refuse = static _ => null;
+        await ReadAsync(time, consumer);
+    }
+
+    [Theory]
+    [InlineData(ApiKey.ListOffsets)]
+    [InlineData(ApiKey.OffsetForLeaderEpoch)]
+    public async Task A_leader_that_does_not_answer_holds_back_no_partition_of_another(ApiKey api)
+    {
+        _cluster.Leaders["orders"] = [1, 2, 3];
+        _cluster.Silent[(1, api)] = true;
+        _cluster.Silent[(3, api)] = true;
+        AnswerListOffsets(() => ErrorCode.None);
+        _cluster.On<OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse>((_, _, request) => new OffsetForLeaderEpochResponse
+        {
+            Topics = [new OffsetForLeaderTopicResult { Name = "orders", Partitions = [.. request.Topics[0].Partitions.Select(partition => new LeaderEpochEnd { Index = partition.Index, LeaderEpoch = 0, EndOffset = 8 })] }],
+        });
+        AnswerAllFetches();
+
+        // Time stands still, so that no time-out ends the wait.
+        await using KafkaClient client = _cluster.CreateClient(new ManualTime());
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Earliest, PrefetchByteCount = 1_000 });
+        await consumer.EndOffsetsAsync([new TopicPartition("orders", 1)], Until.Timeout());
+        long start = api == ApiKey.ListOffsets ? -1 : 5;
+        consumer.Assign([.. Enumerable.Range(0, 3).Select(index => new TopicPartitionOffset(new TopicPartition("orders", index), new Offset(start), LeaderEpoch: start < 0 ? -1 : 0))]);
+        Assert.Equal(1, (await consumer.PollAsync(1, Until.Timeout()))[0].TopicPartition.Partition);
+
+        // And what is looked up later waits for none of them.
+        if (api == ApiKey.ListOffsets)
+        {
+            consumer.SeekToBeginning([new TopicPartition("orders", 1)]);
+            Assert.Equal(0, (await consumer.PollAsync(1, Until.Timeout()))[0].Offset.Value);
+        }
+    }
+
+    [Fact]
+    public async Task A_coordinator_that_does_not_answer_holds_back_no_position_that_a_leader_tells()
+    {
+        _cluster.Leaders["orders"] = [1, 1];
+        _cluster.Silent[(2, ApiKey.OffsetFetch)] = true;
+        FindCoordinator(2);
+        _cluster.On<OffsetFetchRequest, OffsetFetchResponse>((_, _, _) => new OffsetFetchResponse());
+        AnswerListOffsets(() => ErrorCode.None);
+        AnswerAllFetches();
+        await using KafkaClient client = _cluster.CreateClient(new ManualTime());
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest });
+        await consumer.EndOffsetsAsync([new TopicPartition("orders", 1)], Until.Timeout());
+        consumer.Assign([.. Enumerable.Range(0, 2).Select(index => new TopicPartitionOffset(new TopicPartition("orders", index), new Offset(-1)))]);
+        await Until.TrueAsync(() => _cluster.Asked(ApiKey.OffsetFetch).Any(), "the question for commits");
+        consumer.SeekToBeginning([new TopicPartition("orders", 1)]);
+        Assert.Equal(1, (await consumer.PollAsync(1, Until.Timeout()))[0].TopicPartition.Partition);
+    }
+
+    [Fact]
+    public async Task The_epoch_that_a_leader_tells_with_a_position_is_compared_with_the_log_of_the_next_leader()
+    {
+        int epoch = 1;
+        var asked = new ConcurrentQueue<int>();
+        _cluster.On<ListOffsetsRequest, ListOffsetsResponse>((_, _, _) => new ListOffsetsResponse
+        {
+            Topics = [new ListOffsetsTopicResponse { Name = "orders", Partitions = [new ListOffsetsPartitionResponse { Offset = 8, LeaderEpoch = 1 }] }],
+        });
+        _cluster.On<OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse>((_, _, request) =>
+        {
+            asked.Enqueue(request.Topics[0].Partitions[0].LeaderEpoch);
+            return new OffsetForLeaderEpochResponse
+            {
+                Topics = [new OffsetForLeaderTopicResult { Name = "orders", Partitions = [new LeaderEpochEnd { LeaderEpoch = 1, EndOffset = 6 }] }],
+            };
+        });
+        AnswerFetches((_, offset) => epoch == 1
+            ? new FetchPartitionResponse { ErrorCode = ErrorCode.NotLeaderOrFollower, CurrentLeader = new LeaderIdAndEpoch { LeaderId = 2, LeaderEpoch = epoch = 2 } }
+            : Fetched(Batch(offset, 1, epoch: 2)));
+        await using KafkaClient client = _cluster.CreateClient();
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Latest });
+        consumer.Assign([new TopicPartitionOffset(Partition, new Offset(-1))]);
+        Assert.Equal(6, (await consumer.PollAsync(1, Until.Timeout()))[0].Offset.Value);
+        Assert.Equal([1], asked);
+    }
+
+    private static KafkaAuthenticationException Refusal(int node) =>
+        new("The password is wrong.", new BrokerAddress($"node-{node}", 9000 + node), "PLAIN", ErrorCode.SaslAuthenticationFailed);
+
+    private static async Task PollAsync(KafkaConsumer consumer) => await consumer.PollAsync(100, Until.Timeout());
+
+    /// <summary>Polls until a record comes, whatever is told before.</summary>
+    private static async Task<ConsumerRecord> ReadThroughFailuresAsync(KafkaConsumer consumer)
+    {
+        while (true)
+        {
+            try
+            {
+                return (await consumer.PollAsync(1, Until.Timeout()))[0];
+            }
+            catch (KafkaException)
+            {
+                // From before.
+            }
+        }
+    }
+
+    private static async Task EndAsync(ManualTime time, Task task) => await Until.TrueAsync(
+        () =>
+        {
+            time.Advance(TimeSpan.FromMilliseconds(100));
+            return task.IsCompleted;
+        },
+        "the end of a poll");
+
+    private static async Task ReadAsync(ManualTime time, KafkaConsumer consumer)
+    {
+        Task<ConsumerRecord> record = ReadThroughFailuresAsync(consumer);
+        await EndAsync(time, record);
+        await record;
+    }
+
+    private void FindCoordinator(int node) => _cluster.On<FindCoordinatorRequest, FindCoordinatorResponse>((_, _, request) => new FindCoordinatorResponse
+    {
+        Coordinators = [.. request.CoordinatorKeys.Select(key => new Coordinator { Key = key, NodeId = node, Host = AdminCluster.AddressOf(node).Host, Port = AdminCluster.AddressOf(node).Port })],
+    });
+
+    private void AnswerListOffsets(Func<ErrorCode> error) => _cluster.On<ListOffsetsRequest, ListOffsetsResponse>((_, _, request) => new ListOffsetsResponse
+    {
+        Topics = [.. request.Topics.Select(topic => new ListOffsetsTopicResponse
+        {
+            Name = topic.Name,
+            Partitions = [.. topic.Partitions.Select(partition => new ListOffsetsPartitionResponse { Index = partition.Index, Offset = 0, ErrorCode = error() })],
+        })],
+    });
+
+    /// <summary>Every fetch is answered at once, without a session, with a record of each partition.</summary>
+    private void AnswerAllFetches() => _cluster.On<FetchRequest, FetchResponse>((_, _, request) => new FetchResponse
+    {
+        Topics = [.. request.Topics.Select(topic => new FetchTopicResponse
+        {
+            Name = topic.Name,
+            Partitions = [.. topic.Partitions.Select(partition =>
+            {
+                FetchPartitionResponse answer = Fetched(Batch(partition.FetchOffset, 1, epoch: 1));
+                answer.Index = partition.Index;
+                return answer;
+            })],
+        })],
+    });
+
     /// <summary>Every fetch is answered at once, in a session, with what the function gives for the offset that the partition has in it.</summary>
     private void AnswerFetches(Func<int, long, FetchPartitionResponse> answer, Func<ErrorCode>? sessionError = null)
     {

@@ -60,6 +60,36 @@ public sealed class PreferredReplicaTests
         Assert.Equal(PositionSource.Reset, _reading.Cursor.Source);
     }
 
+    [Theory]
+    [InlineData(AutoOffsetReset.Earliest)]
+    [InlineData(AutoOffsetReset.None)]
+    public void A_replica_that_lags_behind_is_no_truncation_and_is_left_for_the_leader(AutoOffsetReset reset)
+    {
+        var reading = new ReadingState(new ConsumerOptions { AutoOffsetReset = reset });
+        reading.Lead(Leader, epoch: 7);
+        reading.Answer(reading.Assign(0).PlanOne(), Fetched(Batch(0, 10, epoch: 7)));
+        Assert.Equal(10, reading.TakeAll().Count);
+        reading.Answer(reading.PlanOne(), Preferring(Follower));
+        FetchPlan plan = reading.PlanOne();
+        Assert.Equal(Follower, plan.NodeId);
+        reading.Answer(plan, new FetchPartitionResponse { DivergingEpoch = new EpochEndOffset { Epoch = 7, EndOffset = 5 } });
+        Assert.Equal(new Offset(10), reading.Cursor.Position);
+        Assert.Null(reading.State.TakeFault());
+        plan = reading.PlanOne();
+        Assert.Equal((Leader, new Offset(10)), (plan.NodeId, plan.Targets[0].Offset));
+
+        // Sent there again and behind again: with a pause.
+        reading.Answer(plan, Preferring(Follower));
+        reading.Answer(reading.PlanOne(), new FetchPartitionResponse { DivergingEpoch = new EpochEndOffset { Epoch = 7, EndOffset = 5 } });
+        ConsumerEffects waiting = reading.Plan();
+        Assert.Empty(waiting.Fetches);
+        reading.Now = waiting.WakeAt!.Value;
+
+        // The leader is believed.
+        reading.Answer(reading.PlanOne(), new FetchPartitionResponse { DivergingEpoch = new EpochEndOffset { Epoch = 7, EndOffset = 5 } });
+        Assert.Equal(new ConsumerNotice.Truncated(Partition, new Offset(10), new Offset(5)), Assert.Single(reading.Notices.OfType<ConsumerNotice.Truncated>()));
+    }
+
     [Fact]
     public void A_replica_that_cannot_be_reached_is_left_for_the_leader()
     {

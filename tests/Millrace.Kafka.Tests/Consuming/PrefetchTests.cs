@@ -78,6 +78,131 @@ public sealed class PrefetchTests
     }
 
     [Fact]
+    public void A_held_partition_is_not_fetched_and_what_waits_of_it_gives_way_to_the_others()
+    {
+        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 4_000, PartitionFetchMaxByteCount = 4_000 }, partitionCount: 2);
+        reading.Assign(0);
+        FetchPartitionResponse large = Fetched(Batch(0, 3, valueByteCount: 1_000));
+        large.Index = 1;
+        reading.Answer(reading.PlanOne(), large);
+        reading.State.Hold([Other]);
+        FetchPlan plan = reading.PlanOne();
+        Assert.Equal(Partition, Assert.Single(plan.Targets).Partition);
+        reading.Answer(plan, Fetched(Batch(0, 1)));
+        Assert.Equal([0], reading.TakeAll());
+
+        reading.State.Release([Other]);
+        Assert.Equal(Offset.Zero, reading.PlanOne().Targets.Single(target => target.Partition == Other).Offset);
+    }
+
+    [Theory]
+    [InlineData(CompressionCodec.None)]
+    [InlineData(CompressionCodec.Lz4)]
+    public void What_was_opened_of_a_held_partition_gives_way_as_well_and_no_record_is_lost(CompressionCodec codec)
+    {
+        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 4_000, PartitionFetchMaxByteCount = 4_000 }, partitionCount: 2);
+        reading.Assign(0);
+        var random = new Random(1);
+        byte[] noise = new byte[1_200];
+        random.NextBytes(noise);
+        FetchPartitionResponse large = Fetched(Batch(0, 2, value: noise, codec: codec));
+        large.Index = 1;
+        reading.Answer(reading.PlanOne(), large);
+        Assert.Equal([0], reading.Take(1));
+        reading.State.Hold([Other]);
+        reading.Answer(reading.PlanOne(), Fetched(Batch(0, 1)));
+        Assert.Equal([0], reading.TakeAll());
+        reading.State.Release([Other]);
+        Assert.Equal(new Offset(1), reading.State.Find(Other)!.Position);
+        reading.Answer(reading.Plan().Fetches.Single(plan => plan.Targets.Exists(target => target.Partition == Other)), large);
+        Assert.Equal([1], reading.TakeAll());
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_little_that_waits_of_a_paused_partition_does_not_keep_large_frames_in_memory(bool isOpened)
+    {
+        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 40_000, PartitionFetchMaxByteCount = 4_000 }, partitionCount: 2);
+        reading.Assign(0);
+        List<FrameBuffer> frames = [];
+        List<long> others = [];
+        for (int i = 0; i < 50; i++)
+        {
+            // Resumed and paused again before anything of it is read: each time a little of it comes with much of the other.
+            reading.State.SetPaused([Other], isPaused: false);
+            FetchPlan plan = reading.PlanOne();
+            reading.Send(plan);
+            Assert.Contains(plan.Targets, target => target.Partition == Other);
+            FrameBuffer frame = Answer(Fetched(Batch(i, 1, valueByteCount: 3_000)), Fetched(Batch(2 * i, 2)));
+            frames.Add(frame);
+            FetchResponse response = ToResponse(frame);
+            reading.AnswerSent(plan, response);
+            frame.Release();
+            if (isOpened && i == 0)
+            {
+                reading.State.SetPaused([Partition], isPaused: true);
+                others.AddRange(reading.Take(1));
+                reading.State.SetPaused([Partition], isPaused: false);
+            }
+
+            reading.State.SetPaused([Other], isPaused: true);
+            reading.TakeAll();
+            reading.Answer(reading.PlanOne());
+        }
+
+        Assert.InRange(frames.Count(IsAlive), 0, 1);
+        reading.State.SetPaused([Other], isPaused: false);
+        others.AddRange(reading.TakeAll());
+        Assert.Equal(Enumerable.Range(0, 100).Select(offset => (long)offset), others);
+        Assert.Equal(0, frames.Count(IsAlive));
+
+        static bool IsAlive(FrameBuffer frame)
+        {
+            try
+            {
+                return frame.Bytes.Length > 0;
+            }
+            catch (ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+
+        // The response's slices lie in the frame, with room around them.
+        static FrameBuffer Answer(FetchPartitionResponse first, FetchPartitionResponse second)
+        {
+            FrameBuffer frame = FrameBuffer.Rent(10_000);
+            frame.Bytes.Span[FrameBuffer.SizePrefixByteCount..].Clear();
+            first.Records!.Value.CopyTo(frame.Bytes[100..]);
+            second.Records!.Value.CopyTo(frame.Bytes[9_000..]);
+            return frame;
+        }
+
+        static FetchResponse ToResponse(FrameBuffer frame)
+        {
+            int largeByteCount = RecordBatchHeader.Read(frame.Bytes.Span[100..]).TotalByteCount;
+            int smallByteCount = RecordBatchHeader.Read(frame.Bytes.Span[9_000..]).TotalByteCount;
+            return new FetchResponse
+            {
+                Frame = frame,
+                Topics =
+                [
+                    new FetchTopicResponse
+                    {
+                        Name = "orders",
+                        Partitions =
+                        [
+                            new FetchPartitionResponse { Index = 0, Records = frame.Bytes.Slice(100, largeByteCount) },
+                            new FetchPartitionResponse { Index = 1, Records = frame.Bytes.Slice(9_000, smallByteCount) },
+                        ],
+                    },
+                ],
+            };
+        }
+    }
+
+    [Fact]
     public void Partitions_that_are_sought_resumed_or_assigned_do_not_wait_for_the_fetch_that_is_under_way()
     {
         var reading = new ReadingState(partitionCount: 2);

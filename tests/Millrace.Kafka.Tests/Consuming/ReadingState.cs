@@ -129,12 +129,13 @@ internal sealed class ReadingState
         int epoch = 3,
         int valueByteCount = 4,
         long producerId = -1,
-        CompressionCodec codec = CompressionCodec.None)
+        CompressionCodec codec = CompressionCodec.None,
+        byte[]? value = null)
     {
         var builder = new RecordBatchBuilder(codec);
         for (int i = 0; i < count; i++)
         {
-            builder.Append(0, null, new byte[valueByteCount]);
+            builder.Append(0, null, value ?? new byte[valueByteCount]);
         }
 
         var producer = new ProducerIdentity(producerId, (short)(producerId < 0 ? -1 : 0));

@@ -100,6 +100,42 @@ public sealed class TruncationTests
     }
 
     [Fact]
+    public void An_epoch_without_records_that_a_new_leader_never_saw_is_no_truncation()
+    {
+        _strict.Lead(leader: 2, epoch: 6);
+        Assert.True(_strict.Assign(100, leaderEpoch: 5).Plan().NeedsValidation);
+        Validate(_strict, epoch: 4, end: 100);
+        Assert.Empty(_strict.Notices);
+        Assert.Null(_strict.State.TakeFault());
+
+        // Asked by the epoch that the leader has, it does not say again that the logs part.
+        FetchTarget target = Assert.Single(_strict.PlanOne().Targets);
+        Assert.Equal((new Offset(100), 4), (target.Offset, target.FetchedEpoch));
+    }
+
+    [Fact]
+    public void An_epoch_without_records_is_no_truncation_where_a_fetch_says_so()
+    {
+        _strict.Lead(leader: 1, epoch: 5);
+        Assert.True(_strict.Assign(100, leaderEpoch: 5).Plan().NeedsValidation);
+        FetchPlan plan = ValidateAndPlan(_strict, epoch: 5, end: 100);
+        _strict.Answer(plan, new FetchPartitionResponse { DivergingEpoch = new EpochEndOffset { Epoch = 4, EndOffset = 100 } });
+        Assert.Null(_strict.State.TakeFault());
+        FetchTarget target = Assert.Single(_strict.PlanOne().Targets);
+        Assert.Equal((new Offset(100), 4), (target.Offset, target.FetchedEpoch));
+    }
+
+    [Fact]
+    public void An_epoch_that_the_new_leader_never_saw_and_a_log_that_ends_earlier_is_a_truncation()
+    {
+        _reading.Lead(leader: 2, epoch: 6);
+        Assert.True(_reading.Assign(100, leaderEpoch: 5).Plan().NeedsValidation);
+        Validate(_reading, epoch: 4, end: 90);
+        Assert.Equal(new ConsumerNotice.Truncated(Partition, new Offset(100), new Offset(90)), Assert.Single(_reading.Notices));
+        Assert.Equal(new Offset(90), _reading.Cursor.Position);
+    }
+
+    [Fact]
     public void Without_a_reset_policy_the_application_is_told_where_the_logs_part_and_a_seek_goes_on()
     {
         Read(_strict);
@@ -149,6 +185,12 @@ public sealed class TruncationTests
     /// <summary>The answer of a fetch in version 12 or later says that the logs part.</summary>
     private static void Diverge(ReadingState reading, int epoch, long end) =>
         reading.Answer(reading.PlanOne(), new FetchPartitionResponse { DivergingEpoch = new EpochEndOffset { Epoch = epoch, EndOffset = end } });
+
+    private static FetchPlan ValidateAndPlan(ReadingState reading, int epoch, long end)
+    {
+        Validate(reading, epoch, end);
+        return reading.PlanOne();
+    }
 
     private static void Validate(ReadingState reading, int epoch, long end)
     {

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
@@ -12,6 +13,7 @@ internal sealed class AdminCluster : IKafkaConnector
 {
     private readonly Dictionary<ApiKey, Func<int, RequestHeader, ReadOnlyMemory<byte>, IMessage?>> _handlers = [];
     private readonly List<(int Node, ApiKey Api, short Version)> _requests = [];
+    private readonly ConcurrentBag<Connection> _connections = [];
     private readonly Lock _gate = new();
 
     public AdminCluster(int nodeCount = 3)
@@ -26,6 +28,12 @@ internal sealed class AdminCluster : IKafkaConnector
 
     /// <summary>Nodes that refuse connections, and are in the metadata all the same.</summary>
     public HashSet<int> DownIds { get; } = [];
+
+    /// <summary>Why nobody can log in at a node; null for those who can.</summary>
+    public Func<int, KafkaAuthenticationException?> Refuse { get; set; } = static _ => null;
+
+    /// <summary>What a node takes and never answers.</summary>
+    public ConcurrentDictionary<(int Node, ApiKey Api), bool> Silent { get; } = [];
 
     /// <summary>The topics; each partition by its leader, 0 for none.</summary>
     public Dictionary<string, int[]> Leaders { get; } = [];
@@ -75,9 +83,28 @@ internal sealed class AdminCluster : IKafkaConnector
     public ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken)
     {
         int node = address.Port - 9000;
-        return DownIds.Contains(node) || !NodeIds.Contains(node)
-            ? throw new KafkaConnectionException($"Node {node} is down.")
-            : new ValueTask<IKafkaTransport>(new Connection(this, node));
+        if (Refuse(node) is { } refusal)
+        {
+            throw refusal;
+        }
+
+        if (DownIds.Contains(node) || !NodeIds.Contains(node))
+        {
+            throw new KafkaConnectionException($"Node {node} is down.");
+        }
+
+        var connection = new Connection(this, node);
+        _connections.Add(connection);
+        return new ValueTask<IKafkaTransport>(connection);
+    }
+
+    /// <summary>Breaks all connections.</summary>
+    public void CloseAll()
+    {
+        foreach (Connection connection in _connections)
+        {
+            connection.Close();
+        }
     }
 
     public static (string Host, int Port) AddressOf(int node) => ($"node-{node}", 9000 + node);
@@ -152,9 +179,9 @@ internal sealed class AdminCluster : IKafkaConnector
             IMessage? response = cluster.DownIds.Contains(node) ? null : cluster.Handle(node, header, frame.Payload[bodyStart..]);
             if (response is null)
             {
-                _responses.Writer.TryComplete();
+                Close();
             }
-            else
+            else if (!cluster.Silent.ContainsKey((node, header.Key)))
             {
                 _responses.Writer.TryWrite(MessageCodec.WriteResponse(response, KafkaApis.Find(header.Key)!, header.Version, header.CorrelationId));
             }
@@ -174,9 +201,11 @@ internal sealed class AdminCluster : IKafkaConnector
             }
         }
 
+        public void Close() => _responses.Writer.TryComplete();
+
         public ValueTask DisposeAsync()
         {
-            _responses.Writer.TryComplete();
+            Close();
             return ValueTask.CompletedTask;
         }
     }
