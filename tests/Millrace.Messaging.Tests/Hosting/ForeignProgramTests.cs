@@ -137,7 +137,7 @@ public sealed class ForeignProgramTests : IDisposable
         }));
         using (IHost second = _application.Build(millrace =>
         {
-            millrace.UseKafka(listen);
+            millrace.WithoutLog().UseKafka(listen);
             Instance("second")(millrace);
         }))
         {

@@ -27,7 +27,7 @@ internal static class InterceptedLog
     public static void Intercept(this MillraceBuilder millrace, Func<Answer, Task> onAnswer)
     {
         LogConnector inner = millrace.LogConnector!;
-        millrace.UseLog(async (services, cancellationToken) =>
+        millrace.WithoutLog().UseLog(async (services, cancellationToken) =>
         {
             LogConnection connection = await inner(services, cancellationToken);
             connection.Client.Connector = new Connector(connection.Client.Connector!, onAnswer);
