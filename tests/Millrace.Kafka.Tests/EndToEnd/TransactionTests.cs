@@ -95,6 +95,7 @@ public sealed class TransactionTests
     public async Task Work_that_ends_after_its_partition_has_moved_is_not_committed(bool isBetweenMemberships)
     {
         await using TestBroker broker = await StartGroupsAsync();
+        broker.Require(TxnOffsetCommitRequest.Api, lowest: 3);
         await using KafkaClient client = broker.CreateClient();
         await ProduceToBothAsync(client);
         KafkaProducer first = await InitAsync(client, "first");
@@ -149,6 +150,7 @@ public sealed class TransactionTests
     public async Task Work_on_a_partition_that_has_moved_and_come_back_is_not_committed_as_if_it_had_stayed()
     {
         await using TestBroker broker = await StartGroupsAsync();
+        broker.Require(TxnOffsetCommitRequest.Api, lowest: 3);
         await using KafkaClient client = broker.CreateClient();
         await ProduceToBothAsync(client);
         KafkaProducer producer = await InitAsync(client, "first");
@@ -189,6 +191,7 @@ public sealed class TransactionTests
     public async Task Work_on_a_partition_that_stays_is_committed_though_the_group_has_rebalanced_meanwhile()
     {
         await using TestBroker broker = await StartGroupsAsync();
+        broker.Require(TxnOffsetCommitRequest.Api, lowest: 3);
         await using KafkaClient client = broker.CreateClient();
         await ProduceToBothAsync(client);
         KafkaProducer producer = await InitAsync(client, "first");
