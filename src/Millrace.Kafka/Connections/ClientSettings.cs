@@ -31,7 +31,7 @@ internal sealed record ClientSettings(
         OptionChecks.AtLeast(options.ConnectTimeoutMax, options.ConnectTimeout, nameof(options.ConnectTimeoutMax));
         if (options.MaxConnectionIdleTime != Timeout.InfiniteTimeSpan)
         {
-            OptionChecks.Between(options.MaxConnectionIdleTime, TimeSpan.FromMilliseconds(10), TimeSpan.FromDays(24), nameof(options.MaxConnectionIdleTime));
+            OptionChecks.AtLeast(options.MaxConnectionIdleTime, TimeSpan.FromMilliseconds(10), nameof(options.MaxConnectionIdleTime));
         }
 
         OptionChecks.AtLeast(options.RebootstrapTrigger, TimeSpan.Zero, nameof(options.RebootstrapTrigger));

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Threading.Channels;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
 
@@ -169,11 +168,9 @@ internal sealed class AdminCluster : IKafkaConnector
             : throw new NotSupportedException($"The test has no answer to {header.Key}.");
     }
 
-    private sealed class Connection(AdminCluster cluster, int node) : IKafkaTransport
+    private sealed class Connection(AdminCluster cluster, int node) : AnsweringTransport
     {
-        private readonly Channel<FrameBuffer> _responses = Channel.CreateUnbounded<FrameBuffer>();
-
-        public ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
+        public override ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
         {
             Assert.True(MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error), error);
             IMessage? response = cluster.DownIds.Contains(node) ? null : cluster.Handle(node, header, frame.Payload[bodyStart..]);
@@ -183,29 +180,9 @@ internal sealed class AdminCluster : IKafkaConnector
             }
             else if (!cluster.Silent.ContainsKey((node, header.Key)))
             {
-                _responses.Writer.TryWrite(MessageCodec.WriteResponse(response, KafkaApis.Find(header.Key)!, header.Version, header.CorrelationId));
+                Answer(KafkaApis.Find(header.Key)!, header, response);
             }
 
-            return ValueTask.CompletedTask;
-        }
-
-        public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
-        {
-            try
-            {
-                return await _responses.Reader.ReadAsync(cancellationToken);
-            }
-            catch (ChannelClosedException)
-            {
-                throw new KafkaConnectionException("The broker closed the connection.");
-            }
-        }
-
-        public void Close() => _responses.Writer.TryComplete();
-
-        public ValueTask DisposeAsync()
-        {
-            Close();
             return ValueTask.CompletedTask;
         }
     }

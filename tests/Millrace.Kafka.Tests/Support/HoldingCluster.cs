@@ -57,20 +57,15 @@ internal sealed class HoldingCluster(int partitionCount) : IKafkaConnector
         });
     }
 
-    private sealed class Transport(HoldingCluster cluster, int node) : IKafkaTransport
+    private sealed class Transport(HoldingCluster cluster, int node) : AnsweringTransport
     {
-        private readonly Channel<FrameBuffer> _responses = Channel.CreateUnbounded<FrameBuffer>();
-
-        public ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
+        public override ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
         {
             Assert.True(MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error), error);
             switch (header.Key)
             {
                 case ApiKey.ApiVersions:
-                    Answer(ApiVersionsRequest.Api, header, new ApiVersionsResponse
-                    {
-                        ApiKeys = [.. KafkaApis.All.Select(api => new ApiVersionRange { Key = api.Key, MinVersion = api.MinVersion, MaxVersion = api.MaxVersion })],
-                    });
+                    Answer(ApiVersionsRequest.Api, header, AllVersions());
                     break;
                 case ApiKey.Metadata:
                     Answer(MetadataRequest.Api, header, cluster.Metadata());
@@ -92,26 +87,5 @@ internal sealed class HoldingCluster(int partitionCount) : IKafkaConnector
 
             return ValueTask.CompletedTask;
         }
-
-        public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
-        {
-            try
-            {
-                return await _responses.Reader.ReadAsync(cancellationToken);
-            }
-            catch (ChannelClosedException)
-            {
-                throw new KafkaConnectionException("The broker closed the connection.");
-            }
-        }
-
-        public ValueTask DisposeAsync()
-        {
-            _responses.Writer.TryComplete();
-            return ValueTask.CompletedTask;
-        }
-
-        private void Answer(ApiDefinition api, RequestHeader header, IMessage response) =>
-            _responses.Writer.TryWrite(MessageCodec.WriteResponse(response, api, header.Version, header.CorrelationId));
     }
 }

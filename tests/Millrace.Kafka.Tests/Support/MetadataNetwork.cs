@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Threading.Channels;
 using Millrace.Kafka.Protocol;
 
 namespace Millrace.Kafka.Tests;
@@ -49,11 +48,9 @@ internal sealed class MetadataNetwork : IKafkaConnector
         return new ValueTask<IKafkaTransport>(transport);
     }
 
-    private sealed class Transport(MetadataNetwork network, BrokerAddress address) : IKafkaTransport
+    private sealed class Transport(MetadataNetwork network, BrokerAddress address) : AnsweringTransport
     {
-        private readonly Channel<FrameBuffer> _responses = Channel.CreateUnbounded<FrameBuffer>();
-
-        public ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
+        public override ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
         {
             Assert.True(MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error), error);
             IMessage response;
@@ -70,27 +67,7 @@ internal sealed class MetadataNetwork : IKafkaConnector
                 (response, api) = (Of(network._answers[address]!, request), MetadataRequest.Api);
             }
 
-            _responses.Writer.TryWrite(MessageCodec.WriteResponse(response, api, header.Version, header.CorrelationId));
-            return ValueTask.CompletedTask;
-        }
-
-        public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
-        {
-            try
-            {
-                return await _responses.Reader.ReadAsync(cancellationToken);
-            }
-            catch (ChannelClosedException)
-            {
-                throw new KafkaConnectionException("The broker closed the connection.");
-            }
-        }
-
-        public void Close() => _responses.Writer.TryComplete();
-
-        public ValueTask DisposeAsync()
-        {
-            Close();
+            Answer(api, header, response);
             return ValueTask.CompletedTask;
         }
 
@@ -102,11 +79,6 @@ internal sealed class MetadataNetwork : IKafkaConnector
             ClusterId = all.ClusterId,
             ControllerId = all.ControllerId,
             Topics = [.. all.Topics.Where(topic => request.Topics?.Exists(asked => asked.Name == topic.Name) != false)],
-        };
-
-        private static ApiVersionsResponse AllVersions() => new()
-        {
-            ApiKeys = [.. KafkaApis.All.Select(api => new ApiVersionRange { Key = api.Key, MinVersion = api.MinVersion, MaxVersion = api.MaxVersion })],
         };
     }
 }

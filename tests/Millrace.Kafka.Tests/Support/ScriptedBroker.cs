@@ -31,10 +31,8 @@ internal sealed class ScriptedBroker : IKafkaConnector
         return new ValueTask<IKafkaTransport>(connection);
     }
 
-    internal sealed class Connection(ScriptedBroker broker) : IKafkaTransport
+    internal sealed class Connection(ScriptedBroker broker) : AnsweringTransport
     {
-        private readonly Channel<FrameBuffer> _responses = Channel.CreateUnbounded<FrameBuffer>();
-
         public Channel<(RequestHeader Header, ReadOnlyMemory<byte> Body)> Requests { get; } =
             Channel.CreateUnbounded<(RequestHeader, ReadOnlyMemory<byte>)>();
 
@@ -43,7 +41,7 @@ internal sealed class ScriptedBroker : IKafkaConnector
         /// <summary>Takes no more frames, as a socket whose peer does not read.</summary>
         public bool IsFull { get; set; }
 
-        public ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
+        public override ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
         {
             if (IsFull)
             {
@@ -72,28 +70,10 @@ internal sealed class ScriptedBroker : IKafkaConnector
             return ValueTask.CompletedTask;
         }
 
-        public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
-        {
-            try
-            {
-                return await _responses.Reader.ReadAsync(cancellationToken);
-            }
-            catch (ChannelClosedException)
-            {
-                throw new KafkaConnectionException("The broker closed the connection.");
-            }
-        }
-
-        public void Answer(IMessage response, ApiDefinition api, short version, int correlationId) =>
-            _responses.Writer.TryWrite(MessageCodec.WriteResponse(response, api, version, correlationId));
-
-        public void Close() => _responses.Writer.TryComplete();
-
-        public ValueTask DisposeAsync()
+        public override ValueTask DisposeAsync()
         {
             IsDisposed = true;
-            Close();
-            return ValueTask.CompletedTask;
+            return base.DisposeAsync();
         }
     }
 }

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using Millrace.Kafka.Protocol;
 
 namespace Millrace.Kafka.Tests;
@@ -97,11 +96,9 @@ internal sealed class TransactionCluster : IKafkaConnector
         }
     }
 
-    private sealed class Transport(TransactionCluster cluster) : IKafkaTransport
+    private sealed class Transport(TransactionCluster cluster) : AnsweringTransport
     {
-        private readonly Channel<FrameBuffer> _responses = Channel.CreateUnbounded<FrameBuffer>();
-
-        public ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
+        public override ValueTask SendAsync(FrameBuffer frame, CancellationToken cancellationToken)
         {
             Assert.True(MessageCodec.TryReadRequestHeader(frame.Payload, out RequestHeader header, out int bodyStart, out string? error), error);
             ReadOnlyMemory<byte> body = frame.Payload[bodyStart..];
@@ -113,10 +110,7 @@ internal sealed class TransactionCluster : IKafkaConnector
             switch (header.Key)
             {
                 case ApiKey.ApiVersions:
-                    Answer(ApiVersionsRequest.Api, header, new ApiVersionsResponse
-                    {
-                        ApiKeys = [.. KafkaApis.All.Select(api => new ApiVersionRange { Key = api.Key, MinVersion = api.MinVersion, MaxVersion = api.MaxVersion })],
-                    });
+                    Answer(ApiVersionsRequest.Api, header, AllVersions());
                     break;
                 case ApiKey.Metadata:
                     Answer(MetadataRequest.Api, header, new MetadataResponse
@@ -183,24 +177,6 @@ internal sealed class TransactionCluster : IKafkaConnector
             return ValueTask.CompletedTask;
         }
 
-        public async ValueTask<FrameBuffer> ReceiveAsync(CancellationToken cancellationToken)
-        {
-            try
-            {
-                return await _responses.Reader.ReadAsync(cancellationToken);
-            }
-            catch (ChannelClosedException)
-            {
-                throw new KafkaConnectionException("The broker closed the connection.");
-            }
-        }
-
-        public ValueTask DisposeAsync()
-        {
-            _responses.Writer.TryComplete();
-            return ValueTask.CompletedTask;
-        }
-
         private static T Read<T>(ReadOnlyMemory<byte> body, RequestHeader header)
             where T : class, IRequest, new()
         {
@@ -222,11 +198,8 @@ internal sealed class TransactionCluster : IKafkaConnector
             }
             else
             {
-                _responses.Writer.TryComplete();
+                Close();
             }
         }
-
-        private void Answer(ApiDefinition api, RequestHeader header, IMessage response) =>
-            _responses.Writer.TryWrite(MessageCodec.WriteResponse(response, api, header.Version, header.CorrelationId));
     }
 }
