@@ -371,7 +371,7 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             throw new KafkaTimeoutException(
                 $"No metadata of topic '{topic}' within {timeout}: {lastFailure?.Message ?? KafkaErrors.Describe(lastError)} " +
                 "Check the bootstrap servers, and whether the topic exists or the broker creates topics by itself.",
-                lastError,
+                lastFailure?.ErrorCode ?? lastError,
                 lastFailure);
         }
     }

@@ -118,7 +118,8 @@ internal sealed class SaslLogin : IDisposable
 
     private async ValueTask<OAuthBearerToken> AskAsync(CancellationToken cancellationToken)
     {
-        OAuthBearerToken token = await _settings.TokenProvider!(cancellationToken)
+        // A provider may not look at its token.
+        OAuthBearerToken token = await _settings.TokenProvider!(cancellationToken).AsTask().WaitAsync(cancellationToken)
             ?? throw new NoTokenException($"{nameof(KafkaSecurityOptions.TokenProvider)} returned null");
         DateTimeOffset now = _time.GetUtcNow();
         if (token.ExpiresAt <= now)

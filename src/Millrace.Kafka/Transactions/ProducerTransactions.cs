@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka;
@@ -465,8 +466,11 @@ internal sealed class ProducerTransactions : IDisposable
         }
         catch (TimeoutException)
         {
+            TransactionRequests.Problem? reason = _requests.PutOff;
             throw new KafkaTimeoutException(
-                $"{call} of producer '{Name}' was not finished within {_settings.MaxBlock} ({nameof(ProducerOptions.MaxBlock)}). It goes on; call it again to wait longer.");
+                $"{call} of producer '{Name}' was not finished within {_settings.MaxBlock} ({nameof(ProducerOptions.MaxBlock)}). It goes on; call it again to wait longer." +
+                (reason is null ? "" : $" What it waits for: {reason.Text}"),
+                reason?.ErrorCode ?? ErrorCode.None);
         }
     }
 }

@@ -23,6 +23,10 @@ internal sealed class TransactionRequests(
     private readonly Dictionary<string, CoordinatorLocator> _groupCoordinators = [];
     private readonly CancellationTokenSource _stop = new();
     private int _isVersion2;
+    private Problem? _putOff;
+
+    /// <summary>Why a question is asked again.</summary>
+    public sealed record Problem(ErrorCode ErrorCode, string Text);
 
     /// <summary>An answer that settles a question, and what it means.</summary>
     /// <param name="Verdict">What it means.</param>
@@ -39,6 +43,9 @@ internal sealed class TransactionRequests(
 
     /// <summary>Whether the coordinator that answered last takes transactions of version 2.</summary>
     public bool IsVersion2 => Volatile.Read(ref _isVersion2) != 0;
+
+    /// <summary>Why the question that was asked last is asked again; null where its answer settled it.</summary>
+    public Problem? PutOff => Volatile.Read(ref _putOff);
 
     /// <summary>A producer id and epoch; whoever had the transactional id before is fenced, and what it left open is aborted.</summary>
     /// <param name="present">What the producer has and wants renewed (KIP-360); or none.</param>
@@ -206,6 +213,7 @@ internal sealed class TransactionRequests(
                     last = (error, KafkaErrors.Describe(error));
                     if (verdict is not (TransactionVerdict.Retry or TransactionVerdict.RetryElsewhere))
                     {
+                        Volatile.Write(ref _putOff, null);
                         return new Outcome<T>(verdict, error, answer, $"{coordinator} answered {api.Key} of producer '{transactionalId}': {last.Reason}", mayBeDone);
                     }
 
@@ -234,6 +242,7 @@ internal sealed class TransactionRequests(
                     return new Outcome<T>(TransactionVerdict.Fatal, failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}", mayBeDone);
                 }
 
+                Volatile.Write(ref _putOff, new Problem(last.ErrorCode, coordinator is { } where ? $"{where}, asked for {api.Key}: {last.Reason}" : last.Reason));
                 LogMessages.TransactionStepRetried(_logger, transactionalId, api.Key, pause, last.Reason);
                 await Task.Delay(pause, context.Time, between.Token);
             }

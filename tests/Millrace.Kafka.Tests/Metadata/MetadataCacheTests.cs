@@ -77,6 +77,36 @@ public sealed class MetadataCacheTests
         Assert.Equal([Bootstrap], _network.Attempts);
     }
 
+    [Theory]
+    [InlineData(true, ErrorCode.None, "No broker answered")]
+    [InlineData(false, ErrorCode.UnknownTopicOrPartition, "no such topic")]
+    public async Task Who_waits_for_a_topic_in_vain_is_told_whether_it_is_missing_or_no_broker_answers(bool isDown, ErrorCode expected, string reason)
+    {
+        await using Parts parts = Create();
+        if (isDown)
+        {
+            _network.Down(Bootstrap);
+        }
+        else
+        {
+            MetadataResponse without = Metadata(Bootstrap);
+            without.Topics = [new MetadataTopic { Name = "refunds", ErrorCode = ErrorCode.UnknownTopicOrPartition }];
+            _network.Answer(Bootstrap, without);
+        }
+
+        Task<TopicDescription> waiting = parts.Cache.GetTopicAsync("refunds", TimeSpan.FromSeconds(5), CancellationToken.None).AsTask();
+        await Until.TrueAsync(
+            () =>
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(100));
+                return waiting.IsCompleted;
+            },
+            "the time-out");
+        KafkaTimeoutException failure = await Assert.ThrowsAsync<KafkaTimeoutException>(() => waiting);
+        Assert.Equal(expected, failure.ErrorCode);
+        Assert.Contains(reason, failure.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_leader_that_an_answer_names_is_known_at_once_and_told_to_who_waits()
     {

@@ -200,12 +200,14 @@ public sealed class SaslLoginTests
         await opening.WaitAsync(Until.Limit);
     }
 
-    [Fact]
-    public async Task A_provider_that_hangs_is_cancelled_with_the_attempt()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_provider_that_hangs_holds_nobody_up_once_the_attempt_is_over(bool heedsItsToken)
     {
         ClientContext context = Context(async token =>
         {
-            await Task.Delay(Timeout.InfiniteTimeSpan, _time, token);
+            await Task.Delay(Timeout.InfiniteTimeSpan, _time, heedsItsToken ? token : CancellationToken.None);
             throw new InvalidOperationException("never");
         });
         Task<BrokerConnection> opening = OpenAsync(context);

@@ -83,6 +83,26 @@ public sealed class TransactionFailureTests : IAsyncDisposable
         await producer.CommitTransactionAsync().WaitAsync(Until.Limit);
     }
 
+    [Fact]
+    public async Task A_commit_that_is_put_off_for_ever_ends_with_what_it_waits_for()
+    {
+        KafkaProducer producer = await BeginAsync(maxBlock: TimeSpan.FromSeconds(5));
+        _cluster.OnJoin = api => Task.FromResult(api == ApiKey.TxnOffsetCommit ? Fate.Refused(ErrorCode.CoordinatorLoadInProgress) : Fate.Done);
+        Task offsets = JoinAsync(producer, ApiKey.TxnOffsetCommit), commit = producer.CommitTransactionAsync();
+        foreach (Task waiting in (Task[])[offsets, commit])
+        {
+            await Until.TrueAsync(() => AdvancesUntil(waiting), "the time-out");
+            KafkaTimeoutException failure = await Assert.ThrowsAsync<KafkaTimeoutException>(() => waiting);
+            Assert.Equal(ErrorCode.CoordinatorLoadInProgress, failure.ErrorCode);
+            Assert.Contains("node:1, asked for TxnOffsetCommit", failure.Message, StringComparison.Ordinal);
+        }
+
+        _cluster.OnJoin = _ => Task.FromResult(Fate.Done);
+        commit = producer.CommitTransactionAsync();
+        await Until.TrueAsync(() => AdvancesUntil(commit), "the commit");
+        await commit;
+    }
+
     [Theory]
     [InlineData(ApiKey.AddPartitionsToTxn, ErrorCode.UnknownTopicOrPartition)]
     [InlineData(ApiKey.AddPartitionsToTxn, ErrorCode.NotCoordinator)]
@@ -184,11 +204,11 @@ public sealed class TransactionFailureTests : IAsyncDisposable
         ? producer.ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = [1] }).AsTask().WaitAsync(Until.Limit)
         : producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(new TopicPartition("source", 0), new Offset(1))], new ConsumerGroupMetadata("movers", -1, "")).WaitAsync(Until.Limit);
 
-    private async Task<KafkaProducer> BeginAsync()
+    private async Task<KafkaProducer> BeginAsync(TimeSpan? maxBlock = null)
     {
         KafkaProducer producer = _client.CreateProducer(new ProducerOptions
         {
-            TransactionalId = "mover", Linger = TimeSpan.Zero, CloseTimeout = CloseTimeout, DeliveryTimeout = DeliveryTimeout, MaxBlock = TimeSpan.FromHours(1),
+            TransactionalId = "mover", Linger = TimeSpan.Zero, CloseTimeout = CloseTimeout, DeliveryTimeout = DeliveryTimeout, MaxBlock = maxBlock ?? TimeSpan.FromHours(1),
         });
         await producer.InitTransactionsAsync().WaitAsync(Until.Limit);
         producer.BeginTransaction();
