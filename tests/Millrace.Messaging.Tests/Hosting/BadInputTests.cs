@@ -89,7 +89,8 @@ public sealed class BadInputTests : IDisposable
     [InlineData("127.0.0.1:99999")]
     public async Task A_listen_address_that_is_none_is_refused(string listen)
     {
-        using IHost host = _application.Build(millrace => millrace.UseEmbedded(options => options.Listen = listen));
+        using IHost host = _application.Build(millrace =>
+            millrace.WithoutLog().UseEmbedded(options => (options.DataDirectory, options.Listen) = (_application.DataDirectory, listen)));
 
         MillraceConfigurationException failure = await Assert.ThrowsAsync<MillraceConfigurationException>(() => host.StartAsync());
         Assert.Contains($"Listen is '{listen}'", failure.Message, StringComparison.Ordinal);
