@@ -108,20 +108,15 @@ internal sealed partial class TransactionCoordinator
     /// <summary>Writes each marker to the page cache. The lock of the seat is held: nothing else of this id happens meanwhile.</summary>
     private void WriteMarkers(TransactionSeat seat, MarkersDue due)
     {
-        bool areAllWritten = true;
         if (!ReferenceEquals(seat.Decision, due.Decision))
         {
             seat.EarlierDecisions = OwedBy(seat);
             seat.Decision = due.Decision;
         }
 
-        foreach (TopicPartition partition in due.Decision.Partitions.Keys)
-        {
-            areAllWritten &= TryWriteMarker(partition, due.Decision, seat.UnsyncedMarkers);
-        }
-
+        List<TopicPartition> missing = [.. due.Partitions.Where(partition => !TryWriteMarker(partition, due.Decision, seat.UnsyncedMarkers))];
         TimeSpan now = _wakeUps.Now;
-        if (areAllWritten)
+        if (missing.Count == 0)
         {
             seat.Overdue = null;
             seat.MarkersWakeAt = seat.UnsyncedMarkers.Count == 0 ? null : now + TransactionSettings.MarkerSyncDelay;
@@ -129,7 +124,7 @@ internal sealed partial class TransactionCoordinator
         }
         else
         {
-            seat.Overdue = due;
+            seat.Overdue = due with { Partitions = missing };
             seat.MarkersWakeAt = now + TransactionSettings.MarkerRetryDelay;
             seat.Machine.MarkersDelayed(due.Number, Now, seat.Effects);
         }
@@ -143,7 +138,7 @@ internal sealed partial class TransactionCoordinator
             return true;
         }
 
-        // A marker that is on its way to the same partition already, as those before a retry, is followed by another one: that does no harm.
+        // A marker that is on its way to the same partition already, as the one that it got when it came back, is followed by another one: that does no harm.
         switch (partition.AppendMarker(decision.Producer, decision.IsCommit, _topic.CoordinatorEpoch(decision.TransactionalId)))
         {
             case AppendResult.Appended appended:
@@ -195,18 +190,16 @@ internal sealed partial class TransactionCoordinator
         }
     }
 
-    /// <summary>Tries again what could not be written, and puts on the disk what nobody else has put there.</summary>
+    /// <summary>Puts on the disk what nobody else has put there, and tries again what could not be written.</summary>
     private void CareForMarkers(TransactionSeat seat)
     {
-        if (seat.Overdue is MarkersDue due)
-        {
-            WriteMarkers(seat, due);
-            return;
-        }
-
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
         seat.UnsyncedMarkers.ForEach(static marker => marker.Partition.WantSync());
         NoteOwed(seat);
         seat.MarkersWakeAt = seat.UnsyncedMarkers.Count == 0 ? null : _wakeUps.Now + TransactionSettings.MarkerSyncDelay;
+        if (seat.Overdue is MarkersDue due)
+        {
+            WriteMarkers(seat, due);
+        }
     }
 }

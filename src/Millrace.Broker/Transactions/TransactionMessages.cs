@@ -32,7 +32,11 @@ internal sealed record PartitionsLeft(long Number, IReadOnlyCollection<TopicPart
 /// Write a marker to each partition of the decision, and call <see cref="TransactionMachine.MarkersWritten"/> when all are written; before that
 /// <see cref="TransactionMachine.MarkersDelayed"/>, if one has to wait for its partition.
 /// </summary>
-internal sealed record MarkersDue(long Number, TransactionState Decision) : TransactionEffect;
+internal sealed record MarkersDue(long Number, TransactionState Decision) : TransactionEffect
+{
+    /// <summary>Those that have no marker of it yet. A partition that loses its marker later gets another one when it comes back.</summary>
+    public IEnumerable<TopicPartition> Partitions { get; init; } = Decision.Partitions.Keys;
+}
 
 /// <summary>Forget the transactional id, which nobody has used for long, or have the machine keep it.</summary>
 internal sealed record IdExpired : TransactionEffect;

@@ -94,6 +94,42 @@ public sealed class PartitionReturnTests
         Assert.Empty(await client.ReadCommittedAsync("orders"));
     }
 
+    [Fact]
+    public async Task While_a_partition_of_a_transaction_is_offline_the_others_get_one_marker_each_and_it_is_put_on_the_disk()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = await AbortWithoutOrdersAsync(broker);
+        PartitionLog payments = broker.Partition("payments");
+        Offset end = payments.LogEndOffset;
+        await broker.BecomesTrueWithTimeAsync(() => payments.SyncedOffset == end, "the marker is on the disk");
+
+        await broker.BringBackAsync(Orders);
+        TransactionClient next = new(client, "id");
+        await broker.BecomesTrueWithTimeAsync(async () => await next.InitAsync() == ErrorCode.None, "the id goes on");
+        Assert.Empty(broker.Partition("orders").OpenTransactions);
+        Assert.Equal(end, payments.LogEndOffset);
+    }
+
+    [Fact]
+    public async Task A_marker_that_is_lost_while_another_partition_of_the_transaction_is_offline_is_written_again()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = await AbortWithoutOrdersAsync(broker);
+        PartitionLog payments = broker.Partition("payments");
+        broker.Storage.FailsSyncs = true;
+        payments.WantSync();
+        await Conditions.BecomesTrueAsync(() => !payments.IsOnline, "the partition is offline");
+        broker.Storage.FailsSyncs = false;
+        broker.CutLog(payments);
+        Offset cut = payments.SyncedOffset;
+
+        await broker.ReturnsAsync(new TopicPartition("payments", 0));
+        await Conditions.BecomesTrueAsync(() => payments is { AwaitsSettlement: false, OpenTransactions.Count: 0 }, "no transaction is open");
+        Assert.False(broker.Partition("orders").IsOnline);
+        Assert.Equal(cut + 1, payments.LogEndOffset);
+        Assert.Empty(await client.ReadCommittedAsync("payments"));
+    }
+
     [Theory]
     [InlineData("orders-0")]
     [InlineData("__consumer_offsets-0")]
@@ -214,6 +250,20 @@ public sealed class PartitionReturnTests
         Assert.Equal(ErrorCode.None, await producer.WriteAsync("payments", value));
         Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit: true));
         return producer;
+    }
+
+    /// <summary>Aborts a transaction one of whose two partitions is offline since the start.</summary>
+    private static async Task<TestClient> AbortWithoutOrdersAsync(TestBroker broker)
+    {
+        await using TestClient before = broker.Connect();
+        TransactionClient producer = new(before, "id");
+        await producer.InitAsync();
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("orders", "a"));
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("payments", "a"));
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, await producer.On(client).EndAsync(isCommit: false));
+        return client;
     }
 
     private static Task IsSettledAsync(TestBroker broker) => broker.BecomesTrueWithTimeAsync(
