@@ -73,7 +73,7 @@ internal sealed partial class TransactionMachine
     {
         bool isNew = Current.Producer.IsNone;
         bool isKnown = !isNew && !request.Known.IsNone;
-        bool needsId = isNew || (Current.IsEpochExhausted && (!isKnown || request.Known.Epoch == Current.Producer.Epoch));
+        bool needsId = isNew || (Current.IsEpochExhausted && (!isKnown || request.Known.Epoch == Current.Producer.Epoch || IsRenewalBehindMarkers(request.Known)));
         TransactionState target = Current with
         {
             Status = TransactionStatus.Empty,
@@ -81,7 +81,7 @@ internal sealed partial class TransactionMachine
             Partitions = TransactionState.NoPartitions,
             StartTimestamp = TransactionState.NoTimestamp,
             UpdateTimestamp = now.Timestamp,
-            LastEpoch = isKnown ? Current.Producer.Epoch : TransactionState.NoEpoch,
+            LastEpoch = isKnown ? request.Known.Epoch : TransactionState.NoEpoch,
             EndedAs = ProducerIdentity.None,
             ClientVersion = 0,
         };
@@ -99,12 +99,7 @@ internal sealed partial class TransactionMachine
         {
             target = target with { Producer = Current.Producer with { Epoch = (short)(Current.Producer.Epoch + 1) } };
         }
-        else if (IsRepeatedRenewal(request.Known))
-        {
-            // The answer to the first one was lost. Nobody else can have come meanwhile: that would have set the last epoch to none.
-            target = target with { LastEpoch = Current.LastEpoch };
-        }
-        else
+        else if (!IsRepeatedRenewal(request.Known))
         {
             effects.Add(Answer(request.RequestId, ErrorCode.ProducerFenced));
             return;
@@ -114,6 +109,11 @@ internal sealed partial class TransactionMachine
         effects.Add(new StateDecided(_step.Number, target));
     }
 
+    /// <summary>The answer to the first one was lost. Nobody else can have come meanwhile: that would have set the last epoch to none.</summary>
     private bool IsRepeatedRenewal(ProducerIdentity known) =>
         known.Epoch == Current.LastEpoch && (known.Id == Current.Producer.Id || known.Id == Current.PreviousProducerId);
+
+    /// <summary>The first one gave up the transaction of the last epoch, and the present one is that of its markers, which nobody is given.</summary>
+    private bool IsRenewalBehindMarkers(ProducerIdentity known) =>
+        Current.Producer.Epoch > TransactionState.LastEpochOfClients && IsRepeatedRenewal(known);
 }

@@ -122,6 +122,27 @@ public sealed class TransactionMachineTests
     }
 
     [Fact]
+    public void A_producer_that_renews_itself_in_a_transaction_in_the_last_epoch_goes_on_with_a_new_id_and_not_in_the_epoch_of_the_markers()
+    {
+        MachineHarness harness = new(Worn(TransactionStatus.Empty));
+        ProducerIdentity last = harness.Producer;
+        harness.Add(last, Orders);
+        Assert.Equal(ErrorCode.ConcurrentTransactions, harness.Init(last).Error);
+        MarkersDue markers = Assert.Single(harness.Seen.OfType<MarkersDue>());
+        Assert.Equal(last with { Epoch = short.MaxValue }, markers.Decision.Producer);
+
+        TransactionAnswered renewed = harness.Init(last);
+        TransactionAnswered again = harness.Init(last);
+
+        Assert.Equal((ErrorCode.None, new ProducerIdentity(1000, 0)), (renewed.Error, renewed.Producer));
+        Assert.Equal((ErrorCode.None, renewed.Producer), (again.Error, again.Producer));
+
+        // Another one has come: from here on the first one is shut out.
+        harness.Init();
+        Assert.Equal(ErrorCode.ProducerFenced, harness.Init(last).Error);
+    }
+
+    [Fact]
     public void A_transaction_in_the_last_epoch_ends_in_its_own_id_and_goes_on_with_a_new_one()
     {
         MachineHarness harness = new(Worn(TransactionStatus.Empty));
