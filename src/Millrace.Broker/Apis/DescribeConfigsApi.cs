@@ -20,7 +20,7 @@ internal sealed class DescribeConfigsApi(BrokerServices services) : Api<Describe
             result.ResourceName = resource.ResourceName;
             result.Configs =
             [
-                .. entries.Where(entry => resource.ConfigurationKeys?.Contains(entry.Name, StringComparer.Ordinal) != false)
+                .. entries.Where(entry => resource.ConfigurationKeys is not { Count: > 0 } keys || keys.Contains(entry.Name, StringComparer.Ordinal))
                     .Select(entry => ToResult(entry, request)),
             ];
             response.Results.Add(result);
