@@ -265,6 +265,48 @@ public class DeletingTests
         Assert.Equal(new Offset(1), harness.Log.LogEndOffset);
     }
 
+    [Theory]
+    [InlineData(SimulatedOperation.SyncDirectory, "/data")]
+    [InlineData(SimulatedOperation.Create, "recovery-point-offset-checkpoint.tmp")]
+    [InlineData(SimulatedOperation.Create, "log-start-offset-checkpoint.tmp")]
+    [InlineData(SimulatedOperation.Create, "compaction-offset-checkpoint.tmp")]
+    public void A_deletion_that_the_disk_has_stopped_is_finished_by_the_next_one_whatever_that_names(SimulatedOperation operation, string pathSuffix)
+    {
+        LogHarness harness = WithSegments(7);
+        harness.LogDirectory.AllowGaps(harness.Log, new Offset(6), new Offset(6));
+        harness.Log.DeleteRecords(new Offset(5));
+        harness.Checkpoint();
+        harness.Storage.FailNext(operation, pathSuffix);
+        Assert.Throws<IOException>(() => harness.LogDirectory.Delete(LogHarness.Orders));
+
+        Assert.Equal(0, harness.LogDirectory.Delete([]));
+        Assert.DoesNotContain(harness.Storage.List(LogHarness.Root), static entry => entry.IsDirectory);
+        Assert.All(
+            (string[])[FileNames.RecoveryPoints, FileNames.LogStartOffsets, FileNames.SparseOffsets],
+            name => Assert.Equal("0\n0\n", harness.ReadText($"{LogHarness.Root}/{name}")));
+
+        harness.LogDirectory.Create(LogHarness.Orders, LogHarness.OrdersId);
+        harness.AppendMany(1, AppendDurability.Disk);
+        harness.Sync();
+        harness.KillAndOpen();
+        Assert.True(harness.Log.IsOnline, harness.Log.OfflineReason);
+        Assert.Equal(Offset.Zero, harness.Log.LogStartOffset);
+        Assert.Equal(new Offset(1), harness.Log.LogEndOffset);
+    }
+
+    [Fact]
+    public void Several_of_which_the_disk_lets_one_go_are_deleted_by_the_next_call()
+    {
+        LogHarness harness = WithSegments(7);
+        var second = new TopicPartition("orders", 1);
+        harness.LogDirectory.Create(second, LogHarness.OrdersId);
+        harness.Storage.FailNext(SimulatedOperation.Rename, "/data/orders-1");
+        Assert.Throws<IOException>(() => harness.LogDirectory.Delete([LogHarness.Orders, second]));
+        Assert.Equal([second], harness.LogDirectory.Partitions.Select(static log => log.TopicPartition));
+        Assert.Equal(1, harness.LogDirectory.Delete([LogHarness.Orders, second]));
+        Assert.DoesNotContain(harness.Storage.List(LogHarness.Root), static entry => entry.IsDirectory);
+    }
+
     [Fact]
     public void A_deletion_that_is_struck_by_a_crash_at_any_operation_is_whole_or_did_not_begin()
     {
