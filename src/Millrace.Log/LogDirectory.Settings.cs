@@ -19,7 +19,7 @@ public sealed partial class LogDirectory
     /// the topic goes by them from then on. They outlive the partitions: set them to none when the topic is deleted.
     /// </summary>
     /// <exception cref="ArgumentException">One is wrong; the message says which, and what is allowed. Nothing was changed.</exception>
-    /// <exception cref="IOException">The disk refused. The settings are the old ones until the next start, which may find the new ones.</exception>
+    /// <exception cref="IOException">The disk refused. The settings are the old ones; where it refused to write those again as well, the next start may find the new ones.</exception>
     public void SetOverrides(string topic, IReadOnlyDictionary<string, string> overrides) => _topicSettings.SetOverrides(topic, overrides);
 
     internal TopicSettingsCell SettingsCellOf(string topic) => _topicSettings.CellOf(topic);

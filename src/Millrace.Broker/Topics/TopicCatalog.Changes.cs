@@ -8,6 +8,9 @@ namespace Millrace.Broker;
 // Topics that get more partitions, and topics that go.
 internal sealed partial class TopicCatalog
 {
+    private const string NotServed =
+        "It is not served any more. Delete it again; else the next start of the broker deletes the rest, or has it back if nothing of the deletion is on the disk.";
+
     /// <summary>Deletions whose records are gone, and of which it is not sure that what groups committed is.</summary>
     public IReadOnlyList<string> UnfinishedDeletions
     {
@@ -114,12 +117,9 @@ internal sealed partial class TopicCatalog
                 return new TopicDeletion.Refused(ErrorCode.UnknownTopicOrPartition, $"There is no topic {topic.Name}.");
             }
 
-            bool isHidden = false;
             try
             {
-                _deletions.Begin(current.Name, current.Id);
-                Hide(current);
-                isHidden = true;
+                BeginDeletion(current);
                 DeletePartitions(current.Name, current.Id);
                 LogMessages.TopicDeleted(_logger, current.Name, current.Partitions.Count, current.Id);
                 return new TopicDeletion.Deleted();
@@ -127,7 +127,7 @@ internal sealed partial class TopicCatalog
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
                 LogMessages.TopicDeletionFailed(_logger, failure, topic.Name);
-                return RefusedByDisk(topic.Name, failure, isHidden ? "It is not served any more. Delete it again; or the next start of the broker deletes the rest." : "It is as it was.");
+                return RefusedByDisk(topic.Name, failure, _deletions.HasBegun(current.Name, current.Id) ? NotServed : "It is as it was.");
             }
         }
     }
@@ -144,6 +144,8 @@ internal sealed partial class TopicCatalog
 
             try
             {
+                // Again: the first time the disk may have kept nothing of it, and then a crash between two partitions would leave half of the topic.
+                _deletions.Begin(name, id);
                 DeletePartitions(name, id);
                 LogMessages.TopicDeletionFinished(_logger, name);
                 return new TopicDeletion.Deleted();
@@ -151,7 +153,7 @@ internal sealed partial class TopicCatalog
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
                 LogMessages.TopicDeletionFailed(_logger, failure, name);
-                return RefusedByDisk(name, failure, "Delete it again; or the next start of the broker deletes the rest.");
+                return RefusedByDisk(name, failure, NotServed);
             }
         }
     }
@@ -196,6 +198,22 @@ internal sealed partial class TopicCatalog
                 ErrorCode.PolicyViolation,
                 $"Topic {name} would bring this broker from {_partitionCount} to {total} partitions; {nameof(BrokerOptions.MaxPartitionCount)} allows {_maxPartitionCount}.")
             : null;
+    }
+
+    /// <summary>From here on nobody finds the topic, also where the disk refuses and it may be written down all the same.</summary>
+    private void BeginDeletion(Topic topic)
+    {
+        try
+        {
+            _deletions.Begin(topic.Name, topic.Id);
+        }
+        finally
+        {
+            if (_deletions.HasBegun(topic.Name, topic.Id))
+            {
+                Hide(topic);
+            }
+        }
     }
 
     private void Hide(Topic topic)

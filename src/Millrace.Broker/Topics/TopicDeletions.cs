@@ -49,26 +49,45 @@ internal sealed class TopicDeletions
         return new TopicDeletions(storage, directory, content is null ? new(StringComparer.Ordinal) : Parse(directory, content));
     }
 
-    /// <summary>Durable on return.</summary>
-    /// <exception cref="IOException">The disk refused; nothing has changed, or the next start deletes the topic.</exception>
-    public void Begin(string name, Guid id) => Replace(new Dictionary<string, Guid>(_idByName, StringComparer.Ordinal) { [name] = id });
+    /// <summary>Whether the next start may delete this topic.</summary>
+    public bool HasBegun(string name, Guid id) => _idByName.TryGetValue(name, out Guid begun) && begun == id;
 
-    /// <inheritdoc cref="Begin"/>
+    /// <summary>Durable on return.</summary>
+    /// <exception cref="IOException">The disk refused. <see cref="HasBegun"/> says whether it was nevertheless begun, which is not durable then.</exception>
+    public void Begin(string name, Guid id)
+    {
+        var more = new Dictionary<string, Guid>(_idByName, StringComparer.Ordinal) { [name] = id };
+        try
+        {
+            AtomicFile.Write(_storage, _directory, FileName, Format(more));
+            _idByName = more;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // A topic that is served on and stands in the file would lose at the next start what it acknowledges until then.
+            if (!AtomicFile.TryRestore(_storage, _directory, FileName, Format(_idByName)))
+            {
+                _idByName = more;
+            }
+
+            throw;
+        }
+    }
+
+    /// <summary>Durable on return.</summary>
+    /// <exception cref="IOException">The disk refused. The name stays taken until a later call frees it, or the next start.</exception>
     public void End(string name)
     {
         var rest = new Dictionary<string, Guid>(_idByName, StringComparer.Ordinal);
         if (rest.Remove(name))
         {
-            Replace(rest);
+            AtomicFile.Write(_storage, _directory, FileName, Format(rest));
+            _idByName = rest;
         }
     }
 
-    private void Replace(Dictionary<string, Guid> idByName)
-    {
-        IEnumerable<string> lines = idByName.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => $"{pair.Key} {pair.Value:N}\n");
-        AtomicFile.Write(_storage, _directory, FileName, $"{Version}\n{string.Concat(lines)}");
-        _idByName = idByName;
-    }
+    private static string Format(Dictionary<string, Guid> idByName) =>
+        $"{Version}\n{string.Concat(idByName.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => $"{pair.Key} {pair.Value:N}\n"))}";
 
     private static Dictionary<string, Guid> Parse(string directory, string content)
     {

@@ -27,6 +27,22 @@ public static class AtomicFile
         storage.SyncDirectory(directory);
     }
 
+    /// <summary>
+    /// Writes what a file held before a <see cref="Write"/> that failed: its name may be the new content's already, which a start would read. False if the disk refuses that too.
+    /// </summary>
+    public static bool TryRestore(IStorage storage, string directory, string name, string content)
+    {
+        try
+        {
+            Write(storage, directory, name, content);
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Null if there is no such file.</summary>
     public static string? TryRead(IStorage storage, string directory, string name)
     {

@@ -99,11 +99,25 @@ internal sealed class TopicSettingsStore
             }
 
             // Durable before anybody acts by them: a log that was compacted by settings that are gone after a crash would be a surprise.
-            AtomicFile.Write(_storage, _directory, FileNames.TopicSettings, TopicSettingsFile.Format(next));
+            Write(next);
             Volatile.Write(ref _overridesByTopic, next);
 
             // A cell that is made after the line above reads the new settings itself.
             CellOf(topic).Current = settings;
+        }
+    }
+
+    private void Write(SortedDictionary<string, SortedDictionary<string, string>> next)
+    {
+        try
+        {
+            AtomicFile.Write(_storage, _directory, FileNames.TopicSettings, TopicSettingsFile.Format(next));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // Whoever is told that nothing has changed must not find records deleted by the new settings after the next start.
+            AtomicFile.TryRestore(_storage, _directory, FileNames.TopicSettings, TopicSettingsFile.Format(_overridesByTopic));
+            throw;
         }
     }
 

@@ -41,6 +41,46 @@ public sealed class TopicDeletionTests
         await broker.StopAsync();
     }
 
+    [Fact]
+    public async Task A_deletion_that_was_refused_does_not_happen_at_the_next_start()
+    {
+        KafkaBroker broker = await StartAsync();
+        await using (var client = new TestClient(broker.Connect()))
+        {
+            await CreateAsync(client, "orders");
+            _storage.FailNext(SimulatedOperation.SyncDirectory, "/data");
+            Assert.Equal(ErrorCode.KafkaStorageError, await DeleteAsync(client, "orders"));
+            Assert.Equal(ErrorCode.None, (await client.ProduceAsync("orders", Batches.Of("later"))).ErrorCode);
+        }
+
+        await broker.StopAsync();
+        broker = await StartAsync();
+        await using (var client = new TestClient(broker.Connect()))
+        {
+            Assert.Equal([(0, "later")], Batches.Read((await client.FetchAsync("orders", 0)).Records));
+        }
+
+        await broker.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_topic_of_which_nobody_knows_whether_its_deletion_is_written_down_acknowledges_nothing_until_it_is_deleted_again()
+    {
+        KafkaBroker broker = await StartAsync();
+        await using (var client = new TestClient(broker.Connect()))
+        {
+            await CreateAsync(client, "orders");
+            _storage.FailNext(SimulatedOperation.SyncDirectory, "/data");
+            _storage.FailNext(SimulatedOperation.SyncDirectory, "/data");
+            Assert.Equal(ErrorCode.KafkaStorageError, await DeleteAsync(client, "orders"));
+            Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await client.ProduceAsync("orders", Batches.Of("later"))).ErrorCode);
+            Assert.Equal(ErrorCode.None, await DeleteAsync(client, "orders"));
+            await CreateAsync(client, "orders");
+        }
+
+        await broker.StopAsync();
+    }
+
     private static async Task CreateAsync(TestClient client, string name)
     {
         CreateTopicsResponse response = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(

@@ -101,6 +101,18 @@ public class TopicSettingsTests
         Assert.Empty(harness.LogDirectory.Overrides("orders"));
     }
 
+    [Fact]
+    public void Settings_that_the_disk_refused_after_they_had_their_name_are_not_found_by_the_next_start()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.LogDirectory.SetOverrides("orders", Compacted);
+        harness.Storage.FailNext(SimulatedOperation.SyncDirectory, "/data");
+        Assert.Throws<IOException>(() => harness.LogDirectory.SetOverrides("orders", new Dictionary<string, string> { ["retention.ms"] = "1000" }));
+        Assert.True(harness.LogDirectory.Close());
+        harness.Open();
+        Assert.Equal(["cleanup.policy", "segment.ms"], harness.LogDirectory.Overrides("orders").Keys);
+    }
+
     [Theory]
     [InlineData("", "does not have the checksum of its content")]
     [InlineData("0\n1\norders retention.ms -1\ncrc32c 00000000\n", "does not have the checksum of its content")]
