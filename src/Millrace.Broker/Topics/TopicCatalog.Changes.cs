@@ -112,7 +112,14 @@ internal sealed partial class TopicCatalog
     {
         lock (_creation)
         {
-            if (!_byId.TryGetValue(topic.Id, out Topic? current))
+            if (topic.Id == Guid.Empty)
+            {
+                return new TopicDeletion.Refused(
+                    ErrorCode.KafkaStorageError,
+                    $"Topic {topic.Name} cannot be deleted while none of its partitions can be read, since its id is not known. The broker's log says what keeps them offline.");
+            }
+
+            if (!_byName.TryGetValue(topic.Name, out Topic? current) || current.Id != topic.Id)
             {
                 return new TopicDeletion.Refused(ErrorCode.UnknownTopicOrPartition, $"There is no topic {topic.Name}.");
             }
@@ -184,6 +191,13 @@ internal sealed partial class TopicCatalog
         if (!_byName.TryGetValue(name, out Topic? topic))
         {
             return new TopicCreation.Refused(ErrorCode.UnknownTopicOrPartition, $"There is no topic {name}.");
+        }
+
+        if (topic.Id == Guid.Empty)
+        {
+            return new TopicCreation.Refused(
+                ErrorCode.KafkaStorageError,
+                $"Topic {name} cannot get more partitions while none of those it has can be read, since its id is not known. The broker's log says what keeps them offline.");
         }
 
         if (partitionCount <= topic.Partitions.Count)

@@ -64,6 +64,41 @@ public sealed class TopicCatalogTests
     }
 
     [Fact]
+    public async Task A_topic_none_of_whose_partitions_can_be_read_is_not_changed_and_no_other_one_is_taken_for_it()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        string[] names = ["orders", "payments"];
+        foreach (string name in names)
+        {
+            await broker.CreateTopicAsync(name);
+            await using TestClient producer = broker.Connect();
+            await producer.ProduceAsync(name, Batches.Of(name));
+        }
+
+        await broker.CrashAndRestartAsync(() => Array.ForEach(names, name => broker.Hide($"{name}-0")));
+        await using TestClient client = broker.Connect();
+        foreach (string name in names)
+        {
+            Assert.Equal(ErrorCode.KafkaStorageError, await AddPartitionsAsync(client, name, 2));
+            Assert.Equal(ErrorCode.KafkaStorageError, await DeleteAsync(client, name));
+        }
+
+        foreach (string name in names)
+        {
+            await broker.BringBackAsync(new TopicPartition(name, 0));
+            await broker.BecomesTrueWithTimeAsync(() => broker.Broker.Topics.Find(name)!.Id != Guid.Empty, "the topic has its id");
+            Assert.Equal([(0, name)], Batches.Read((await client.FetchAsync(name, 0)).Records));
+        }
+
+        Assert.Equal(ErrorCode.None, await AddPartitionsAsync(client, "orders", 2));
+        Assert.All(broker.Broker.Topics.Find("orders")!.Partitions, partition => Assert.Equal(broker.Partition("orders").TopicId, partition!.TopicId));
+        Assert.Equal(ErrorCode.None, await DeleteAsync(client, "payments"));
+        Assert.Equal(ErrorCode.None, await DeleteAsync(client, "orders"));
+        await broker.RestartAsync();
+        Assert.DoesNotContain(broker.Broker.Topics.All, static topic => !topic.IsInternal);
+    }
+
+    [Fact]
     public async Task Many_clients_that_ask_for_one_topic_create_it_once()
     {
         await using TestBroker broker = await TestBroker.StartAsync(options => options.DefaultPartitionCount = 2);
@@ -248,6 +283,20 @@ public sealed class TopicCatalogTests
 
     private static TopicCatalog OpenCatalog(LogDirectory log, IStorage disk) => TopicCatalog.Open(
         log, TopicDeletions.Open(disk, "data"), new PartitionWaits(new ManualTime()), () => new Guid(1, 2, 3, [4, 5, 6, 7, 8, 9, 10, 11]), maxPartitionCount: 100, new RecordingLogs());
+
+    private static async Task<ErrorCode> AddPartitionsAsync(TestClient client, string name, int partitionCount)
+    {
+        CreatePartitionsResponse response = await client.SendAsync<CreatePartitionsRequest, CreatePartitionsResponse>(
+            new CreatePartitionsRequest { Topics = [new CreatePartitionsTopic { Name = name, Count = partitionCount, Assignments = null }] }, 3);
+        return response.Results[0].ErrorCode;
+    }
+
+    private static async Task<ErrorCode> DeleteAsync(TestClient client, string name)
+    {
+        DeleteTopicsResponse response = await client.SendAsync<DeleteTopicsRequest, DeleteTopicsResponse>(
+            new DeleteTopicsRequest { TimeoutMilliseconds = 30_000, TopicNames = [name] }, 5);
+        return response.Responses[0].ErrorCode;
+    }
 
     private static async Task<ErrorCode> CreateAsync(TestBroker broker, string name, int partitionCount)
     {
