@@ -238,10 +238,13 @@ internal sealed partial class TopicCatalog
         _partitionCount -= topic.Partitions.Count(partition => partition is not null);
     }
 
-    /// <summary>By the id: a topic that was created later under the same name is another one.</summary>
+    /// <summary>
+    /// By the id: a topic that was created later under the same name is another one. And what could not be read, so that its id is not known: while the deletion
+    /// is written down, no other topic of that name is created.
+    /// </summary>
     private void DeletePartitions(string name, Guid id)
     {
-        _log.Delete([.. Begun(name).Where(partition => partition.TopicId == id).Select(partition => partition.TopicPartition)]);
+        _log.Delete([.. Begun(name).Where(partition => partition.TopicId == id || partition.TopicId == Guid.Empty).Select(partition => partition.TopicPartition)]);
         _log.SetOverrides(name, ReadOnlyDictionary<string, string>.Empty);
     }
 

@@ -99,6 +99,25 @@ public sealed class TopicCatalogTests
     }
 
     [Fact]
+    public async Task A_partition_that_could_not_be_read_goes_with_its_topic()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", 2);
+        await using (TestClient producer = broker.Connect())
+        {
+            await producer.ProduceAsync("orders", Batches.Of("old"), partition: 1);
+        }
+
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-1"));
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, await DeleteAsync(client, "orders"));
+        Assert.DoesNotContain(broker.Storage.List(broker.DataDirectory), static entry => entry.Name.StartsWith("orders", StringComparison.Ordinal));
+        await broker.CreateTopicAsync("orders", 2);
+        Assert.Equal(0, (await client.ProduceAsync("orders", Batches.Of("new"), partition: 1)).BaseOffset);
+        Assert.All(broker.Broker.Topics.Find("orders")!.Partitions, partition => Assert.Equal(broker.Partition("orders").TopicId, partition!.TopicId));
+    }
+
+    [Fact]
     public async Task Many_clients_that_ask_for_one_topic_create_it_once()
     {
         await using TestBroker broker = await TestBroker.StartAsync(options => options.DefaultPartitionCount = 2);
