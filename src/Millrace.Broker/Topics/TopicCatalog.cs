@@ -20,6 +20,7 @@ namespace Millrace.Broker;
 /// some of 1 .. N-1, none with a record, no 0      a crash during the creation,          the missing ones are created: the topic
 ///                                                 which nobody was told had succeeded   has the N partitions that were asked for
 /// 0, and a gap; or records, and no 0              somebody removed a directory          the missing ones are reported and not served
+/// no 0, and one that cannot be read               the one or the other                  the same, until a start that can read it
 /// </code>
 /// Topics become visible to clients as a whole, after all of it is on the disk. Partitions that are added come from the lowest up: wherever a crash cuts that
 /// short, a whole topic is left. A deletion is written down before the first directory goes (<see cref="TopicDeletions"/>).
@@ -186,7 +187,7 @@ internal sealed partial class TopicCatalog
             partitions[partition.TopicPartition.Partition] = partition;
         }
 
-        bool isCutShort = partitions[0] is null && Array.TrueForAll(found, partition => partition.LogEndOffset == Offset.Zero);
+        bool isCutShort = partitions[0] is null && Array.TrueForAll(found, static partition => partition.HasBeenRead && partition.LogEndOffset == Offset.Zero);
         lock (_creation)
         {
             if (isCutShort)

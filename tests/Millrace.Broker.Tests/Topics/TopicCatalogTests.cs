@@ -118,6 +118,28 @@ public sealed class TopicCatalogTests
     }
 
     [Fact]
+    public async Task A_topic_that_lacks_partition_0_and_cannot_be_read_is_not_taken_for_a_creation_that_was_cut_short()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", 2);
+        await using (TestClient producer = broker.Connect())
+        {
+            await producer.ProduceAsync("orders", Batches.Of("a"), partition: 1);
+        }
+
+        await broker.CrashAndRestartAsync(() =>
+        {
+            Directory.Delete(Path.Combine(broker.DataDirectory, "orders-0"), recursive: true);
+            broker.Hide("orders-1");
+        });
+        Assert.False(Directory.Exists(Path.Combine(broker.DataDirectory, "orders-0")));
+        Assert.Null(broker.Broker.Topics.Find("orders")!.Partitions[0]);
+        await broker.BringBackAsync(new TopicPartition("orders", 1));
+        await using TestClient client = broker.Connect();
+        Assert.Equal([(0, "a")], Batches.Read((await client.FetchAsync("orders", 0, partition: 1)).Records));
+    }
+
+    [Fact]
     public async Task Many_clients_that_ask_for_one_topic_create_it_once()
     {
         await using TestBroker broker = await TestBroker.StartAsync(options => options.DefaultPartitionCount = 2);
