@@ -36,9 +36,8 @@ public sealed partial class LogDirectory
         using JournalReplay? read = journal;
         foreach (PartitionLog log in due)
         {
-            bool isOnline = log.TryReopen(journal);
-            _reopenings.Tried(log, isOnline);
-            count += isOnline ? 1 : 0;
+            count += log.TryReopen(journal) ? 1 : 0;
+            _reopenings.Tried(log);
             if (log.IsGone)
             {
                 _reopenings.Forget(log);

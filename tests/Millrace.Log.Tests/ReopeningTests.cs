@@ -94,6 +94,20 @@ public class ReopeningTests
     }
 
     [Fact]
+    public void A_partition_that_fails_again_before_its_return_is_noted_is_tried_again()
+    {
+        var schedule = new ReopenSchedule(_harness.Time);
+        schedule.WentOffline(_harness.Log);
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal([_harness.Log], schedule.TakeDue());
+        Strike(Fault.Write);
+        schedule.WentOffline(_harness.Log);
+        schedule.Tried(_harness.Log);
+        _harness.Time.Advance(TimeSpan.FromMinutes(2));
+        Assert.True(schedule.HasDue);
+    }
+
+    [Fact]
     public void After_a_failed_sync_what_comes_back_is_on_the_disk()
     {
         _harness.AppendMany(3, AppendDurability.Disk);

@@ -70,13 +70,14 @@ internal sealed class ReopenSchedule
         }
     }
 
-    public void Tried(PartitionLog log, bool isOnline)
+    public void Tried(PartitionLog log)
     {
         lock (_lock)
         {
             if (_entries.TryGetValue(log, out Entry? entry))
             {
-                _entries[log] = entry with { Since = _time.GetTimestamp(), IsOffline = !isOnline };
+                // As it is now: one that came back and failed again at once has said so already, and was taken for one that is being tried.
+                _entries[log] = entry with { Since = _time.GetTimestamp(), IsOffline = !log.IsOnline };
             }
         }
     }
