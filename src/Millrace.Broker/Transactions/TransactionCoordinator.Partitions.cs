@@ -24,9 +24,9 @@ internal sealed partial class TransactionCoordinator
                 int endEpoch = partition.LeaderEpoch;
                 Offset end = partition.LogEndOffset;
                 int epoch = seat.Epochs.GetValueOrDefault(touched, partition.LeaderEpoch);
-                ends[touched] = new PartitionEnd(end, endEpoch);
 
                 // Of one that is offline since the start nothing is known: neither whether the records are there, nor where it ends.
+                ends[touched] = partition.HasBeenRead ? new PartitionEnd(end, endEpoch) : PartitionEnd.None;
                 if (left.MustBeOnDisk && (!partition.HasBeenRead || epoch != partition.LeaderEpoch))
                 {
                     Lose(seat, left, partition);

@@ -111,6 +111,28 @@ public sealed class PartitionReturnTests
     }
 
     [Fact]
+    public async Task A_producer_whose_abort_was_acknowledged_while_a_partition_was_offline_goes_on_there_when_it_is_back()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient before = broker.Connect();
+        TransactionClient producer = new(before, "id");
+        await producer.InitAsync();
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("orders", "aborted"));
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("payments", "aborted"));
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        await using TestClient client = broker.Connect();
+        producer = producer.On(client);
+        Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit: false));
+
+        await broker.BringBackAsync(Orders);
+        await IsSettledAsync(broker);
+        await broker.BecomesTrueWithTimeAsync(async () => await producer.AddPartitionsAsync("orders") == ErrorCode.None, "the next transaction begins");
+        Assert.Equal(ErrorCode.None, await producer.ProduceAsync("orders", 0, "committed"));
+        Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit: true));
+        Assert.Equal(["committed"], await client.ReadCommittedAsync("orders"));
+    }
+
+    [Fact]
     public async Task A_marker_that_is_lost_while_another_partition_of_the_transaction_is_offline_is_written_again()
     {
         await using TestBroker broker = await StartAsync();
