@@ -38,10 +38,10 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
     private readonly HashSet<Sequencer> _opening = [];
     private readonly long _started;
     private readonly ITimer _retryTimer;
-    private TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    // What drains wait for: a stop and a revocation may drain at the same time. Null while none does.
+    private TaskCompletionSource? _finished;
     private CancellationTokenSource? _poll;
     private int _callbacksWaiting;
-    private bool _isDraining;
     private bool _isTakingIn;
     private long _version;
     // Replaced where the polling loop finds it dead.
@@ -336,12 +336,11 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
         return started[0];
     }
 
-    // Under the lock: what to complete outside of it, so that a drain looks again.
+    // Under the lock: what to complete outside of it, so that every drain looks again.
     private TaskCompletionSource? TakeFinished()
     {
-        if (!_isDraining) return null;
-        TaskCompletionSource finished = _finished;
-        _finished = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource? finished = _finished;
+        _finished = null;
         return finished;
     }
 
@@ -401,7 +400,6 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
     /// <summary>Starts nothing more, and lets what runs end: told to at once, or only when the time for it is over.</summary>
     private async Task DrainAsync(List<Sequencer> leaving, bool cancelsAtOnce, CancellationToken cancellationToken)
     {
-        lock (_gate) _isDraining = true;
         // At most once, what is queued is committed: it is handled now or never.
         if (CommitsBeforeHandling) await WaitAsync(() => leaving.TrueForAll(sequencer => sequencer.IncompleteCount == 0), _settings.DrainTimeout, cancellationToken);
         lock (_gate) leaving.ForEach(sequencer => sequencer.Close());
@@ -448,7 +446,7 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
             lock (_gate)
             {
                 if (condition()) return true;
-                finished = _finished.Task;
+                finished = (_finished ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
             }
 
             try
@@ -468,7 +466,6 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
         Tell(sequencers, ownership => ownership.GoAsync());
         lock (_gate)
         {
-            _isDraining = false;
             foreach (Sequencer sequencer in sequencers)
             {
                 _scheduler.Remove(sequencer.TopicPartition);
