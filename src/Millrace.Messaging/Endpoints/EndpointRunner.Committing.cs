@@ -41,7 +41,7 @@ internal sealed partial class EndpointRunner
                 {
                     offsets = sequencers is null
                         ? _scheduler.CommitsDue()
-                        : [.. sequencers.Select(sequencer => sequencer.CommitDue()).OfType<TopicPartitionOffset>()];
+                        : [.. sequencers.Where(IsHere).Select(sequencer => sequencer.CommitDue()).OfType<TopicPartitionOffset>()];
                 }
 
                 if (offsets.Count == 0) return;

@@ -397,6 +397,9 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
         return found;
     }
 
+    // Under the lock. A partition that leaves while the endpoint stops is not the stop's any more, also if it comes back.
+    private bool IsHere(Sequencer sequencer) => _scheduler.TryGet(sequencer.TopicPartition, out Sequencer? here) && here == sequencer;
+
     /// <summary>Starts nothing more, and lets what runs end: told to at once, or only when the time for it is over.</summary>
     private async Task DrainAsync(List<Sequencer> leaving, bool cancelsAtOnce, CancellationToken cancellationToken)
     {
@@ -464,9 +467,11 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
     private void Release(List<Sequencer> sequencers)
     {
         Tell(sequencers, ownership => ownership.GoAsync());
+        List<Sequencer> released;
         lock (_gate)
         {
-            foreach (Sequencer sequencer in sequencers)
+            released = sequencers.FindAll(IsHere);
+            foreach (Sequencer sequencer in released)
             {
                 _scheduler.Remove(sequencer.TopicPartition);
                 _ownerships.Remove(sequencer);
@@ -477,7 +482,7 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
 
         _onChanged();
 
-        foreach (Sequencer sequencer in sequencers) _pipeline.OnReleased(sequencer.TopicPartition);
+        foreach (Sequencer sequencer in released) _pipeline.OnReleased(sequencer.TopicPartition);
     }
 
     private async Task PauseAsync(TimeSpan pause, CancellationToken cancellationToken)

@@ -34,6 +34,25 @@ public sealed class PartitionLeavingTests
         Assert.Equal(["0 at 1", "1 at 1"], await ReadCommitsAsync(client));
     }
 
+    [Fact]
+    public async Task A_partition_that_left_while_the_endpoint_stops_is_neither_committed_nor_released_again()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await using EndpointRunner runner = CreateRunner(client);
+        await HandleOneOfEachPartitionAsync(client, runner);
+        Task stop = await StopAsync(runner);
+
+        // The token ends the waiting for its handler, which ends only after that.
+        await runner.OnRevokedAsync([s_partitions[1]], new CancellationToken(canceled: true));
+        _pipeline.End(s_partitions[1]);
+        _pipeline.End(s_partitions[0]);
+
+        await stop.WaitAsync(TestBroker.Patience);
+        Assert.Equal(["0 at 1"], await ReadCommitsAsync(client));
+        Assert.Equal(["released 1", "released 0"], _pipeline.Seen.Items.Where(item => item.StartsWith("released", StringComparison.Ordinal)));
+    }
+
     private static ConsumerOptions Group() => new()
     {
         GroupId = "numbers",
