@@ -60,17 +60,24 @@ internal sealed partial class EndpointRunner
         }
         catch (KafkaGroupFencedException failure)
         {
+            // One partition that goes is enough for that: those that stay are committed when it is gone.
             LogMessages.CommitFenced(_logger, _endpoint.Name, failure.Message);
+            WantCommit();
         }
 #pragma warning disable CA1031 // Whatever fails, the next commit is tried: a loop that ends here would let everything be handled again one day.
         catch (Exception failure)
 #pragma warning restore CA1031
         {
             LogMessages.CommitFailed(_logger, failure, _endpoint.Name, failure.Message);
-            lock (_gate)
-            {
-                if (_commitWanted.CurrentCount == 0) _commitWanted.Release();
-            }
+            WantCommit();
+        }
+    }
+
+    private void WantCommit()
+    {
+        lock (_gate)
+        {
+            if (_commitWanted.CurrentCount == 0) _commitWanted.Release();
         }
     }
 

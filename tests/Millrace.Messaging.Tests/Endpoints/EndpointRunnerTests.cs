@@ -68,6 +68,30 @@ public sealed class EndpointRunnerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_commit_that_the_group_refuses_is_tried_again_with_no_further_record()
+    {
+        int commits = 0;
+        TaskCompletionSource triedAgain = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        using IHost host = await _application.StartAsync(millrace =>
+        {
+            millrace.Intercept(answer =>
+            {
+                if (answer.Api != ApiKey.OffsetCommit) return Task.CompletedTask;
+                // A flexible answer ends with the error of its one partition and three empty tag sections. The consumer itself does not wait this one out.
+                if (Interlocked.Increment(ref commits) == 1) answer.SetErrorFromEnd(ErrorCode.UnknownMemberId, offset: 5);
+                else triedAgain.TrySetResult();
+                return Task.CompletedTask;
+            });
+            millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(_ => { }));
+        });
+        await host.Bus().PublishAsync(new Numbered("a", 1));
+
+        await triedAgain.Task.WaitAsync(TestApplication.Patience);
+        Assert.Contains(_application.Logs, line => line.Contains("was refused, since its group is rebalancing", StringComparison.Ordinal));
+        await host.StopAsync();
+    }
+
+    [Fact]
     public async Task An_endpoint_whose_group_refused_it_for_good_joins_again()
     {
         int joins = 0;
