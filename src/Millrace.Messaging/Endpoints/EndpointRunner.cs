@@ -251,15 +251,18 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
 
         List<Delivery> started = [];
         TaskCompletionSource? finished;
+        bool hasLeft;
         lock (_gate)
         {
             _opening.Remove(sequencer);
+            hasLeft = !IsHere(sequencer);
             if (isOpen) _scheduler.Open(sequencer);
             while (_scheduler.TryStart(out Delivery? delivery)) started.Add(delivery);
             finished = TakeFinished();
             _version++;
         }
 
+        if (hasLeft) _pipeline.OnReleased(partition);
         finished?.SetResult();
         _onChanged();
         Launch(started);
@@ -477,6 +480,8 @@ internal sealed partial class EndpointRunner : IRebalanceListener, IAsyncDisposa
                 _ownerships.Remove(sequencer);
             }
 
+            // A preparation that ends after the release would leave what it has made: what is being prepared is released at its end.
+            released.RemoveAll(_opening.Contains);
             _version++;
         }
 

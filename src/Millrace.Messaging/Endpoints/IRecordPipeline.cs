@@ -9,7 +9,7 @@ internal interface IRecordPipeline
     /// <summary>Prepares a partition. None of its records is handled before a call has completed.</summary>
     ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken);
 
-    /// <summary>Forgets a partition. Never throws.</summary>
+    /// <summary>Forgets a partition. Called when no preparation of it is under way. Never throws.</summary>
     void OnReleased(TopicPartition partition);
 
     /// <summary>Runs one attempt at one record. Never throws: a failure is an outcome.</summary>

@@ -20,7 +20,10 @@ public abstract class PartitionProcessor
     /// <param name="cancellationToken">Cancelled when the partition leaves, or the host stops.</param>
     public virtual ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
-    /// <summary>The partition is gone: what it was made of may be forgotten. Called after its last record, unless one did not end in time.</summary>
+    /// <summary>
+    /// The partition is gone: what it was made of may be forgotten. Called after <see cref="OnAssignedAsync"/> has ended, and after its last record, unless one did
+    /// not end in time.
+    /// </summary>
     /// <param name="partition">The partition.</param>
     public virtual void OnReleased(TopicPartition partition)
     {

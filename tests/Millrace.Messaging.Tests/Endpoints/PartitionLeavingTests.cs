@@ -53,6 +53,23 @@ public sealed class PartitionLeavingTests
         Assert.Equal(["released 1", "released 0"], _pipeline.Seen.Items.Where(item => item.StartsWith("released", StringComparison.Ordinal)));
     }
 
+    [Fact]
+    public async Task A_partition_that_is_lost_while_it_is_prepared_is_released_after_that_and_before_it_is_prepared_again()
+    {
+        await using KafkaClient client = new(new KafkaClientOptions { BootstrapServers = "127.0.0.1:1" }, TimeProvider.System, NullLoggerFactory.Instance);
+        await using EndpointRunner runner = CreateRunner(client);
+        TaskCompletionSource mayBePrepared = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _pipeline.Preparation = mayBePrepared.Task;
+
+        await runner.OnAssignedAsync([s_partitions[0]], CancellationToken.None);
+        await runner.OnLostAsync([s_partitions[0]], CancellationToken.None);
+        await runner.OnAssignedAsync([s_partitions[0]], CancellationToken.None);
+        mayBePrepared.SetResult();
+
+        List<string> seen = await _pipeline.Seen.WaitAsync(items => items.Count(item => item == "prepared 0") == 2);
+        Assert.Equal(["prepares 0", "prepared 0", "released 0", "prepares 0", "prepared 0"], seen);
+    }
+
     private static ConsumerOptions Group() => new()
     {
         GroupId = "numbers",
@@ -96,7 +113,7 @@ public sealed class PartitionLeavingTests
         return stop;
     }
 
-    /// <summary>Its handlers run until the test ends them, or until they are told to end.</summary>
+    /// <summary>Its handlers run until the test ends them, or until they are told to end. Its preparations are not to be cancelled.</summary>
     private sealed class HeldPipeline : IRecordPipeline
     {
         private readonly TaskCompletionSource[] _ends = [.. s_partitions.Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously))];
@@ -105,9 +122,16 @@ public sealed class PartitionLeavingTests
 
         public bool EndsWhenToldTo { get; set; }
 
+        public Task Preparation { get; set; } = Task.CompletedTask;
+
         public void End(TopicPartition partition) => _ends[partition.Partition].TrySetResult();
 
-        public ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+        public async ValueTask OnAssignedAsync(AssignedPartition partition, CancellationToken cancellationToken)
+        {
+            Seen.Add($"prepares {partition.TopicPartition.Partition}");
+            await Preparation;
+            Seen.Add($"prepared {partition.TopicPartition.Partition}");
+        }
 
         public void OnReleased(TopicPartition partition) => Seen.Add($"released {partition.Partition}");
 
