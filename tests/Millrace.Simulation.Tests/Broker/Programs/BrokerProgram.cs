@@ -51,13 +51,16 @@ internal abstract class BrokerProgram(BrokerSimulation world)
         (await link.SendAsync<ProduceRequest, ProduceResponse>(request, version))?.Topics[0].Partitions[0];
 
     /// <summary>The high watermark, as a client learns it; null if it does not.</summary>
-    protected static async Task<long?> EndAsync(SimulatedLink link, TopicPartition partition)
+    protected async Task<long?> EndAsync(SimulatedLink link, TopicPartition partition)
     {
+        int epoch = World.Model[partition].LeaderEpoch;
         ListOffsetsRequest request = new()
         {
             Topics = [new ListOffsetsTopic { Name = partition.Topic, Partitions = [new ListOffsetsPartition { Index = partition.Partition, Timestamp = -1 }] }],
         };
         ListOffsetsResponse? response = await link.SendAsync<ListOffsetsRequest, ListOffsetsResponse>(request, 7);
-        return response?.Topics[0].Partitions[0] is { ErrorCode: ErrorCode.None } found ? found.Offset : null;
+
+        // A consumer learns by the leader epoch that the log ends elsewhere by now, and does not commit what it has been told before.
+        return response?.Topics[0].Partitions[0] is { ErrorCode: ErrorCode.None } found && epoch == World.Model[partition].LeaderEpoch ? found.Offset : null;
     }
 }
