@@ -109,8 +109,8 @@ public sealed class ConsumerOptions
     public TimeSpan FetchMaxWait { get; set; } = TimeSpan.FromMilliseconds(500);
 
     /// <summary>
-    /// Kafka: <c>fetch.max.bytes</c>. Bytes that one fetch asks for, as far as <see cref="PrefetchByteCount"/> leaves room; one batch that is larger comes all the same.
-    /// Default 50 MiB, as Kafka.
+    /// Kafka: <c>fetch.max.bytes</c>. Bytes that one fetch asks for, as far as <see cref="PrefetchByteCount"/> leaves room; one batch that is larger comes all the same. No fetch takes more than
+    /// its share of that room: with one broker half of it, with three brokers a sixth. Default 50 MiB, as Kafka.
     /// </summary>
     public int FetchMaxByteCount { get; set; } = 50 * 1024 * 1024;
 

@@ -10,26 +10,23 @@ internal sealed partial class ConsumerState
     private readonly List<FetchPlan> _drafts = [];
     private int _planStart;
     private long _reservedByteCount;
-    private bool _isStarved;
+    private long? _missingByteCount;
     private int _leaderQuestionCount;
     private TimeSpan _askForLeadersAt;
 
     /// <summary>Whether a fetch waits until less is buffered, and there is room for it by now.</summary>
-    public bool HasRoomAgain => _isStarved && FreeByteCount >= SmallestFetchByteCount;
+    public bool HasRoomAgain => FreeByteCount >= _missingByteCount;
 
     /// <summary>Whether a partition that would be fetched had no leader when that was last planned.</summary>
     public bool MissesLeader { get; private set; }
 
     private long FreeByteCount => settings.PrefetchByteCount - _buffered.Count - _reservedByteCount;
 
-    /// <summary>A fetch of less than this is not worth its way. Half of what may wait: the next fetch leaves while the other half is handed out.</summary>
-    private long SmallestFetchByteCount => Math.Min(settings.PartitionFetchMaxByteCount, Math.Max(1, settings.PrefetchByteCount / 2));
-
     /// <summary>Collects the fetches that may start: at most two at each broker, none while too much is waiting.</summary>
     public void PlanFetches(ClusterView view, TimeSpan now, ConsumerEffects effects)
     {
         _drafts.Clear();
-        _isStarved = false;
+        _missingByteCount = null;
         MissesLeader = false;
         for (int i = 0; i < _order.Count; i++)
         {
@@ -43,17 +40,14 @@ internal sealed partial class ConsumerState
 
         AskForLeaders(now, effects);
         _planStart += _drafts.Count > 0 ? 1 : 0;
+        long share = ShareOfOneFetch();
         foreach (FetchPlan plan in _drafts)
         {
-            if (TryReserve(plan))
+            if (TryReserve(plan, share))
             {
                 plan.Targets.ForEach(target => target.Cursor.Join(plan, target.LeaderEpoch));
                 plan.IsUnderWay = true;
                 effects.Start(plan);
-            }
-            else
-            {
-                _isStarved = true;
             }
         }
     }
@@ -250,11 +244,29 @@ internal sealed partial class ConsumerState
         plan.Targets.Add(new FetchTarget(cursor, cursor.TopicId, cursor.FetchOffset, cursor.FetchEpoch, leaderEpoch));
     }
 
-    /// <summary>Keeps room for what a fetch may bring. What is paused or held gives way to it, since nobody knows when it is handed out: it is fetched again then.</summary>
-    private bool TryReserve(FetchPlan plan)
+    /// <summary>
+    /// The most that one fetch keeps room for. A fetch that waits, perhaps at a broker that hangs, keeps it until its answer is in: there is to be room for the others, two at each of the
+    /// brokers that are asked. With one broker it is half of what may wait: the next fetch leaves while the other half is handed out.
+    /// </summary>
+    private long ShareOfOneFetch()
     {
-        long wanted = Math.Min(settings.FetchMaxByteCount, plan.Targets.Count * (long)settings.PartitionFetchMaxByteCount);
-        long least = Math.Min(wanted, SmallestFetchByteCount);
+        int brokerCount = 0;
+        foreach (Node node in _nodes.Values)
+        {
+            bool isAsked = node.Main.IsUnderWay || node.Aside.IsUnderWay || _drafts.Contains(node.Main);
+            brokerCount += isAsked ? 1 : 0;
+        }
+
+        return Math.Max(1, settings.PrefetchByteCount / (2 * Math.Max(1, brokerCount)));
+    }
+
+    /// <summary>Keeps room for what a fetch may bring. What is paused or held gives way to it, since nobody knows when it is handed out: it is fetched again then.</summary>
+    private bool TryReserve(FetchPlan plan, long share)
+    {
+        long wanted = Math.Min(share, Math.Min(settings.FetchMaxByteCount, plan.Targets.Count * (long)settings.PartitionFetchMaxByteCount));
+
+        // A fetch of less than this is not worth its way.
+        long least = Math.Min(wanted, settings.PartitionFetchMaxByteCount);
         for (int i = 0; FreeByteCount < least && i < _order.Count; i++)
         {
             if (!_order[i].IsTakeable)
@@ -274,6 +286,7 @@ internal sealed partial class ConsumerState
 
         if (FreeByteCount < least)
         {
+            _missingByteCount = Math.Min(_missingByteCount ?? least, least);
             return false;
         }
 

@@ -31,14 +31,57 @@ public sealed class PrefetchTests
     [Fact]
     public void Fetches_under_way_count_and_never_ask_for_more_than_there_is_room()
     {
-        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 10_000, PartitionFetchMaxByteCount = 8_000 }, partitionCount: 2);
+        var reading = new ReadingState(new ConsumerOptions { PrefetchByteCount = 10_000, PartitionFetchMaxByteCount = 3_000 }, partitionCount: 2);
         FetchPlan both = reading.Assign(0).PlanOne();
-        Assert.Equal(10_000, both.MaxByteCount);
+        Assert.Equal(5_000, both.MaxByteCount);
         reading.State.Seek(Other, new Offset(5));
-        Assert.Empty(reading.Plan().Fetches);
-        reading.Answer(both, Fetched(Batch(0, 3, valueByteCount: 1_000)));
+        Assert.Equal(3_000, reading.PlanOne().MaxByteCount);
+        reading.Answer(both, Fetched(Batch(0, 2, valueByteCount: 1_000), Batch(2, 1, valueByteCount: 1_500)));
         FetchPlan next = reading.PlanOne();
-        Assert.InRange(next.MaxByteCount, 6_000, 7_000);
+        Assert.InRange(next.MaxByteCount, 3_000, 3_500);
+    }
+
+    [Theory]
+    [InlineData(1, 16)]
+    [InlineData(2, 8)]
+    [InlineData(3, 5)]
+    public void Fetches_that_wait_at_brokers_leave_room_for_those_at_others_and_for_what_is_sought(int brokerCount, int shareMebibyteCount)
+    {
+        ReadingState reading = Led(brokerCount, partitionsPerBroker: 40);
+        IReadOnlyList<FetchPlan> plans = reading.Assign(0).Plan().Fetches;
+        Assert.Equal(Enumerable.Range(1, brokerCount), plans.Select(plan => plan.NodeId));
+        Assert.All(plans, plan => Assert.Equal(shareMebibyteCount, plan.MaxByteCount / 1024 / 1024));
+
+        // All wait; what is sought is asked for all the same.
+        reading.State.Seek(Partition, new Offset(7));
+        FetchPlan sought = reading.PlanOne();
+        Assert.Equal((true, 1), (sought.IsAside, sought.NodeId));
+
+        // The first one hangs, and the others are asked again and again.
+        for (int i = 0; i < 10 && brokerCount > 1; i++)
+        {
+            FetchPlan other = plans[1];
+            reading.Answer(other);
+            Assert.Same(other, reading.PlanOne());
+        }
+    }
+
+    [Fact]
+    public void A_fetch_waits_for_no_more_room_than_its_share()
+    {
+        ReadingState reading = Led(brokerCount: 2, partitionsPerBroker: 2, new ConsumerOptions { PrefetchByteCount = 8_000, PartitionFetchMaxByteCount = 4_000 });
+        IReadOnlyList<FetchPlan> plans = reading.Assign(0).Plan().Fetches;
+        FetchPartitionResponse large = Fetched(Batch(0, 1, valueByteCount: 5_000));
+        large.Index = 2;
+        reading.Answer(plans[0], Fetched(Batch(0, 1, valueByteCount: 1_500)), large);
+        Assert.Empty(reading.Plan().Fetches);
+        Assert.False(reading.State.HasRoomAgain);
+        reading.Answer(plans[1]);
+        Assert.Empty(reading.Plan().Fetches);
+        Assert.False(reading.State.HasRoomAgain);
+        Assert.Equal([0], reading.Take(1));
+        Assert.True(reading.State.HasRoomAgain);
+        Assert.InRange(reading.PlanOne().MaxByteCount, 2_000, 4_000);
     }
 
     [Fact]
@@ -232,5 +275,15 @@ public sealed class PrefetchTests
         reading.Answer(waiting, Fetched(Batch(0, 5)));
         Assert.Equal(2, reading.PlanOne().Targets.Count);
         Assert.Empty(reading.TakeAll());
+    }
+
+    /// <summary>Partitions that the brokers lead in turn.</summary>
+    private static ReadingState Led(int brokerCount, int partitionsPerBroker, ConsumerOptions? options = null)
+    {
+        var reading = new ReadingState(options, brokerCount * partitionsPerBroker);
+        MetadataResponse metadata = reading.Metadata(leader: 1, epoch: 0);
+        metadata.Topics[0].Partitions.ForEach(partition => partition.LeaderId = 1 + (partition.Index % brokerCount));
+        reading.View = ClusterView.Empty.Merge(metadata);
+        return reading;
     }
 }
