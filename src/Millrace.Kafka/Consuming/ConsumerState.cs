@@ -255,8 +255,8 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
 
     /// <summary>
     /// The leader's log does not hold what was fetched: it ends, or goes another way, at an offset before (KIP-320). What waits is fetched again. Where even handed-out records are
-    /// gone, the application is told, or the position goes back to where the logs part, as the reset policy says. An epoch of which no record was handed out may have none: that the
-    /// leader never saw it means nothing.
+    /// gone, the application is told, or the position goes back to where the logs part, as the reset policy says. An epoch of which nothing was
+    /// handed out or passed over may have no record: that the leader never saw it means nothing.
     /// </summary>
     private void Truncate(PartitionCursor cursor, EpochEnd end, int leaderEpoch, ConsumerEffects effects)
     {

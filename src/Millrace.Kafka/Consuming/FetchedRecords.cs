@@ -50,6 +50,11 @@ internal sealed class FetchedRecords
     /// <summary>Not even the first batch is whole or of a known version: opening will tell.</summary>
     public bool IsDamaged { get; private set; }
 
+    /// <summary>The leader epoch of the last batch that was passed or opened, and where that epoch begins here; -1 before the first.</summary>
+    public int PassedEpoch { get; private set; } = -1;
+
+    public Offset PassedEpochStart { get; private set; }
+
     public int ByteCount => _bytes.Length;
 
     public bool IsEmpty => _bytes.IsEmpty;
@@ -130,7 +135,11 @@ internal sealed class FetchedRecords
                 break;
             }
 
-            if (!isPassed)
+            if (isPassed)
+            {
+                run?.Pass(_header);
+            }
+            else
             {
                 fault = Open(ref run, ref runStart, from, maxDecompressedByteCount, pool);
                 if (fault is not null)
@@ -244,6 +253,11 @@ internal sealed class FetchedRecords
         _aborted?.Pass(_header, _bytes.Span[_position..]);
         _position += _header.TotalByteCount;
         _isHeaderChecked = false;
+        if (_header.LeaderEpoch != PassedEpoch)
+        {
+            PassedEpoch = _header.LeaderEpoch;
+            PassedEpochStart = _header.BaseOffset;
+        }
     }
 
     /// <summary>How many bytes whole batches have, by their headers alone. What is left of one at the end comes again with the next fetch.</summary>

@@ -56,16 +56,16 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     /// <summary>The next offset to hand out.</summary>
     public Offset Position { get; private set; }
 
-    /// <summary>The leader epoch of the record before the position, or what was said with the position; -1 if unknown.</summary>
+    /// <summary>The leader epoch of the batch before the position, or what was said with the position; -1 if unknown.</summary>
     public int PositionEpoch { get; private set; } = NoEpoch;
 
-    /// <summary>The first offset that was handed out of <see cref="PositionEpoch"/>; null if none was.</summary>
+    /// <summary>The first offset of <see cref="PositionEpoch"/> that was handed out or passed over; null if none was.</summary>
     public Offset? EpochStart { get; private set; }
 
     /// <summary>The next offset to ask the broker for: behind everything that waits.</summary>
     public Offset FetchOffset { get; private set; }
 
-    /// <summary>The leader epoch of the record before <see cref="FetchOffset"/>; -1 if unknown.</summary>
+    /// <summary>The leader epoch of the batch before <see cref="FetchOffset"/>; -1 if unknown.</summary>
     public int FetchEpoch { get; private set; } = NoEpoch;
 
     /// <summary>What was fetched and not opened.</summary>
@@ -246,7 +246,11 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
         if (run is null)
         {
             // Offsets that hold no record any more, or none for the application, are passed as well.
-            Position = Offset.Max(Position, next);
+            if (next > Position)
+            {
+                PassTo(next, first.PassedEpoch, first.PassedEpochStart);
+            }
+
             Count(-byteCount);
         }
 
@@ -263,14 +267,9 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     public void PassTo(Offset offset, RecordRun run, bool isWhole)
     {
         int epoch = isWhole ? run.LeaderEpoch : run.Cursor.LeaderEpoch;
-        if (epoch != PositionEpoch || EpochStart is null)
-        {
-            // Not too late: where the run has several epochs, and the last one is not begun, one that is lies somewhere from here on.
-            EpochStart = epoch == run.LeaderEpoch ? Offset.Max(Position, run.EpochStart) : Position;
-            PositionEpoch = epoch;
-        }
 
-        Position = Offset.Max(Position, offset);
+        // Not too late: where the run has several epochs, and the last one is not begun, one that is lies somewhere from here on.
+        PassTo(offset, epoch, epoch == run.LeaderEpoch ? run.EpochStart : Position);
     }
 
     /// <summary>The open run is handed out in full, or belongs to somebody else now.</summary>
@@ -349,6 +348,17 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
         }
 
         DropUnopened();
+    }
+
+    private void PassTo(Offset offset, int epoch, Offset epochStart)
+    {
+        if (epoch != PositionEpoch || EpochStart is null)
+        {
+            EpochStart = Offset.Max(Position, epochStart);
+            PositionEpoch = epoch;
+        }
+
+        Position = Offset.Max(Position, offset);
     }
 
     private void DropUnopened()

@@ -29,7 +29,7 @@ internal sealed class RecordRun(RecordRunPool pool)
     /// <summary>Where to go on behind it and what follows it without a record for the application.</summary>
     public Offset NextOffset { get; set; }
 
-    /// <summary>The leader epoch of its last batch, and where that epoch begins in it.</summary>
+    /// <summary>The leader epoch of the last batch before <see cref="NextOffset"/>, and where that epoch begins in it or behind it.</summary>
     public int LeaderEpoch { get; private set; }
 
     public Offset EpochStart { get; private set; }
@@ -59,6 +59,12 @@ internal sealed class RecordRun(RecordRunPool pool)
     {
         Memory = whole;
         RecordCount += header.RecordCount;
+        Pass(header);
+    }
+
+    /// <summary>One more batch follows, without a record for the application.</summary>
+    public void Pass(in RecordBatchHeader header)
+    {
         NextOffset = header.NextOffset;
         if (header.LeaderEpoch != LeaderEpoch)
         {

@@ -125,6 +125,71 @@ public sealed class TruncationTests
         Assert.Equal((new Offset(100), 4), (target.Offset, target.FetchedEpoch));
     }
 
+    [Theory]
+    [InlineData(false)] // with the last records before it
+    [InlineData(true)] // by itself
+    public void An_epoch_that_begins_with_a_marker_is_that_of_the_position_behind_it(bool isFetchedLater)
+    {
+        var reading = new ReadingState(new ConsumerOptions { IsolationLevel = IsolationLevel.ReadCommitted });
+        reading.Lead(leader: 1, epoch: 6);
+        ReadOnlyMemory<byte> marker = Marker(100, producerId: 9, isCommit: true, epoch: 6);
+        ReadOnlyMemory<byte> records = Batch(0, 100, epoch: 5, producerId: 9);
+        reading.Answer(reading.Assign(0).PlanOne(), isFetchedLater ? Fetched(records) : Fetched(records, marker));
+        Assert.Equal(100, reading.TakeAll().Count);
+        if (isFetchedLater)
+        {
+            reading.Answer(reading.PlanOne(), Fetched(marker));
+            Assert.Empty(reading.TakeAll());
+        }
+
+        Assert.Equal((new Offset(101), 6), (reading.Cursor.Position, reading.Cursor.PositionEpoch));
+
+        // What waits gives way to others and is fetched again: any leader would say that epoch 5 ends at 100.
+        reading.Answer(reading.PlanOne(), Fetched(Batch(101, 5, epoch: 6)));
+        reading.Cursor.DropWaiting();
+        FetchTarget target = Assert.Single(reading.PlanOne().Targets);
+        Assert.Equal((new Offset(101), 6), (target.Offset, target.FetchedEpoch));
+    }
+
+    [Fact]
+    public void What_waits_behind_an_open_run_is_fetched_again_under_the_epoch_of_a_marker_between_them()
+    {
+        var reading = new ReadingState(new ConsumerOptions { IsolationLevel = IsolationLevel.ReadCommitted });
+        reading.Lead(leader: 1, epoch: 6);
+        reading.Answer(
+            reading.Assign(0).PlanOne(), Fetched(Batch(0, 100, epoch: 5, producerId: 9), Marker(100, producerId: 9, isCommit: true, epoch: 6), Batch(101, 5, epoch: 6)));
+        Assert.Equal([0, 1], reading.Take(2));
+        Assert.Equal(5, reading.Cursor.PositionEpoch);
+        reading.Cursor.DropWaiting();
+        FetchTarget target = Assert.Single(reading.PlanOne().Targets);
+        Assert.Equal((new Offset(101), 6), (target.Offset, target.FetchedEpoch));
+    }
+
+    [Fact]
+    public void A_batch_of_records_is_committed_with_the_epoch_of_what_it_is_followed_by()
+    {
+        var reading = new ReadingState(new ConsumerOptions { IsolationLevel = IsolationLevel.ReadCommitted });
+        reading.Lead(leader: 1, epoch: 6);
+        reading.Answer(reading.Assign(0).PlanOne(), Fetched(Batch(0, 100, epoch: 5, producerId: 9), Marker(100, producerId: 9, isCommit: true, epoch: 6)));
+        Assert.True(reading.State.TryBeginOpen(out Opening opening));
+        reading.Open(opening);
+        using var batch = new ConsumerBatch(reading.State.TakeRun()!);
+        Assert.Equal((new Offset(101), 6), (batch.NextOffset, batch.LeaderEpoch));
+    }
+
+    [Theory]
+    [InlineData(5, 100)] // the marker is gone
+    [InlineData(5, 150)] // others are in its place
+    public void A_marker_that_was_passed_and_is_gone_is_a_truncation(int epoch, long end)
+    {
+        var reading = new ReadingState(new ConsumerOptions { IsolationLevel = IsolationLevel.ReadCommitted });
+        reading.Lead(leader: 1, epoch: 6);
+        reading.Answer(reading.Assign(0).PlanOne(), Fetched(Batch(0, 100, epoch: 5, producerId: 9), Marker(100, producerId: 9, isCommit: true, epoch: 6)));
+        Assert.Equal(100, reading.TakeAll().Count);
+        Diverge(reading, epoch, end);
+        Assert.Equal(new ConsumerNotice.Truncated(Partition, new Offset(101), new Offset(100)), Assert.Single(reading.Notices));
+    }
+
     [Fact]
     public void An_epoch_that_the_new_leader_never_saw_and_a_log_that_ends_earlier_is_a_truncation()
     {
