@@ -17,11 +17,13 @@ internal sealed class ConsumerMembership(
     private const int EpochToLeaveForAWhile = -2;
 
     private string _memberId = newMemberId();
+    private bool _mayBeKnown;
     private int _epoch;
     private GroupCall? _call;
     private GroupCall? _farewell;
     private GroupCall? _leave;
     private bool _isLeaving;
+    private string? _awayReason;
     private bool _leftPlace;
     private TimeSpan? _placeFreeBy;
     private bool _sendsAll = true;
@@ -42,6 +44,9 @@ internal sealed class ConsumerMembership(
 
     private bool IsMember => _epoch > EpochToJoin;
 
+    /// <summary>A join is on its way. Who leaves waits for its answer: while the connection is being made the one could overtake the other, and leave a member that nobody runs.</summary>
+    private bool IsEntering => !IsMember && _call is not null;
+
     protected override bool Step(ClusterView view, TimeSpan now, MembershipEffects effects)
     {
         if (_farewell is not null)
@@ -53,6 +58,13 @@ internal sealed class ConsumerMembership(
         if (IsClosing && !_isLeaving)
         {
             BeginLeaving();
+            return true;
+        }
+
+        if (IsAway && !_isLeaving && !IsEntering && _awayReason is { } reason)
+        {
+            _awayReason = null;
+            LeaveAndLose(reason, now);
             return true;
         }
 
@@ -199,7 +211,7 @@ internal sealed class ConsumerMembership(
 
     protected override void OnSubscriptionChanged() => _isDue = true;
 
-    protected override void OnAway(string reason) => LeaveAndLose(reason, TimeSpan.Zero);
+    protected override void OnAway(string reason) => _awayReason = reason;
 
     /// <summary>
     /// Enters under another id the next time. The coordinator may still have this one, and would give it the epoch that it had: offsets of what was lost,
@@ -207,7 +219,7 @@ internal sealed class ConsumerMembership(
     /// </summary>
     private void LeaveAndLose(string reason, TimeSpan now)
     {
-        if (IsMember)
+        if (_mayBeKnown)
         {
             _farewell = CallOf(LeaveRequest());
             _leftPlace = Settings.GroupInstanceId is not null;
@@ -216,6 +228,7 @@ internal sealed class ConsumerMembership(
 
         Lose(reason, now);
         _memberId = newMemberId();
+        _mayBeKnown = false;
     }
 
     protected override void OnNoticeStarted(RebalanceCall call, TimeSpan now) =>
@@ -288,7 +301,7 @@ internal sealed class ConsumerMembership(
     {
         if (_isLeaving && AreNoticesOver)
         {
-            if (!IsMember)
+            if (!_mayBeKnown)
             {
                 End = MembershipEnd.Left;
                 return;
@@ -307,6 +320,7 @@ internal sealed class ConsumerMembership(
                 // That it left may not have got through: then its place is free when its session is over.
                 _placeFreeBy ??= _leftPlace ? now + Settings.SessionTimeout : null;
                 _call = CallOf(FullRequest(EpochToJoin, []));
+                _mayBeKnown = true;
                 effects.Calls.Add(_call);
             }
 
@@ -390,6 +404,7 @@ internal sealed class ConsumerMembership(
             case ErrorCode.UnknownMemberId or ErrorCode.FencedMemberEpoch:
                 // It joins anew under the id that it has.
                 Lose(text, now);
+                _mayBeKnown = error != ErrorCode.UnknownMemberId;
                 Retry("a heartbeat", failure, now);
                 break;
             case ErrorCode.FencedInstanceId:
@@ -432,7 +447,6 @@ internal sealed class ConsumerMembership(
         }
         else
         {
-            _call = null;
             LoseAll();
         }
     }

@@ -201,6 +201,116 @@ public sealed class ConsumerMembershipTests
         Assert.True(harness.Member.IsOver);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_member_that_closes_while_its_join_is_on_its_way_leaves_once_that_is_over(bool isAnswered)
+    {
+        _harness.Describe(("t", 2));
+        _harness.Member.Subscribe(["t"]);
+        _harness.Run();
+        _harness.Member.Close();
+        _harness.Run();
+        Assert.Equal((0, false), (Pending().MemberEpoch, _harness.Member.IsOver));
+        if (isAnswered)
+        {
+            Answer(3, "t-0");
+        }
+        else
+        {
+            _harness.Fail<ConsumerGroupHeartbeatRequest>(new KafkaConnectionException("cut"));
+        }
+
+        Assert.Equal(("me", -1, false), (Pending().MemberId, Pending().MemberEpoch, _harness.Member.IsOver));
+        Answer(-1);
+        Assert.True(_harness.Member.IsOver);
+        Assert.Empty(_harness.Heard);
+    }
+
+    [Theory]
+    [InlineData(null, -1)]
+    [InlineData("worker-7", -2)]
+    public void A_member_that_closes_after_the_answer_to_its_join_was_lost_leaves(string? instanceId, int epoch)
+    {
+        MembershipHarness harness = New(instanceId);
+        harness.Member.Subscribe(["t"]);
+        harness.Run();
+        harness.Fail<ConsumerGroupHeartbeatRequest>(new KafkaTimeoutException("lost"));
+        harness.Member.Close();
+        harness.Run();
+        ConsumerGroupHeartbeatRequest leave = harness.Pending<ConsumerGroupHeartbeatRequest>();
+        Assert.Equal(("me", epoch), (leave.MemberId, leave.MemberEpoch));
+
+        // Not even that gets through: its session ends.
+        harness.Fail<ConsumerGroupHeartbeatRequest>(new KafkaTimeoutException("lost"));
+        Assert.True(harness.Member.IsOver);
+    }
+
+    [Fact]
+    public void A_member_that_the_coordinator_cannot_know_closes_without_a_word()
+    {
+        MembershipHarness unsubscribed = New();
+        unsubscribed.Member.Close();
+        unsubscribed.Run();
+        Assert.True(unsubscribed.Member.IsOver);
+
+        CloseRefused(ErrorCode.UnknownMemberId);
+        Assert.Empty(_harness.Calls);
+        Assert.True(_harness.Member.IsOver);
+    }
+
+    [Fact]
+    public void A_member_that_closes_when_its_epoch_was_fenced_leaves_since_the_coordinator_still_has_it()
+    {
+        CloseRefused(ErrorCode.FencedMemberEpoch);
+        Assert.Equal(("me", -1), (Pending().MemberId, Pending().MemberEpoch));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_member_whose_application_goes_away_while_its_join_is_on_its_way_leaves_once_that_is_over(bool isAnswered)
+    {
+        _harness.Describe(("t", 2));
+        _harness.Member.Subscribe(["t"]);
+        _harness.Run();
+        _harness.Member.GoAway("gone");
+        _harness.Run();
+        Assert.Equal(0, Pending().MemberEpoch);
+        if (isAnswered)
+        {
+            Answer(3, "t-0");
+        }
+        else
+        {
+            _harness.Fail<ConsumerGroupHeartbeatRequest>(new KafkaConnectionException("cut"));
+        }
+
+        Assert.Equal(("me", -1), (Pending().MemberId, Pending().MemberEpoch));
+        _harness.Take<ConsumerGroupHeartbeatRequest>();
+        Assert.Empty(_harness.Heard);
+        _harness.Wait(TimeSpan.FromHours(1));
+        Assert.Empty(_harness.Calls);
+        _harness.Member.Return();
+        _harness.Run();
+        Assert.Equal((0, "me-2"), (Pending().MemberEpoch, Pending().MemberId));
+    }
+
+    [Fact]
+    public void A_member_whose_application_is_back_before_its_join_is_answered_stays()
+    {
+        _harness.Describe(("t", 2));
+        _harness.Member.Subscribe(["t"]);
+        _harness.Run();
+        _harness.Member.GoAway("gone");
+        _harness.Run();
+        _harness.Member.Return();
+        _harness.Run();
+        Answer(3, "t-0");
+        Assert.Equal(["Assigned t-0"], _harness.Heard);
+        Assert.Equal((3, "me"), (Pending().MemberEpoch, Pending().MemberId));
+    }
+
     [Fact]
     public void A_static_member_waits_for_its_place_and_ends_when_another_takes_it()
     {
@@ -297,6 +407,16 @@ public sealed class ConsumerMembershipTests
         .SelectMany(topic => topic.Partitions.Select(partition => $"{(topic.TopicId == MembershipHarness.IdOf("t") ? "t" : "?")}-{partition}")));
 
     private void Enter(params string[] partitions) => Enter(_harness, partitions);
+
+    private void CloseRefused(ErrorCode error)
+    {
+        Enter("t-0");
+        _harness.Wait(TimeSpan.FromSeconds(5));
+        Refuse(error);
+        _harness.Member.Close();
+        _harness.Run();
+        _harness.EndNotice();
+    }
 
     private ConsumerGroupHeartbeatRequest Pending() => _harness.Pending<ConsumerGroupHeartbeatRequest>();
 
