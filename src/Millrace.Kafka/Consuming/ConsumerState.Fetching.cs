@@ -74,10 +74,11 @@ internal sealed partial class ConsumerState
         node.HasLostSession = verdict is FetchSessionVerdict.Begun or FetchSessionVerdict.TopicsChanged;
         foreach (FetchTarget target in plan.Targets)
         {
+            bool isAsked = target.Cursor.Plan == plan && target.Cursor.IsUnderWay;
             target.Cursor.Leave(plan);
-            if (hasFailed)
+            if (hasFailed && isAsked)
             {
-                // A follower that cannot be reached: back to the leader (KIP-392).
+                // A follower that cannot be reached: back to the leader (KIP-392). A position that has jumped since has nothing to do with it.
                 target.Cursor.ClearPreferredReplica();
             }
         }

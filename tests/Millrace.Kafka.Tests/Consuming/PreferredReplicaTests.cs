@@ -116,6 +116,22 @@ public sealed class PreferredReplicaTests
         Assert.Equal(Leader, _reading.PlanOne().NodeId);
     }
 
+    [Fact]
+    public void A_fetch_from_before_a_seek_that_fails_says_nothing_of_the_replica_that_is_asked_since()
+    {
+        FetchPlan old = _reading.Assign(0).PlanOne();
+        _reading.Send(old);
+        _reading.State.Seek(Partition, new Offset(5));
+        _reading.Answer(_reading.PlanOne(), Preferring(Follower));
+        FetchPlan plan = _reading.PlanOne();
+        Assert.Equal(Follower, plan.NodeId);
+        _reading.Send(plan);
+        _reading.State.EndFetch(old, null, FetchSessionVerdict.Failed, _reading.Now, new ConsumerEffects());
+        Assert.Equal(Follower, _reading.Cursor.PreferredReplica);
+        _reading.AnswerSent(plan, Error(ErrorCode.OffsetOutOfRange));
+        Assert.Equal((PositionSource.Known, new Offset(5)), (_reading.Cursor.Source, _reading.Cursor.Position));
+    }
+
     private static FetchPartitionResponse Preferring(int replica) => new() { PreferredReadReplica = replica, HighWatermark = 10 };
 
     /// <summary>The leader names a replica, which is asked next.</summary>
