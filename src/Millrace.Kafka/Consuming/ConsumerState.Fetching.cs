@@ -139,6 +139,19 @@ internal sealed partial class ConsumerState
 
         if (leaderEpoch > cursor.ValidatedEpoch && cursor.FetchEpoch >= 0)
         {
+            if (leaderEpoch < cursor.FetchEpoch)
+            {
+                cursor.Doubt(view);
+            }
+
+            if (!IsBelievable(cursor, leaderEpoch))
+            {
+                effects.NeedsMetadata = true;
+                Delay(cursor, now);
+                effects.WakeNoLaterThan(cursor.RetryAt);
+                return null;
+            }
+
             effects.NeedsValidation |= !cursor.IsAskedAbout;
             return null;
         }

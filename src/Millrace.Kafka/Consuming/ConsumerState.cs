@@ -10,6 +10,12 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
 {
     private const long VersionsPerAssignment = 1L << 32;
 
+    /// <summary>
+    /// Pictures of the cluster with a leader older than the epoch of a position after which it is believed: the position is of a topic that was deleted and created anew. One broker may
+    /// lag behind, but brokers are asked in random order.
+    /// </summary>
+    private const int MaxOlderViews = 10;
+
     private readonly Dictionary<TopicPartition, PartitionCursor> _cursors = [];
     private readonly List<PartitionCursor> _order = [];
     private readonly HashSet<TopicPartition> _lost = [];
@@ -224,7 +230,7 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         foreach (PartitionCursor cursor in _order)
         {
             bool isAskable = cursor is { Source: PositionSource.Known, IsStuck: false, IsTakeable: true, FetchEpoch: >= 0, IsAskedAbout: false } && cursor.RetryAt <= now;
-            if (isAskable && view.TryGetLeader(cursor.Partition, out BrokerDescription? leader, out int epoch) && epoch > cursor.ValidatedEpoch)
+            if (isAskable && view.TryGetLeader(cursor.Partition, out BrokerDescription? leader, out int epoch) && epoch > cursor.ValidatedEpoch && IsBelievable(cursor, epoch))
             {
                 cursor.BeginQuestion();
                 targets.Add(new ValidationTarget(cursor.Partition, cursor.Version, leader.Address, epoch, cursor.FetchEpoch));
@@ -295,6 +301,9 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
             effects.NeedsPositions = true;
         }
     }
+
+    /// <summary>A leader older than the epoch of a position was replaced, and may not know so: that it does not know the epoch means nothing (KIP-320).</summary>
+    private static bool IsBelievable(PartitionCursor cursor, int leaderEpoch) => leaderEpoch >= cursor.FetchEpoch || cursor.OlderViewCount > MaxOlderViews;
 
     private void SetHeld(IReadOnlyCollection<TopicPartition>? partitions, bool isHeld)
     {

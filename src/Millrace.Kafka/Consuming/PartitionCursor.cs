@@ -37,6 +37,7 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
     private long _planVersion;
     private long _questionVersion = -1;
     private bool _hasLeftFrames;
+    private ClusterView? _olderView;
 
     public TopicPartition Partition { get; } = partition;
 
@@ -109,6 +110,9 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
 
     /// <summary>The leader epoch under which the fetch position was found to be in the leader's log (KIP-320).</summary>
     public int ValidatedEpoch { get; private set; } = NoEpoch;
+
+    /// <summary>How many pictures of the cluster named a leader that is older than the epoch of the fetch position, since that jumped.</summary>
+    public int OlderViewCount { get; private set; }
 
     /// <summary>The replica that the leader sent us to (KIP-392); -1 for the leader.</summary>
     public int PreferredReplica { get; private set; } = NoReplica;
@@ -287,6 +291,13 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
 
     public void ClearPreferredReplica() => PreferredReplica = NoReplica;
 
+    /// <summary>A picture of the cluster names a leader that is older than the epoch of the fetch position. Each is counted once.</summary>
+    public void Doubt(ClusterView view)
+    {
+        OlderViewCount += ReferenceEquals(view, _olderView) ? 0 : 1;
+        _olderView = view;
+    }
+
     public void SetValidated(int leaderEpoch) => ValidatedEpoch = Math.Max(ValidatedEpoch, leaderEpoch);
 
     /// <summary>The record before the position is of another epoch than was thought. Nothing waits.</summary>
@@ -386,6 +397,7 @@ internal sealed class PartitionCursor(TopicPartition partition, long firstVersio
         Fault = null;
         RetryAt = TimeSpan.Zero;
         FailureCount = 0;
+        OlderViewCount = 0;
         PreferredReplica = NoReplica;
     }
 }

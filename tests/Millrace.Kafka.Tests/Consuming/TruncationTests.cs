@@ -62,6 +62,46 @@ public sealed class TruncationTests
     }
 
     [Fact]
+    public void A_leader_older_than_the_epoch_of_the_position_is_not_asked_before_a_newer_one_is_known()
+    {
+        _reading.Lead(leader: 1, epoch: 5);
+        ConsumerEffects effects = _reading.Assign(10, leaderEpoch: 6).Plan();
+        Assert.Equal((true, false), (effects.NeedsMetadata, effects.NeedsValidation));
+        Assert.Empty(effects.Fetches);
+        _reading.Now = effects.WakeAt!.Value;
+
+        // Nor is it when others are compared.
+        Assert.Empty(_reading.State.BeginValidation(_reading.View, _reading.Now));
+
+        _reading.Lead(leader: 2, epoch: 7);
+        Assert.True(_reading.Plan().NeedsValidation);
+        ValidationTarget target = Assert.Single(_reading.State.BeginValidation(_reading.View, _reading.Now));
+        Assert.Equal((7, 6), (target.LeaderEpoch, target.FetchEpoch));
+        _reading.State.EndValidation(target, new EpochEnd(6, new Offset(10)), new ConsumerEffects());
+        Assert.Equal((2, new Offset(10)), (_reading.PlanOne().NodeId, _reading.Cursor.FetchOffset));
+    }
+
+    [Fact]
+    public void A_leader_that_stays_older_than_the_epoch_of_the_position_is_believed_after_some_answers_since_the_topic_is_another_one()
+    {
+        _reading.Lead(leader: 1, epoch: 0);
+        ConsumerEffects effects = _reading.Assign(10, leaderEpoch: 6).Plan();
+        for (int i = 0; i < 10; i++)
+        {
+            // However long the answer takes.
+            _reading.Now = effects.WakeAt!.Value;
+            Assert.False(_reading.Plan().NeedsValidation);
+            _reading.Now = _reading.LastEffects.WakeAt!.Value;
+            _reading.Lead(leader: 1, epoch: 0);
+            effects = _reading.Plan();
+            Assert.Equal(i == 9, effects.NeedsValidation);
+        }
+
+        Validate(_reading, epoch: -1, end: -1);
+        Assert.Equal(PositionSource.Reset, Assert.Single(_reading.State.MissingPositions(_reading.Now)).Source);
+    }
+
+    [Fact]
     public void An_answer_from_before_a_seek_changes_nothing()
     {
         _reading.Lead(leader: 1, epoch: 7);
