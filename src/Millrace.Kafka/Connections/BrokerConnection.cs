@@ -106,7 +106,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     /// <param name="timeout">
     /// How long the answer may take, pauses that the broker asks for apart. Then the connection is closed, since later answers wait behind this one.
     /// </param>
-    /// <param name="cancellationToken">Ends the wait; the answer is discarded when it comes.</param>
+    /// <param name="cancellationToken">Ends the wait; the answer is discarded when it comes, and the time-out goes on.</param>
     /// <param name="version">The version to send; -1 takes the newest in common.</param>
     /// <param name="keepsFrame">
     /// Whether the frame comes with the answer (<see cref="IFrameOwner.Frame"/>), and with it the duty to release it. An answer that nobody waits for any more leaves its
@@ -130,6 +130,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         var pending = new PendingRequest<TResponse>(
             api, sentVersion, Interlocked.Increment(ref _lastCorrelationId), keepsFrame, goesOnInLoop: goesOnInLoop);
         bool isCounted = BeginRequest(api.Key, out long start);
+        long sentAt = _context.Time.GetTimestamp();
         try
         {
             Enqueue(WriteFrame(request, pending.Version, pending.CorrelationId), pending, sent: null);
@@ -145,10 +146,15 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
                     rest = RestAfterPause(timeout);
                     if (rest <= TimeSpan.Zero)
                     {
-                        throw Overdue($"{Address} did not answer {api.Key} within {timeout}.");
+                        throw Overdue(NotAnswered(api, timeout));
                     }
                 }
             }
+        }
+        catch (OperationCanceledException)
+        {
+            _ = WatchAsync(pending.Response, timeout, sentAt, NotAnswered(api, timeout));
+            throw;
         }
         finally
         {
@@ -168,6 +174,7 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
     {
         await _inFlight.TakeAsync(cancellationToken);
         var sent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        long sentAt = _context.Time.GetTimestamp();
         Enqueue(WriteFrame(request, version, Interlocked.Increment(ref _lastCorrelationId)), pending: null, sent);
         TimeSpan rest = timeout;
         while (true)
@@ -182,8 +189,13 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
                 rest = RestAfterPause(timeout);
                 if (rest <= TimeSpan.Zero)
                 {
-                    throw Overdue($"{Address} did not take {TRequest.Api.Key} within {timeout}.");
+                    throw Overdue(NotTaken(TRequest.Api, timeout));
                 }
+            }
+            catch (OperationCanceledException)
+            {
+                _ = WatchAsync(sent.Task, timeout, sentAt, NotTaken(TRequest.Api, timeout));
+                throw;
             }
         }
     }
@@ -270,6 +282,32 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         long until = Volatile.Read(ref _mutedUntil);
         return until == 0 ? TimeSpan.Zero : timeout - _context.Time.GetElapsedTime(until);
     }
+
+    /// <summary>
+    /// Goes on with a time-out whose caller has left. Otherwise a connection that died in silence would be found dead by nobody as long as each of its callers leaves early, and once these had
+    /// taken all permits, the others would wait for one for ever.
+    /// </summary>
+    private async Task WatchAsync(Task over, TimeSpan timeout, long sentAt, string what)
+    {
+        await _context.BeginAsync();
+        TimeSpan rest = timeout - _context.Time.GetElapsedTime(sentAt);
+        while (!over.IsCompleted)
+        {
+            rest = rest > TimeSpan.Zero ? rest : RestAfterPause(timeout);
+            if (rest <= TimeSpan.Zero)
+            {
+                Overdue(what);
+                return;
+            }
+
+            await over.InContext().WaitAsync(rest, _context.Time).ConfigureAwait(Awaiting.Quietly);
+            rest = TimeSpan.Zero;
+        }
+    }
+
+    private string NotAnswered(ApiDefinition api, TimeSpan timeout) => $"{Address} did not answer {api.Key} within {timeout}.";
+
+    private string NotTaken(ApiDefinition api, TimeSpan timeout) => $"{Address} did not take {api.Key} within {timeout}.";
 
     private KafkaTimeoutException Overdue(string what)
     {

@@ -87,6 +87,84 @@ public sealed class BrokerConnectionTests
     }
 
     [Fact]
+    public async Task A_silent_connection_ends_also_where_each_caller_leaves_before_the_time_out()
+    {
+        await using BrokerConnection connection = await OpenAsync();
+        for (int i = 0; i < 5; i++)
+        {
+            using var cancellation = new CancellationTokenSource();
+            Task<HeartbeatResponse> answer = HeartbeatAsync(connection, TimeSpan.FromSeconds(60), cancellation.Token);
+            _time.Advance(TimeSpan.FromSeconds(10));
+            await cancellation.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => answer);
+            await Until.TrueAsync(() => _time.PendingTimerCount == i + 1, "the time-out to go on");
+        }
+
+        Assert.True(connection.IsOpen);
+        _time.Advance(TimeSpan.FromSeconds(10));
+        await Until.TrueAsync(() => !connection.IsOpen, "the connection's end after 60 s without an answer");
+    }
+
+    [Fact]
+    public async Task Callers_that_left_a_silent_connection_do_not_keep_its_permits()
+    {
+        await using BrokerConnection connection = await OpenAsync(options => options.MaxInFlightRequests = 2);
+        for (int i = 0; i < 2; i++)
+        {
+            using var cancellation = new CancellationTokenSource();
+            Task<HeartbeatResponse> left = HeartbeatAsync(connection, TimeSpan.FromSeconds(60), cancellation.Token);
+            await cancellation.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
+        }
+
+        Task<HeartbeatResponse> answer = HeartbeatAsync(connection, TimeSpan.FromSeconds(60));
+        await Until.TrueAsync(() => _time.PendingTimerCount == 2, "the time-outs of those that left");
+        _time.Advance(TimeSpan.FromSeconds(60));
+        KafkaConnectionException failure = await Assert.ThrowsAsync<KafkaConnectionException>(() => answer.WaitAsync(Until.Limit));
+        Assert.Contains("did not answer Heartbeat within 00:01:00", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_request_that_is_answered_after_its_caller_has_left_does_not_end_the_connection()
+    {
+        await using BrokerConnection connection = await OpenAsync();
+        ScriptedBroker.Connection peer = await PeerAsync();
+        using var cancellation = new CancellationTokenSource();
+        Task<HeartbeatResponse> left = HeartbeatAsync(connection, TimeSpan.FromSeconds(60), cancellation.Token);
+        await cancellation.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
+        Task<HeartbeatResponse> next = HeartbeatAsync(connection, TimeSpan.FromSeconds(90));
+        await Until.TrueAsync(() => _time.PendingTimerCount == 2, "the time-outs of both");
+        await AnswerAsync(peer, ErrorCode.None);
+        await Until.TrueAsync(() => _time.PendingTimerCount == 1, "the time-out of the next request alone");
+        _time.Advance(TimeSpan.FromSeconds(60));
+        await AnswerAsync(peer, ErrorCode.None);
+        await next;
+        Assert.True(connection.IsOpen);
+    }
+
+    [Fact]
+    public async Task The_time_of_a_request_whose_caller_has_left_begins_after_a_pause()
+    {
+        await using BrokerConnection connection = await OpenAsync();
+        ScriptedBroker.Connection peer = await PeerAsync();
+        Task<HeartbeatResponse> first = HeartbeatAsync(connection);
+        await AnswerAsync(peer, ErrorCode.None, throttleMilliseconds: 60_000);
+        await first;
+        using var cancellation = new CancellationTokenSource();
+        Task<HeartbeatResponse> left = HeartbeatAsync(connection, TimeSpan.FromSeconds(3), cancellation.Token);
+        await cancellation.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
+        await Until.TrueAsync(() => _time.PendingTimerCount == 2, "the pause, and the watch");
+        _time.Advance(TimeSpan.FromSeconds(60));
+        await peer.Requests.Reader.ReadAsync(Until.Timeout());
+        await Until.TrueAsync(() => _time.PendingTimerCount == 1, "the rest of the time-out");
+        Assert.True(connection.IsOpen);
+        _time.Advance(TimeSpan.FromSeconds(3));
+        await Until.TrueAsync(() => !connection.IsOpen, "the connection's end");
+    }
+
+    [Fact]
     public async Task Requests_beyond_the_bound_wait_for_an_answer_to_come()
     {
         await using BrokerConnection connection = await OpenAsync(options => options.MaxInFlightRequests = 2);
@@ -110,6 +188,21 @@ public sealed class BrokerConnectionTests
         _time.Advance(TimeSpan.FromSeconds(3));
         await Assert.ThrowsAsync<KafkaTimeoutException>(() => sent.WaitAsync(Until.Limit));
         Assert.False(connection.IsOpen);
+    }
+
+    [Fact]
+    public async Task A_request_that_is_not_answered_times_out_also_where_its_caller_has_left()
+    {
+        await using BrokerConnection connection = await OpenAsync();
+        ScriptedBroker.Connection peer = await PeerAsync();
+        peer.IsFull = true;
+        using var cancellation = new CancellationTokenSource();
+        Task sent = connection.SendWithoutResponseAsync(new HeartbeatRequest { GroupId = "g" }, 0, TimeSpan.FromSeconds(3), cancellation.Token);
+        await cancellation.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sent);
+        await Until.TrueAsync(() => _time.PendingTimerCount == 1, "the time-out to go on");
+        _time.Advance(TimeSpan.FromSeconds(3));
+        await Until.TrueAsync(() => !connection.IsOpen, "the connection's end");
     }
 
     [Fact]
