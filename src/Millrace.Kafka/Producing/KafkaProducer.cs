@@ -93,7 +93,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
             record = record with { Headers = TraceContext.AddTo(record.Headers, record.Topic, _context.Settings.ClientId) ?? [] };
         }
 
-        return ProduceAsync(SpanRecord.Of(record), record, cancellationToken);
+        return ProduceAsync(SpanRecord.Of(record), record, turn: null, cancellationToken);
     }
 
     /// <summary>
@@ -104,8 +104,15 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     public ValueTask<RecordMetadata> ProduceAsync(in SpanRecord record, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(record.Topic, nameof(record));
-        return ProduceAsync(Traced(record), source: null, cancellationToken);
+        return ProduceInTurnAsync(record, turn: null, cancellationToken);
     }
+
+    /// <param name="record">The record.</param>
+    /// <param name="turn">Its turn, if its serialiser was waited for.</param>
+    /// <param name="cancellationToken">As there.</param>
+    /// <inheritdoc cref="ProduceAsync(in SpanRecord, CancellationToken)"/>
+    internal ValueTask<RecordMetadata> ProduceInTurnAsync(in SpanRecord record, ProducerTurn? turn, CancellationToken cancellationToken) =>
+        ProduceAsync(Traced(record), source: null, turn, cancellationToken);
 
     /// <summary>
     /// Writes one record and completes when the record is in the buffer, which is at once unless the topic is not known yet or the buffer is full: who
@@ -126,19 +133,30 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     public ValueTask EnqueueAsync(in SpanRecord record, IDeliveryHandler? handler = null, long tag = 0, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(record.Topic, nameof(record));
+        return EnqueueInTurnAsync(record, handler, tag, turn: null, cancellationToken);
+    }
+
+    /// <param name="record">The record.</param>
+    /// <param name="handler">As there.</param>
+    /// <param name="tag">As there.</param>
+    /// <param name="turn">Its turn, if its serialiser was waited for.</param>
+    /// <param name="cancellationToken">As there.</param>
+    /// <inheritdoc cref="EnqueueAsync"/>
+    internal ValueTask EnqueueInTurnAsync(in SpanRecord record, IDeliveryHandler? handler, long tag, ProducerTurn? turn, CancellationToken cancellationToken)
+    {
         if (cancellationToken.IsCancellationRequested)
         {
             return ValueTask.FromCanceled(cancellationToken);
         }
 
         SpanRecord traced = Traced(record);
-        if (RefuseTooLarge(traced, out int byteCount) is { } refused)
+        if (RefuseTooLarge(traced, turn, out int byteCount) is { } refused)
         {
             return ValueTask.FromException(refused);
         }
 
         RecordAccumulator.OfferResult result = Offer(
-            traced, source: null, byteCount, new Delivery(handler, tag), _operations, out ProduceOperation? admission, out TopicDescription? topic);
+            traced, source: null, byteCount, new Delivery(handler, tag), _operations, turn, out ProduceOperation? admission, out TopicDescription? topic);
         if (admission is not null)
         {
             return Await(admission, cancellationToken).Admission;
@@ -155,7 +173,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     public KafkaProducer<TKey, TValue> As<TKey, TValue>(IKafkaSerializer<TKey> keys, IKafkaSerializer<TValue> values) => new(this, keys, values, isOwner: false);
 
     /// <summary>
-    /// Sends what is waiting without further lingering, and completes when every record produced before the call is acknowledged or has
+    /// Sends what is waiting without further lingering, and completes when every record produced before the call, those included that wait for a serialiser, is acknowledged or has
     /// failed. Does not throw for records that fail: their own calls do.
     /// </summary>
     /// <param name="cancellationToken">Ends the wait only.</param>
@@ -165,7 +183,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         lock (_gate)
         {
             _accumulator.FlushCount++;
-            outstanding = AllAsync(_accumulator.Outstanding());
+            outstanding = OutstandingAsync();
         }
 
         _sender.Wake();
@@ -196,9 +214,24 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         }
     }
 
-    /// <summary>One after the other, since the end of them all is not before that of the last.</summary>
-    private static async Task AllAsync(List<Task> tasks)
+    /// <summary>Completes when every record is acknowledged or has failed that is produced now. One after the other, since the end of them all is not before that of the last.</summary>
+    private async Task OutstandingAsync()
     {
+        List<Task> tasks = _accumulator.Outstanding();
+        if (_turns.Count > 0)
+        {
+            CancellationToken closed = _stop.Token;
+            foreach (ProducerTurn turn in (ProducerTurn[])[.. _turns])
+            {
+                await turn.Ended.InContext().WaitAsync(closed).ConfigureAwait(Awaiting.Quietly);
+            }
+
+            lock (_gate)
+            {
+                tasks.AddRange(_accumulator.Outstanding());
+            }
+        }
+
         foreach (Task task in tasks)
         {
             await task.ConfigureAwait(Awaiting.Quietly);
@@ -277,21 +310,21 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         return isTakenBack;
     }
 
-    private ValueTask<RecordMetadata> ProduceAsync(in SpanRecord record, ProducerRecord? source, CancellationToken cancellationToken)
+    private ValueTask<RecordMetadata> ProduceAsync(in SpanRecord record, ProducerRecord? source, ProducerTurn? turn, CancellationToken cancellationToken)
     {
         if (cancellationToken.IsCancellationRequested)
         {
             return ValueTask.FromCanceled<RecordMetadata>(cancellationToken);
         }
 
-        if (RefuseTooLarge(record, out int byteCount) is { } refused)
+        if (RefuseTooLarge(record, turn, out int byteCount) is { } refused)
         {
             return ValueTask.FromException<RecordMetadata>(refused);
         }
 
         ProduceOperation operation = _operations.Rent();
         RecordAccumulator.OfferResult result = Offer(
-            record, source, byteCount, new Delivery(operation, 0), admissions: null, out _, out TopicDescription? topic);
+            record, source, byteCount, new Delivery(operation, 0), admissions: null, turn, out _, out TopicDescription? topic);
         if (Refusal(result, record, topic) is not { } refusal)
         {
             return Await(operation, cancellationToken).Acknowledgement;
@@ -323,7 +356,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         return operation;
     }
 
-    private KafkaRecordTooLargeException? RefuseTooLarge(in SpanRecord record, out int byteCount)
+    private KafkaRecordTooLargeException? RefuseTooLarge(in SpanRecord record, ProducerTurn? turn, out int byteCount)
     {
         long estimate = RecordBatchBuilder.EstimateRecordByteCount(record.Key.Length, record.Value.Length, record.Headers);
         byteCount = (int)Math.Min(estimate, int.MaxValue);
@@ -335,11 +368,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         var failure = new KafkaRecordTooLargeException(
             $"A record for topic '{record.Topic}' has about {estimate} bytes; at most {_settings.MaxRequestByteCount} " +
             $"({nameof(ProducerOptions.MaxRequestByteCount)}) fit into a request. It is not written.");
-        lock (_gate)
-        {
-            _accumulator.Refuse(failure);
-        }
-
+        Refuse(failure, turn);
         return failure;
     }
 
@@ -349,19 +378,14 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         int byteCount,
         in Delivery delivery,
         ProduceOperationPool? admissions,
+        ProducerTurn? turn,
         out ProduceOperation? admission,
         out TopicDescription? topic)
     {
         RecordAccumulator.OfferResult result;
         lock (_gate)
         {
-            ObjectDisposedException.ThrowIf(_closing is not null, this);
-            if (_defect is { } defect)
-            {
-                throw new InvalidOperationException($"The producer has stopped, since its loop failed: {defect.Message} Close it, and create another.", defect);
-            }
-
-            _transaction?.ThrowIfNotOpen("A record");
+            ThrowIfRefusing(turn);
             topic = FindTopic(record.Topic);
             result = _accumulator.Offer(record, source, byteCount, delivery, admissions, topic, _sender.Now(), out admission);
         }

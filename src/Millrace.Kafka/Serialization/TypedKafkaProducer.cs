@@ -86,19 +86,9 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
         }
     }
 
-    /// <summary>As <see cref="KafkaProducer.FlushAsync"/>, records included that wait for a serialiser.</summary>
+    /// <summary>As <see cref="KafkaProducer.FlushAsync"/>.</summary>
     /// <param name="cancellationToken">Ends the wait only.</param>
-    public async Task FlushAsync(CancellationToken cancellationToken = default)
-    {
-        Task lastTurn;
-        lock (_gate)
-        {
-            lastTurn = _lastTurn;
-        }
-
-        await lastTurn.WaitAsync(cancellationToken);
-        await Producer.FlushAsync(cancellationToken);
-    }
+    public Task FlushAsync(CancellationToken cancellationToken = default) => Producer.FlushAsync(cancellationToken);
 
     /// <summary>Closes the producer, if this is not a view of one that others use, too (<see cref="KafkaProducer.As"/>).</summary>
     public ValueTask DisposeAsync() => _isOwner ? Producer.DisposeAsync() : ValueTask.CompletedTask;
@@ -179,53 +169,52 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
     private static KafkaSerializationException Failed(string topic, RecordPart part, Exception failure) =>
         new(topic, part, part == RecordPart.Key ? typeof(TKey) : typeof(TValue), failure);
 
-    private Turn BeginTurn()
+    private ProducerTurn BeginTurn()
     {
-        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_gate)
         {
-            var turn = new Turn(_lastTurn, done);
-            Volatile.Write(ref _lastTurn, done.Task);
+            ProducerTurn turn = Producer.BeginTurn(_lastTurn);
+            Volatile.Write(ref _lastTurn, turn.Ended);
             return turn;
         }
     }
 
     private async ValueTask<RecordMetadata> ProduceInTurnAsync(
-        ProducerRecord<TKey, TValue> record, Turn turn, Preparation preparation, CancellationToken cancellationToken)
+        ProducerRecord<TKey, TValue> record, ProducerTurn turn, Preparation preparation, CancellationToken cancellationToken)
     {
         ValueTask<RecordMetadata> acknowledgement;
         try
         {
             using Serialized serialized = await SerializeInTurnAsync(record, turn, preparation, cancellationToken);
-            acknowledgement = Producer.ProduceAsync(ToSpans(record, serialized.Buffer), cancellationToken);
+            acknowledgement = Producer.ProduceInTurnAsync(ToSpans(record, serialized.Buffer), turn, cancellationToken);
         }
         finally
         {
-            turn.End();
+            Producer.EndTurn(turn);
         }
 
         return await acknowledgement;
     }
 
     private async ValueTask EnqueueInTurnAsync(
-        ProducerRecord<TKey, TValue> record, IDeliveryHandler? handler, long tag, Turn turn, Preparation preparation, CancellationToken cancellationToken)
+        ProducerRecord<TKey, TValue> record, IDeliveryHandler? handler, long tag, ProducerTurn turn, Preparation preparation, CancellationToken cancellationToken)
     {
         ValueTask admission;
         try
         {
             using Serialized serialized = await SerializeInTurnAsync(record, turn, preparation, cancellationToken);
-            admission = Producer.EnqueueAsync(ToSpans(record, serialized.Buffer), handler, tag, cancellationToken);
+            admission = Producer.EnqueueInTurnAsync(ToSpans(record, serialized.Buffer), handler, tag, turn, cancellationToken);
         }
         finally
         {
-            turn.End();
+            Producer.EndTurn(turn);
         }
 
         await admission;
     }
 
     private async ValueTask<Serialized> SerializeInTurnAsync(
-        ProducerRecord<TKey, TValue> record, Turn turn, Preparation preparation, CancellationToken cancellationToken)
+        ProducerRecord<TKey, TValue> record, ProducerTurn turn, Preparation preparation, CancellationToken cancellationToken)
     {
         RecordPart part = preparation.Part;
         try
@@ -237,15 +226,18 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
             part = RecordPart.Value;
             await PrepareValueAsync(record, cancellationToken);
         }
-        catch (Exception failure) when (failure is not OperationCanceledException)
+        catch (Exception failure) when (failure is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
-            throw Failed(record.Topic, part, failure);
+            KafkaSerializationException unprepared = Failed(record.Topic, part, failure);
+            Producer.Refuse(unprepared, turn);
+            throw unprepared;
         }
 
         var serialized = new Serialized(_buffers.Rent(), _buffers);
         if (Serialize(record, serialized.Buffer) is { } refused)
         {
             serialized.Dispose();
+            Producer.Refuse(refused, turn);
             throw refused;
         }
 
@@ -265,23 +257,6 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
             }
 
             return false;
-        }
-    }
-
-    /// <summary>A record's place behind those whose serialisers wait.</summary>
-    private readonly record struct Turn(Task Previous, TaskCompletionSource Done)
-    {
-        public void End()
-        {
-            if (Previous.IsCompleted)
-            {
-                Done.TrySetResult();
-                return;
-            }
-
-            // Given up before its turn came: those behind it still wait for those before it.
-            TaskCompletionSource done = Done;
-            _ = Previous.ContinueWith(_ => done.TrySetResult(), TaskScheduler.Default);
         }
     }
 

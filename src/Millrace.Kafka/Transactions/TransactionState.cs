@@ -57,6 +57,9 @@ internal sealed class TransactionState(string transactionalId)
     /// <summary>Why the transaction has to be aborted, or the producer is dead.</summary>
     public KafkaException? Failure { get; private set; }
 
+    /// <summary>Which transaction of the producer the open one is, or the last one was.</summary>
+    public long Ordinal { get; private set; }
+
     /// <summary>Whether this transaction is of version 2. Does not change while one is open.</summary>
     public bool IsVersion2 { get; private set; }
 
@@ -85,6 +88,7 @@ internal sealed class TransactionState(string transactionalId)
         ThrowIfDead();
         ThrowUnless(Phase == TransactionPhase.Ready, "begin a transaction");
         IsVersion2 = isVersion2;
+        Ordinal++;
         Phase = TransactionPhase.Open;
     }
 
@@ -98,6 +102,22 @@ internal sealed class TransactionState(string transactionalId)
         }
 
         ThrowUnless(Phase == TransactionPhase.Open, what == "A record" ? "produce a record" : "send offsets");
+    }
+
+    /// <summary>Whether a record may join that was produced in this transaction, and whose serialiser was waited for. A commit has waited for it, too.</summary>
+    public void ThrowIfOver(long ordinal)
+    {
+        ThrowIfDead();
+        if (ordinal == Ordinal && Phase == TransactionPhase.MustAbort)
+        {
+            throw Abortable("A record cannot join the transaction");
+        }
+
+        if (ordinal != Ordinal || !Joins)
+        {
+            throw new KafkaTransactionAbortableException(
+                $"The transaction of producer '{transactionalId}' was aborted while one of its records waited for its serialiser. The record is not part of any transaction.", default);
+        }
     }
 
     /// <summary>Whether records of a partition may leave. Where the coordinator does not know of the partition, it is noted for <see cref="TakeWanted"/>.</summary>
