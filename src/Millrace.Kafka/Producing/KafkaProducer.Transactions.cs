@@ -42,9 +42,14 @@ public sealed partial class KafkaProducer
     /// </summary>
     /// <param name="cancellationToken">Ends the wait only; a second call waits for the same.</param>
     /// <exception cref="InvalidOperationException">No transaction is open.</exception>
-    /// <exception cref="KafkaTransactionAbortableException">A record or offset of the transaction has failed: nothing is committed; abort it.</exception>
-    /// <exception cref="KafkaProducerFencedException">Another producer has the transactional id, and the transaction is aborted.</exception>
-    /// <exception cref="KafkaTransactionFatalException">The coordinator refuses for good.</exception>
+    /// <exception cref="KafkaTransactionAbortableException">
+    /// A record or offset of the transaction has failed: nothing is committed, unless the message says that the outcome is unknown; abort it.
+    /// </exception>
+    /// <exception cref="KafkaProducerFencedException">
+    /// Another producer has the transactional id, and the transaction is aborted, unless the message says that its outcome is unknown: an attempt to commit it may have been carried out, and its answer
+    /// was lost.
+    /// </exception>
+    /// <exception cref="KafkaTransactionFatalException">The coordinator refuses for good, or cannot be asked. Nothing is committed, unless the message says that the outcome is unknown.</exception>
     /// <exception cref="KafkaTimeoutException">Not finished within <see cref="ProducerOptions.MaxBlock"/>. It goes on; call again to wait longer.</exception>
     public Task CommitTransactionAsync(CancellationToken cancellationToken = default) => Transactional().CommitAsync(cancellationToken);
 

@@ -321,6 +321,11 @@ internal sealed class ProducerTransactions : IDisposable
         }
 
         TransactionRequests.Outcome<ProducerIdentity> outcome = await _requests.EndAsync(identity, isCommit: true, isVersion2);
+        if (outcome.MayBeDone)
+        {
+            outcome = outcome with { Where = $"{outcome.Where} The outcome is unknown: an attempt whose answer was lost may have committed the transaction." };
+        }
+
         if (Judge(outcome, "The transaction cannot be committed") is { } failure)
         {
             throw failure;

@@ -33,7 +33,7 @@ internal sealed class TransactionRequests(
     /// <param name="ErrorCode">The answer's error; of a question that was given up, the last one.</param>
     /// <param name="Answer">What was asked for, if the verdict is <see cref="TransactionVerdict.Done"/>.</param>
     /// <param name="Where">Who answered what, for people.</param>
-    /// <param name="MayBeDone">Whether an attempt before, which was not refused, may have been carried out.</param>
+    /// <param name="MayBeDone">Whether an attempt that was not refused, and whose answer was lost, may have been carried out.</param>
     public readonly record struct Outcome<T>(TransactionVerdict Verdict, ErrorCode ErrorCode, T Answer, string Where, bool MayBeDone = false);
 
     /// <summary>How long something that joins a transaction is asked for: as long as the transaction can be committed.</summary>
@@ -239,6 +239,8 @@ internal sealed class TransactionRequests(
                 }
                 catch (KafkaException failure) when (failure is not KafkaClosedException)
                 {
+                    // An answer that cannot be read is lost, too.
+                    mayBeDone |= isAsked && failure is KafkaProtocolException;
                     return new Outcome<T>(TransactionVerdict.Fatal, failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}", mayBeDone);
                 }
 

@@ -36,6 +36,21 @@ internal sealed class TransactionCluster : IKafkaConnector
     /// <summary>What becomes of AddPartitionsToTxn, AddOffsetsToTxn and TxnOffsetCommit.</summary>
     public Func<ApiKey, Task<Fate>> OnJoin { get; set; } = _ => Task.FromResult(Fate.Done);
 
+    /// <summary>What becomes of EndTxn.</summary>
+    public Func<Fate> OnEnd { get; set; } = () => Fate.Done;
+
+    /// <summary>Whether the last transaction was committed.</summary>
+    public bool IsCommitted
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _status == Status.CompleteCommit;
+            }
+        }
+    }
+
     /// <summary>Whether Produce is answered.</summary>
     public bool AnswersProduce { get; set; } = true;
 
@@ -155,7 +170,17 @@ internal sealed class TransactionCluster : IKafkaConnector
                     });
                     break;
                 case ApiKey.EndTxn:
-                    Answer(EndTxnRequest.Api, header, cluster.End(Read<EndTxnRequest>(body, header)));
+                    Fate fate = cluster.OnEnd();
+                    EndTxnResponse ended = fate.IsDone ? cluster.End(Read<EndTxnRequest>(body, header)) : new EndTxnResponse { ErrorCode = fate.Error };
+                    if (fate.IsAnswered)
+                    {
+                        Answer(EndTxnRequest.Api, header, ended);
+                    }
+                    else
+                    {
+                        Close();
+                    }
+
                     break;
                 case ApiKey.Produce when cluster.AnswersProduce:
                     ProduceRequest produce = Read<ProduceRequest>(body, header);

@@ -191,6 +191,33 @@ public sealed class TransactionFailureTests : IAsyncDisposable
         Assert.Equal(0, _cluster.CountOf("EndTxn"));
     }
 
+    [Theory]
+    [InlineData(ErrorCode.ProducerFenced, typeof(KafkaProducerFencedException))]
+    [InlineData(ErrorCode.TransactionalIdAuthorizationFailed, typeof(KafkaTransactionFatalException))]
+    [InlineData(ErrorCode.TransactionAbortable, typeof(KafkaTransactionAbortableException))]
+    public async Task The_outcome_of_a_commit_that_is_refused_after_its_answer_was_lost_is_told_to_be_unknown(ErrorCode refusal, Type type)
+    {
+        KafkaProducer producer = await BeginAsync();
+        await JoinAsync(producer, ApiKey.AddPartitionsToTxn);
+        _cluster.OnEnd = () => _cluster.CountOf("EndTxn") == 1 ? Fate.Lost(isDone: true) : Fate.Refused(refusal);
+        Task commit = producer.CommitTransactionAsync();
+        await Until.TrueAsync(() => AdvancesUntil(commit), "the commit is over");
+        KafkaException failure = Assert.IsAssignableFrom<KafkaException>(await Assert.ThrowsAsync(type, () => commit));
+        Assert.True(_cluster.IsCommitted);
+        Assert.Equal(refusal, failure.ErrorCode);
+        Assert.Contains("outcome is unknown", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_outcome_of_a_commit_that_is_refused_at_once_is_known()
+    {
+        KafkaProducer producer = await BeginAsync();
+        await JoinAsync(producer, ApiKey.AddPartitionsToTxn);
+        _cluster.OnEnd = () => Fate.Refused(ErrorCode.ProducerFenced);
+        KafkaProducerFencedException failure = await Assert.ThrowsAsync<KafkaProducerFencedException>(() => producer.CommitTransactionAsync());
+        Assert.DoesNotContain("outcome is unknown", failure.Message, StringComparison.Ordinal);
+    }
+
     /// <summary>Moves the clock a little, for pauses that are due after a connection was lost.</summary>
     private bool AdvancesUntil(Task task)
     {
