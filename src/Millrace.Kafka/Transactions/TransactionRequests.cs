@@ -179,6 +179,17 @@ internal sealed class TransactionRequests(
         }
     }
 
+    /// <summary>What it means that a request could not be made.</summary>
+    private TransactionVerdict VerdictOf(KafkaException failure, CoordinatorLocator locator) => failure switch
+    {
+        // Who was asked for the coordinator refuses, in the name of the group for instance.
+        KafkaBrokerException => TransactionVerdicts.Of(failure.ErrorCode),
+
+        // The coordinator of the group is too old to take the offsets; that of the transaction can abort it.
+        KafkaVersionException when locator != _coordinator => TransactionVerdict.Abortable,
+        _ => TransactionVerdict.Fatal,
+    };
+
     /// <summary>Asks until an answer settles the question, or, of what joins a transaction, until nobody wants to know any more.</summary>
     /// <exception cref="KafkaClosedException">The producer was closed.</exception>
     private async Task<Outcome<T>> AskAsync<T>(
@@ -241,7 +252,7 @@ internal sealed class TransactionRequests(
                 {
                     // An answer that cannot be read is lost, too.
                     mayBeDone |= isAsked && failure is KafkaProtocolException;
-                    return new Outcome<T>(TransactionVerdict.Fatal, failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}", mayBeDone);
+                    return new Outcome<T>(VerdictOf(failure, locator), failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}", mayBeDone);
                 }
 
                 Volatile.Write(ref _putOff, new Problem(last.ErrorCode, coordinator is { } where ? $"{where}, asked for {api.Key}: {last.Reason}" : last.Reason));

@@ -230,9 +230,10 @@ public sealed class TransactionTests
             async () => (await reader.CommittedAsync([partition], Until.Timeout())).GetValueOrDefault(partition)?.Offset == new Offset(1), "the offset is committed");
 
         producer.BeginTransaction();
-        KafkaTransactionFatalException refused = await Assert.ThrowsAsync<KafkaTransactionFatalException>(
+        KafkaTransactionAbortableException refused = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(
             () => producer.SendOffsetsToTransactionAsync([new TopicPartitionOffset(partition, new Offset(1))], new ConsumerGroupMetadata("movers", 1, "me"), Until.Timeout()));
         Assert.Contains("older than Kafka 2.5", refused.Message, StringComparison.Ordinal);
+        await producer.AbortTransactionAsync(Until.Timeout());
     }
 
     [Theory]

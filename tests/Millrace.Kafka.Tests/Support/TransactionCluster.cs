@@ -51,6 +51,12 @@ internal sealed class TransactionCluster : IKafkaConnector
         }
     }
 
+    /// <summary>What who asks for the coordinator of a group is answered.</summary>
+    public ErrorCode GroupError { get; set; }
+
+    /// <summary>The newest version of TxnOffsetCommit.</summary>
+    public short NewestOffsetCommit { get; set; } = TxnOffsetCommitRequest.Api.MaxVersion;
+
     /// <summary>Whether Produce is answered.</summary>
     public bool AnswersProduce { get; set; } = true;
 
@@ -125,7 +131,9 @@ internal sealed class TransactionCluster : IKafkaConnector
             switch (header.Key)
             {
                 case ApiKey.ApiVersions:
-                    Answer(ApiVersionsRequest.Api, header, AllVersions());
+                    ApiVersionsResponse versions = AllVersions();
+                    versions.ApiKeys.Single(static range => range.Key == ApiKey.TxnOffsetCommit).MaxVersion = cluster.NewestOffsetCommit;
+                    Answer(ApiVersionsRequest.Api, header, versions);
                     break;
                 case ApiKey.Metadata:
                     Answer(MetadataRequest.Api, header, new MetadataResponse
@@ -138,7 +146,13 @@ internal sealed class TransactionCluster : IKafkaConnector
                     FindCoordinatorRequest find = Read<FindCoordinatorRequest>(body, header);
                     Answer(FindCoordinatorRequest.Api, header, new FindCoordinatorResponse
                     {
-                        Coordinators = [.. find.CoordinatorKeys.Select(key => new Coordinator { Key = key, Host = Address.Host, Port = Address.Port })],
+                        Coordinators = [.. find.CoordinatorKeys.Select(key => new Coordinator
+                        {
+                            Key = key,
+                            Host = Address.Host,
+                            Port = Address.Port,
+                            ErrorCode = find.KeyType == (sbyte)CoordinatorKind.Group ? cluster.GroupError : ErrorCode.None,
+                        })],
                     });
                     break;
                 case ApiKey.InitProducerId:

@@ -191,6 +191,29 @@ public sealed class TransactionFailureTests : IAsyncDisposable
         Assert.Equal(0, _cluster.CountOf("EndTxn"));
     }
 
+    [Fact]
+    public async Task A_group_that_the_producer_may_not_use_costs_it_the_transaction_and_no_more()
+    {
+        KafkaProducer producer = await BeginAsync();
+        await JoinAsync(producer, ApiKey.AddPartitionsToTxn);
+        _cluster.GroupError = ErrorCode.GroupAuthorizationFailed;
+        KafkaTransactionAbortableException failure = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => JoinAsync(producer, ApiKey.TxnOffsetCommit));
+        Assert.Equal(ErrorCode.GroupAuthorizationFailed, failure.ErrorCode);
+        await AbortAndGoOnAsync(producer);
+    }
+
+    [Fact]
+    public async Task A_group_whose_coordinator_cannot_fence_members_costs_the_producer_the_transaction_and_no_more()
+    {
+        _cluster.NewestOffsetCommit = 2;
+        KafkaProducer producer = await BeginAsync();
+        await JoinAsync(producer, ApiKey.AddPartitionsToTxn);
+        KafkaTransactionAbortableException failure = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => producer.SendOffsetsToTransactionAsync(
+            [new TopicPartitionOffset(new TopicPartition("source", 0), new Offset(1))], new ConsumerGroupMetadata("movers", 1, "member")));
+        Assert.Contains("older than Kafka 2.5", failure.Message, StringComparison.Ordinal);
+        await AbortAndGoOnAsync(producer);
+    }
+
     [Theory]
     [InlineData(ErrorCode.ProducerFenced, typeof(KafkaProducerFencedException))]
     [InlineData(ErrorCode.TransactionalIdAuthorizationFailed, typeof(KafkaTransactionFatalException))]
@@ -223,6 +246,16 @@ public sealed class TransactionFailureTests : IAsyncDisposable
     {
         _time.Advance(TimeSpan.FromMilliseconds(10));
         return task.IsCompleted;
+    }
+
+    private async Task AbortAndGoOnAsync(KafkaProducer producer)
+    {
+        await producer.AbortTransactionAsync().WaitAsync(Until.Limit);
+        Assert.Equal(1, _cluster.CountOf("EndTxn"));
+        producer.BeginTransaction();
+        await JoinAsync(producer, ApiKey.AddPartitionsToTxn);
+        await producer.CommitTransactionAsync().WaitAsync(Until.Limit);
+        Assert.True(_cluster.IsCommitted);
     }
 
     private Task AskedAsync(ApiKey api) => Until.TrueAsync(() => _cluster.CountOf(api.ToString()) > 0, $"{api} is asked");
