@@ -327,7 +327,7 @@ public sealed partial class KafkaAdmin
                 {
                     round.Succeed(name, new ListedOffset(
                         partition.Offset >= 0 ? new Offset(partition.Offset) : null,
-                        partition.Timestamp >= 0 ? DateTimeOffset.FromUnixTimeMilliseconds(partition.Timestamp) : null,
+                        partition.Timestamp >= 0 ? ConsumerRecord.ToTime(partition.Timestamp) : null,
                         partition.LeaderEpoch));
                 }
             }

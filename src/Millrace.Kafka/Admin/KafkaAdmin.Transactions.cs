@@ -195,7 +195,7 @@ public sealed partial class KafkaAdmin
         producer.ProducerId,
         producer.ProducerEpoch,
         producer.LastSequence,
-        producer.LastTimestamp >= 0 ? DateTimeOffset.FromUnixTimeMilliseconds(producer.LastTimestamp) : null,
+        producer.LastTimestamp >= 0 ? ConsumerRecord.ToTime(producer.LastTimestamp) : null,
         producer.CoordinatorEpoch >= 0 ? producer.CoordinatorEpoch : null,
         producer.CurrentTxnStartOffset >= 0 ? new Offset(producer.CurrentTxnStartOffset) : null);
 
@@ -205,7 +205,7 @@ public sealed partial class KafkaAdmin
         transaction.ProducerId,
         transaction.ProducerEpoch,
         TimeSpan.FromMilliseconds(transaction.TransactionTimeoutMilliseconds),
-        transaction.TransactionStartTimeMilliseconds >= 0 ? DateTimeOffset.FromUnixTimeMilliseconds(transaction.TransactionStartTimeMilliseconds) : null,
+        transaction.TransactionStartTimeMilliseconds >= 0 ? ConsumerRecord.ToTime(transaction.TransactionStartTimeMilliseconds) : null,
         coordinator,
         [.. transaction.Topics.SelectMany(topic => topic.Partitions.Select(partition => new TopicPartition(topic.Topic, partition)))]);
 

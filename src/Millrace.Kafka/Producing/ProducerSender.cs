@@ -424,7 +424,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         ProduceVerdict verdict = ProduceVerdicts.Of(response.ErrorCode);
         if (verdict is ProduceVerdict.Written)
         {
-            DateTimeOffset? timestamp = response.LogAppendTime >= 0 ? DateTimeOffset.FromUnixTimeMilliseconds(response.LogAppendTime) : null;
+            DateTimeOffset? timestamp = response.LogAppendTime >= 0 ? ConsumerRecord.ToTime(response.LogAppendTime) : null;
             return new ProduceAnswer(verdict, response.BaseOffset >= 0 ? new Offset(response.BaseOffset) : null, timestamp);
         }
 

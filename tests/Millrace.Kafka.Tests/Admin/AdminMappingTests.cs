@@ -13,6 +13,35 @@ public sealed class AdminMappingTests
     private static readonly TopicPartition Orders1 = new("orders", 1);
 
     [Fact]
+    public async Task A_timestamp_that_no_date_can_say_becomes_the_nearest_one()
+    {
+        const long microseconds = 1_780_000_000_000_000;
+        DateTimeOffset latest = DateTimeOffset.FromUnixTimeMilliseconds(253_402_300_799_999);
+        var cluster = new AdminCluster();
+        cluster.Leaders["orders"] = [1];
+        cluster.On<ListOffsetsRequest, ListOffsetsResponse>((_, _, _) => new ListOffsetsResponse
+        {
+            Topics = [new ListOffsetsTopicResponse { Name = "orders", Partitions = [new ListOffsetsPartitionResponse { Offset = 5, Timestamp = microseconds }] }],
+        });
+        cluster.On<DescribeProducersRequest, DescribeProducersResponse>((_, _, _) => new DescribeProducersResponse
+        {
+            Topics =
+            [
+                new DescribeProducersTopicResponse
+                {
+                    Name = "orders", Partitions = [new DescribeProducersPartitionResponse { ActiveProducers = [new DescribedProducer { ProducerId = 7, LastTimestamp = microseconds }] }],
+                },
+            ],
+        });
+        await using KafkaClient client = cluster.CreateClient();
+        IReadOnlyDictionary<TopicPartition, AdminResult<ListedOffset>> offsets = await client.Admin.ListOffsetsAsync(
+            new Dictionary<TopicPartition, OffsetSpec> { [Orders0] = OffsetSpec.MaxTimestamp }, cancellationToken: Until.Timeout());
+        Assert.Equal(latest, offsets[Orders0].Value.Timestamp);
+        IReadOnlyDictionary<TopicPartition, AdminResult<IReadOnlyList<ActiveProducer>>> producers = await client.Admin.DescribeProducersAsync([Orders0], Until.Timeout());
+        Assert.Equal(latest, Assert.Single(producers[Orders0].Value).LastTimestamp);
+    }
+
+    [Fact]
     public async Task An_election_tells_who_was_elected_who_needed_none_and_who_could_not_and_tries_none_again()
     {
         var cluster = new AdminCluster { ControllerId = 3 };
