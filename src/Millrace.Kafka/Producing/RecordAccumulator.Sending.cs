@@ -76,7 +76,13 @@ internal sealed partial class RecordAccumulator
             _requestsInFlight[bundle.NodeId] = _requestsInFlight.GetValueOrDefault(bundle.NodeId) + 1;
         }
 
+        int waiterCount = _memoryWaiters.Count;
         AdmitWaiting(now, effects);
+        if (_memoryWaiters.Count < waiterCount)
+        {
+            // Where batches ran out of time: what has taken their space is in batches that were not looked at.
+            effects.WakeNoLaterThan(now.Elapsed);
+        }
     }
 
     /// <summary>A request is over, whatever became of it. Each of its batches is settled by itself.</summary>

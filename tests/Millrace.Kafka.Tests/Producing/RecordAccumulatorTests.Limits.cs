@@ -152,6 +152,25 @@ public sealed partial class RecordAccumulatorTests
     }
 
     [Fact]
+    public void What_takes_the_space_of_batches_that_ran_out_of_time_is_looked_at_at_once()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, BufferByteCount = 1024, MaxRequestByteCount = 1024 });
+        _accumulator = Create();
+        _cluster.HasLeader = false;
+        Task<RecordMetadata> first = Append(1, byteCount: 600)[0];
+        _elapsed += _settings.DeliveryTimeout - TimeSpan.FromSeconds(1);
+        Append(1, byteCount: 600);
+        _elapsed += TimeSpan.FromSeconds(1);
+        var effects = new ProducerEffects();
+        _accumulator.Drain(_cluster, Now, effects);
+        Apply(effects);
+        Assert.True(first.IsFaulted);
+        Assert.Equal(_elapsed, effects.WakeAt);
+        _cluster.HasLeader = true;
+        Assert.Single(DrainAll());
+    }
+
+    [Fact]
     public void Records_whose_topic_comes_to_be_known_keep_their_place_among_those_that_wait()
     {
         _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, BufferByteCount = 1024, MaxRequestByteCount = 1024 });

@@ -489,6 +489,8 @@ public sealed partial class RecordAccumulatorTests
     {
         public int LeaderId { get; set; } = 1;
 
+        public bool HasLeader { get; set; } = true;
+
         public int PartitionCount { get; set; } = 1;
 
         public TopicDescription Topic => new(
@@ -502,7 +504,7 @@ public sealed partial class RecordAccumulatorTests
         {
             nodeId = LeaderId;
             address = new BrokerAddress("node", LeaderId);
-            return true;
+            return HasLeader;
         }
 
         public bool IsConnected(BrokerAddress address) => true;
