@@ -419,27 +419,48 @@ public sealed partial class KafkaProducer : IAsyncDisposable
     private async Task ResolveTopicAsync(string topic)
     {
         await _context.BeginAsync();
-        var effects = new ProducerEffects();
+        bool isWantedStill;
+        do
+        {
+            var effects = new ProducerEffects();
+            isWantedStill = await LookUpAsync(topic, effects);
+            _sender.Apply(effects);
+            _sender.Wake();
+        }
+        while (isWantedStill);
+    }
+
+    /// <summary>Looks a topic up once, for the records that wait for it.</summary>
+    /// <returns>Whether it was not found in time, and records came meanwhile that may wait longer.</returns>
+    private async Task<bool> LookUpAsync(string topic, ProducerEffects effects)
+    {
+        TimeSpan end = _sender.Now().Elapsed + _settings.MaxBlock;
         try
         {
             TopicDescription description = await _metadata.GetTopicAsync(topic, _settings.MaxBlock, _stop.Token);
             lock (_gate)
             {
                 _accumulator.ResolveTopic(description, _sender.Now(), effects);
+                return false;
+            }
+        }
+        catch (KafkaTimeoutException failure)
+        {
+            lock (_gate)
+            {
+                return _accumulator.ExpireTopic(topic, failure, end, effects);
             }
         }
         catch (Exception failure)
         {
+            Exception reason = failure is OperationCanceledException
+                ? new KafkaClosedException($"The producer was closed before topic '{topic}' was known; the record is not written.")
+                : failure;
             lock (_gate)
             {
-                Exception reason = failure is OperationCanceledException
-                    ? new KafkaClosedException($"The producer was closed before topic '{topic}' was known; the record is not written.")
-                    : failure;
                 _accumulator.FailTopic(topic, reason, effects);
+                return false;
             }
         }
-
-        _sender.Apply(effects);
-        _sender.Wake();
     }
 }

@@ -152,7 +152,7 @@ internal sealed partial class RecordAccumulator
         GiveUpAll(_memoryWaiters, failure, effects);
         foreach (TopicState topic in _topics.Values)
         {
-            FailTopic(topic.Name, failure, effects);
+            GiveUpAll(topic.Waiters, failure, effects);
         }
     }
 
@@ -172,7 +172,7 @@ internal sealed partial class RecordAccumulator
         GiveUpAll(_memoryWaiters, NotSent("the buffer"), effects);
         foreach (TopicState topic in _topics.Values)
         {
-            FailTopic(topic.Name, NotSent($"topic '{topic.Name}'"), effects);
+            GiveUpAll(topic.Waiters, NotSent($"topic '{topic.Name}'"), effects);
         }
     }
 

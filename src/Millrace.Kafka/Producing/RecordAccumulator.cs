@@ -188,6 +188,30 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         }
     }
 
+    /// <summary>The topic was not found in time: those of its records fail whose own time is over by then.</summary>
+    /// <param name="topic">The topic.</param>
+    /// <param name="failure">Why it was not found.</param>
+    /// <param name="end">The end of the time of a record that came when the look-up began.</param>
+    /// <param name="effects">What is to be done.</param>
+    /// <returns>Whether others are left that came later. For them the topic must be looked up again.</returns>
+    public bool ExpireTopic(string topic, Exception failure, TimeSpan end, ProducerEffects effects)
+    {
+        TopicState state = Topic(topic);
+        while (state.Waiters?.First?.Value is { } waiting && waiting.Deadline <= end)
+        {
+            state.Waiters.RemoveFirst();
+            GiveUp(waiting, failure, effects);
+        }
+
+        if (state.Waiters is { Count: > 0 })
+        {
+            return true;
+        }
+
+        state.Waiters = null;
+        return false;
+    }
+
     /// <summary>Takes a record back that is not in a batch yet.</summary>
     /// <returns>Whether it was not in a batch.</returns>
     public bool TakeBack(WaitingRecord waiting, Moment now, ProducerEffects effects)
@@ -197,7 +221,6 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
             return false;
         }
 
-        // A topic's line stays while its look-up is under way, even if it is empty: the look-up ends it.
         waiting.Node.List!.Remove(waiting.Node);
         EndWait(waiting);
         AdmitWaiting(now, effects);
@@ -334,9 +357,9 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         effects.GivenUp.Add((waiting, failure));
     }
 
-    private void GiveUpAll(LinkedList<WaitingRecord> line, Exception failure, ProducerEffects effects)
+    private void GiveUpAll(LinkedList<WaitingRecord>? line, Exception failure, ProducerEffects effects)
     {
-        while (line.First?.Value is { } waiting)
+        while (line?.First?.Value is { } waiting)
         {
             line.RemoveFirst();
             GiveUp(waiting, failure, effects);

@@ -11,7 +11,7 @@ internal sealed class TopicState(string name)
 
     public string Name { get; } = name;
 
-    /// <summary>Records that wait for metadata; null while nobody asks for it.</summary>
+    /// <summary>Records that wait for metadata. Stays while its look-up is under way, even if it is empty: the look-up ends it. Null while there is none.</summary>
     public LinkedList<WaitingRecord>? Waiters { get; set; }
 
     /// <summary>What the cluster says of it. Set before a record is appended.</summary>

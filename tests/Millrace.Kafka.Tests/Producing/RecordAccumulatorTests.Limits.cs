@@ -192,6 +192,38 @@ public sealed partial class RecordAccumulatorTests
     }
 
     [Fact]
+    public void A_topic_that_is_not_found_in_time_fails_the_records_whose_own_time_is_over()
+    {
+        Recorder first = Await("late"), second = Await("late", TimeSpan.FromSeconds(59));
+        var effects = new ProducerEffects();
+        Assert.True(_accumulator.ExpireTopic("late", new InvalidOperationException("not found"), _settings.MaxBlock, effects));
+        Apply(effects);
+        Assert.True(first.Task.IsFaulted);
+        Assert.False(second.Task.IsCompleted);
+        effects.Clear();
+        Assert.False(_accumulator.ExpireTopic("late", new InvalidOperationException("not found"), _elapsed + _settings.MaxBlock, effects));
+        Apply(effects);
+        Assert.True(second.Task.IsFaulted);
+        Assert.False(_accumulator.HasWork);
+    }
+
+    [Fact]
+    public void A_record_that_comes_after_an_abort_joins_the_look_up_that_is_under_way_and_has_its_own_time()
+    {
+        Recorder aborted = Await("late");
+        var effects = new ProducerEffects();
+        _accumulator.AbortUnsent(effects);
+        Apply(effects);
+        Assert.True(aborted.Task.IsFaulted);
+        effects.Clear();
+        Recorder next = Await("late", TimeSpan.FromSeconds(59), RecordAccumulator.OfferResult.Waits);
+        Assert.True(_accumulator.ExpireTopic("late", new InvalidOperationException("not found"), _settings.MaxBlock, effects));
+        Assert.Empty(effects.GivenUp);
+        Apply(Resolve("late"));
+        Assert.Single(DrainAll());
+    }
+
+    [Fact]
     public void Of_two_partitions_the_one_with_the_long_line_gets_little()
     {
         _settings = Settings(new ProducerOptions { Linger = TimeSpan.FromHours(1), BatchByteCount = 0, DeliveryTimeout = TimeSpan.FromHours(2) });
@@ -211,6 +243,16 @@ public sealed partial class RecordAccumulatorTests
         _cluster.Topic,
         Now,
         out _);
+
+    /// <summary>A record of a topic that is not known.</summary>
+    private Recorder Await(string topic, TimeSpan after = default, RecordAccumulator.OfferResult? expected = null)
+    {
+        _elapsed += after;
+        var recorder = new Recorder();
+        RecordAccumulator.OfferResult result = _accumulator.Offer(new SpanRecord(topic) { Value = new byte[10] }, null, 50, new Delivery(recorder, 0), null, null, Now, out _);
+        Assert.Equal(expected ?? (after == default ? RecordAccumulator.OfferResult.TopicWanted : RecordAccumulator.OfferResult.Waits), result);
+        return recorder;
+    }
 
     private ProducerEffects Resolve(string topic)
     {

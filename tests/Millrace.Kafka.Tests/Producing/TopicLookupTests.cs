@@ -1,0 +1,41 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Kafka.Tests;
+
+/// <summary>Records that wait for a topic which is not there yet.</summary>
+public sealed class TopicLookupTests
+{
+    [Fact]
+    public async Task A_record_waits_for_its_topic_as_long_as_it_may_whenever_the_look_up_began()
+    {
+        var cluster = new HoldingCluster(1) { OnMetadata = static known => new MetadataResponse { Brokers = known.Brokers } };
+        var time = new ManualTime();
+        await using var client = new KafkaClient(new KafkaClientOptions { BootstrapServers = "node:1", Connector = cluster, RandomSeed = 1 }, time, NullLoggerFactory.Instance);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero, MaxBlock = TimeSpan.FromSeconds(60) });
+        Task<RecordMetadata> first = ProduceAsync(producer);
+        TimeSpan elapsed = TimeSpan.Zero;
+        await AdvanceAsync(() => elapsed >= TimeSpan.FromSeconds(50));
+        Task<RecordMetadata> second = ProduceAsync(producer);
+        await AdvanceAsync(() => elapsed >= TimeSpan.FromSeconds(70));
+        await Assert.ThrowsAsync<KafkaTimeoutException>(() => first.WaitAsync(Until.Limit));
+        Assert.False(second.IsCompleted);
+
+        cluster.OnMetadata = null;
+        await AdvanceAsync(() => cluster.Held[1].Reader.Count > 0);
+        (await cluster.Held[1].Reader.ReadAsync(Until.Timeout())).Acknowledge();
+        await second.WaitAsync(Until.Limit);
+
+        Task AdvanceAsync(Func<bool> isEnough) => Until.TrueAsync(
+            () =>
+            {
+                time.Advance(TimeSpan.FromSeconds(0.1));
+                elapsed += TimeSpan.FromSeconds(0.1);
+                return isEnough();
+            },
+            "the clock to move on");
+    }
+
+    private static Task<RecordMetadata> ProduceAsync(KafkaProducer producer) =>
+        producer.ProduceAsync(new ProducerRecord { Topic = HoldingCluster.Topic, Partition = 0, Value = new byte[] { 1 } }).AsTask();
+}
