@@ -253,7 +253,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         }
 
         await _stop.CancelElsewhereAsync();
-        await _loop;
+        await _loop.ConfigureAwait(Awaiting.Quietly);
         _sender.FailAll(new KafkaClosedException("The producer was closed before the record was acknowledged; the record may or may not be written."));
         if (_transactions is not null)
         {

@@ -167,19 +167,44 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
     private void Tell(ProducerAnswer answer)
     {
         ProducerBatch batch = answer.Batch;
-        if (answer.Failure is null)
-        {
-            CountSent(batch, failure: null);
-        }
-        else
-        {
-            LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, answer.Failure.Message);
-            CountSent(batch, answer.Failure);
-        }
-
+        _ = TryTellOutcome(batch, answer.Failure);
         if (batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure) is { } thrown)
         {
-            LogMessages.DeliveryHandlerFailed(_logger, batch.Partition, thrown);
+            _ = TryTellHandlerFailure(batch.Partition, thrown);
+        }
+    }
+
+    /// <summary>Loggers and the listeners of meters are the application's: where one fails, whoever waits for the batch is told nevertheless, and so are those behind it.</summary>
+    /// <returns>Whether none has failed.</returns>
+    private bool TryTellOutcome(ProducerBatch batch, Exception? failure)
+    {
+        try
+        {
+            if (failure is not null)
+            {
+                LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, failure.Message);
+            }
+
+            CountSent(batch, failure);
+            return true;
+        }
+        catch (Exception)
+        {
+            return false;
+        }
+    }
+
+    /// <inheritdoc cref="TryTellOutcome"/>
+    private bool TryTellHandlerFailure(TopicPartition partition, Exception thrown)
+    {
+        try
+        {
+            LogMessages.DeliveryHandlerFailed(_logger, partition, thrown);
+            return true;
+        }
+        catch (Exception)
+        {
+            return false;
         }
     }
 
@@ -214,7 +239,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         }
         catch (Exception thrown)
         {
-            LogMessages.DeliveryHandlerFailed(_logger, report.TopicPartition, thrown);
+            _ = TryTellHandlerFailure(report.TopicPartition, thrown);
         }
     }
 

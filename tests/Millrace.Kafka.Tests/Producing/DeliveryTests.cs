@@ -1,0 +1,98 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka.Protocol;
+
+namespace Millrace.Kafka.Tests;
+
+/// <summary>Whoever waits for an answer is told, whatever the application's logger, meter listener or handler does.</summary>
+public sealed class DeliveryTests
+{
+    private readonly HoldingCluster _cluster = new(1);
+
+    [Fact]
+    public async Task A_logger_that_fails_does_not_keep_the_failure_of_a_batch_from_its_records_nor_later_answers()
+    {
+        var loggers = new FailingLoggers("failed: ");
+        await using KafkaClient client = CreateClient(loggers);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero });
+        Task<RecordMetadata> refused = ProduceAsync(producer);
+        HoldingCluster.HeldRequest request = await NextAsync();
+        request.Answer(new ProduceResponse
+        {
+            Topics = [new ProduceTopicResponse { Name = HoldingCluster.Topic, Partitions = [new ProducePartitionResponse { ErrorCode = ErrorCode.InvalidRecord }] }],
+        });
+        await Assert.ThrowsAsync<KafkaBrokerException>(() => refused.WaitAsync(Until.Limit));
+        Assert.Equal(1, loggers.FailureCount);
+        await AssertGoesOnAsync(producer);
+    }
+
+    [Fact]
+    public async Task A_logger_that_fails_for_a_handler_that_fails_does_not_keep_later_answers()
+    {
+        var loggers = new FailingLoggers("delivery handler threw");
+        await using KafkaClient client = CreateClient(loggers);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero });
+        await producer.EnqueueAsync(new SpanRecord(HoldingCluster.Topic) { Partition = 0, Value = [1] }, new Failing());
+        (await NextAsync()).Acknowledge();
+        await Until.TrueAsync(() => loggers.FailureCount == 1, "the failure of the logger");
+        await AssertGoesOnAsync(producer);
+    }
+
+    [Fact]
+    public async Task A_listener_of_the_meter_that_fails_does_not_keep_an_answer_from_its_records()
+    {
+        const string clientId = "client of a listener that fails";
+        bool hasFailed = false;
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = static (instrument, listener) =>
+            {
+                if (instrument.Name == "messaging.client.sent.messages")
+                {
+                    listener.EnableMeasurementEvents(instrument);
+                }
+            },
+        };
+        listener.SetMeasurementEventCallback<long>((_, _, tags, _) =>
+        {
+            foreach (KeyValuePair<string, object?> tag in tags)
+            {
+                if (tag.Value is clientId)
+                {
+                    hasFailed = true;
+                    throw new InvalidOperationException("The listener failed.");
+                }
+            }
+        });
+        listener.Start();
+        await using KafkaClient client = CreateClient(NullLoggerFactory.Instance, clientId);
+        await AssertGoesOnAsync(client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero }));
+        Assert.True(hasFailed);
+    }
+
+    private static Task<RecordMetadata> ProduceAsync(KafkaProducer producer) =>
+        producer.ProduceAsync(new SpanRecord(HoldingCluster.Topic) { Partition = 0, Value = [1] }).AsTask();
+
+    private async Task AssertGoesOnAsync(KafkaProducer producer)
+    {
+        for (int i = 0; i < 2; i++)
+        {
+            Task<RecordMetadata> record = ProduceAsync(producer);
+            (await NextAsync()).Acknowledge();
+            await record.WaitAsync(Until.Limit);
+        }
+
+        await producer.FlushAsync().WaitAsync(Until.Limit);
+    }
+
+    private async Task<HoldingCluster.HeldRequest> NextAsync() => await _cluster.Held[1].Reader.ReadAsync(Until.Timeout());
+
+    private KafkaClient CreateClient(ILoggerFactory loggers, string clientId = "millrace") => new(
+        new KafkaClientOptions { BootstrapServers = "node:1", Connector = _cluster, RandomSeed = 1, ClientId = clientId }, TimeProvider.System, loggers);
+
+    private sealed class Failing : IDeliveryHandler
+    {
+        public void OnDelivered(in DeliveryReport report) => throw new InvalidOperationException("The handler failed.");
+    }
+}
