@@ -51,9 +51,17 @@ public sealed class TcpKafkaTransportTests : IDisposable
         string local = $":{((IPEndPoint)peer.RemoteEndPoint!).Port:X4}";
 
         // Columns: number, local and remote address, state, queues, timer and hundredths of a second until it ends. The timer of keep-alive is the second.
-        string[] socket = (await File.ReadAllLinesAsync(tablePath, Until.Timeout()))
-            .Select(static line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-            .Single(columns => columns[1].EndsWith(local, StringComparison.Ordinal) && columns[3] == "01");
+        // While others open and close sockets, one reading of the table may miss some.
+        string[] socket = [];
+        await Until.TrueAsync(
+            async () =>
+            {
+                socket = (await File.ReadAllLinesAsync(tablePath, Until.Timeout()))
+                    .Select(static line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+                    .FirstOrDefault(columns => columns[1].EndsWith(local, StringComparison.Ordinal) && columns[3] == "01", []);
+                return socket.Length > 0;
+            },
+            "the connection in the table of sockets");
         string[] timer = socket[5].Split(':');
         Assert.Equal("02", timer[0]);
         Assert.InRange(Convert.ToInt32(timer[1], 16), 0, 3100);

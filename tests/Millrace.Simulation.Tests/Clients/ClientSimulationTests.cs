@@ -23,7 +23,7 @@ public class ClientSimulationTests
     [Fact]
     public void What_disturbs_a_client_happens()
     {
-        ClientSimulation[] simulations = [.. Enumerable.Range(1, 10).Select(static seed => new ClientSimulation(seed, ClientSabotage.None))];
+        ClientSimulation[] simulations = [.. Enumerable.Range(1, 20).Select(static seed => new ClientSimulation(seed, ClientSabotage.None))];
         Array.ForEach(simulations, static simulation => simulation.Run());
         Assert.True(simulations.Sum(static simulation => simulation.BrokerCrashCount) > 5);
         Assert.True(simulations.Sum(static simulation => simulation.ProcessKillCount) > 5);
