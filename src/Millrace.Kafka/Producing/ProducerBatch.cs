@@ -8,8 +8,12 @@ namespace Millrace.Kafka;
 /// </summary>
 internal sealed class ProducerBatch
 {
+    /// <summary>What a batch takes of the buffer at least: about the memory that it is made of, however small its records are.</summary>
+    private const int LeastByteCount = 1024;
+
     private const int NoSequence = -1;
-    private const int FirstDeliveryCount = 16;
+    private const int FirstDeliveryCount = 4;
+    private const int FirstByteCount = 512;
 
     private readonly RecordBatchBuilder _builder;
     private Delivery[] _deliveries = new Delivery[FirstDeliveryCount];
@@ -22,7 +26,7 @@ internal sealed class ProducerBatch
 
     public ProducerBatch(PartitionQueue queue, long ordinal, CompressionCodec compression, TimeSpan createdAt)
     {
-        _builder = new RecordBatchBuilder(compression);
+        _builder = new RecordBatchBuilder(compression, FirstByteCount);
         Node = new LinkedListNode<ProducerBatch>(this);
         Queue = queue;
         Begin(queue, ordinal, createdAt);
@@ -40,8 +44,11 @@ internal sealed class ProducerBatch
 
     public TimeSpan CreatedAt { get; private set; }
 
-    /// <summary>Bytes that the records hold of the buffer.</summary>
-    public long ReservedByteCount { get; private set; }
+    /// <summary>Bytes of the records, before compression.</summary>
+    public long RecordByteCount { get; private set; }
+
+    /// <summary>Bytes that the batch holds of the buffer.</summary>
+    public long ReservedByteCount => Math.Max(RecordByteCount, LeastByteCount);
 
     public int RecordCount { get; private set; }
 
@@ -93,7 +100,7 @@ internal sealed class ProducerBatch
         _bytes = default;
         Array.Clear(_deliveries, 0, RecordCount);
         RecordCount = 0;
-        ReservedByteCount = 0;
+        RecordByteCount = 0;
         IsClosed = false;
         IsAnswered = false;
         IsTold = false;
@@ -109,7 +116,7 @@ internal sealed class ProducerBatch
         _links = null;
     }
 
-    public void Append(in SpanRecord record, long timestamp, int reservedByteCount, in Delivery delivery)
+    public void Append(in SpanRecord record, long timestamp, int byteCount, in Delivery delivery)
     {
         _builder.Append(timestamp, record.Key, !record.HasKey, record.Value, !record.HasValue, record.Headers);
         if (RecordCount == _deliveries.Length)
@@ -118,7 +125,7 @@ internal sealed class ProducerBatch
         }
 
         _deliveries[RecordCount++] = delivery;
-        ReservedByteCount += reservedByteCount;
+        RecordByteCount += byteCount;
         if (record.Headers is { Count: > 0 } headers && Diagnostics.IsTracing)
         {
             AddLink(TraceContext.Of(headers));
@@ -235,7 +242,7 @@ internal sealed class ProducerBatch
         List<Record> records = RecordBatchReader.Read(_bytes, int.MaxValue);
         int[] byteCounts = [.. records.Select(static record =>
             (int)RecordBatchBuilder.EstimateRecordByteCount(record.Key?.Length ?? 0, record.Value?.Length ?? 0, record.Headers))];
-        long half = ReservedByteCount / 2;
+        long half = RecordByteCount / 2;
         int firstCount = 1;
         for (long sum = byteCounts[0]; firstCount < records.Count - 1 && sum + byteCounts[firstCount] <= half; firstCount++)
         {
@@ -244,7 +251,7 @@ internal sealed class ProducerBatch
 
         ProducerBatch first = Part(0, firstCount);
         ProducerBatch second = Part(firstCount, records.Count - firstCount);
-        second.ReservedByteCount = ReservedByteCount - first.ReservedByteCount;
+        second.RecordByteCount = RecordByteCount - first.RecordByteCount;
 
         // Callers are told in the order of the batches: when the second's have been, all have.
         second._done = _done;
@@ -261,7 +268,7 @@ internal sealed class ProducerBatch
             for (int i = start; i < start + count; i++)
             {
                 part._builder.Append(records[i].Timestamp, records[i].Key, records[i].Value, records[i].Headers);
-                part.ReservedByteCount += byteCounts[i];
+                part.RecordByteCount += byteCounts[i];
             }
 
             part.RecordCount = count;

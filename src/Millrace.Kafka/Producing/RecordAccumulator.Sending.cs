@@ -458,9 +458,10 @@ internal sealed partial class RecordAccumulator
     private void Split(PartitionQueue queue, ProducerBatch batch, Moment now, ProducerEffects effects)
     {
         effects.Splits.Add((queue.Partition, batch.RecordCount, batch.EstimatedByteCount));
-        Topic(queue.Partition.Topic).LimitBatches(batch.ReservedByteCount);
+        Topic(queue.Partition.Topic).LimitBatches(batch.RecordByteCount);
         queue.MakeRoomAfter(batch.Ordinal, 1);
         (ProducerBatch first, ProducerBatch second) = batch.Split(settings.Compression, now.Elapsed);
+        UsedByteCount += first.ReservedByteCount + second.ReservedByteCount - batch.ReservedByteCount;
         queue.ClearIfUnwritten(first);
         queue.ClearIfUnwritten(second);
         queue.Requeue(first);

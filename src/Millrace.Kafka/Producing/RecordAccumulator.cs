@@ -386,8 +386,9 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
             Activate(queue);
         }
 
-        UsedByteCount += byteCount;
+        long heldByteCount = isNew ? 0 : batch!.ReservedByteCount;
         batch!.Append(record, record.Timestamp?.ToUnixTimeMilliseconds() ?? now.UnixMilliseconds, byteCount, delivery);
+        UsedByteCount += batch.ReservedByteCount - heldByteCount;
         if (done is not null)
         {
             batch.CompleteToo(done);

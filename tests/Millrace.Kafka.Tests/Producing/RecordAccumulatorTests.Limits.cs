@@ -138,6 +138,23 @@ public sealed partial class RecordAccumulatorTests
     }
 
     [Fact]
+    public void Batches_of_small_records_take_as_much_of_the_buffer_as_they_are_made_of()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, BufferByteCount = 4096, MaxRequestByteCount = 4096 });
+        _accumulator = Create();
+        Task<RecordMetadata>[] records = Append(10);
+        Assert.Equal(4, _accumulator.Queue(Partition).Waiting.Count);
+        while (DrainAll() is { Count: > 0 } batches)
+        {
+            Assert.InRange(_accumulator.UsedByteCount, 1, 4096);
+            batches.ForEach(batch => Settle(batch, ProduceVerdict.Written));
+        }
+
+        Assert.All(records, record => Assert.True(record.IsCompletedSuccessfully));
+        Assert.Equal(0, _accumulator.UsedByteCount);
+    }
+
+    [Fact]
     public void No_more_bytes_wait_for_the_buffer_than_it_holds()
     {
         _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, BufferByteCount = 2048, MaxRequestByteCount = 2048 });
