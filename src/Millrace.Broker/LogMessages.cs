@@ -68,6 +68,9 @@ internal static partial class LogMessages
     [LoggerMessage(2114, LogLevel.Error, "The users file {Path} cannot be read, and the users that it had before still count: {Fault}. Mend it with 'millrace user'.")]
     public static partial void UsersNotRead(ILogger logger, string path, string fault);
 
+    [LoggerMessage(2115, LogLevel.Warning, "Closed the connection of {Remote}: for {StallTime} its request did not arrive, and others wait for the memory that it holds (queued.max.request.bytes).")]
+    public static partial void ConnectionStalled(ILogger logger, string remote, TimeSpan stallTime);
+
     [LoggerMessage(2200, LogLevel.Information, "Created topic {Topic} with {PartitionCount} partitions, id {TopicId}.")]
     public static partial void TopicCreated(ILogger logger, string topic, int partitionCount, Guid topicId);
 

@@ -18,10 +18,16 @@ internal sealed class ClientConnection : IDisposable
     /// </summary>
     internal const int MaxByteCountWithoutRecords = 8 * 1024 * 1024;
 
+    /// <summary>How long a piece of memory may take to be filled by its sender while others wait for memory.</summary>
+    internal static readonly TimeSpan MaxStallTime = TimeSpan.FromSeconds(10);
+
+    private const long NotArriving = -1;
+
     private readonly FrameTransport _transport;
     private readonly ConnectionSession _session;
     private readonly ApiTable _apis;
     private readonly RequestMemory _memory;
+    private readonly Action _closeStalled;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _aborted = new();
@@ -41,14 +47,21 @@ internal sealed class ClientConnection : IDisposable
     // Of the frame that arrives: what it holds, and whether it has its slot. The reading loop's alone.
     private RequestCharge _arriving;
     private bool _hasSlot;
+
+    // When the last piece of memory was given to it, unless it holds none, or waits for the next one.
+    private long _arrivingSince = NotArriving;
     private Task _previousIsAnswered = Task.CompletedTask;
 
-    /// <summary>Serves a transport, which it owns. <paramref name="stopReading"/> ends the reading; what has begun is finished and answered.</summary>
+    /// <summary>
+    /// Serves a transport, which it owns. <paramref name="stopReading"/> ends the reading; what has begun is finished and answered. <paramref name="closeStalled"/>
+    /// is called now and then while it waits for memory.
+    /// </summary>
     public ClientConnection(
         FrameTransport transport,
         ConnectionSession session,
         ApiTable apis,
         RequestMemory memory,
+        Action closeStalled,
         BrokerConfiguration configuration,
         TimeProvider time,
         ILogger logger,
@@ -63,6 +76,7 @@ internal sealed class ClientConnection : IDisposable
         int maxInFlightRequests = configuration.MaxInFlightRequests;
         _apis = apis;
         _memory = memory;
+        _closeStalled = closeStalled;
         _logger = logger;
         _mayBlock = () => !HasRequestsInFlight && !_transport.HasMore;
         _admit = AdmitAsync;
@@ -157,6 +171,9 @@ internal sealed class ClientConnection : IDisposable
         }
     }
 
+    /// <summary>How long the frame that arrives has had its last piece of memory without filling it.</summary>
+    public TimeSpan StallTime => Volatile.Read(ref _arrivingSince) is not NotArriving and long since ? _time.GetElapsedTime(since) : TimeSpan.Zero;
+
     /// <summary>Cuts the connection at once.</summary>
     public void Abort()
     {
@@ -231,7 +248,14 @@ internal sealed class ClientConnection : IDisposable
     private ValueTask<bool> AdmitAsync(int byteCount, CancellationToken reading)
     {
         _hasSlot = _hasSlot || (_previousIsAnswered.IsCompleted && _slots.Wait(0));
-        return _hasSlot && _memory.TryTake(ref _arriving, byteCount) ? new ValueTask<bool>(true) : AdmitLaterAsync(byteCount, reading);
+        if (_hasSlot && _memory.TryTake(ref _arriving, byteCount))
+        {
+            Volatile.Write(ref _arrivingSince, _time.GetTimestamp());
+            return new ValueTask<bool>(true);
+        }
+
+        Volatile.Write(ref _arrivingSince, NotArriving);
+        return AdmitLaterAsync(byteCount, reading);
     }
 
     private async ValueTask<bool> AdmitLaterAsync(int byteCount, CancellationToken reading)
@@ -252,7 +276,10 @@ internal sealed class ClientConnection : IDisposable
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(reading, _aborted.Token);
         try
         {
+            // Who holds memory for what does not come keeps it from those who wait.
+            await using ITimer looking = _time.CreateTimer(static act => ((Action)act!)(), _closeStalled, MaxStallTime, MaxStallTime);
             _arriving = await _memory.TakeAsync(_arriving, byteCount, ended.Token);
+            Volatile.Write(ref _arrivingSince, _time.GetTimestamp());
             return true;
         }
         catch (OperationCanceledException) when (_aborted.IsCancellationRequested)
@@ -310,6 +337,7 @@ internal sealed class ClientConnection : IDisposable
     {
         RequestCharge charge = _arriving;
         _arriving = default;
+        Volatile.Write(ref _arrivingSince, NotArriving);
         return charge;
     }
 

@@ -105,7 +105,7 @@ internal sealed class ConnectionTable : IDisposable
 
     private void Run(FrameTransport transport, ConnectionSession session, Action ended)
     {
-        var connection = new ClientConnection(transport, session, _apis, _memory, _configuration, _time, _logger, _stopping);
+        var connection = new ClientConnection(transport, session, _apis, _memory, CloseStalled, _configuration, _time, _logger, _stopping);
         var registered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Task running = RunAsync(connection, registered.Task, ended);
         _open[transport.Identity.Id] = (connection, running);
@@ -178,6 +178,18 @@ internal sealed class ConnectionTable : IDisposable
             if (!connection.HasRequestsInFlight || transport.IsSending)
             {
                 LogMessages.ConnectionIdle(_logger, connection.Identity.Remote, transport.IdleTime);
+                connection.Abort();
+            }
+        }
+    }
+
+    private void CloseStalled()
+    {
+        foreach ((ClientConnection connection, _) in _open.Values)
+        {
+            if (connection.StallTime is var stall && stall >= ClientConnection.MaxStallTime)
+            {
+                LogMessages.ConnectionStalled(_logger, connection.Identity.Remote, stall);
                 connection.Abort();
             }
         }

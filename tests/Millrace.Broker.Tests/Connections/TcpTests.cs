@@ -84,6 +84,26 @@ public sealed class TcpTests
     }
 
     [Fact]
+    public async Task Who_holds_memory_for_a_request_that_does_not_come_gives_it_to_those_who_wait()
+    {
+        const int limit = 300_000;
+        await using TestBroker broker = await StartAsync(static options => options.MaxQueuedRequestByteCount = limit);
+        byte[] request = MessageCodec.WriteRequest(TestClientRequests.Produce("orders", Batches.Of(new string('x', 900_000))), 9, 1, "tcp").Bytes.ToArray();
+        using TcpTestClient stalled = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        await stalled.SendRawAsync(request.AsMemory(..^1));
+        await Conditions.BecomesTrueAsync(() => broker.Broker.RequestByteCount >= request.Length, "it has all the memory that there is");
+
+        int timers = broker.Time.PendingTimerCount;
+        using TcpTestClient other = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        Task<ProduceResponse> waiting = other.SendAsync<ProduceRequest, ProduceResponse>(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Time.PendingTimerCount > timers, "the other one waits");
+        broker.Time.Advance(ClientConnection.MaxStallTime);
+        Assert.Equal(ErrorCode.None, (await waiting).Topics[0].Partitions[0].ErrorCode);
+        await stalled.WaitUntilClosedAsync();
+        Assert.Contains(broker.Logs.Lines, static line => line.EventId == 2115);
+    }
+
+    [Fact]
     public async Task Requests_that_arrive_count_before_they_are_whole_and_all_of_them_arrive()
     {
         const int limit = 300_000;
