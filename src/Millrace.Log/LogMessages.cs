@@ -66,9 +66,6 @@ internal static partial class LogMessages
     [LoggerMessage(1103, LogLevel.Error, "{Partition} is not compacted any more: {Reason} It goes on growing, and others are compacted; it is tried again after a restart.")]
     public static partial void Uncleanable(ILogger logger, TopicPartition partition, string reason);
 
-    [LoggerMessage(1104, LogLevel.Warning, "The compacted segment {BaseOffset} of {Partition} is in the log, but its files could not all be renamed: {Reason} The next start renames them.")]
-    public static partial void SwapNotFinished(ILogger logger, TopicPartition partition, Offset baseOffset, string reason);
-
     [LoggerMessage(1105, LogLevel.Warning, "The compaction of {Partition} failed: {Reason} It is tried again.")]
     public static partial void CompactionFailed(ILogger logger, TopicPartition partition, string reason);
 }

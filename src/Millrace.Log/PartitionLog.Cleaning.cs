@@ -95,7 +95,8 @@ public sealed partial class PartitionLog
     {
         lock (_segmentsLock)
         {
-            if (_isReleased || Array.IndexOf(_segments, cleaned) >= 0)
+            // One that is synced as a whole came into the log, which went offline by it: its files, under whichever names, are what the log comes back with.
+            if (_isReleased || cleaned.IsCompleteAndSynced)
             {
                 cleaned.Dispose();
             }
@@ -108,7 +109,7 @@ public sealed partial class PartitionLog
 
     /// <summary>
     /// Takes a compacted segment, which is synced, into the log in place of others. False if these are not in the log any more, or it is
-    /// closed or deleted.
+    /// closed or deleted, or goes offline by this.
     /// </summary>
     /// <remarks>
     /// <code>
@@ -118,10 +119,13 @@ public sealed partial class PartitionLog
     /// 3 the old segments to .deleted, sync                        .swap of a log                      deletes the segments in its range,
     /// 4 indexes to their names, sync; log to its name, sync         "                                 then does step 4
     /// </code>
-    /// A sync between two steps, since the power may keep a later change of names and lose an earlier one.
+    /// A sync between two steps, since the power may keep a later change of names and lose an earlier one. Where the disk refuses step 3 or 4, the partition goes offline, and what
+    /// brings it back does the rest: the next compaction would take the names that this one has left, and delete what they stand for.
     /// </remarks>
     internal bool TryReplace(IReadOnlyList<LogSegment> sources, LogSegment cleaned)
     {
+        bool isFinished;
+        CommitEffects effects = CommitEffects.None;
         lock (_segmentsLock)
         {
             if (_isReleased || !IsOnline || IndexOf(sources) is not (>= 0 and int first))
@@ -139,9 +143,11 @@ public sealed partial class PartitionLog
                 Volatile.Write(ref _segments, [.. _segments[..first], cleaned, .. _segments[(first + sources.Count)..]]);
             }
 
-            FinishReplacing(sources, cleaned);
-            return true;
+            isFinished = TryFinishReplacing(sources, cleaned, ref effects);
         }
+
+        Run(effects);
+        return isFinished;
     }
 
     /// <summary>Where these segments stand in the log, one after the other; -1 if they do not.</summary>
@@ -152,9 +158,10 @@ public sealed partial class PartitionLog
         return first >= 0 && segments.Skip(first).Take(sources.Count).SequenceEqual(sources) ? first : -1;
     }
 
-    /// <summary>From the swap on the new segment is the log's, whatever the names are: a start would finish what fails here.</summary>
-    private void FinishReplacing(IReadOnlyList<LogSegment> sources, LogSegment cleaned)
+    /// <summary>From the swap on the new segment is the log's, whatever the names are.</summary>
+    private bool TryFinishReplacing(IReadOnlyList<LogSegment> sources, LogSegment cleaned, ref CommitEffects effects)
     {
+        bool isFinished = false;
         try
         {
             foreach (LogSegment source in sources)
@@ -164,10 +171,14 @@ public sealed partial class PartitionLog
 
             _files.Storage.SyncDirectory(_directory);
             RenameInSteps(cleaned, suffix: "");
+            isFinished = true;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            LogMessages.SwapNotFinished(_logger, TopicPartition, cleaned.BaseOffset, exception.Message);
+            lock (_writerLock)
+            {
+                effects = TakeOffline($"Renaming the files of a compacted segment in {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+            }
         }
 
         foreach (LogSegment source in sources)
@@ -176,6 +187,7 @@ public sealed partial class PartitionLog
         }
 
         DeleteDiscardedFiles();
+        return isFinished;
     }
 
     private void RenameInSteps(LogSegment segment, string suffix)

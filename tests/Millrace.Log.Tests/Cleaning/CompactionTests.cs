@@ -385,6 +385,38 @@ public class CompactionTests
         Assert.Equal(1, Assert.Single(LogHarness.Headers(bytes)).RecordCount);
     }
 
+    [Theory]
+    [InlineData("00000000000000000000.log")]
+    [InlineData("00000000000000000002.log")]
+    [InlineData("00000000000000000000.txnindex.swap")]
+    [InlineData("00000000000000000000.log.swap")]
+    public void A_compacted_segment_whose_files_the_disk_does_not_rename_is_there_after_the_next_compaction(string pathSuffix)
+    {
+        var topic = new CompactionHarness(segmentByteCount: 170);
+        topic.Append("a", "1");
+        topic.Append("b", "1");
+        topic.Append("b", "2");
+        topic.Append("c", "1");
+        topic.Append("c", "2");
+        topic.Append("c", "3");
+        topic.Close();
+        topic.Harness.Storage.FailNext(SimulatedOperation.Rename, pathSuffix);
+        Assert.False(topic.Compact().IsComplete);
+        Assert.Contains("Renaming the files of a compacted segment", topic.Log.OfflineReason, StringComparison.Ordinal);
+        topic.Harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, topic.Harness.LogDirectory.ReopenDue());
+        Assert.DoesNotContain(topic.Harness.Files(), static name => name.Contains(".swap", StringComparison.Ordinal));
+        Assert.True(topic.Compact().IsComplete);
+        topic.Append("d", "1");
+        topic.Close();
+        Assert.True(topic.Compact().IsComplete);
+        string[] newest = ["0:a=1", "2:b=2", "5:c=3"];
+        Assert.Equal(newest, topic.Records().Where(newest.Contains));
+        topic.Harness.KillAndOpen();
+        Assert.True(topic.Log.IsOnline, topic.Log.OfflineReason);
+        Assert.Equal(newest, topic.Records().Where(newest.Contains));
+    }
+
     [Fact]
     public void A_compaction_that_is_struck_by_a_crash_at_any_operation_changes_no_newest_record()
     {
