@@ -116,6 +116,11 @@ public sealed class LogRepair : IDisposable
             return $"The commit journal holds records of {_partition} that were acknowledged and may not be in its segments. Start the broker once, which writes them back, and stop it; then repair.";
         }
 
+        if (_inspection.AwaitsSwap)
+        {
+            return $"A compaction of {_partition} was interrupted when its result was on the disk. Start the broker once, which puts that in the place of the segments that it was made from, and stop it; then repair.";
+        }
+
         return _inspection.IsMetadataWrong && TopicId(newTopicId) is null
             ? $"No other partition of {_partition.Topic} tells the id of the topic. Restore {_directory}/{FileNames.PartitionMetadata} from a copy; "
                 + "or give the topic a new id with --new-topic-id, after which clients take it for another topic of the same name."

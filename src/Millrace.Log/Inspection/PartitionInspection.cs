@@ -74,6 +74,9 @@ internal sealed class PartitionInspection
     /// <summary>Whether the commit journal has something of it that its segments may lack.</summary>
     public bool AwaitsJournal => _journaled.Count > 0;
 
+    /// <summary>Whether a compacted segment waits for a start that puts it in the place of those it was made from: what the names say until then is not the log.</summary>
+    public bool AwaitsSwap { get; private set; }
+
     /// <summary>Why the files could not be read, or null.</summary>
     public string? DiskError { get; private set; }
 
@@ -107,6 +110,13 @@ internal sealed class PartitionInspection
         }
 
         InspectMetadata();
+        AwaitsSwap = !_isInUse && HasSwap(_listing);
+        if (AwaitsSwap)
+        {
+            Note(_directory, "A compaction was interrupted when its result was on the disk: the next start puts that in the place of the segments that it was made from. The partition is not looked at any further.");
+            return;
+        }
+
         InspectJournal();
         InspectSegments();
         InspectSnapshots();
@@ -335,12 +345,14 @@ internal sealed class PartitionInspection
             {
                 Note(PathOf(entry.Name), $"{entry.ByteCount} bytes that were cut off the log are kept here. Delete the file when nobody needs them.");
             }
-            else if (!_isInUse && suffix is AtomicFile.TemporarySuffix or FileNames.DeletedSuffix)
+            else if (!_isInUse && suffix is AtomicFile.TemporarySuffix or FileNames.DeletedSuffix or FileNames.CleanedSuffix or FileNames.SwapSuffix)
             {
-                Note(PathOf(entry.Name), "An interrupted write or deletion has left this file: the next start deletes it.");
+                Note(PathOf(entry.Name), "An interrupted write, deletion or compaction has left this file: the next start deletes it.");
             }
         }
     }
+
+    private static bool HasSwap(PartitionListing listing) => listing.WithSuffix(FileNames.LogSuffix + FileNames.SwapSuffix).Any();
 
     private string PathOf(string name) => $"{_directory}/{name}";
 

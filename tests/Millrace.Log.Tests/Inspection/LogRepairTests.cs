@@ -142,6 +142,45 @@ public class LogRepairTests
         Assert.Empty(repair.Steps);
     }
 
+    [Fact]
+    public void A_crash_at_any_operation_of_a_compaction_is_no_damage_and_nothing_is_given_up_by_a_repair()
+    {
+        int refusalCount = 0;
+        bool isDone = false;
+        for (int operation = 0; !isDone; operation++)
+        {
+            var topic = new CompactionHarness(segmentByteCount: 170);
+            topic.Append("a", "1");
+            topic.Append("b", "1");
+            topic.Append("b", "2");
+            topic.Append("b", "3");
+            topic.Close();
+            topic.Harness.Checkpoint();
+            topic.Harness.Storage.CrashAfter(operation);
+            try
+            {
+                isDone = topic.Compact().IsComplete;
+            }
+            catch (SimulatedCrashException)
+            {
+            }
+
+            topic.Harness.LosePower();
+            using (LogRepair repair = LogRepair.Prepare(topic.Harness.Options, topic.Harness.Storage, LogHarness.Orders))
+            {
+                Assert.DoesNotContain(repair.Findings, static finding => !finding.IsNote);
+                Assert.Empty(repair.Steps);
+                refusalCount += repair.Refusal is null ? 0 : 1;
+            }
+
+            topic.Harness.Open();
+            string[] newest = ["0:a=1", "3:b=3"];
+            Assert.Equal(newest, topic.Records().Where(newest.Contains));
+        }
+
+        Assert.True(refusalCount > 5, $"{refusalCount} crashes left a compacted segment that was not in its place.");
+    }
+
     /// <summary>
     /// The machine goes down at every operation of the repair in turn. Then either a broker starts, or the repair is begun again and then a broker starts: what
     /// was whole is there, and what was cut is kept.
