@@ -20,8 +20,11 @@ internal sealed class PartitionInspection
     private readonly LogPosition _log = new();
     private readonly HashSet<Offset> _segmentsWithWrongIndexes = [];
     private readonly List<string> _wrongSnapshots = [];
+
+    // What was found beside a broker, until it is known that this has put no other segments in the place of those that were read.
+    private readonly List<InspectionFinding> _held = [];
     private IReadOnlyList<JournaledPiece> _journaled = [];
-    private PartitionListing _listing = null!;
+    private PartitionListing _listing = new([]);
 
     public PartitionInspection(
         LogSettings settings,
@@ -97,6 +100,37 @@ internal sealed class PartitionInspection
         {
             DiskError = exception.Message;
             Find(_directory, null, null, $"Reading failed: {exception.Message} Mend the cause, and look again.");
+        }
+
+        ReportHeld();
+    }
+
+    private void ReportHeld()
+    {
+        bool isMixed = _held.Exists(static finding => !finding.IsNote) && HasChangedMeanwhile();
+        _held.FindAll(finding => finding.IsNote || !isMixed).ForEach(_report);
+        _held.Clear();
+        if (isMixed)
+        {
+            _report(NoteOn(_directory, "The broker compacted or deleted segments meanwhile, so that what was read does not fit together. Look again."));
+        }
+    }
+
+    /// <summary>Whether the segments, but for the last one, are other ones than at the beginning, or were compacted further than the checkpoints said then.</summary>
+    private bool HasChangedMeanwhile()
+    {
+        try
+        {
+            bool IsAsBefore(OffsetCheckpointFile before) => OffsetCheckpointFile.Read(_storage, _settings.Path, before.Name).Of(_partition) == before.Of(_partition);
+            var now = new PartitionListing(_storage.List(_directory));
+            HashSet<StorageEntry> segments = [.. now.WithSuffix(FileNames.LogSuffix).Select(static segment => segment.Entry)];
+            return HasSwap(_listing) || HasSwap(now) || !IsAsBefore(_files.SparseOffsets) || !IsAsBefore(_files.CleanedOffsets)
+                || _listing.WithSuffix(FileNames.LogSuffix).SkipLast(1).Any(segment => !segments.Contains(segment.Entry));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // What was found tells more.
+            return false;
         }
     }
 
@@ -359,8 +393,22 @@ internal sealed class PartitionInspection
     private string SegmentPath(Offset segment) => PathOf(FileNames.Segment(segment, FileNames.LogSuffix));
 
     private void Find(string path, long? position, Offset? offset, string description) =>
-        _report(new InspectionFinding(_partition, path, position, offset, description, IsNote: false));
+        Report(new InspectionFinding(_partition, path, position, offset, description, IsNote: false));
 
-    private void Note(string path, string description, long? position = null) =>
-        _report(new InspectionFinding(_partition, path, position, null, description, IsNote: true));
+    private void Note(string path, string description, long? position = null) => Report(NoteOn(path, description, position));
+
+    private InspectionFinding NoteOn(string path, string description, long? position = null) =>
+        new(_partition, path, position, null, description, IsNote: true);
+
+    private void Report(InspectionFinding finding)
+    {
+        if (_isInUse)
+        {
+            _held.Add(finding);
+        }
+        else
+        {
+            _report(finding);
+        }
+    }
 }

@@ -37,6 +37,31 @@ public class LogInspectionTests
     }
 
     [Fact]
+    public void Segments_that_a_broker_compacts_meanwhile_are_no_damage_beside_it()
+    {
+        var topic = new CompactionHarness(segmentByteCount: 170);
+        topic.Append("a", "1");
+        topic.Append("b", "1");
+        topic.Append("b", "2");
+        topic.Append("b", "3");
+        topic.Close();
+        LogSettings settings = topic.Harness.Options.ToSettings();
+        var files = new DirectoryFiles(settings, topic.Harness.Storage);
+        topic.Compact();
+        List<InspectionFinding> findings = [];
+        new PartitionInspection(settings, topic.Harness.Storage, files, LogHarness.Orders, isInUse: true, new InspectionCounts(), findings.Add).Run();
+        InspectionFinding note = Assert.Single(findings);
+        Assert.True(note.IsNote);
+        Assert.Contains("Look again", note.Description, StringComparison.Ordinal);
+
+        // What is damaged is told by the next look.
+        topic.Harness.Storage.FlipBit(LogHarness.FirstSegment, 70);
+        findings.Clear();
+        LogInspection.Run(topic.Harness.Options, topic.Harness.Storage, [], findings.Add);
+        Assert.Contains("fails its checksum", Assert.Single(findings).Description, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_partition_whose_creation_was_interrupted_is_worth_a_note_whatever_it_lacks()
     {
         DamagedLog log = DamagedLog.Running();
