@@ -107,6 +107,12 @@ internal sealed class DirectoryFiles
         }
     }
 
+    /// <summary>Below it offsets may be missing, as a start takes it: anywhere, where one of the files cannot be read.</summary>
+    public static Offset SparseBelow(TopicPartition partition, OffsetCheckpointFile sparse, OffsetCheckpointFile cleaned) =>
+        sparse.Offsets is not null && cleaned.Offsets is not null
+            ? Offset.Max(sparse.Of(partition) ?? Offset.Zero, cleaned.Of(partition) ?? Offset.Zero)
+            : new Offset(long.MaxValue);
+
     /// <summary>What is wrong with the settings of topics, or null.</summary>
     public string? TopicSettingsFault { get; }
 

@@ -8,6 +8,9 @@ namespace Millrace.Log;
 /// </summary>
 public sealed class LogInspection
 {
+    private const string GapsAreTaken =
+        "The next start takes offsets that are missing in any log for compacted ones, and compacts every compacted log from its start. Restore the file from a copy.";
+
     private readonly LogSettings _settings;
     private readonly IStorage _storage;
     private readonly Action<InspectionFinding> _report;
@@ -86,8 +89,8 @@ public sealed class LogInspection
         Judge(files.RecoveryPoints, "The next start reads every log from its start and cuts none; a partition that fails stays offline. Restore the file from a copy.");
         Judge(files.LogStarts, "The next start lets every log begin with its first segment, so that deleted records may be there again. Restore the file from a copy.");
         Judge(files.HighWatermarks, "The next clean stop writes it anew.");
-        Judge(files.SparseOffsets, "Logs that were compacted may be taken for damaged. Restore the file from a copy.");
-        Judge(files.CleanedOffsets, "Logs that were compacted may be taken for damaged. Restore the file from a copy.");
+        Judge(files.SparseOffsets, GapsAreTaken);
+        Judge(files.CleanedOffsets, GapsAreTaken);
         if (files.RecoveryPoints.IsMissing)
         {
             Find(FileNames.RecoveryPoints, null, null, "The file is missing: the next start reads every log from its start and cuts it at the first batch that fails. Restore it from a copy.");

@@ -276,14 +276,14 @@ public sealed class LogRepair : IDisposable
     private string? Recover(Action<string> done)
     {
         // As they are now: the steps before this one have moved them.
-        Offset? Read(string name) => OffsetCheckpointFile.Read(_storage, _settings.Path, name).Of(_partition);
-        Offset cleanedUpTo = Read(FileNames.CleanedOffsets) ?? Offset.Zero;
+        OffsetCheckpointFile Read(string name) => OffsetCheckpointFile.Read(_storage, _settings.Path, name);
+        OffsetCheckpointFile cleaned = Read(FileNames.CleanedOffsets);
         var checkpoints = new PartitionCheckpoints
         {
-            RecoveryPoint = Read(FileNames.RecoveryPoints),
-            LogStart = Read(FileNames.LogStartOffsets),
-            SparseBelow = Offset.Max(cleanedUpTo, Read(FileNames.SparseOffsets) ?? Offset.Zero),
-            CleanedUpTo = cleanedUpTo,
+            RecoveryPoint = Read(FileNames.RecoveryPoints).Of(_partition),
+            LogStart = Read(FileNames.LogStartOffsets).Of(_partition),
+            SparseBelow = DirectoryFiles.SparseBelow(_partition, Read(FileNames.SparseOffsets), cleaned),
+            CleanedUpTo = cleaned.Of(_partition) ?? Offset.Zero,
         };
         using var files = new OpenFiles(_storage, _settings.MaximumOpenFileCount);
         var report = new RecoveryReport(wasCleanStop: false);
@@ -304,7 +304,7 @@ public sealed class LogRepair : IDisposable
             return recovered?.OfflineReason ?? $"{_partition} had never been made; its directory is deleted.";
         }
 
-        WriteOffset(OffsetCheckpointFile.Read(_storage, _settings.Path, FileNames.RecoveryPoints), recovered.LogEndOffset);
+        WriteOffset(Read(FileNames.RecoveryPoints), recovered.LogEndOffset);
         done(recovered.LogEndOffset > recovered.LogStartOffset
             ? $"{_partition} holds offsets {recovered.LogStartOffset} to {recovered.LogEndOffset.Value - 1}; the next record gets {recovered.LogEndOffset}."
             : $"{_partition} holds no record; the next one gets {recovered.LogEndOffset}.");

@@ -17,6 +17,7 @@ internal sealed class PartitionInspection
     private readonly Action<InspectionFinding> _report;
     private readonly Offset? _recoveryPoint;
     private readonly Offset? _logStart;
+    private readonly Offset _sparseBelow;
     private readonly LogPosition _log = new();
     private readonly HashSet<Offset> _segmentsWithWrongIndexes = [];
     private readonly List<string> _wrongSnapshots = [];
@@ -45,6 +46,7 @@ internal sealed class PartitionInspection
         _report = report;
         _recoveryPoint = files.RecoveryPoints.Of(partition);
         _logStart = files.LogStarts.Of(partition);
+        _sparseBelow = DirectoryFiles.SparseBelow(partition, files.SparseOffsets, files.CleanedOffsets);
     }
 
     public Offset? RecoveryPoint => _recoveryPoint;
@@ -196,8 +198,7 @@ internal sealed class PartitionInspection
         }
 
         string? epochs = AtomicFile.TryRead(_storage, _directory, FileNames.LeaderEpochs);
-        Offset sparseBelow = Offset.Max(_files.CleanedOffsets.Of(_partition) ?? Offset.Zero, _files.SparseOffsets.Of(_partition) ?? Offset.Zero);
-        _journaled = _files.Journal.Pieces(id, _partition.Partition, JournalTarget.Of(_listing, epochs, _recoveryPoint, _logStart, sparseBelow));
+        _journaled = _files.Journal.Pieces(id, _partition.Partition, JournalTarget.Of(_listing, epochs, _recoveryPoint, _logStart, _sparseBelow));
         if (AwaitsJournal)
         {
             Note(_directory, $"The commit journal holds offsets {_journaled[0].BaseOffset} to {_journaled[^1].EndOffset.Value - 1}: the next start writes them back where they are missing.");
@@ -216,12 +217,11 @@ internal sealed class PartitionInspection
         segments.RemoveRange(0, first);
         BeginLog(segments);
         SegmentReports reports = new(_counts, FoundDamage, FoundUnreadable, FoundWrongIndex, (segment, position, sentence) => Note(SegmentPath(segment), sentence, position));
-        Offset cleanedUpTo = Offset.Max(_files.CleanedOffsets.Of(_partition) ?? Offset.Zero, _files.SparseOffsets.Of(_partition) ?? Offset.Zero);
         for (int number = 0; number < segments.Count; number++)
         {
             (Offset baseOffset, StorageEntry entry) = segments[number];
-            JudgePlace(baseOffset, cleanedUpTo);
-            var inspection = new SegmentInspection(_storage, _directory, _settings, cleanedUpTo, _log, reports);
+            JudgePlace(baseOffset);
+            var inspection = new SegmentInspection(_storage, _directory, _settings, _sparseBelow, _log, reports);
             bool isLast = number == segments.Count - 1;
             inspection.Run(baseOffset, entry.ByteCount, isLast, isGrowing: _isInUse && isLast);
             _counts.Segments++;
@@ -265,9 +265,9 @@ internal sealed class PartitionInspection
         }
     }
 
-    private void JudgePlace(Offset baseOffset, Offset cleanedUpTo)
+    private void JudgePlace(Offset baseOffset)
     {
-        bool isRight = _log.Expected is not { } expected || baseOffset == expected || (baseOffset > expected && baseOffset <= cleanedUpTo);
+        bool isRight = _log.Expected is not { } expected || baseOffset == expected || (baseOffset > expected && baseOffset <= _sparseBelow);
         if (!isRight)
         {
             RecoveryCondition condition = baseOffset > _log.Expected ? RecoveryCondition.SegmentAfterGap : RecoveryCondition.SegmentOverlaps;

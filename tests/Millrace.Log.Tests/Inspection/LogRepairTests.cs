@@ -142,6 +142,34 @@ public class LogRepairTests
         Assert.Empty(repair.Steps);
     }
 
+    [Theory]
+    [InlineData("cleaner-offset-checkpoint")]
+    [InlineData("compaction-offset-checkpoint")]
+    public void Where_it_cannot_be_read_how_far_logs_are_compacted_no_gap_is_given_up_for_damage(string file)
+    {
+        var topic = new CompactionHarness(segmentByteCount: 170);
+        topic.Append("a", "1");
+        topic.Append("b", "1");
+        topic.Append("b", "2");
+        topic.Append("b", "3");
+        topic.Close();
+        topic.Compact();
+        topic.Harness.LogDirectory.Close();
+        topic.Harness.Kill();
+        topic.Harness.Storage.DeleteFile($"{LogHarness.Root}/cleaner-offset-checkpoint");
+        topic.Harness.Storage.DeleteFile($"{LogHarness.Root}/compaction-offset-checkpoint");
+        topic.Harness.WriteText($"{LogHarness.Root}/{file}", "0\n2\norders 0 4\n");
+        topic.Harness.WriteText($"{LogHarness.Directory}/leader-epoch-checkpoint", "");
+        using (LogRepair repair = LogRepair.Prepare(topic.Harness.Options, topic.Harness.Storage, LogHarness.Orders))
+        {
+            Assert.DoesNotContain(repair.Steps, static step => step.Contains("given up", StringComparison.Ordinal));
+            Assert.Null(repair.Run(static _ => { }));
+        }
+
+        topic.Harness.Open();
+        Assert.Equal(["0:a=1", "3:b=3"], topic.Records());
+    }
+
     [Fact]
     public void A_crash_at_any_operation_of_a_compaction_is_no_damage_and_nothing_is_given_up_by_a_repair()
     {
