@@ -61,38 +61,30 @@ public sealed partial class PartitionLog
 
     /// <summary>
     /// Makes ready for a start that is to be written down: what is known of the producers at the segment which is the first one then is on the disk, since the
-    /// records that say it are given up. Where all records go, a new segment begins. False if the log is offline, or closed.
+    /// records that say it are given up. Where all records go, a new segment begins. False if the log is offline, or closed, or goes offline by this.
     /// </summary>
-    /// <exception cref="IOException">The disk refused.</exception>
     internal bool TryPrepareStart(Offset start)
     {
         CommitEffects effects = CommitEffects.None;
-        try
+        bool isReady;
+        lock (_segmentsLock)
         {
-            lock (_segmentsLock)
+            Offset? unsynced;
+            lock (_writerLock)
             {
-                Offset? unsynced;
-                bool isReady;
-                lock (_writerLock)
-                {
-                    isReady = !_isReleased && !_isClosed && IsOnline && (start < _commit.LogEndOffset || TryRoll(ref effects));
-                    LogSegment first = FindSegment(_segments, start);
-                    unsynced = isReady && !first.IsCompleteAndSynced ? first.BaseOffset : null;
-                }
+                isReady = !_isReleased && !_isClosed && IsOnline && (start < _commit.LogEndOffset || TryRoll(ref effects));
+                LogSegment first = FindSegment(_segments, start);
+                unsynced = isReady && !first.IsCompleteAndSynced ? first.BaseOffset : null;
+            }
 
-                if (unsynced is { } segmentBaseOffset)
-                {
-                    SyncSnapshot(segmentBaseOffset);
-                }
-
-                return isReady;
+            if (unsynced is { } segmentBaseOffset)
+            {
+                isReady = TrySyncSnapshot(segmentBaseOffset, ref effects);
             }
         }
-        finally
-        {
-            // Also where the disk refused: the segment that has begun wants a sync, and nobody would ask for one again.
-            Run(effects);
-        }
+
+        Run(effects);
+        return isReady;
     }
 
     /// <summary>Takes what lies below a start that is written down out of the log.</summary>

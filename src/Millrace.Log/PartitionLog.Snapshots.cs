@@ -63,15 +63,32 @@ public sealed partial class PartitionLog
         }
     }
 
-    /// <summary>Puts the snapshot at the first offset of a segment on the disk, if it has one. The lock of the segments is held.</summary>
-    private void SyncSnapshot(Offset segmentBaseOffset)
+    /// <summary>
+    /// Puts the snapshot at the first offset of a segment on the disk, if it has one. If the disk refuses, the partition goes offline: a second sync could succeed without having
+    /// written anything. The lock of the segments is held.
+    /// </summary>
+    private bool TrySyncSnapshot(Offset segmentBaseOffset, ref CommitEffects effects)
     {
-        string path = $"{_directory}/{FileNames.Segment(segmentBaseOffset, FileNames.SnapshotSuffix)}";
-        if (_files.Storage.FileExists(path))
+        try
         {
-            using IStorageFile file = _files.Storage.Open(path, StorageOpenMode.Existing);
-            file.SyncData();
-            _files.Storage.SyncDirectory(_directory);
+            string path = $"{_directory}/{FileNames.Segment(segmentBaseOffset, FileNames.SnapshotSuffix)}";
+            if (_files.Storage.FileExists(path))
+            {
+                using IStorageFile file = _files.Storage.Open(path, StorageOpenMode.Existing);
+                file.SyncData();
+                _files.Storage.SyncDirectory(_directory);
+            }
+
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            lock (_writerLock)
+            {
+                effects |= TakeOffline($"Syncing a snapshot in {_directory} to the disk failed: {exception.Message} {Sentences.AfterDiskError}");
+            }
+
+            return false;
         }
     }
 

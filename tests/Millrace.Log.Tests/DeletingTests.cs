@@ -50,7 +50,7 @@ public class DeletingTests
         harness.AppendMany(2);
         QueuedLogs queued = new();
         harness.LogDirectory.Attach(queued);
-        harness.Storage.FailNext(SimulatedOperation.SyncData, ".snapshot");
+        harness.Storage.FailNext(SimulatedOperation.Create, "log-start-offset-checkpoint.tmp");
         Assert.IsType<DeleteRecordsResult.Failed>(harness.Log.DeleteRecords(new Offset(2)));
         Assert.True(harness.Log.IsOnline);
         harness.AppendMany(1, AppendDurability.Disk);
@@ -69,6 +69,29 @@ public class DeletingTests
             }
 
             harness.Sync();
+            Assert.IsType<DeleteRecordsResult.Deleted>(harness.Log.DeleteRecords(new Offset(count)));
+            harness.LosePower();
+            harness.Open();
+            Assert.Equal(count - 1, Assert.Single(harness.Log.ActiveProducers()).LastSequence);
+        }
+    }
+
+    [Fact]
+    public void So_does_it_where_the_disk_has_refused_to_sync_it_before()
+    {
+        for (int count = 1; count <= 20; count++)
+        {
+            LogHarness harness = LogHarness.WithPartition();
+            for (int sequence = 0; sequence < count; sequence++)
+            {
+                harness.Append(LogHarness.Batch(producerId: 7, sequence: sequence));
+            }
+
+            harness.Sync();
+            harness.Storage.FailNext(SimulatedOperation.SyncData, ".snapshot");
+            Assert.IsType<DeleteRecordsResult.Failed>(harness.Log.DeleteRecords(new Offset(count)));
+            harness.Time.Advance(TimeSpan.FromSeconds(1));
+            harness.LogDirectory.ReopenDue();
             Assert.IsType<DeleteRecordsResult.Deleted>(harness.Log.DeleteRecords(new Offset(count)));
             harness.LosePower();
             harness.Open();
