@@ -375,6 +375,32 @@ public class RecoveryTests
     }
 
     [Fact]
+    public void An_index_that_is_made_anew_is_on_the_disk_also_where_a_sync_of_it_has_failed_before()
+    {
+        for (int round = 0; round < 20; round++)
+        {
+            LogHarness harness = LogHarness.WithPartition(static options => options.SegmentByteCount = 3 * LogHarness.Batch().Length);
+            harness.AppendMany(round);
+            harness.Append(LogHarness.Batch(producerId: 7, isTransactional: true));
+            harness.Log.AppendMarker(new ProducerIdentity(7, 0), isCommit: false, coordinatorEpoch: 0);
+            harness.AppendMany(6);
+            harness.Checkpoint();
+            Offset stable = harness.Log.LastStableOffset;
+            string index = $"{harness.Log.SegmentsForTests.First(static segment => segment.TransactionIndex.EntryCount > 0).BaseOffset.Value:D20}.txnindex";
+            harness.Kill();
+            harness.Storage.DeleteFile($"{LogHarness.Directory}/{index}");
+            harness.Storage.FailNext(SimulatedOperation.SyncData, index);
+            harness.Open();
+            Assert.False(harness.Log.IsOnline);
+            harness.Time.Advance(TimeSpan.FromSeconds(1));
+            Assert.Equal(1, harness.LogDirectory.ReopenDue());
+            harness.LosePower();
+            harness.Open();
+            Assert.Single(harness.Log.AbortedTransactions(Offset.Zero, stable)!);
+        }
+    }
+
+    [Fact]
     public void An_index_without_its_segment_is_deleted()
     {
         LogHarness harness = LogHarness.WithPartition();

@@ -97,8 +97,18 @@ internal sealed class IndexRecovery
         bool exists = _files.Storage.FileExists(wanted.File.Path);
         wanted.File.Dispose();
         LazyFile file = _files.Create(_directory, name);
-        file.Write(wanted.Content, 0);
-        file.SyncData();
+        try
+        {
+            file.Write(wanted.Content, 0);
+            file.SyncData();
+        }
+        catch
+        {
+            // The next attempt would find in memory what the disk may never get, and take it for right.
+            file.Delete();
+            throw;
+        }
+
         HasNewFile |= !exists;
         return file;
     }
