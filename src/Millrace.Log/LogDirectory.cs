@@ -313,9 +313,10 @@ public sealed partial class LogDirectory : IDisposable
             AtomicFile.Write(_storage, path, FileNames.PartitionMetadata, TopicIds.FormatMetadata(topicId));
             _storage.SyncDirectory(Path);
         }
-        catch
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             segment.Dispose();
+            UndoCreation(path);
             throw;
         }
 
@@ -325,6 +326,23 @@ public sealed partial class LogDirectory : IDisposable
             Segments = [segment],
             Producers = new ProducerStates(_settings.MaximumProducerCount),
         };
+    }
+
+    /// <summary>
+    /// What was refused is not to be there after the next start: the topic may be created again with fewer partitions, and would have this one behind a gap. Where the disk refuses that as well, it
+    /// is as after a crash.
+    /// </summary>
+    private void UndoCreation(string path)
+    {
+        try
+        {
+            _storage.DeleteFile($"{path}/{FileNames.PartitionMetadata}");
+            _storage.SyncDirectory(path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.CreationNotUndone(_logger, path, exception.Message);
+        }
     }
 
     /// <summary>Null, or why this was no clean stop.</summary>

@@ -54,6 +54,9 @@ internal static partial class LogMessages
     [LoggerMessage(1015, LogLevel.Error, "The commit journal in {Path} is damaged: {Damage}. Records that were acknowledged may be missing at the ends of the partitions that need it to come back: {Partitions}.")]
     public static partial void JournalDamaged(ILogger logger, string path, string damage, string partitions);
 
+    [LoggerMessage(1016, LogLevel.Warning, "The partition in {Path} could not be created, and what was made of it could not be taken away: {Reason} The next start may find it, empty.")]
+    public static partial void CreationNotUndone(ILogger logger, string path, string reason);
+
     [LoggerMessage(1100, LogLevel.Information, "Retention: {Partition} starts at offset {NewStart} now, no longer at {OldStart}.")]
     public static partial void RetentionMovedStart(ILogger logger, TopicPartition partition, Offset oldStart, Offset newStart);
 

@@ -157,6 +157,24 @@ public sealed class LogDirectoryTests : IDisposable
         harness.Open();
     }
 
+    [Theory]
+    [InlineData(SimulatedCrashKind.ProcessKill)]
+    [InlineData(SimulatedCrashKind.PowerLoss)]
+    public void A_partition_whose_creation_the_disk_has_refused_is_not_there_after_the_next_start(SimulatedCrashKind crash)
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        var refused = new TopicPartition("orders", 4);
+        harness.Storage.FailNext(SimulatedOperation.SyncDirectory, LogHarness.Root);
+        Assert.Throws<IOException>(() => harness.LogDirectory.Create(refused, LogHarness.OrdersId));
+        harness.Crash(crash);
+        harness.Open();
+        Assert.False(harness.LogDirectory.TryGet(refused, out _));
+        Assert.True(harness.Log.IsOnline);
+        harness.LogDirectory.Create(refused, LogHarness.OrdersId);
+        harness.KillAndOpen();
+        Assert.True(harness.LogDirectory.TryGet(refused, out _));
+    }
+
     [Fact]
     public void Partitions_that_are_opened_side_by_side_are_found_and_reported_in_order()
     {
