@@ -73,7 +73,10 @@ public static class RecordBatchCompaction
         return new CompactedBatch(kept.Count, result);
     }
 
-    /// <summary>The batch without its records: it keeps the place of its offsets and what is known of its producer.</summary>
+    /// <summary>
+    /// The batch without its records: it keeps the place of its offsets and what is known of its producer. Unlike Kafka's it has no time: an index of times would point to it, and there is
+    /// nothing that has it.
+    /// </summary>
     public static byte[] Empty(in RecordBatchHeader header)
     {
         byte[] result = new byte[RecordBatchHeader.ByteCount];
@@ -82,6 +85,7 @@ public static class RecordBatchCompaction
             BatchLength = RecordBatchHeader.MinimumBatchLength,
             Attributes = (short)(header.Attributes & ~(RecordBatchHeader.DeleteHorizonFlag | RecordBatchHeader.CodecMask)),
             BaseTimestamp = NoTimestamp,
+            MaxTimestamp = NoTimestamp,
             RecordCount = 0,
         };
         changed.Write(result);

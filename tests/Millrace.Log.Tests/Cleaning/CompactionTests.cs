@@ -179,6 +179,19 @@ public class CompactionTests
     }
 
     [Fact]
+    public void The_record_with_the_latest_time_is_found_where_a_later_one_is_gone_and_its_batch_is_kept()
+    {
+        var topic = new CompactionHarness();
+        topic.Append(CompactionHarness.Batch([("a", "1")], timestamp: 2000));
+        topic.Append(CompactionHarness.Batch([("b", "1")], producer: Seven, timestamp: 9000));
+        topic.Append(CompactionHarness.Batch([("b", "2")], timestamp: 1000));
+        topic.Close();
+        topic.Compact();
+        Assert.Equal(new TimestampedOffset(Offset.Zero, 2000), topic.Log.OffsetOfMaximumTimestamp(topic.Log.HighWatermark));
+        Assert.Null(topic.Log.OffsetAtTimestamp(2001, topic.Log.HighWatermark));
+    }
+
+    [Fact]
     public void The_last_batch_before_the_end_stays_also_where_its_snapshot_is_gone()
     {
         var topic = new CompactionHarness();
