@@ -29,16 +29,30 @@ internal static class Diagnostics
 
     public static void Journaled(int pieceCount, int byteCount)
     {
-        JournalRounds.Add(1);
-        JournalPieces.Add(pieceCount);
-        JournalBytes.Add(byteCount);
+        _ = TryAdd(JournalRounds, 1);
+        _ = TryAdd(JournalPieces, pieceCount);
+        _ = TryAdd(JournalBytes, byteCount);
     }
 
     public static void Compacted(CleaningOutcome outcome)
     {
-        CompactionReadBytes.Add(outcome.ReadByteCount);
-        CompactionWrittenBytes.Add(outcome.WrittenByteCount);
+        _ = TryAdd(CompactionReadBytes, outcome.ReadByteCount);
+        _ = TryAdd(CompactionWrittenBytes, outcome.WrittenByteCount);
     }
 
-    public static void FoundUncleanable() => Uncleanables.Add(1);
+    public static void FoundUncleanable() => _ = TryAdd(Uncleanables, 1);
+
+    /// <summary>Listeners are the application's: one that throws ends no thread of the log.</summary>
+    private static bool TryAdd(Counter<long> counter, long value)
+    {
+        try
+        {
+            counter.Add(value);
+            return true;
+        }
+        catch (Exception)
+        {
+            return false;
+        }
+    }
 }

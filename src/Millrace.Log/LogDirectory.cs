@@ -99,7 +99,7 @@ public sealed partial class LogDirectory : IDisposable
     public static LogDirectory Open(LogDirectoryOptions options, IStorage storage, TimeProvider time, Random random, ILogger logger)
     {
         LogSettings settings = options.ToSettings();
-        return new DirectoryOpening(settings, storage, time, random, logger).Open();
+        return new DirectoryOpening(settings, storage, time, random, new QuietLogger(logger)).Open();
     }
 
     public bool TryGet(TopicPartition topicPartition, [NotNullWhen(true)] out PartitionLog? log) =>

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Log.Tests;
@@ -91,6 +92,21 @@ public class ReopeningTests
         _harness.LogDirectory.ReopenDue();
         Strike(Fault.Write);
         Reopen(TimeSpan.FromSeconds(1));
+    }
+
+    [Fact]
+    public void It_comes_back_although_the_logger_fails()
+    {
+        var harness = new LogHarness();
+        var logger = new FailingLogger();
+        LogDirectory directory = LogDirectory.Open(harness.Options, harness.Storage, harness.Time, new Random(1), logger);
+        PartitionLog log = directory.Create(LogHarness.Orders, LogHarness.OrdersId);
+        logger.Fails = true;
+        harness.Storage.FailNext(SimulatedOperation.Write, ".log");
+        Assert.IsType<AppendResult.Rejected>(log.Append(LogHarness.Batch(), AppendDurability.Disk));
+        harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, directory.ReopenDue());
+        Assert.True(log.IsOnline);
     }
 
     [Fact]
@@ -366,6 +382,25 @@ public class ReopeningTests
                 _harness.Storage.FailNext(SimulatedOperation.Read, ".log");
                 Assert.IsType<ReadResult.Offline>(_harness.Log.Read(Offset.Zero, 1000, atLeastOneBatch: true, _harness.Log.HighWatermark));
                 break;
+        }
+    }
+
+    /// <summary>As one that writes to a disk that is full.</summary>
+    private sealed class FailingLogger : ILogger
+    {
+        public bool Fails { get; set; }
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (Fails)
+            {
+                throw new IOException("No space left on device");
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ public sealed class LogCleaner : IAsyncDisposable
         options.Validate();
         _directory = directory;
         _time = time;
-        _logger = logger;
+        _logger = new QuietLogger(logger);
         _threadCount = options.IsEnabled ? options.ThreadCount : 0;
         _settings = new CleaningSettings(
             options.KeyMemoryByteCount / options.ThreadCount, options.KeyMemoryLoadFactor, options.BufferByteCount / options.ThreadCount);
