@@ -140,6 +140,11 @@ public sealed partial class PartitionLog
         _flushEnd = Offset.Zero;
         _unsyncedSince = null;
         _awaitsSettlement = _owner.IsReturnAwaited && _producers.FirstOpenTransactionOffset is not null;
+        if (SparseBelow > recovered.LogEndOffset)
+        {
+            SparseBelow = recovered.LogEndOffset;
+        }
+
         if (CheckpointedLogStart == OffsetCheckpoint.Unknown)
         {
             CheckpointedLogStart = recovered.LogStartOffset;

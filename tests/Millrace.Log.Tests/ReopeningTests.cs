@@ -95,6 +95,21 @@ public class ReopeningTests
     }
 
     [Fact]
+    public void What_was_taken_for_compacted_for_want_of_a_readable_file_ends_where_the_log_ended()
+    {
+        _harness.AppendMany(3);
+        Assert.True(_harness.LogDirectory.Close());
+        _harness.Kill();
+        _harness.WriteText($"{LogHarness.Root}/compaction-offset-checkpoint", "0\n1\norders\n");
+        _harness.Storage.FailNext(SimulatedOperation.Open, "leader-epoch-checkpoint");
+        _harness.Open();
+        Assert.False(_harness.Log.IsOnline);
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, _harness.LogDirectory.ReopenDue());
+        Assert.Equal(new Offset(3), _harness.Log.SparseBelow);
+    }
+
+    [Fact]
     public void It_comes_back_although_the_logger_fails()
     {
         var harness = new LogHarness();
