@@ -90,9 +90,13 @@ public sealed partial class PartitionLog
         }
     }
 
-    /// <summary>Deletes what a compaction has written that did not come into the log.</summary>
+    /// <summary>
+    /// Deletes what a compaction has written that did not come into the log. If the disk refuses, the partition goes offline where a start would still take it into the log: by then that may
+    /// have other segments there.
+    /// </summary>
     internal void DiscardCleaned(LogSegment cleaned)
     {
+        CommitEffects effects = CommitEffects.None;
         lock (_segmentsLock)
         {
             // One that is synced as a whole came into the log, which went offline by it: its files, under whichever names, are what the log comes back with.
@@ -100,11 +104,16 @@ public sealed partial class PartitionLog
             {
                 cleaned.Dispose();
             }
-            else
+            else if (!TryDelete(cleaned, keepsSnapshot: true) && cleaned.File.Name.EndsWith(FileNames.SwapSuffix, StringComparison.Ordinal))
             {
-                TryDelete(cleaned, keepsSnapshot: true);
+                lock (_writerLock)
+                {
+                    effects = TakeOffline($"A compacted segment in {_directory} could be put neither into the log nor away. {Sentences.AfterDiskError}");
+                }
             }
         }
+
+        Run(effects);
     }
 
     /// <summary>

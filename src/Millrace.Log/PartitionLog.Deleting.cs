@@ -145,7 +145,7 @@ public sealed partial class PartitionLog
             while (!_isReleased && _discarded.TryPeek(out DiscardedSegment next) && next.IsDue(_owner.Time))
             {
                 _discarded.Dequeue();
-                TryDelete(next.Segment, next.KeepsSnapshot);
+                _ = TryDelete(next.Segment, next.KeepsSnapshot);
             }
         }
     }
@@ -270,7 +270,7 @@ public sealed partial class PartitionLog
         }
     }
 
-    private void TryDelete(LogSegment segment, bool keepsSnapshot)
+    private bool TryDelete(LogSegment segment, bool keepsSnapshot)
     {
         try
         {
@@ -279,10 +279,13 @@ public sealed partial class PartitionLog
             {
                 DeleteSnapshot(segment.BaseOffset);
             }
+
+            return true;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             LogMessages.SegmentNotDeleted(_logger, TopicPartition, segment.BaseOffset, exception.Message);
+            return false;
         }
     }
 

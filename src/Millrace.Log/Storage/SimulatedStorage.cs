@@ -54,6 +54,8 @@ public sealed class SimulatedStorage : IStorage
     private readonly List<Failure> _failures = [];
     private ulong _hash = 14695981039346656037;
     private long _crashAt = long.MaxValue;
+    private long _failFrom = long.MaxValue;
+    private long _failUntil = long.MaxValue;
     private bool _isDown;
 
     public SimulatedStorage(int seed)
@@ -129,12 +131,27 @@ public sealed class SimulatedStorage : IStorage
         }
     }
 
-    /// <summary>Nothing fails any more of what <see cref="FailNext"/> has asked for.</summary>
+    /// <summary>
+    /// Of the operations that change or sync something, the next <paramref name="operationCount"/> go well, and <paramref name="failureCount"/> after them fail with an
+    /// <see cref="IOException"/>.
+    /// </summary>
+    public void FailAfter(long operationCount, int failureCount)
+    {
+        lock (_lock)
+        {
+            _failFrom = OperationCount + operationCount;
+            _failUntil = _failFrom + failureCount;
+        }
+    }
+
+    /// <summary>Nothing fails any more of what <see cref="FailNext"/> and <see cref="FailAfter"/> have asked for.</summary>
     public void FailNoMore()
     {
         lock (_lock)
         {
             _failures.Clear();
+            _failFrom = long.MaxValue;
+            _failUntil = long.MaxValue;
         }
     }
 
@@ -347,9 +364,11 @@ public sealed class SimulatedStorage : IStorage
         Mix((ulong)operation);
         Mix(Hash64(Encoding.UTF8.GetBytes(path)));
         bool survives = true;
+        bool isRefused = false;
         if (operation is not (SimulatedOperation.Read or SimulatedOperation.Open))
         {
             survives = OperationCount < _crashAt;
+            isRefused = OperationCount >= _failFrom && OperationCount < _failUntil;
             OperationCount++;
         }
 
@@ -363,6 +382,11 @@ public sealed class SimulatedStorage : IStorage
         if (failure >= 0)
         {
             _failures.RemoveAt(failure);
+            isRefused = true;
+        }
+
+        if (isRefused)
+        {
             if (operation == SimulatedOperation.SyncData)
             {
                 File(path).ForgetDirtyPages();

@@ -430,6 +430,59 @@ public class CompactionTests
         Assert.Equal(newest, topic.Records().Where(newest.Contains));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void A_compaction_of_which_the_disk_refuses_any_operations_changes_no_newest_record(int refusedCount)
+    {
+        bool isThrough = false;
+        for (int operation = 0; !isThrough; operation++)
+        {
+            var topic = new CompactionHarness(segmentByteCount: 300);
+            for (int number = 0; number < 12; number++)
+            {
+                topic.Append($"{number % 3}", $"{number}");
+            }
+
+            topic.Append(CompactionHarness.Batch([("0", "aborted")], producer: Seven, isTransactional: true));
+            topic.Log.AppendMarker(Seven, isCommit: false, 0);
+            topic.Close();
+            topic.Close();
+            topic.Harness.Checkpoint();
+            long end = topic.Harness.Storage.OperationCount + operation;
+            topic.Harness.Storage.FailAfter(operation, refusedCount);
+            _ = Xunit.Record.Exception(() => topic.Compact());
+            isThrough = topic.Harness.Storage.OperationCount <= end;
+            topic.Harness.Storage.FailNoMore();
+            topic.Harness.Time.Advance(TimeSpan.FromSeconds(1));
+            topic.Harness.LogDirectory.ReopenDue();
+            Assert.True(topic.Log.IsOnline, $"Operation {operation}: {topic.Log.OfflineReason}");
+
+            // Little has stayed of the first segments, so that the next compactions put several into one.
+            string[] newest = ["9:0=9", "10:1=10", $"{topic.Log.LogEndOffset}:2=12"];
+            topic.Append("2", "12");
+            for (int count = 0; count < 3; count++)
+            {
+                for (int closed = 0; closed < 4; closed++)
+                {
+                    topic.Close();
+                }
+
+                topic.Compact();
+                Assert.Equal(newest, topic.Records());
+            }
+
+            topic.Harness.Checkpoint();
+            topic.Harness.KillAndOpen();
+            Assert.Equal(newest, topic.Records());
+            Assert.True(topic.Harness.LogDirectory.Close());
+            List<InspectionFinding> findings = [];
+            LogInspection.Run(topic.Harness.Options, topic.Harness.Storage, [], findings.Add);
+            Assert.DoesNotContain(findings, static finding => !finding.IsNote);
+        }
+    }
+
     [Fact]
     public void A_compaction_that_is_struck_by_a_crash_at_any_operation_changes_no_newest_record()
     {
