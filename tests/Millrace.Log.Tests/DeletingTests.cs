@@ -251,6 +251,22 @@ public class DeletingTests
     }
 
     [Fact]
+    public void What_the_disk_does_not_let_go_of_a_deleted_partition_stops_no_start()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        harness.LogDirectory.Create(new TopicPartition("orders", 1), LogHarness.OrdersId);
+        harness.Storage.FailNext(SimulatedOperation.DeleteFile, ".log");
+        Assert.True(harness.LogDirectory.Delete(LogHarness.Orders));
+        harness.Kill();
+        harness.Storage.FailNext(SimulatedOperation.DeleteFile, ".log");
+        harness.Open();
+        Assert.Equal(new TopicPartition("orders", 1), Assert.Single(harness.LogDirectory.Partitions).TopicPartition);
+        Assert.Contains(harness.Messages, static message => message.Contains("-delete", StringComparison.Ordinal) && message.Contains("Input/output error", StringComparison.Ordinal));
+        harness.KillAndOpen();
+        Assert.DoesNotContain(harness.Storage.List(LogHarness.Root), static entry => entry.Name.EndsWith("-delete", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Many_partitions_are_deleted_with_as_many_syncs_as_one()
     {
         LogHarness harness = WithSegments(7);

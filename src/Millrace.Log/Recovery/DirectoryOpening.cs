@@ -338,8 +338,15 @@ internal sealed class DirectoryOpening
         {
             if (entry.IsDirectory && FileNames.TryParseDeletedPartition(entry.Name, out _))
             {
-                report.Add(null, RecoveryCondition.DeletedPartition, false, $"'{entry.Name}' of a deleted partition is removed.");
-                LogDirectory.RemoveDirectory(_storage, $"{_settings.Path}/{entry.Name}");
+                try
+                {
+                    LogDirectory.RemoveDirectory(_storage, $"{_settings.Path}/{entry.Name}");
+                    report.Add(null, RecoveryCondition.DeletedPartition, false, $"'{entry.Name}' of a deleted partition is removed.");
+                }
+                catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+                {
+                    LogMessages.DeletedPartitionNotRemoved(_logger, $"{_settings.Path}/{entry.Name}", exception.Message);
+                }
             }
         }
     }
