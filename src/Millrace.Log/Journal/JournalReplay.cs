@@ -115,11 +115,10 @@ internal sealed class JournalReplay : IDisposable
         return changedByteCount;
     }
 
-    /// <summary>A partition could not be written back: the journal stays.</summary>
-    public void Failed() => Interlocked.Increment(ref _failureCount);
-
-    /// <summary>A partition does not say which one it is, and may be one of those that the journal has something of: then that stays.</summary>
-    public void FoundNameless() => Interlocked.Add(ref _failureCount, _entries.Count > 0 ? 1 : 0);
+    /// <summary>
+    /// A partition could not be written back; or it could not be read which one it is, and it may be one of those that the journal has something of. Then that stays.
+    /// </summary>
+    public void Failed() => Interlocked.Add(ref _failureCount, _entries.Count > 0 ? 1 : 0);
 
     public void Dispose() => _files.ForEach(static file => file.Dispose());
 

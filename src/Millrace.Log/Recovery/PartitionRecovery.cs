@@ -29,6 +29,7 @@ internal sealed partial class PartitionRecovery
     private Offset _checkedFrom;
     private int _highestEpochOnDisk;
     private bool _hasChangedDirectory;
+    private bool _hasTakenFromJournal;
 
     public PartitionRecovery(
         LogSettings settings, OpenFiles files, RecoveryReport report, TopicPartition topicPartition, PartitionCheckpoints checkpoints)
@@ -65,6 +66,11 @@ internal sealed partial class PartitionRecovery
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
+            if (!_hasTakenFromJournal)
+            {
+                Journal?.Failed();
+            }
+
             string reason = $"Opening {_directory} failed: {exception.Message} {Sentences.AfterDiskError}";
             _report.Add(_topicPartition, RecoveryCondition.DiskError, false, reason);
             return Offline(reason);
@@ -79,6 +85,7 @@ internal sealed partial class PartitionRecovery
             entries = _storage.List(_directory);
         }
 
+        _hasTakenFromJournal = true;
         _listing = new PartitionListing(entries);
         _snapshots = new SnapshotRecovery(_storage, _directory, _settings.MaximumProducerCount, _listing, Found);
         _indexes = new IndexRecovery(_files, _directory, _listing, Found);
@@ -159,29 +166,21 @@ internal sealed partial class PartitionRecovery
             bool hasRecords = entries.Any(static entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && entry.ByteCount > 0);
             if (metadata is not null || hasRecords || IsCreated || _recoveryPoint != Offset.Zero)
             {
-                journal.FoundNameless();
+                journal.Failed();
             }
 
             return false;
         }
 
-        try
+        string? epochs = AtomicFile.TryRead(_storage, _directory, FileNames.LeaderEpochs);
+        var target = JournalTarget.Of(new PartitionListing(entries), epochs, _recoveryPoint, _logStart, _checkpoints.SparseBelow);
+        long? changedByteCount = journal.WriteBack(_directory, topicId, _topicPartition.Partition, target);
+        if (changedByteCount > 0)
         {
-            string? epochs = AtomicFile.TryRead(_storage, _directory, FileNames.LeaderEpochs);
-            var target = JournalTarget.Of(new PartitionListing(entries), epochs, _recoveryPoint, _logStart, _checkpoints.SparseBelow);
-            long? changedByteCount = journal.WriteBack(_directory, topicId, _topicPartition.Partition, target);
-            if (changedByteCount > 0)
-            {
-                Found(RecoveryCondition.JournalWrittenBack, $"{changedByteCount} bytes that were acknowledged and had not reached the segments are written back from the commit journal.");
-            }
+            Found(RecoveryCondition.JournalWrittenBack, $"{changedByteCount} bytes that were acknowledged and had not reached the segments are written back from the commit journal.");
+        }
 
-            return changedByteCount is not null;
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            journal.Failed();
-            throw;
-        }
+        return changedByteCount is not null;
     }
 
     private bool TryReadMetadata(IReadOnlyList<StorageEntry> entries, out RecoveredPartition? outcome)

@@ -212,6 +212,24 @@ public class JournalReplayTests
         Assert.True(_harness.HasJournal);
     }
 
+    [Theory]
+    [InlineData(SimulatedOperation.Open, "orders-0/partition.metadata")]
+    [InlineData(SimulatedOperation.Read, "orders-0/partition.metadata")]
+    [InlineData(SimulatedOperation.DeleteFile, "orders-0/left.tmp")]
+    public void A_journal_stays_where_a_start_could_not_even_look_at_a_partition(SimulatedOperation operation, string pathSuffix)
+    {
+        _harness.Commit(_harness.Orders, _harness.Second);
+        LosePowerAndFiles();
+        _harness.Log.WriteFile(LogHarness.Directory + "/left.tmp", []);
+        _harness.Storage.FailNext(operation, pathSuffix);
+        _harness.Log.Open();
+        Assert.False(_harness.Orders.IsOnline);
+        Assert.True(_harness.HasJournal);
+        CommitJournalTests.ComeBack(_harness);
+        Assert.True(_harness.Orders.IsOnline);
+        Assert.Equal(new Offset(1), _harness.Orders.LogEndOffset);
+    }
+
     [Fact]
     public void A_journal_that_cannot_be_read_is_no_start()
     {
