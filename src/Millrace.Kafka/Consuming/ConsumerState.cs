@@ -229,7 +229,8 @@ internal sealed partial class ConsumerState(ConsumerSettings settings, Backoff r
         var targets = new List<ValidationTarget>();
         foreach (PartitionCursor cursor in _order)
         {
-            bool isAskable = cursor is { Source: PositionSource.Known, IsStuck: false, IsTakeable: true, FetchEpoch: >= 0, IsAskedAbout: false } && cursor.RetryAt <= now;
+            // Nor while a fetch is under way: its answer may move what is compared, and what the leader says of the epoch before it would be taken for a truncation.
+            bool isAskable = cursor is { Source: PositionSource.Known, IsStuck: false, IsTakeable: true, FetchEpoch: >= 0, IsAskedAbout: false, IsUnderWay: false } && cursor.RetryAt <= now;
             if (isAskable && view.TryGetLeader(cursor.Partition, out BrokerDescription? leader, out int epoch) && epoch > cursor.ValidatedEpoch && IsBelievable(cursor, epoch))
             {
                 cursor.BeginQuestion();

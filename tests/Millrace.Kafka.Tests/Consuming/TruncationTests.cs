@@ -102,6 +102,25 @@ public sealed class TruncationTests
     }
 
     [Fact]
+    public void A_position_that_a_fetch_is_about_to_move_is_not_compared_together_with_others()
+    {
+        _strict.Lead(leader: 1, epoch: 6);
+        _strict.Assign(5, leaderEpoch: 5).Plan();
+        FetchPlan plan = ValidateAndPlan(_strict, epoch: 5, end: 5);
+        _strict.Send(plan);
+
+        // The leader of now says that epoch 5 ends at 5, which is right, and no reason to read again what the fetch brings of epoch 6.
+        _strict.Lead(leader: 2, epoch: 7);
+        Assert.Empty(_strict.State.BeginValidation(_strict.View, _strict.Now));
+        _strict.AnswerSent(plan, Fetched(Batch(5, 5, epoch: 6)));
+        Assert.Equal([5, 6, 7, 8, 9], _strict.TakeAll());
+        Assert.True(_strict.Plan().NeedsValidation);
+        Validate(_strict, epoch: 6, end: 10);
+        Assert.Empty(_strict.Notices);
+        Assert.Equal(new Offset(10), Assert.Single(_strict.PlanOne().Targets).Offset);
+    }
+
+    [Fact]
     public void An_answer_from_before_a_seek_changes_nothing()
     {
         _reading.Lead(leader: 1, epoch: 7);
