@@ -222,7 +222,7 @@ internal sealed class PositionLookup(
     {
         (PositionSource.Beginning, _) or (PositionSource.Reset, AutoOffsetReset.Earliest) => OffsetSpec.Earliest.Timestamp,
         (PositionSource.Reset, AutoOffsetReset.ByDuration) =>
-            Math.Max(0, (context.Time.GetUtcNow() - settings.AutoOffsetResetDuration!.Value).ToUnixTimeMilliseconds()),
+            Math.Max(0, context.Time.GetUtcNow().ToUnixTimeMilliseconds() - (long)settings.AutoOffsetResetDuration!.Value.TotalMilliseconds),
         _ => OffsetSpec.Latest.Timestamp,
     };
 

@@ -205,6 +205,11 @@ public sealed class ReadingTests
             new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.ByDuration, AutoOffsetResetDuration = TimeSpan.FromMinutes(1) });
         late.Assign([new TopicPartitionOffset(Partition, new Offset(-1))]);
         await Until.TrueAsync(() => late.Position(Partition) == new Offset(3), "the position at the end");
+
+        KafkaConsumer all = client.CreateConsumer(
+            new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.ByDuration, AutoOffsetResetDuration = TimeSpan.MaxValue });
+        all.Assign([new TopicPartitionOffset(Partition, new Offset(-1))]);
+        Assert.Equal(0, (await all.PollAsync(1, Until.Timeout()))[0].Offset.Value);
         Assert.Throws<ArgumentException>(() => client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.ByDuration }));
         Assert.Throws<ArgumentException>(() => client.CreateConsumer(new ConsumerOptions { AutoOffsetResetDuration = TimeSpan.Zero }));
     }
