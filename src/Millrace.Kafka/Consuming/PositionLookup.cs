@@ -167,14 +167,15 @@ internal sealed class PositionLookup(
     private Task FindAsync(PositionSource source, List<(TopicPartition Partition, PositionSource Source, long Version)> missing, CancellationToken cancellationToken)
     {
         var byPartition = missing.ToDictionary(item => item.Partition);
-        return Task.WhenAll(_lookup.AskEach([.. byPartition.Keys], TimestampOf(source), cancellationToken).Select(TakeOverAsync));
+        long timestamp = TimestampOf(source);
+        return Task.WhenAll(_lookup.AskEach([.. byPartition.Keys], timestamp, cancellationToken).Select(TakeOverAsync));
 
         async Task TakeOverAsync(Task<Dictionary<TopicPartition, OffsetLookup.Found>> asked)
         {
             Dictionary<TopicPartition, OffsetLookup.Found> found = await asked;
             if (source == PositionSource.Reset && settings.AutoOffsetReset == AutoOffsetReset.ByDuration)
             {
-                await FindEndOfTheEmptyAsync(found, cancellationToken);
+                await FindEndOfTheEmptyAsync(found, timestamp, cancellationToken);
             }
 
             foreach ((TopicPartition partition, OffsetLookup.Found answer) in found)
@@ -203,8 +204,11 @@ internal sealed class PositionLookup(
         }
     }
 
-    /// <summary>Where no record is young enough, the end is the place for what will be.</summary>
-    private async Task FindEndOfTheEmptyAsync(Dictionary<TopicPartition, OffsetLookup.Found> found, CancellationToken cancellationToken)
+    /// <summary>
+    /// Where no record is young enough, the end is the place for what will be. The time is asked for once more behind it: a record that came between the two questions lies before that end,
+    /// and would be passed.
+    /// </summary>
+    private async Task FindEndOfTheEmptyAsync(Dictionary<TopicPartition, OffsetLookup.Found> found, long timestamp, CancellationToken cancellationToken)
     {
         TopicPartition[] without = [.. found.Where(item => item.Value is { Offset: null, Failure: null }).Select(item => item.Key)];
         if (without.Length == 0)
@@ -212,9 +216,10 @@ internal sealed class PositionLookup(
             return;
         }
 
-        foreach ((TopicPartition partition, OffsetLookup.Found end) in await _lookup.AskAsync(without, OffsetSpec.Latest.Timestamp, cancellationToken))
+        Dictionary<TopicPartition, OffsetLookup.Found> ends = await _lookup.AskAsync(without, OffsetSpec.Latest.Timestamp, cancellationToken);
+        foreach ((TopicPartition partition, OffsetLookup.Found young) in await _lookup.AskAsync(without, timestamp, cancellationToken))
         {
-            found[partition] = end;
+            found[partition] = young is { Offset: null, Failure: null } ? ends[partition] : young;
         }
     }
 

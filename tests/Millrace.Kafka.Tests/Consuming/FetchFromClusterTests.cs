@@ -265,6 +265,35 @@ public sealed class FetchFromClusterTests
         Assert.Equal([1], asked);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_record_that_comes_after_none_was_found_by_time_is_not_passed(bool isSought)
+    {
+        // A record comes at offset 8 after the first question for the time.
+        bool hasCome = false;
+        _cluster.On<ListOffsetsRequest, ListOffsetsResponse>((_, _, request) =>
+        {
+            bool isByTime = request.Topics[0].Partitions[0].Timestamp >= 0;
+            long offset = (isByTime, hasCome) switch { (true, false) => -1, (true, true) => 8, (false, false) => 8, (false, true) => 9 };
+            hasCome |= isByTime;
+            return new ListOffsetsResponse
+            {
+                Topics = [new ListOffsetsTopicResponse { Name = "orders", Partitions = [new ListOffsetsPartitionResponse { Offset = offset, Timestamp = offset < 0 ? -1 : 1, LeaderEpoch = 1 }] }],
+            };
+        });
+        AnswerFetches((_, offset) => Fetched(Batch(offset, 1, epoch: 1)));
+        await using KafkaClient client = _cluster.CreateClient();
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.ByDuration, AutoOffsetResetDuration = TimeSpan.FromHours(1) });
+        consumer.Assign([new TopicPartitionOffset(Partition, new Offset(isSought ? 0 : -1))]);
+        if (isSought)
+        {
+            await consumer.SeekToTimeAsync([Partition], TimeProvider.System.GetUtcNow(), Until.Timeout());
+        }
+
+        Assert.Equal(8, (await consumer.PollAsync(1, Until.Timeout()))[0].Offset.Value);
+    }
+
     private static KafkaAuthenticationException Refusal(int node) =>
         new("The password is wrong.", new BrokerAddress($"node-{node}", 9000 + node), "PLAIN", ErrorCode.SaslAuthenticationFailed);
 
