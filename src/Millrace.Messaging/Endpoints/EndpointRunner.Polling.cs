@@ -38,8 +38,8 @@ internal sealed partial class EndpointRunner
                 if (Now - lastFailureAt > s_calm) failureCount = 0;
                 lastFailureAt = Now;
                 TimeSpan delay = _backoff.DelayAfter(++failureCount);
-                // A consumer that is dead says so with one and the same exception, call after call.
-                bool isDead = ReferenceEquals(failure, lastFailure);
+                // A consumer that is dead says so with one and the same exception, call after call. One that lives may tell a refusal of its log several times.
+                bool isDead = ReferenceEquals(failure, lastFailure) && failure is not KafkaException;
                 lastFailure = failure;
                 if (isDead)
                 {

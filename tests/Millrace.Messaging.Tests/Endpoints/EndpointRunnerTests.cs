@@ -115,6 +115,48 @@ public sealed class EndpointRunnerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_broker_that_refuses_the_login_for_a_while_costs_no_membership()
+    {
+        bool isRefused = false;
+        int joins = 0;
+        Seen<int> seen = new();
+        using IHost host = await _application.StartAsync(millrace =>
+        {
+            // Polls are so far apart that each finds a refusal.
+            millrace.Configure(options => options.MaxRetryDelay = options.RetryDelay = TimeSpan.FromSeconds(1));
+            millrace.Intercept(
+                answer =>
+                {
+                    if (answer.Api == ApiKey.JoinGroup) Interlocked.Increment(ref joins);
+                    // New connections are refused, and those that nothing happens to stay, as while a password is changed.
+                    return Volatile.Read(ref isRefused) && answer.Api == ApiKey.Fetch ? throw new KafkaConnectionException("The connection broke.") : Task.CompletedTask;
+                },
+                address => Volatile.Read(ref isRefused) ? new KafkaAuthenticationException("The password is wrong.", address, "PLAIN", ErrorCode.SaslAuthenticationFailed) : null);
+            millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(message => seen.Add(message.Number)));
+        });
+        await host.Bus().PublishAsync(new Numbered("a", 1));
+        await seen.WaitAsync(1);
+        int joinsBefore = joins;
+        Volatile.Write(ref isRefused, true);
+
+        // One refusal is told several times: until its pause is over, nobody asks the broker again.
+        using CancellationTokenSource deadline = new(TestApplication.Patience);
+        while (_application.Logs.Count(line => line.Contains("The endpoint", StringComparison.Ordinal) && line.Contains("password is wrong", StringComparison.Ordinal)) < 3)
+        {
+            deadline.Token.ThrowIfCancellationRequested();
+            await Task.Yield();
+        }
+
+        Volatile.Write(ref isRefused, false);
+        await host.Bus().PublishAsync(new Numbered("a", 2));
+
+        Assert.Equal([1, 2], await seen.WaitAsync(2));
+        Assert.Equal(joinsBefore, joins);
+        Assert.DoesNotContain(_application.Logs, line => line.Contains("ended for good", StringComparison.Ordinal));
+        await host.StopAsync();
+    }
+
+    [Fact]
     public async Task A_partition_that_could_not_be_read_is_read_again_where_it_stands()
     {
         bool hasSpoiled = false;

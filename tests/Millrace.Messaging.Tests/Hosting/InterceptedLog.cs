@@ -24,21 +24,24 @@ internal sealed record Answer(ApiKey Api, short Version, FrameBuffer Frame)
 internal static class InterceptedLog
 {
     /// <summary>To be called after the log was chosen.</summary>
-    public static void Intercept(this MillraceBuilder millrace, Func<Answer, Task> onAnswer)
+    /// <param name="millrace">The application.</param>
+    /// <param name="onAnswer">What becomes of an answer; where it throws, the connection breaks.</param>
+    /// <param name="refuse">Why a new connection is refused; null where it is not.</param>
+    public static void Intercept(this MillraceBuilder millrace, Func<Answer, Task> onAnswer, Func<BrokerAddress, Exception?>? refuse = null)
     {
         LogConnector inner = millrace.LogConnector!;
         millrace.WithoutLog().UseLog(async (services, cancellationToken) =>
         {
             LogConnection connection = await inner(services, cancellationToken);
-            connection.Client.Connector = new Connector(connection.Client.Connector!, onAnswer);
+            connection.Client.Connector = new Connector(connection.Client.Connector!, onAnswer, refuse);
             return connection;
         });
     }
 
-    private sealed class Connector(IKafkaConnector inner, Func<Answer, Task> onAnswer) : IKafkaConnector
+    private sealed class Connector(IKafkaConnector inner, Func<Answer, Task> onAnswer, Func<BrokerAddress, Exception?>? refuse) : IKafkaConnector
     {
         public async ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken) =>
-            new Transport(await inner.ConnectAsync(address, cancellationToken), onAnswer);
+            refuse?.Invoke(address) is { } refusal ? throw refusal : new Transport(await inner.ConnectAsync(address, cancellationToken), onAnswer);
     }
 
     private sealed class Transport(IKafkaTransport inner, Func<Answer, Task> onAnswer) : IKafkaTransport
