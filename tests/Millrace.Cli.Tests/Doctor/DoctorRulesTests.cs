@@ -118,6 +118,21 @@ public sealed class DoctorRulesTests
         Assert.Empty(DoctorRules.Examine(kept, Clusters.Remedies));
     }
 
+    [Theory]
+    [InlineData("604800000", "-1", " --add-config retention.ms=1209600000)")]
+    [InlineData("2592000000", "-1", " --add-config retention.ms=5184000000)")] // a month: two weeks would delete what the month keeps
+    [InlineData("604800000", "1073741824", " --add-config retention.ms=1209600000,retention.bytes=2147483648)")]
+    [InlineData("-1", "1073741824", " --add-config retention.bytes=2147483648)")]
+    [InlineData("9223372036854775807", "-1", "no setting of the topic")]
+    [InlineData("-1", "-1", "no setting of the topic")]
+    public void What_is_to_keep_records_longer_never_keeps_them_shorter(string milliseconds, string bytes, string expected)
+    {
+        ClusterSnapshot cluster = Make("lost records");
+        cluster = cluster with { Topics = [.. cluster.Topics.Select(topic => topic.With("retention.ms", milliseconds).With("retention.bytes", bytes))] };
+        Finding finding = Assert.Single(DoctorRules.Examine(cluster, Clusters.Remedies));
+        Assert.Contains(expected, finding.Remedy);
+    }
+
     [Fact]
     public void Findings_come_worst_first_and_decide_the_exit_code()
     {

@@ -44,7 +44,7 @@ internal static class RetentionRules
                 group.GroupId,
                 $"Group {group.GroupId} has not read {Text.Counted(count, "record")} of {topic.Name} that are deleted by now (partitions {Text.Some(lost.Select(item => item.Partition.Partition).ToArray())}).",
                 "They are gone for the group: it goes on at the start or at the end of the log, as its auto.offset.reset says.",
-                $"Find out why the group is behind or stopped. Keep records longer ({remedies.SetTopic(topic.Name, "retention.ms=1209600000")}); a group that is no more: "
+                $"Find out why the group is behind or stopped. {(KeepLonger(topic, remedies) is { } longer ? $"Keep records longer ({longer})" : "What deletes records here is no setting of the topic, perhaps somebody who asks for it")}; a group that is no more: "
                 + remedies.Kafka("kafka-consumer-groups", $"--delete --group {group.GroupId}"));
         }
 
@@ -63,7 +63,20 @@ internal static class RetentionRules
                 $"Group {group.GroupId} is {Text.Counted(lag, "record")} behind in {topic.Name}, and its next record is older than {AgedShare:P0} of the retention"
                 + $"{(retention is { } time ? $" of {Text.Duration(time)}" : "")} (partitions {Text.Some(near.Select(item => item.Partition.Partition).ToArray())}).",
                 "What it does not read soon is deleted before it has read it.",
-                $"Make the group faster or let it run, and keep records longer meanwhile: {remedies.SetTopic(topic.Name, $"retention.ms={(long)((retention ?? TimeSpan.FromDays(7)).TotalMilliseconds * 2)}")}");
+                $"Make the group faster or let it run, and keep records longer meanwhile: {KeepLonger(topic, remedies)}");
         }
+    }
+
+    /// <summary>Twice as much as now of whatever bounds the log; null where nothing does. A setting that bounds nothing stays so.</summary>
+    private static string? KeepLonger(TopicSnapshot topic, RemedyContext remedies)
+    {
+        string[] longer =
+        [
+            .. from bound in ((string Name, long Default)[])[("retention.ms", (long)TimeSpan.FromDays(7).TotalMilliseconds), ("retention.bytes", -1)]
+               let now = topic.Number(bound.Name) ?? bound.Default
+               where now is >= 0 and <= long.MaxValue / 2
+               select $"{bound.Name}={now * 2}",
+        ];
+        return longer.Length == 0 ? null : remedies.SetTopic(topic.Name, string.Join(',', longer));
     }
 }
