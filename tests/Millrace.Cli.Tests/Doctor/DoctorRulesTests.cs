@@ -56,7 +56,9 @@ public sealed class DoctorRulesTests
         { "message-size", "messages above what sockets take", 2, "and the brokers take requests of 104857600 bytes", "max.message.bytes=52428800" },
         { "message-size", "messages above replica fetches", 0, "above replica.fetch.max.bytes=1048576", "replica.fetch.max.bytes=5000000" },
         { "message-size", "a producer of larger requests", 1, "sends up to 5000000 bytes", "max.request.size=1048588 in app.properties" },
-        { "partitions-for-workers", "an idle member", 1, "1 of 3 members of group workers has no partition: orders has 6", "--alter --topic orders --partitions 3" },
+        { "partitions-for-workers", "more members than partitions", 1, "1 of 7 members of group workers has no partition: orders has 6", "--alter --topic orders --partitions 7" },
+        { "partitions-for-workers", "an idle member", 1, "1 of 3 members of group workers has no partition: orders has 6", "partition.assignment.strategy" },
+        { "partitions-for-workers", "a crowd beside a wide topic", 1, "1 of 8 members of group workers has no partition: orders has 6", "--alter --topic orders --partitions 7" },
         { "retention-against-lag", "lost records", 2, "Group workers has not read 50 records of orders that are deleted by now", "retention.ms" },
         { "retention-against-lag", "old records", 1, "Group workers is 850 records behind in orders, and its next record is older than 80", "retention.ms=1209600000" },
         { "clock-skew", "a clock 5 s ahead", 1, "The clock of broker 2 is 5 s ahead", "chrony" },
@@ -214,6 +216,11 @@ public sealed class DoctorRulesTests
         "messages above what sockets take" => Clusters.WithOrdersSetting("max.message.bytes", "209715200"),
         "messages above replica fetches" => Clusters.WithOrdersSetting("max.message.bytes", "5000000"),
         "a producer of larger requests" => Clusters.WithProducer(("acks", "all"), ("enable.idempotence", "true"), ("max.request.size", "5000000")),
+        "more members than partitions" => WithGroup(group => group with { Members = [.. Crowd()] }),
+        "a crowd beside a wide topic" => WithGroup(group => group with { Members = [.. Crowd(), Clusters.Member("h") with { Topics = ["wide"], Assignment = [new("wide", 0)] }] }) with
+        {
+            Topics = [.. Clusters.Sound.Topics, Clusters.Topic("wide", 12)],
+        },
         "an idle member" => WithGroup(group => group with { Members = [.. group.Members, Clusters.Member("c")] }),
         "lost records" => WithGroup(group => group with { Commits = new Dictionary<TopicPartition, long> { [new("orders", 0)] = 50 } }),
         "old records" => WithGroup(group => group with { Commits = new Dictionary<TopicPartition, long> { [new("orders", 0)] = 150 } }),
@@ -243,6 +250,10 @@ public sealed class DoctorRulesTests
         },
         _ => throw new ArgumentOutOfRangeException(nameof(bad), bad, "No such cluster."),
     };
+
+    /// <summary>One member for each partition of orders, and one that is left over.</summary>
+    private static IEnumerable<GroupMemberDescription> Crowd() =>
+        Enumerable.Range(0, 6).Select(partition => Clusters.Member($"{partition}", partition)).Append(Clusters.Member("6"));
 
     private static ClusterSnapshot WithInternal(Func<TopicSnapshot, TopicSnapshot> change) => Clusters.Sound with
     {
