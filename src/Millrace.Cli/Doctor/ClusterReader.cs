@@ -18,7 +18,6 @@ internal sealed class ClusterReader(KafkaAdmin admin, TimeProvider time)
     public async Task<ClusterSnapshot> ReadAsync(CancellationToken cancellationToken)
     {
         ClusterMetadata metadata = await admin.DescribeAsync(topics: null, cancellationToken);
-        DateTimeOffset now = time.GetUtcNow();
         Dictionary<ConfigResource, IReadOnlyDictionary<string, string>> settings = await ReadSettingsAsync(metadata, cancellationToken);
         IReadOnlyDictionary<int, IReadOnlyList<LogDirDescription>> directories = await ReadDirectoriesAsync(cancellationToken);
         List<GroupSnapshot> groups = await ReadGroupsAsync(cancellationToken);
@@ -30,9 +29,11 @@ internal sealed class ClusterReader(KafkaAdmin admin, TimeProvider time)
                 [.. topic.Partitions.Select(partition => new PartitionSnapshot(partition.Partition, partition.LeaderId, partition.Replicas, partition.InSyncReplicas))],
                 settings.GetValueOrDefault(ConfigResource.Topic(topic.Name)))),
         ];
+        IReadOnlyList<TopicSnapshot> read = await ReadPartitionsAsync(topics, groups, cancellationToken);
         return new ClusterSnapshot
         {
-            TakenAt = now,
+            // Behind the partitions, since theirs are the times that it is compared with: what is being written is newer than the beginning.
+            TakenAt = time.GetUtcNow(),
             ClusterId = metadata.ClusterId,
             Brokers =
             [
@@ -40,7 +41,7 @@ internal sealed class ClusterReader(KafkaAdmin admin, TimeProvider time)
                     broker.Id, broker.Address.Host, broker.Rack, settings.GetValueOrDefault(ConfigResource.Broker(broker.Id)), directories.GetValueOrDefault(broker.Id))),
             ],
             FencedBrokerIds = await ReadFencedAsync(cancellationToken),
-            Topics = await ReadPartitionsAsync(topics, groups, now, cancellationToken),
+            Topics = read,
             Groups = groups,
             Reassignments = await ReadReassignmentsAsync(cancellationToken),
             Gaps = _gaps,
@@ -132,8 +133,9 @@ internal sealed class ClusterReader(KafkaAdmin admin, TimeProvider time)
     }
 
     private async Task<IReadOnlyList<TopicSnapshot>> ReadPartitionsAsync(
-        TopicSnapshot[] topics, List<GroupSnapshot> groups, DateTimeOffset now, CancellationToken cancellationToken)
+        TopicSnapshot[] topics, List<GroupSnapshot> groups, CancellationToken cancellationToken)
     {
+        DateTimeOffset now = time.GetUtcNow();
         TopicPartition[] users =
         [
             .. topics.Where(topic => !topic.IsInternal)

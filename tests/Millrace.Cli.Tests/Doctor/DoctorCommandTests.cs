@@ -108,6 +108,20 @@ public sealed class DoctorCommandTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Records_that_are_written_while_the_cluster_is_read_are_seen()
+    {
+        await using (KafkaProducer producer = _client.CreateProducer(new ProducerOptions { EnableIdempotence = false }))
+        {
+            await producer.ProduceAsync(new ProducerRecord { Topic = "orders", Partition = 1, Value = new byte[8] });
+        }
+
+        // It begins ten minutes before the record, and takes so long.
+        ClusterSnapshot cluster = await new ClusterReader(_client.Admin, new SlowTime(TimeSpan.FromMinutes(10))).ReadAsync(CancellationToken.None);
+        Assert.True(cluster.Topic("orders")!.Partitions[1].NewestRecord <= cluster.TakenAt);
+        Assert.Single(DoctorRules.Examine(cluster, Clusters.Remedies), finding => finding.Rule == "idempotent-writes");
+    }
+
+    [Fact]
     public async Task What_cannot_be_reached_or_makes_no_sense_has_exit_codes_of_its_own()
     {
         (int exitCode, string output, string error) = await RunAsync("doctor", "--bootstrap", "127.0.0.1:1", "--timeout", "1");
@@ -169,6 +183,19 @@ public sealed class DoctorCommandTests : IAsyncLifetime
             {
                 process.Kill();
             }
+        }
+    }
+
+    /// <summary>A clock that was first looked at so long ago.</summary>
+    private sealed class SlowTime(TimeSpan duration) : TimeProvider
+    {
+        private TimeSpan _behind = duration;
+
+        public override DateTimeOffset GetUtcNow()
+        {
+            DateTimeOffset now = System.GetUtcNow() - _behind;
+            _behind = TimeSpan.Zero;
+            return now;
         }
     }
 }

@@ -71,6 +71,7 @@ public sealed class DoctorRulesTests
         { "producer-settings", "nothing said", 0, "does not say enable.idempotence", "enable.idempotence=true" },
         { "producer-settings", "10 in flight", 2, "max.in.flight.requests.per.connection=10", "=5" },
         { "producer-settings", "no retries", 1, "sets retries=0", "delivery.timeout.ms" },
+        { "idempotent-writes", "records of nobody by a clock that is a little ahead", 1, "lie in 1 partition of orders that remember no idempotent producer (1)", "enable.idempotence=true" },
         { "idempotent-writes", "records of nobody", 1, "lie in 1 partition of orders that remember no idempotent producer (1)", "enable.idempotence=true" },
         { "gaps", "a gap", 0, "The disks of broker 2 could not be read.", "right to describe" },
         { "single-node", "one node", 1, "The cluster is one node", "three brokers" },
@@ -236,6 +237,8 @@ public sealed class DoctorRulesTests
         "10 in flight" => Clusters.WithProducer(("enable.idempotence", "true"), ("max.in.flight.requests.per.connection", "10")),
         "no retries" => Clusters.WithProducer(("enable.idempotence", "true"), ("retries", "0")),
         "records of nobody" => Clusters.WithPartition(1, partition => partition with { KnownProducerCount = 0 }),
+        "records of nobody by a clock that is a little ahead" => Clusters.WithPartition(
+            1, partition => partition with { KnownProducerCount = 0, NewestRecord = Clusters.Now + TimeSpan.FromSeconds(20) }),
         "a gap" => Clusters.Sound with { Gaps = ["The disks of broker 2 could not be read."] },
         "one node" => Clusters.Sound with
         {

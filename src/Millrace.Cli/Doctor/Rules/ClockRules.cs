@@ -5,7 +5,9 @@ internal static class ClockRules
 {
     private static readonly TimeSpan s_allowed = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_bad = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan s_future = TimeSpan.FromMinutes(1);
+
+    /// <summary>How far ahead a record's time may be that somebody's clock gave it just now.</summary>
+    public static readonly TimeSpan AllowedAhead = TimeSpan.FromMinutes(1);
 
     public static IEnumerable<Finding> Skew(ClusterSnapshot cluster, RemedyContext remedies)
     {
@@ -31,7 +33,7 @@ internal static class ClockRules
         foreach (TopicSnapshot topic in cluster.UserTopics)
         {
             DateTimeOffset? newest = topic.Partitions.Max(partition => partition.NewestRecord);
-            if (newest - cluster.TakenAt is not { } ahead || ahead <= s_future)
+            if (newest - cluster.TakenAt is not { } ahead || ahead <= AllowedAhead)
             {
                 continue;
             }

@@ -77,7 +77,7 @@ internal static class ProducerRules
             PartitionSnapshot[] plain =
             [
                 .. topic.Partitions.Where(partition => partition is { KnownProducerCount: 0, NewestRecord: { } newest }
-                    && cluster.TakenAt - newest < s_recent && newest <= cluster.TakenAt),
+                    && cluster.TakenAt - newest < s_recent && newest - cluster.TakenAt <= ClockRules.AllowedAhead),
             ];
             if (plain.Length > 0)
             {
