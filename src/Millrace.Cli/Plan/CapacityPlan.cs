@@ -141,7 +141,7 @@ internal sealed record CapacityPlan(
         }
 
         string network = $"{Quantities.Rate(input.Network)} x {Quantities.Number(input.NetworkFill * 100)} %";
-        int replicas = partitions * input.Replication;
+        double replicas = (double)partitions * input.Replication;
         (string Because, int Count)[] limits =
         [
             ("the disks' size", Add(
@@ -152,7 +152,7 @@ internal sealed record CapacityPlan(
                 $"{Quantities.Rate(Math.Max(incoming, outgoing))} the busier way / ({network})",
                 Math.Max(incoming, outgoing) / (input.Network * input.NetworkFill))),
             ("the number of partitions", Add(
-                "brokers for the partitions", $"{partitions} x {input.Replication} replicas / {input.PartitionsPerBroker} a broker", (double)replicas / input.PartitionsPerBroker)),
+                "brokers for the partitions", $"{partitions} x {input.Replication} replicas / {input.PartitionsPerBroker} a broker", replicas / input.PartitionsPerBroker)),
             ("the replicas", Add("brokers for the replicas", $"{input.Replication} replicas on brokers of their own", input.Replication)),
         ];
         (string because, int most) = limits.MaxBy(limit => limit.Count);

@@ -66,6 +66,8 @@ public sealed class CapacityPlanTests
         // 40,000 consumers: 120,000 replicas over 4,000 a broker.
         var partitions = CapacityPlan.For(new PlanInput { Throughput = 1e6, Consumers = 40_000, Retention = TimeSpan.FromMinutes(1) });
         Assert.Equal(("the number of partitions", 31), (partitions.BrokersBecause, partitions.Brokers));
+        var many = CapacityPlan.For(new PlanInput { Throughput = 1e6, Consumers = 1_000_000, Replication = 3_000, Retention = TimeSpan.FromMinutes(1) });
+        Assert.Equal(("the number of partitions", 750_001), (many.BrokersBecause, many.Brokers));
         var replicas = CapacityPlan.For(new PlanInput { Throughput = 1e6, Consumers = 1, Retention = TimeSpan.FromMinutes(1) });
         Assert.Equal(("the replicas", 3), (replicas.BrokersBecause, replicas.Brokers));
     }
