@@ -89,6 +89,12 @@ internal static class Quantities
         }
 
         string unit = amount[end..].Trim();
+        if (!HasThousandsOnly(amount.AsSpan(0, end)))
+        {
+            error = $"'{text}' is not {example}: commas stand between thousands, and a point before decimals.";
+            return false;
+        }
+
         bool isNumber = double.TryParse(amount.AsSpan(0, end), NumberStyles.AllowDecimalPoint | NumberStyles.AllowThousands, CultureInfo.InvariantCulture, out double number);
         if (!isNumber || !(number > 0) || double.IsInfinity(number))
         {
@@ -110,6 +116,24 @@ internal static class Quantities
             ? $"'{text}' is not {example}: it has no unit. Units are {string.Join(", ", units.Select(known => known.Unit))}."
             : $"'{text}' is not {example}: '{unit}' is no unit of it. Units are {string.Join(", ", units.Select(known => known.Unit))}.";
         return false;
+    }
+
+    /// <summary>Whether a comma, if there is one, has three digits behind it each time: <c>1,000</c>, and not <c>2,5</c>, which would be read as 25.</summary>
+    private static bool HasThousandsOnly(ReadOnlySpan<char> number)
+    {
+        int point = number.IndexOf('.');
+        ReadOnlySpan<char> whole = point < 0 ? number : number[..point];
+        for (int comma = whole.IndexOf(','); comma >= 0; comma = whole.IndexOf(','))
+        {
+            whole = whole[(comma + 1)..];
+            int length = whole.IndexOf(',') is var next && next < 0 ? whole.Length : next;
+            if (comma > 3 || length != 3)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private static string Scaled(double value, (string Unit, double Factor)[] units)

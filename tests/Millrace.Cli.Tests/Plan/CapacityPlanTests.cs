@@ -108,6 +108,8 @@ public sealed class CapacityPlanTests
     [InlineData("10Gbit/s", 1.25e9)]
     [InlineData("10Gbps", 1.25e9)]
     [InlineData("800kbit/s", 1e5)]
+    [InlineData("1,200.5MB/s", 1200.5e6)]
+    [InlineData("1,000,000B/s", 1e6)]
     public void Rates_are_read(string text, double expected)
     {
         Assert.True(Quantities.TryParseRate(text, out double rate, out string error), error);
@@ -130,6 +132,9 @@ public sealed class CapacityPlanTests
     [InlineData("--throughput", "fast", "says no time")]
     [InlineData("--throughput", "fast/s", "begin with a number above 0")]
     [InlineData("--throughput", "0MB/s", "begin with a number above 0")]
+    [InlineData("--throughput", "2,5GB/s", "commas stand between thousands")]
+    [InlineData("--throughput", "1,0000MB/s", "commas stand between thousands")]
+    [InlineData("--throughput", "1000,000MB/s", "commas stand between thousands")]
     [InlineData("--throughput", "5mb/s", "'mb' is no unit of it. Units are B, KB")]
     [InlineData("--throughput", "-5MB/s", "begin with a number above 0")]
     [InlineData("--retention", "7", "it has no unit. Units are ms, s, m")]
