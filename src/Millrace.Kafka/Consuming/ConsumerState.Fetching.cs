@@ -14,6 +14,9 @@ internal sealed partial class ConsumerState
     private int _leaderQuestionCount;
     private TimeSpan _askForLeadersAt;
 
+    /// <summary>Whether a fetch waits until less is buffered.</summary>
+    public bool WaitsForRoom => _missingByteCount is not null;
+
     /// <summary>Whether a fetch waits until less is buffered, and there is room for it by now.</summary>
     public bool HasRoomAgain => FreeByteCount >= _missingByteCount;
 

@@ -404,6 +404,8 @@ public sealed partial class KafkaConsumer
             listener = _listener;
         }
 
+        // What waits of them makes room for the others, which may wait for nothing else.
+        _fetcher.Wake();
         if (listener is not null)
         {
             await CallAsync(() => listener.OnRevokedAsync(partitions, cancellationToken));
@@ -419,6 +421,8 @@ public sealed partial class KafkaConsumer
         {
             _state.Lose(partitions);
         }
+
+        _fetcher.Wake();
     }
 
     private async ValueTask OnLostAsync(IReadOnlyCollection<TopicPartition> partitions)
@@ -442,6 +446,8 @@ public sealed partial class KafkaConsumer
         {
             _state.Remove(partitions);
         }
+
+        _fetcher.Wake();
     }
 
     private async ValueTask CallAsync(Func<ValueTask> callback)

@@ -317,7 +317,7 @@ public sealed partial class KafkaConsumer
                 if (records.Count >= maxRecords || !_state.TryBeginOpen(out opening))
                 {
                     arrived = records.Count > 0 ? Task.CompletedTask : WaitForArrival();
-                    hasRoom = _state.HasRoomAgain;
+                    hasRoom = records.Count > 0 ? _state.HasRoomAgain : _state.WaitsForRoom;
                     break;
                 }
             }
@@ -360,7 +360,7 @@ public sealed partial class KafkaConsumer
                 if (!_state.TryBeginOpen(out opening))
                 {
                     arrived = WaitForArrival();
-                    hasRoom = _state.HasRoomAgain;
+                    hasRoom = _state.WaitsForRoom;
                     break;
                 }
             }
@@ -448,10 +448,10 @@ public sealed partial class KafkaConsumer
         }
     }
 
-    /// <summary>What was opened may have held nothing for the application, and made room all the same: who would fetch the next waits for that.</summary>
-    private void OnNothingTaken(bool hasRoom)
+    /// <summary>What was opened may have held nothing for the application, or is of a partition that is about to go, and makes room all the same: who would fetch the next waits for that.</summary>
+    private void OnNothingTaken(bool mayHaveRoom)
     {
-        if (hasRoom)
+        if (mayHaveRoom)
         {
             _fetcher.Wake();
         }

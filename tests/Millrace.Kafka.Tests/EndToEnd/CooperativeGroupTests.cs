@@ -48,6 +48,40 @@ public sealed class CooperativeGroupTests
     }
 
     [Fact]
+    public async Task What_waits_of_a_partition_that_goes_makes_room_for_those_that_stay_as_soon_as_its_callback_runs()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        await client.Admin.CreateTopicsAsync([new NewTopic("hot", 1), new NewTopic("quiet", 1)]);
+        await using KafkaProducer producer = client.CreateProducer();
+        await producer.ProduceAsync(new ProducerRecord { Topic = "hot", Value = new byte[20_000] }, Until.Timeout());
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var letsGo = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var slow = new RecordingListener
+        {
+            OnRevoked = async (_, _) =>
+            {
+                asked.TrySetResult();
+                await letsGo.Task;
+            },
+        };
+
+        // One record is more than there is room for: while it waits, nothing is fetched.
+        ConsumerOptions options = Options();
+        (options.PrefetchByteCount, options.FetchMaxWait) = (10_000, TimeSpan.FromMilliseconds(1));
+        await using KafkaConsumer consumer = client.CreateConsumer(options);
+        await consumer.SubscribeAsync(["hot", "quiet"], slow, Until.Timeout());
+        await Until.TrueAsync(() => consumer.Watermarks(new TopicPartition("hot", 0)) is not null, "the large record");
+        Task subscribing = consumer.SubscribeAsync(["quiet"], slow, Until.Timeout());
+        await asked.Task.WaitAsync(Until.Limit);
+        ValueTask<IReadOnlyList<ConsumerRecord>> poll = consumer.PollAsync(10, Until.Timeout());
+        await producer.ProduceAsync(new ProducerRecord { Topic = "quiet", Value = new byte[1] }, Until.Timeout());
+        Assert.Equal("quiet", Assert.Single(await poll).TopicPartition.Topic);
+        letsGo.SetResult();
+        await subscribing;
+    }
+
+    [Fact]
     public async Task Members_that_come_and_go_move_only_what_balance_asks_for()
     {
         await using TestBroker broker = await StartAsync();
