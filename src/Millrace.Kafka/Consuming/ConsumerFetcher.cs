@@ -167,18 +167,22 @@ internal sealed class ConsumerFetcher : IDisposable
     {
         var effects = new ConsumerEffects();
         TimeSpan pause;
+        List<(Records.TopicPartition Partition, long? RecordCount)>? lags;
         lock (_gate)
         {
             pause = _state.EndFetch(plan, response, verdict, Now, effects);
-        }
 
-        if (Diagnostics.RecordsLag.Enabled)
-        {
-            TellLag(plan);
+            // Noted here: from its end on the fetch belongs to who plans the next one.
+            lags = Diagnostics.RecordsLag.Enabled ? [.. plan.Targets.Select(target => (target.Partition, _state.Lag(target.Partition)))] : null;
         }
 
         // From here on the frame is held by what was taken over of it, if anything.
         response?.Frame?.Release();
+        if (lags is not null)
+        {
+            _ = TryTellLags(lags);
+        }
+
         Act(effects, response?.NodeEndpoints ?? []);
         if (pause > TimeSpan.Zero && failure is not (null or KafkaClosedException))
         {
@@ -195,22 +199,27 @@ internal sealed class ConsumerFetcher : IDisposable
         }
     }
 
-    private void TellLag(FetchPlan plan)
+    /// <summary>The listeners of meters are the application's: where one fails, fetching goes on.</summary>
+    /// <returns>Whether none has failed.</returns>
+    private bool TryTellLags(List<(Records.TopicPartition Partition, long? RecordCount)> lags)
     {
-        foreach (FetchTarget target in plan.Targets)
+        try
         {
-            long? lag;
-            lock (_gate)
+            foreach ((Records.TopicPartition partition, long? recordCount) in lags)
             {
-                lag = _state.Lag(target.Partition);
+                if (recordCount is { } lag)
+                {
+                    System.Diagnostics.TagList tags = Diagnostics.ConsumerTags("poll", partition.Topic, _context.Settings.ClientId, _settings.GroupId);
+                    tags.Add("messaging.destination.partition.id", Diagnostics.Text(partition.Partition));
+                    Diagnostics.RecordsLag.Record(lag, tags);
+                }
             }
 
-            if (lag is { } recordCount)
-            {
-                System.Diagnostics.TagList tags = Diagnostics.ConsumerTags("poll", target.Partition.Topic, _context.Settings.ClientId, _settings.GroupId);
-                tags.Add("messaging.destination.partition.id", Diagnostics.Text(target.Partition.Partition));
-                Diagnostics.RecordsLag.Record(recordCount, tags);
-            }
+            return true;
+        }
+        catch (Exception)
+        {
+            return false;
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 using static Millrace.Kafka.Tests.ReadingState;
@@ -263,6 +264,38 @@ public sealed class FetchFromClusterTests
         consumer.Assign([new TopicPartitionOffset(Partition, new Offset(-1))]);
         Assert.Equal(6, (await consumer.PollAsync(1, Until.Timeout()))[0].Offset.Value);
         Assert.Equal([1], asked);
+    }
+
+    [Fact]
+    public async Task A_fetch_that_is_planned_while_the_lags_of_the_one_before_are_told_is_no_failure()
+    {
+        KafkaConsumer? consumer = null;
+        using var hasFetched = new ManualResetEventSlim();
+        AnswerFetches((_, offset) =>
+        {
+            if (offset == 500)
+            {
+                hasFetched.Set();
+            }
+
+            return Fetched(Batch(offset, 1, epoch: 1));
+        });
+        using MeterListener listener = Recorded.Each<long>("kafka.consumer.records_lag", "lags", () =>
+        {
+            // Fetched anew while it is told how far behind the position is, by somebody else.
+            if (!hasFetched.IsSet)
+            {
+                consumer!.SeekAsync(Partition, new Offset(500)).AsTask().Wait();
+                Assert.True(hasFetched.Wait(Until.Limit));
+            }
+        });
+        await using KafkaClient client = _cluster.CreateClient(configure: options => options.ClientId = "lags");
+        consumer = client.CreateConsumer(new ConsumerOptions { PrefetchByteCount = 1_000 });
+        consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero)]);
+        while ((await consumer.PollAsync(1, Until.Timeout()))[0].Offset.Value < 510)
+        {
+            // Those of before, and ten behind the seek.
+        }
     }
 
     [Theory]

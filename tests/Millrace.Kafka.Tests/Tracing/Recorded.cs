@@ -42,6 +42,31 @@ internal sealed class Recorded : IDisposable
 
     public IReadOnlyList<Activity> Spans(string name) => [.. _spans.Where(span => span.OperationName == name)];
 
+    /// <summary>Hears of what one client tells by one instrument.</summary>
+    public static MeterListener Each<T>(string name, string clientId, Action heard)
+        where T : struct
+    {
+        var listener = new MeterListener
+        {
+            InstrumentPublished = (instrument, listening) =>
+            {
+                if (instrument.Meter.Name == Diagnostics.SourceName && instrument.Name == name)
+                {
+                    listening.EnableMeasurementEvents(instrument);
+                }
+            },
+        };
+        listener.SetMeasurementEventCallback<T>((_, _, tags, _) =>
+        {
+            if (tags.Contains(new KeyValuePair<string, object?>("messaging.client.id", clientId)))
+            {
+                heard();
+            }
+        });
+        listener.Start();
+        return listener;
+    }
+
     public void Dispose()
     {
         _activities.Dispose();
