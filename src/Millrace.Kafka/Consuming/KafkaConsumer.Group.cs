@@ -384,11 +384,7 @@ public sealed partial class KafkaConsumer
             _state.Release(partitions);
         }
 
-        if (Diagnostics.Rebalances.Enabled)
-        {
-            Diagnostics.Rebalances.Add(1, Diagnostics.ConsumerTags("rebalance", topic: null, ClientId, _settings.GroupId));
-        }
-
+        _ = TryTellRebalance();
         assigned.TrySetResult();
         Pulse();
         _fetcher.Wake();

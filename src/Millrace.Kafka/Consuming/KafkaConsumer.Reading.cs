@@ -332,7 +332,7 @@ public sealed partial class KafkaConsumer
         }
 
         OnTaken(hasRoom);
-        TellPoll(records);
+        _ = TryTellPoll(records);
         return true;
     }
 
@@ -375,7 +375,7 @@ public sealed partial class KafkaConsumer
         }
 
         OnTaken(hasRoom);
-        TellPoll(batch);
+        _ = TryTellPoll(batch);
         return true;
     }
 

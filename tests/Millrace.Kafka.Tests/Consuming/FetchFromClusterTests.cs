@@ -301,6 +301,31 @@ public sealed class FetchFromClusterTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
+    public async Task A_listener_of_a_meter_that_fails_costs_no_record(bool isLent)
+    {
+        AnswerAllFetches();
+        using MeterListener lags = Recorded.Each<long>("kafka.consumer.records_lag", "failing", static () => throw new InvalidOperationException("The listener failed."));
+        using MeterListener counts = Recorded.Each<long>("messaging.client.consumed.messages", "failing", static () => throw new InvalidOperationException("The listener failed."));
+        await using KafkaClient client = _cluster.CreateClient(configure: options => options.ClientId = "failing");
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { PrefetchByteCount = 1_000 });
+        consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero)]);
+        for (int offset = 0; offset < 10; offset++)
+        {
+            if (isLent)
+            {
+                using ConsumerBatch batch = await consumer.PollBatchAsync(Until.Timeout());
+                Assert.Equal(new Offset(offset + 1), batch.NextOffset);
+            }
+            else
+            {
+                Assert.Equal(offset, (await consumer.PollAsync(1, Until.Timeout()))[0].Offset.Value);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
     public async Task A_record_that_comes_after_none_was_found_by_time_is_not_passed(bool isSought)
     {
         // A record comes at offset 8 after the first question for the time.

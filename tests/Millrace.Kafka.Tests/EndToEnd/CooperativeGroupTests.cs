@@ -82,6 +82,18 @@ public sealed class CooperativeGroupTests
     }
 
     [Fact]
+    public async Task A_listener_of_a_meter_that_fails_keeps_no_assignment_from_its_place()
+    {
+        using MeterListener failing = Recorded.Each<long>("kafka.consumer.rebalances", "failing", static () => throw new InvalidOperationException("The listener failed."));
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient(options => options.ClientId = "failing");
+        KafkaConsumer consumer = client.CreateConsumer(Options());
+        await consumer.SubscribeAsync(["orders"], null, Until.Timeout());
+        await ProduceAsync(client, 4);
+        Assert.NotEmpty(await consumer.PollAsync(10, Until.Timeout()));
+    }
+
+    [Fact]
     public async Task Members_that_come_and_go_move_only_what_balance_asks_for()
     {
         await using TestBroker broker = await StartAsync();
