@@ -14,6 +14,9 @@ public sealed partial class KafkaConsumer
     private Exception? _refusal;
     private Exception? _callbackFailure;
 
+    // The end of the latest commit of each partition that has been committed, and of those before it.
+    private readonly Dictionary<TopicPartition, Task> _commits = [];
+
     /// <summary>
     /// What a transaction is fenced with that commits this consumer's offsets (KIP-447): the membership of the latest join, bound to the records that were handed out so far. Take it
     /// anew for each transaction, after the poll whose records go into it; where those of several polls do, or where the next poll does not wait for the end of the transaction, right
@@ -122,7 +125,8 @@ public sealed partial class KafkaConsumer
     }
 
     /// <summary>
-    /// Stores offsets with the group. Completes when the coordinator has them. Retries while that is safe. Within a membership the commit
+    /// Stores offsets with the group. Completes when the coordinator has them. Retries while that is safe; calls for one partition take turns, so that one that is tried again takes nothing
+    /// back that a later one has stored. Within a membership the commit
     /// is fenced by the generation. During a rebalance, a commit of partitions that stay with this member (cooperative assignors, and the protocol of
     /// KIP-848) is tried again until the rebalance is over. With partitions that were assigned by hand there is no membership to be fenced by: the
     /// group must have no members then.
@@ -147,7 +151,48 @@ public sealed partial class KafkaConsumer
             member = CheckOwnership(offsets, long.MaxValue, out assignments);
         }
 
-        return offsets.Count == 0 ? Task.CompletedTask : CommitAndTellAsync(store, offsets, member, assignments, cancellationToken);
+        return offsets.Count == 0 ? Task.CompletedTask : CommitInTurnAsync(store, [.. offsets], member, assignments, cancellationToken);
+    }
+
+    private async Task CommitInTurnAsync(
+        OffsetStore store,
+        IReadOnlyCollection<TopicPartitionOffset> offsets,
+        ConsumerGroupMetadata member,
+        long[] assignments,
+        CancellationToken cancellationToken)
+    {
+        // Who is next goes on within the call that ends this one.
+        var ended = new TaskCompletionSource();
+        Task before;
+        lock (_gate)
+        {
+            before = Task.WhenAll(offsets.Select(offset => _commits.GetValueOrDefault(offset.TopicPartition, Task.CompletedTask)).Where(static commit => !commit.IsCompleted).Distinct());
+            using (_context.LeaveCallersContext())
+            {
+                // With those before it: one that is cancelled while it waits for them lets nobody overtake them.
+                Task turn = EndAsync(before, ended.Task);
+                foreach (TopicPartitionOffset offset in offsets)
+                {
+                    _commits[offset.TopicPartition] = turn;
+                }
+            }
+        }
+
+        try
+        {
+            await before.InContext().WaitAsync(cancellationToken);
+            await CommitAndTellAsync(store, offsets, member, assignments, cancellationToken);
+        }
+        finally
+        {
+            ended.SetResult();
+        }
+
+        static async Task EndAsync(Task before, Task commit)
+        {
+            await before;
+            await commit;
+        }
     }
 
     private async Task CommitAsync(

@@ -266,6 +266,44 @@ public sealed class FetchFromClusterTests
         Assert.Equal([1], asked);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_commit_that_is_tried_again_takes_nothing_back_that_a_later_one_has_stored(bool isOneCancelledBetween)
+    {
+        FindCoordinator(1);
+        var stored = new ConcurrentQueue<long>();
+        int count = 0;
+        _cluster.On<OffsetCommitRequest, OffsetCommitResponse>((_, _, request) =>
+        {
+            ErrorCode error = Interlocked.Increment(ref count) == 1 ? ErrorCode.CoordinatorLoadInProgress : ErrorCode.None;
+            if (error == ErrorCode.None)
+            {
+                stored.Enqueue(request.Topics[0].Partitions[0].CommittedOffset);
+            }
+
+            return new OffsetCommitResponse { Topics = [new OffsetCommitTopicResponse { Name = "orders", Partitions = [new OffsetCommitPartitionResponse { ErrorCode = error }] }] };
+        });
+        var time = new ManualTime();
+        await using KafkaClient client = _cluster.CreateClient(time);
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "billing" });
+        Task first = consumer.CommitAsync([new TopicPartitionOffset(Partition, new Offset(100))], Until.Timeout());
+        await Until.TrueAsync(() => _cluster.Asked(ApiKey.OffsetCommit).Any(), "the first attempt");
+        if (isOneCancelledBetween)
+        {
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(
+                () => consumer.CommitAsync([new TopicPartitionOffset(Partition, new Offset(150))], new CancellationToken(canceled: true)));
+        }
+
+        List<TopicPartitionOffset> offsets = [new(Partition, new Offset(200))];
+        Task last = consumer.CommitAsync(offsets, Until.Timeout());
+
+        // What the caller does with its list from here on is its own business.
+        offsets[0] = new TopicPartitionOffset(Partition, new Offset(300));
+        await EndAsync(time, Task.WhenAll(first, last));
+        Assert.Equal([100, 200], stored);
+    }
+
     [Fact]
     public async Task A_fetch_that_is_planned_while_the_lags_of_the_one_before_are_told_is_no_failure()
     {
