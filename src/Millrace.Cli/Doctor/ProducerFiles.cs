@@ -8,6 +8,8 @@ namespace Millrace.Cli.Doctor;
 /// </summary>
 internal static class ProducerFiles
 {
+    private const string PassedOn = ".properties.";
+
     private static readonly string[] s_settings = ["acks", "enable.idempotence", "max.in.flight.requests.per.connection", "retries", "max.request.size"];
 
     /// <summary>Those that only a producer has; a consumer's section may say the others.</summary>
@@ -115,7 +117,9 @@ internal static class ProducerFiles
 
             if (name.EndsWith("." + written, StringComparison.Ordinal) && name.Contains("producer", StringComparison.OrdinalIgnoreCase))
             {
-                return (name[..^written.Length], setting);
+                // Spring gives those that it has no name for a word more: spring.kafka.producer.properties.enable.idempotence is the same producer's.
+                string prefix = name[..^written.Length];
+                return (prefix.EndsWith(PassedOn, StringComparison.Ordinal) ? prefix[..^(PassedOn.Length - 1)] : prefix, setting);
             }
         }
 

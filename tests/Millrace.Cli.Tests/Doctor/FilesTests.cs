@@ -92,6 +92,10 @@ public sealed class FilesTests
         Assert.Equal("0", two[1].Settings["acks"]);
         Assert.Single(two[1].Settings);
 
+        ProducerConfiguration spring = Assert.Single(ProducerFiles.Read("spring.properties", "spring.kafka.producer.acks=all\nspring.kafka.producer.properties.enable.idempotence=true\n"));
+        Assert.Equal("spring.properties (spring.kafka.producer.*)", spring.Source);
+        Assert.Equal(("all", "true"), (spring.Settings["acks"], spring.Settings["enable.idempotence"]));
+
         Assert.Empty(Assert.Single(ProducerFiles.Read("app.properties", "bootstrap.servers=a:1")).Settings);
     }
 
