@@ -179,6 +179,16 @@ public sealed class SagaEndToEndTests : IDisposable
         Assert.Contains("2", failure.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1_001)]
+    public async Task A_partition_count_that_a_saga_cannot_have_is_refused_by_the_name_that_was_set(int partitionCount)
+    {
+        MillraceConfigurationException failure = await Assert.ThrowsAsync<MillraceConfigurationException>(() => StartAsync(partitionCount: partitionCount));
+
+        Assert.Contains($"SagaOptions.PartitionCount is {partitionCount}. Set it from 1 to 1000", failure.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_start_without_a_registration_or_with_another_input_says_so()
     {

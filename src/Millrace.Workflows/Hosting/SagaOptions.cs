@@ -15,9 +15,9 @@ public sealed class SagaOptions
     internal void Validate()
     {
         List<string> problems = [];
-        if (PartitionCount is < 1 or > 10_000)
+        if (PartitionCount is < 1 or > 1_000)
         {
-            problems.Add($"{nameof(SagaOptions)}.{nameof(PartitionCount)} is {PartitionCount}. Set it from 1 to 10000, and keep it.");
+            problems.Add($"{nameof(SagaOptions)}.{nameof(PartitionCount)} is {PartitionCount}. Set it from 1 to 1000, and keep it.");
         }
 
         if (MaxConcurrency is < 1 or > 10_000)
