@@ -499,13 +499,28 @@ public sealed partial class KafkaConsumer
         }
         catch (Exception failure)
         {
-            LogMessages.RebalanceCallbackFailed(_logger, _settings.GroupId!, failure);
             lock (_gate)
             {
                 _callbackFailure = failure;
             }
 
             Pulse();
+            _ = TryTellCallbackFailure(failure);
+        }
+    }
+
+    /// <summary>Loggers are the application's: where one fails, the rebalance goes on nevertheless.</summary>
+    /// <returns>Whether it has not failed.</returns>
+    private bool TryTellCallbackFailure(Exception failure)
+    {
+        try
+        {
+            LogMessages.RebalanceCallbackFailed(_logger, _settings.GroupId!, failure);
+            return true;
+        }
+        catch (Exception)
+        {
+            return false;
         }
     }
 }

@@ -204,6 +204,23 @@ public sealed class ConsumerGroupTests
     }
 
     [Fact]
+    public async Task A_callback_that_fails_stops_no_rebalance_although_the_logger_of_its_failure_fails_as_well()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient quiet = broker.CreateClient();
+        await ProduceAsync(quiet, 1);
+        var loggers = new FailingLoggers("the rebalance callback failed");
+        await using var client = new KafkaClient(
+            new KafkaClientOptions { BootstrapServers = "embedded:9092", Connector = new CuttableConnector(broker) }, TimeProvider.System, loggers);
+        var listener = new RecordingListener { OnAssigned = static (_, _) => throw new TimeoutException("The database does not answer.") };
+        KafkaConsumer consumer = client.CreateConsumer(Options);
+        await consumer.SubscribeAsync(["orders"], listener, Until.Timeout());
+        await Assert.ThrowsAsync<TimeoutException>(async () => await consumer.PollAsync(10, Until.Timeout()));
+        Assert.Single(await consumer.PollAsync(10, Until.Timeout()));
+        Assert.Equal(1, loggers.FailureCount);
+    }
+
+    [Fact]
     public async Task Who_waits_for_an_assignment_is_told_when_the_consumer_closes_and_served_when_the_topics_change()
     {
         await using TestBroker broker = await StartAsync();
