@@ -35,8 +35,9 @@ internal sealed class FindCoordinatorApi(BrokerServices services, GroupCoordinat
     {
         switch (keyType)
         {
-            case GroupKey when GroupRequests.Refusal(key, groupInstanceId: null) is ErrorCode refusal:
-                return Refused(key, refusal, "The id of a group has from 1 to 32767 bytes.");
+            // An empty group id has no members, and keeps what is committed by consumers that assign partitions themselves.
+            case GroupKey when !GroupRequests.FitsRecord(key):
+                return Refused(key, ErrorCode.InvalidGroupId, "The id of a group has at most 32767 bytes.");
             case GroupKey when !groups.CanCoordinate(key):
                 return Refused(key, ErrorCode.CoordinatorNotAvailable, "The group's partition of __consumer_offsets is not available; the broker's log says why.");
             case TransactionKey when key.Length == 0 || !GroupRequests.FitsRecord(key):

@@ -314,9 +314,10 @@ public sealed class GroupApiTests
             Assert.Equal((ErrorCode.None, 1, "broker.example", 1234), (found.ErrorCode, found.NodeId, found.Host, found.Port));
         }
 
+        string tooLong = new('x', 32_768);
         FindCoordinatorResponse batch = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
-            new FindCoordinatorRequest { CoordinatorKeys = ["g", "", "h"] }, 4);
-        Assert.Equal([("g", ErrorCode.None), ("", ErrorCode.InvalidGroupId), ("h", ErrorCode.None)], batch.Coordinators.Select(found => (found.Key, found.ErrorCode)));
+            new FindCoordinatorRequest { CoordinatorKeys = ["g", tooLong, "h"] }, 4);
+        Assert.Equal([("g", ErrorCode.None), (tooLong, ErrorCode.InvalidGroupId), ("h", ErrorCode.None)], batch.Coordinators.Select(found => (found.Key, found.ErrorCode)));
         Assert.True(broker.Broker.Topics.Find("__consumer_offsets")!.IsInternal);
     }
 

@@ -16,6 +16,24 @@ public sealed class OffsetsApiTests
         Assert.Equal((-1L, -1, "", ErrorCode.None, 5), (nothing.CommittedOffset, nothing.CommittedLeaderEpoch, nothing.Metadata, nothing.ErrorCode, nothing.Index));
     }
 
+    /// <summary>What Kafka's Java clients before 2.2 do where nothing else is set, and later ones with group.id="".</summary>
+    [Fact]
+    public async Task A_consumer_with_an_empty_group_id_finds_its_coordinator_and_its_offsets()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        FindCoordinatorResponse single = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(new FindCoordinatorRequest { Key = "" }, 3);
+        FindCoordinatorResponse batch = await client.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(new FindCoordinatorRequest { CoordinatorKeys = [""] }, 4);
+        Assert.Equal((ErrorCode.None, 1), (single.ErrorCode, single.NodeId));
+        Assert.Equal((ErrorCode.None, 1), (batch.Coordinators[0].ErrorCode, batch.Coordinators[0].NodeId));
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("", "orders", 7)));
+        await broker.RestartAsync();
+
+        await using TestClient after = broker.Connect();
+        Assert.Equal(7, (await after.FetchOffsetAsync("", "orders")).CommittedOffset);
+    }
+
     [Fact]
     public async Task All_offsets_of_several_groups_are_fetched_in_one_request()
     {
