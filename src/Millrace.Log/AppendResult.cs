@@ -25,7 +25,7 @@ public enum AppendOrigin
 /// <summary>Why an append was refused; each has one error code of Kafka's.</summary>
 public enum AppendRejection
 {
-    /// <summary>Length, counts or checksum are wrong, or the bytes end early.</summary>
+    /// <summary>Length or checksum is wrong, or the bytes end early.</summary>
     CorruptMessage,
 
     /// <summary>A batch is larger than the limit given, or all of them than a segment.</summary>
@@ -52,7 +52,7 @@ public enum AppendRejection
     /// <summary>A record's time is farther from the broker's than the topic allows.</summary>
     InvalidTimestamp,
 
-    /// <summary>The batch is whole, but says what no producer may: no records, a control batch, an unknown codec.</summary>
+    /// <summary>The batch is whole, but says what no producer may: no records, counts that contradict each other, a control batch, an unknown codec.</summary>
     InvalidRecord,
 
     /// <summary>The partition came back, and it is not known yet which of its transactions go on; the same batch may succeed later.</summary>

@@ -34,6 +34,12 @@ internal static class BatchDoor
                 return Refuse(AppendRejection.UnsupportedForMessageFormat, $"Message format {header.Magic} is not served, only 2.");
             }
 
+            if (verdict == BatchVerdict.BadCounts)
+            {
+                // Its checksum is right: sent again, it would be the same.
+                return Refuse(AppendRejection.InvalidRecord, $"The batch says that it has {header.RecordCount} records and {header.LastOffsetDelta + 1L} offsets, which it cannot have.");
+            }
+
             if (verdict != BatchVerdict.Valid)
             {
                 return Refuse(AppendRejection.CorruptMessage, $"The batch is damaged: {verdict}.");

@@ -300,6 +300,8 @@ public sealed class ProduceApiTests
             { "a tail", [.. good, 0], ErrorCode.InvalidRecord },
             { "control", Resealed(good, 22, 0x20), ErrorCode.InvalidRecord },
             { "transactional, without an id", Resealed(good, 22, 0x10), ErrorCode.TransactionalIdAuthorizationFailed },
+            { "more records than offsets", Resealed(good, 26, 0x01), ErrorCode.InvalidRecord },
+            { "more records than bytes for them", Resealed(Resealed(good, 24, 0x7f), 58, 0x7f), ErrorCode.InvalidRecord },
             { "a record that says it is longer than it is", Resealed(good, RecordBatchHeader.ByteCount, 0x40), ErrorCode.InvalidRecord },
             { "gzip that is none", Resealed(good, 22, 0x01), ErrorCode.InvalidRecord },
         };
