@@ -22,7 +22,7 @@ internal readonly record struct TransactionRecord(string TransactionalId, Transa
             ProducerEpoch = state.Producer.Epoch,
             TransactionTimeoutMilliseconds = (int)state.Timeout.TotalMilliseconds,
             TransactionStatus = (sbyte)state.Status,
-            TransactionPartitions = state.Partitions.IsEmpty ? null : PartitionsOf(state.Partitions),
+            TransactionPartitions = state.Status == TransactionStatus.Empty ? null : PartitionsOf(state.Partitions),
             TransactionLastUpdateTimestampMilliseconds = state.UpdateTimestamp,
             TransactionStartTimestampMilliseconds = state.StartTimestamp,
             ClientTransactionVersion = state.ClientVersion,

@@ -37,7 +37,7 @@ public sealed class TransactionLogValue : IVersionedData, ITaggedMessage
     public int TransactionTimeoutMilliseconds;
     public sbyte TransactionStatus;
 
-    /// <summary>Null where there are none.</summary>
+    /// <summary>Null in the state Empty alone: in any other, Kafka's readers take a list for granted.</summary>
     public List<TransactionLogPartitions>? TransactionPartitions = [];
 
     /// <summary>Milliseconds since 1970.</summary>

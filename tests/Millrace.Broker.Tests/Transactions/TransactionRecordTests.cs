@@ -53,6 +53,22 @@ public sealed class TransactionRecordTests
         Assert.Equal(ProducerIdentity.None, Reread(fenced.Fence(timestamp: 1)).EndedAs);
     }
 
+    /// <summary>Kafka's readers, such as kafka-dump-log, look for partitions in every other state, and end at a null.</summary>
+    [Theory]
+    [InlineData(TransactionStatus.Empty, true)]
+    [InlineData(TransactionStatus.Ongoing, false)]
+    [InlineData(TransactionStatus.PrepareAbort, false)]
+    [InlineData(TransactionStatus.CompleteCommit, false)]
+    [InlineData(TransactionStatus.CompleteAbort, false)]
+    internal void Only_an_empty_state_has_no_list_of_partitions(TransactionStatus status, bool isNull)
+    {
+        RecordBatchBuilder batch = new();
+        TransactionRecord.Append(batch, TransactionState.New("payments") with { Status = status }, owed: []);
+        ReadOnlyMemory<byte> bytes = Assert.Single(RecordBatchReader.Read(batch.Build())).Value!.Value;
+        Assert.True(MessageCodec.TryReadData(bytes, acceptNewer: false, out TransactionLogValue? value, out _));
+        Assert.Equal(isNull, value.TransactionPartitions is null);
+    }
+
     [Fact]
     public void A_tombstone_forgets_the_id()
     {
