@@ -15,8 +15,9 @@ internal sealed class DescribeTopicPartitionsApi(BrokerServices services) : Api<
         IEnumerable<string> asked = areAllAsked ? services.Topics.All.Select(topic => topic.Name) : request.Topics.Select(topic => topic.Name);
         string[] names = [.. asked.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
         var response = new DescribeTopicPartitionsResponse();
-        if (request.Cursor is { PartitionIndex: < 0 })
+        if (request.Cursor is { } cursor && (cursor.PartitionIndex < 0 || (!areAllAsked && !names.Contains(cursor.TopicName, StringComparer.Ordinal))))
         {
+            // No page ended there: a cursor names a partition, of a topic that is asked for.
             response.Topics.AddRange(names.Select(name => Missing(name, ErrorCode.InvalidRequest)));
             return new(response);
         }

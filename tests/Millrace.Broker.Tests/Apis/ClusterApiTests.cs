@@ -61,6 +61,22 @@ public sealed class ClusterApiTests
     }
 
     [Fact]
+    public async Task A_page_does_not_begin_at_a_topic_that_is_not_asked_for()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("a");
+        await broker.CreateTopicAsync("c");
+        await using TestClient client = broker.Connect();
+
+        DescribeTopicPartitionsResponse refused = await DescribeAsync(client, 100, new Cursor { TopicName = "b" }, "a", "c");
+        Assert.Equal([("a", ErrorCode.InvalidRequest), ("c", ErrorCode.InvalidRequest)], refused.Topics.Select(topic => (topic.Name!, topic.ErrorCode)));
+
+        // Where all are asked for, the topic of the cursor may have been deleted since the page before.
+        DescribeTopicPartitionsResponse rest = await DescribeAsync(client, 100, new Cursor { TopicName = "b" });
+        Assert.Equal([("c", ErrorCode.None)], rest.Topics.Select(topic => (topic.Name!, topic.ErrorCode)));
+    }
+
+    [Fact]
     public async Task The_end_of_a_leader_epoch_shows_what_a_crash_has_lost()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
