@@ -34,7 +34,9 @@ public sealed partial class KafkaProducer
     {
         lock (_gate)
         {
-            if (turn is not null && turn.Transaction != (_transaction?.Ordinal ?? 0))
+            // One that is produced while a commit or an abort is under way is refused for that, and not part of the transaction.
+            bool isPart = turn is null ? _transaction?.Phase == TransactionPhase.Open : turn.Transaction == _transaction?.Ordinal;
+            if (!isPart)
             {
                 return;
             }

@@ -47,7 +47,7 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
         SerializationBuffer buffer = _buffers.Rent();
         try
         {
-            return Serialize(record, buffer) is { } failure
+            return Serialize(record, buffer, turn: null) is { } failure
                 ? ValueTask.FromException<RecordMetadata>(failure)
                 : Producer.ProduceAsync(ToSpans(record, buffer), cancellationToken);
         }
@@ -76,7 +76,7 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
         SerializationBuffer buffer = _buffers.Rent();
         try
         {
-            return Serialize(record, buffer) is { } failure
+            return Serialize(record, buffer, turn: null) is { } failure
                 ? ValueTask.FromException(failure)
                 : Producer.EnqueueAsync(ToSpans(record, buffer), handler, tag, cancellationToken);
         }
@@ -138,7 +138,7 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
         }
     }
 
-    private KafkaSerializationException? Serialize(in ProducerRecord<TKey, TValue> record, SerializationBuffer buffer)
+    private KafkaSerializationException? Serialize(in ProducerRecord<TKey, TValue> record, SerializationBuffer buffer, ProducerTurn? turn)
     {
         RecordPart part = RecordPart.Key;
         try
@@ -159,7 +159,9 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
         }
         catch (Exception failure)
         {
-            return Failed(record.Topic, part, failure);
+            KafkaSerializationException refusal = Failed(record.Topic, part, failure);
+            Producer.Refuse(refusal, turn);
+            return refusal;
         }
     }
 
@@ -234,10 +236,9 @@ public sealed class KafkaProducer<TKey, TValue> : IAsyncDisposable
         }
 
         var serialized = new Serialized(_buffers.Rent(), _buffers);
-        if (Serialize(record, serialized.Buffer) is { } refused)
+        if (Serialize(record, serialized.Buffer, turn) is { } refused)
         {
             serialized.Dispose();
-            Producer.Refuse(refused, turn);
             throw refused;
         }
 

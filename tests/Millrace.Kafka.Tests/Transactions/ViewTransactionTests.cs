@@ -58,6 +58,36 @@ public sealed class ViewTransactionTests : IAsyncDisposable
         await view.Producer.AbortTransactionAsync().WaitAsync(Until.Limit);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_commit_fails_with_a_serialiser_that_fails_without_having_waited(bool isEnqueued)
+    {
+        KafkaProducer<Absent, int> view = await BeginAsync();
+        _serializer.Ready.SetResult();
+        await view.ProduceAsync(Record(1));
+        _serializer.Failure = new InvalidOperationException("The number is not allowed.");
+        Task record = isEnqueued ? view.EnqueueAsync(Record(2)).AsTask() : view.ProduceAsync(Record(2)).AsTask();
+        await Assert.ThrowsAsync<KafkaSerializationException>(() => record);
+        KafkaTransactionAbortableException failure = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(
+            () => view.Producer.CommitTransactionAsync().WaitAsync(Until.Limit));
+        Assert.Contains("The number is not allowed.", failure.Message, StringComparison.Ordinal);
+        await view.Producer.AbortTransactionAsync().WaitAsync(Until.Limit);
+    }
+
+    [Fact]
+    public async Task A_record_that_cannot_be_written_during_a_commit_is_not_part_of_it()
+    {
+        KafkaProducer<Absent, int> view = await BeginAsync();
+        Task<RecordMetadata> record = view.ProduceAsync(Record(1)).AsTask();
+        Task commit = view.Producer.CommitTransactionAsync();
+        await Assert.ThrowsAsync<KafkaRecordTooLargeException>(
+            async () => await view.Producer.ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = new byte[2 * 1024 * 1024] }));
+        _serializer.Ready.SetResult();
+        await commit.WaitAsync(Until.Limit);
+        await record;
+    }
+
     [Fact]
     public async Task A_serialiser_that_fails_after_the_abort_leaves_the_next_transaction_alone()
     {
@@ -142,10 +172,17 @@ public sealed class ViewTransactionTests : IAsyncDisposable
     {
         public TaskCompletionSource Ready { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+        public Exception? Failure { get; set; }
+
         public async ValueTask PrepareAsync(int value, SerializationContext context, CancellationToken cancellationToken) => await Ready.Task.WaitAsync(cancellationToken);
 
         public void Serialize(int value, IBufferWriter<byte> writer, SerializationContext context)
         {
+            if (Failure is { } failure)
+            {
+                throw failure;
+            }
+
             BinaryPrimitives.WriteInt32BigEndian(writer.GetSpan(sizeof(int)), value);
             writer.Advance(sizeof(int));
         }
