@@ -17,7 +17,7 @@ public interface IDeliveryHandler
 {
     /// <summary>
     /// Called once for each record that was taken, for one after the other, and for those of a partition in their order. It runs on the producer's own
-    /// path: it must not block, and may produce. What it throws is logged, and nothing else.
+    /// path: it must not block, and may produce. A record takes space in the buffer until its handler has returned. What it throws is logged, and nothing else.
     /// </summary>
     /// <param name="report">The outcome.</param>
     void OnDelivered(in DeliveryReport report);

@@ -16,7 +16,10 @@ internal readonly record struct ProducerAnswer(ProducerBatch Batch, Offset? Base
 /// <summary>What the accumulator wants done outside of its lock.</summary>
 internal sealed class ProducerEffects
 {
-    /// <summary>Callers whose record is in a batch now.</summary>
+    /// <summary>Whether records that waited are in batches now, which nobody has looked at yet.</summary>
+    public bool HasAdmitted { get; set; }
+
+    /// <summary>Those of their callers who wait for that alone.</summary>
     public List<ProduceOperation> Admitted { get; } = [];
 
     /// <summary>Records that come into no batch.</summary>
@@ -45,6 +48,7 @@ internal sealed class ProducerEffects
     /// <summary>Begins anew.</summary>
     public void Clear()
     {
+        HasAdmitted = false;
         Admitted.Clear();
         GivenUp.Clear();
         Resets.Clear();

@@ -37,8 +37,8 @@ public sealed class ProducerOptions
     public int BatchByteCount { get; set; } = 16_384;
 
     /// <summary>
-    /// Kafka: <c>buffer.memory</c>. Bytes of records that may wait for their acknowledgement, where a batch counts as at least 1 KiB; when they are reached,
-    /// a produce waits, first come first served. Default 32 MiB, as Kafka.
+    /// Kafka: <c>buffer.memory</c>. Bytes of records that may wait for their acknowledgement, or for their handler to be told of it, where a batch counts as at least 1 KiB;
+    /// when they are reached, a produce waits, first come first served. Default 32 MiB, as Kafka.
     /// </summary>
     public long BufferByteCount { get; set; } = 32L * 1024 * 1024;
 

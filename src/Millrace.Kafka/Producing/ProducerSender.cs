@@ -95,12 +95,8 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
     /// <summary>Carries out what the accumulator wants, outside of its lock.</summary>
     public void Apply(ProducerEffects effects)
     {
-        Deliver();
-        foreach (ProduceOperation admission in effects.Admitted)
-        {
-            admission.Complete(default);
-        }
-
+        Deliver(effects);
+        TellAdmitted(effects);
         GiveUp(effects.GivenUp);
         foreach ((TopicPartition partition, short epoch) in effects.Resets)
         {
@@ -131,10 +127,15 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         {
             WantIdentity();
         }
+
+        if (effects.HasAdmitted)
+        {
+            Wake();
+        }
     }
 
     /// <summary>Tells the records' callers. One thread at a time does, so that they are told in order; it goes on with what others bring meanwhile.</summary>
-    private void Deliver()
+    private void Deliver(ProducerEffects effects)
     {
         ProducerAnswer answer = default;
         bool isFirst = true;
@@ -149,7 +150,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
 
                 if (!isFirst)
                 {
-                    _accumulator.EndAnswer(answer);
+                    _accumulator.EndAnswer(answer, Now(), effects);
                 }
 
                 _isDelivering = _accumulator.TryTakeAnswer(out answer);
@@ -160,8 +161,19 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
             }
 
             isFirst = false;
+            TellAdmitted(effects);
             Tell(answer);
         }
+    }
+
+    private static void TellAdmitted(ProducerEffects effects)
+    {
+        foreach (ProduceOperation admission in effects.Admitted)
+        {
+            admission.Complete(default);
+        }
+
+        effects.Admitted.Clear();
     }
 
     private void Tell(ProducerAnswer answer)

@@ -31,15 +31,18 @@ internal sealed partial class RecordAccumulator
     /// <summary>The next batch whose records' callers are to be told. In this order those of a partition come in their order.</summary>
     public bool TryTakeAnswer(out ProducerAnswer answer) => _answers.TryDequeue(out answer);
 
-    /// <summary>The callers of what <see cref="TryTakeAnswer"/> gave have been told.</summary>
-    public void EndAnswer(in ProducerAnswer answer)
+    /// <summary>The callers of what <see cref="TryTakeAnswer"/> gave have been told. Not before that is its space free: answers that handlers are not through with take memory, too.</summary>
+    public void EndAnswer(in ProducerAnswer answer, Moment now, ProducerEffects effects)
     {
+        UsedByteCount -= answer.Batch.ReservedByteCount;
         _untold.Remove(answer.Batch);
         answer.Batch.EndAnswer();
         if (answer.IsDoneWith)
         {
             Recycle(answer.Batch);
         }
+
+        AdmitWaiting(now, effects);
     }
 
     /// <summary>Fails whatever ran out of time, and collects what may be sent.</summary>
@@ -76,13 +79,8 @@ internal sealed partial class RecordAccumulator
             _requestsInFlight[bundle.NodeId] = _requestsInFlight.GetValueOrDefault(bundle.NodeId) + 1;
         }
 
-        int waiterCount = _memoryWaiters.Count;
+        // Where the first in the line ran out of time, the next one may fit.
         AdmitWaiting(now, effects);
-        if (_memoryWaiters.Count < waiterCount)
-        {
-            // Where batches ran out of time: what has taken their space is in batches that were not looked at.
-            effects.WakeNoLaterThan(now.Elapsed);
-        }
     }
 
     /// <summary>A request is over, whatever became of it. Each of its batches is settled by itself.</summary>
@@ -132,8 +130,6 @@ internal sealed partial class RecordAccumulator
             _idle.TrySetResult();
             _idle = null;
         }
-
-        AdmitWaiting(now, effects);
     }
 
     /// <summary>Fails everything that is left.</summary>
@@ -511,7 +507,6 @@ internal sealed partial class RecordAccumulator
     {
         if (batch.TryBeginAnswer())
         {
-            UsedByteCount -= batch.ReservedByteCount;
             _untold.Add(batch);
             batch.Queue.Answers.Add(new ProducerAnswer(batch, baseOffset, timestamp, failure, isDoneWith));
             ReleaseAnswers(batch.Queue);

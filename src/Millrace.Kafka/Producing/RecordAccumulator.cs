@@ -339,6 +339,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
                 continue;
             }
 
+            effects.HasAdmitted = true;
             if (first.Admission is { } admission)
             {
                 effects.Admitted.Add(admission);

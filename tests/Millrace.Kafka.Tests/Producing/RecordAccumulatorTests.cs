@@ -286,7 +286,7 @@ public sealed partial class RecordAccumulatorTests
         records = [.. records, .. Append(1, byteCount: 700)];
         Assert.Equal(new Offset(0), (await records[0]).Offset);
         _elapsed += _settings.MaxBlock;
-        Settle(third, ProduceVerdict.Written);
+        Settle(first[1], ProduceVerdict.Written);
         DrainAll();
         Assert.IsType<KafkaTimeoutException>(records[4].Exception!.InnerException);
         Assert.False(records[3].IsFaulted);
@@ -451,7 +451,7 @@ public sealed partial class RecordAccumulatorTests
         while (_accumulator.TryTakeAnswer(out ProducerAnswer answer))
         {
             answer.Batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure);
-            _accumulator.EndAnswer(answer);
+            _accumulator.EndAnswer(answer, Now, effects);
         }
 
         foreach ((WaitingRecord waiting, Exception failure) in effects.GivenUp)
