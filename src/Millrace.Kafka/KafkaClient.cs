@@ -38,7 +38,7 @@ public sealed class KafkaClient : IAsyncDisposable
         var settings = ClientSettings.From(options);
         var random = new Random(options.RandomSeed ?? RandomNumberGenerator.GetInt32(int.MaxValue));
         IKafkaConnector connector = options.Connector ?? new TcpKafkaConnector(options.MaxResponseByteCount, settings.Security.Tls);
-        _context = new ClientContext(settings, connector, time, loggers, new Chance(random));
+        _context = new ClientContext(settings, connector, time, new QuietLoggers(loggers), new Chance(random));
         _pool = new ConnectionPool(_context);
         _metadata = new MetadataCache(_context, _pool);
         Admin = new KafkaAdmin(_context, _pool, _metadata);

@@ -408,8 +408,9 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             {
                 continue;
             }
-            catch (KafkaException failure)
+            catch (Exception failure)
             {
+                // Whatever it is, an answer that contradicts itself or a listener of a meter that fails: without this loop nothing would be refreshed any more.
                 pause = _context.RetryBackoff.After(++vainCount);
                 LogMessages.MetadataRefreshFailed(_logger, pause, failure.Message);
                 lock (_gate)

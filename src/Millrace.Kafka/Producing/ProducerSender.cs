@@ -179,44 +179,15 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
     private void Tell(ProducerAnswer answer)
     {
         ProducerBatch batch = answer.Batch;
-        _ = TryTellOutcome(batch, answer.Failure);
+        if (answer.Failure is { } failure)
+        {
+            LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, failure.Message);
+        }
+
+        _ = TryTell(static told => told.Sender.CountSent(told.Batch, told.Failure), (Sender: this, Batch: batch, answer.Failure));
         if (batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure) is { } thrown)
         {
-            _ = TryTellHandlerFailure(batch.Partition, thrown);
-        }
-    }
-
-    /// <summary>Loggers and the listeners of meters are the application's: where one fails, whoever waits for the batch is told nevertheless, and so are those behind it.</summary>
-    /// <returns>Whether none has failed.</returns>
-    private bool TryTellOutcome(ProducerBatch batch, Exception? failure)
-    {
-        try
-        {
-            if (failure is not null)
-            {
-                LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, failure.Message);
-            }
-
-            CountSent(batch, failure);
-            return true;
-        }
-        catch (Exception)
-        {
-            return false;
-        }
-    }
-
-    /// <inheritdoc cref="TryTellOutcome"/>
-    private bool TryTellHandlerFailure(TopicPartition partition, Exception thrown)
-    {
-        try
-        {
-            LogMessages.DeliveryHandlerFailed(_logger, partition, thrown);
-            return true;
-        }
-        catch (Exception)
-        {
-            return false;
+            LogMessages.DeliveryHandlerFailed(_logger, batch.Partition, thrown);
         }
     }
 
@@ -251,7 +222,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         }
         catch (Exception thrown)
         {
-            _ = TryTellHandlerFailure(report.TopicPartition, thrown);
+            LogMessages.DeliveryHandlerFailed(_logger, report.TopicPartition, thrown);
         }
     }
 
@@ -352,7 +323,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         }
 
         Apply(effects);
-        TellDeparture(sent.Values);
+        _ = TryTell(static told => told.Sender.TellDeparture(told.Batches), (Sender: this, Batches: sent.Values));
         _ = SendAsync(bundle, request, sent, cancellationToken);
     }
 
@@ -393,6 +364,11 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         {
             failure = new KafkaClosedException($"The producer was closed before {bundle.Address} answered Produce; the records may or may not be written.");
         }
+        catch (Exception caught)
+        {
+            // A listener to traces or meters has failed on the way, for instance: whatever it was, each batch is settled, or its partition would wait for it for ever.
+            failure = new KafkaConnectionException($"Produce to {bundle.Address} failed: {caught.Message}", caught);
+        }
 
         var effects = new ProducerEffects();
         lock (_gate)
@@ -405,7 +381,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
                 {
                     ErrorCode error = (answer.Failure as KafkaException)?.ErrorCode ?? ErrorCode.NetworkException;
                     LogMessages.BatchRetried(_logger, batch.RecordCount, partition, batch.AttemptCount, error);
-                    CountRetry(batch, answer.Failure);
+                    _ = TryTell(static told => told.Sender.CountRetry(told.Batch, told.Failure), (Sender: this, Batch: batch, answer.Failure));
                 }
 
                 _accumulator.Settle(batch, answer, Now(), effects);
@@ -413,7 +389,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         }
 
         Apply(effects);
-        TellBuffer();
+        _ = TryTell(static sender => sender.TellBuffer(), this);
         Wake();
     }
 

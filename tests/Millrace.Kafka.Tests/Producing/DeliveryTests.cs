@@ -39,36 +39,70 @@ public sealed class DeliveryTests
         await AssertGoesOnAsync(producer);
     }
 
-    [Fact]
-    public async Task A_listener_of_the_meter_that_fails_does_not_keep_an_answer_from_its_records()
+    [Theory]
+    [InlineData("is sent again")]
+    [InlineData("Producer id 1000")]
+    [InlineData("Metadata: 2 brokers")]
+    public async Task A_logger_that_fails_keeps_no_batch_from_being_sent_and_sent_again(string words)
     {
-        const string clientId = "client of a listener that fails";
+        var loggers = new FailingLoggers(words);
+        await using KafkaClient client = CreateClient(loggers);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero });
+        await AssertSentAgainAsync(producer);
+        Assert.True(loggers.FailureCount > 0);
+    }
+
+    [Theory]
+    [InlineData("messaging.client.sent.messages")]
+    [InlineData("kafka.producer.retries")]
+    [InlineData("kafka.producer.buffer.usage")]
+    [InlineData("kafka.producer.batch.records")]
+    [InlineData("messaging.client.operation.duration")]
+    public async Task A_listener_of_the_meter_that_fails_does_not_keep_an_answer_from_its_records(string name)
+    {
+        string clientId = $"client of a listener to {name} that fails";
         bool hasFailed = false;
         using var listener = new MeterListener
         {
-            InstrumentPublished = static (instrument, listener) =>
+            InstrumentPublished = (instrument, listener) =>
             {
-                if (instrument.Name == "messaging.client.sent.messages")
+                if (instrument.Meter.Name == "Millrace.Kafka" && instrument.Name == name)
                 {
                     listener.EnableMeasurementEvents(instrument);
                 }
             },
         };
-        listener.SetMeasurementEventCallback<long>((_, _, tags, _) =>
+        listener.SetMeasurementEventCallback<long>((_, _, tags, _) => Fail(tags));
+        listener.SetMeasurementEventCallback<double>((_, _, tags, _) => Fail(tags));
+        listener.Start();
+        await using KafkaClient client = CreateClient(NullLoggerFactory.Instance, clientId);
+        await AssertSentAgainAsync(client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero }));
+        Assert.True(hasFailed);
+
+        void Fail(ReadOnlySpan<KeyValuePair<string, object?>> tags)
         {
             foreach (KeyValuePair<string, object?> tag in tags)
             {
-                if (tag.Value is clientId)
+                if (tag.Value is string value && value == clientId && !hasFailed)
                 {
                     hasFailed = true;
                     throw new InvalidOperationException("The listener failed.");
                 }
             }
+        }
+    }
+
+    /// <summary>The first attempt of a record is refused, and it is acknowledged all the same; those after it, too.</summary>
+    private async Task AssertSentAgainAsync(KafkaProducer producer)
+    {
+        Task<RecordMetadata> record = ProduceAsync(producer);
+        (await NextAsync()).Answer(new ProduceResponse
+        {
+            Topics = [new ProduceTopicResponse { Name = HoldingCluster.Topic, Partitions = [new ProducePartitionResponse { ErrorCode = ErrorCode.NotEnoughReplicas }] }],
         });
-        listener.Start();
-        await using KafkaClient client = CreateClient(NullLoggerFactory.Instance, clientId);
-        await AssertGoesOnAsync(client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero }));
-        Assert.True(hasFailed);
+        (await NextAsync()).Acknowledge();
+        await record.WaitAsync(Until.Limit);
+        await producer.FlushAsync().WaitAsync(Until.Limit);
     }
 
     private static Task<RecordMetadata> ProduceAsync(KafkaProducer producer) =>
