@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
@@ -33,6 +34,10 @@ internal sealed partial class MetadataCache : IAsyncDisposable
     private bool _isBackgroundRunning;
     private bool _isRefreshWanted;
     private long _startedRounds;
+
+    // The last round that was not cancelled, and why no broker answered, if none did. The round's own.
+    private long _endedRound;
+    private KafkaException? _roundFailure;
 
     public MetadataCache(ClientContext context, ConnectionPool pool)
     {
@@ -90,31 +95,18 @@ internal sealed partial class MetadataCache : IAsyncDisposable
         await _round.TakeAsync(cancellationToken);
         try
         {
-            // A round that began after this call, and is over: its answer is as fresh as ours would be.
-            if (Interlocked.Read(ref _startedRounds) >= wanted)
+            // A round that began after this call, and is over: its answer is as fresh as ours would be, and where nobody has answered it, nobody would answer ours.
+            if (_endedRound >= wanted)
             {
+                if (_roundFailure is { } shared)
+                {
+                    ExceptionDispatchInfo.Throw(shared);
+                }
+
                 return;
             }
 
-            Interlocked.Increment(ref _startedRounds);
-            (List<string> known, List<string> creatable, bool asksForAll) = TopicsToAskFor();
-            if (asksForAll)
-            {
-                await TakeAllAsync([known, creatable], cancellationToken);
-            }
-
-            // By a question of their own: the others may have been deleted meanwhile, and a question that may create would bring them back.
-            if (creatable.Count > 0)
-            {
-                (MetadataResponse response, short version) = await AskAsync(creatable, createTopics: true, cancellationToken);
-                Take(response, version, only: null);
-            }
-
-            if (known.Count > 0 || (creatable.Count == 0 && !asksForAll))
-            {
-                (MetadataResponse response, short version) = await AskAsync(known, createTopics: false, cancellationToken);
-                Take(response, version, only: null);
-            }
+            await RunRoundAsync(Interlocked.Increment(ref _startedRounds), cancellationToken);
         }
         finally
         {
@@ -179,6 +171,38 @@ internal sealed partial class MetadataCache : IAsyncDisposable
 
         await background.ConfigureAwait(Awaiting.Quietly);
         _stop.Dispose();
+    }
+
+    private async Task RunRoundAsync(long number, CancellationToken cancellationToken)
+    {
+        try
+        {
+            (List<string> known, List<string> creatable, bool asksForAll) = TopicsToAskFor();
+            if (asksForAll)
+            {
+                await TakeAllAsync([known, creatable], cancellationToken);
+            }
+
+            // By a question of their own: the others may have been deleted meanwhile, and a question that may create would bring them back.
+            if (creatable.Count > 0)
+            {
+                (MetadataResponse response, short version) = await AskAsync(creatable, createTopics: true, cancellationToken);
+                Take(response, version, only: null);
+            }
+
+            if (known.Count > 0 || (creatable.Count == 0 && !asksForAll))
+            {
+                (MetadataResponse response, short version) = await AskAsync(known, createTopics: false, cancellationToken);
+                Take(response, version, only: null);
+            }
+
+            (_endedRound, _roundFailure) = (number, null);
+        }
+        catch (KafkaException failure)
+        {
+            (_endedRound, _roundFailure) = (number, failure);
+            throw;
+        }
     }
 
     /// <summary>

@@ -77,6 +77,26 @@ public sealed class MetadataCacheTests
         Assert.Equal([Bootstrap], _network.Attempts);
     }
 
+    [Fact]
+    public async Task Each_of_those_who_share_a_refresh_that_fails_is_told_so()
+    {
+        await using Parts parts = Create();
+        _network.Down(Bootstrap);
+        await Assert.ThrowsAsync<KafkaConnectionException>(() => parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit));
+
+        // The first of these waits for the back-off, and meanwhile the others come, who share the next one.
+        Task[] refreshes = [.. Enumerable.Range(0, 4).Select(_ => parts.Cache.RefreshAsync(CancellationToken.None))];
+        await Until.TrueAsync(
+            () =>
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(100));
+                return Array.TrueForAll(refreshes, static refresh => refresh.IsCompleted);
+            },
+            "the end of the refreshes");
+        Assert.All(refreshes, static refresh => Assert.IsType<KafkaConnectionException>(refresh.Exception?.InnerException));
+        Assert.Equal(3, _network.Attempts.Count);
+    }
+
     [Theory]
     [InlineData(true, ErrorCode.None, "No broker answered")]
     [InlineData(false, ErrorCode.UnknownTopicOrPartition, "no such topic")]
