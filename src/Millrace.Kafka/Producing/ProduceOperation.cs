@@ -144,6 +144,12 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
 
     private RecordMetadata TakeResult(short token)
     {
+        // Apart from what gives the operation back: who awaits a call twice is refused, and the operation may be another one's by now.
+        if (_core.GetStatus(token) == ValueTaskSourceStatus.Pending)
+        {
+            throw new InvalidOperationException("The outcome of a record is taken before it is there. Await the call, once.");
+        }
+
         try
         {
             return _core.GetResult(token);

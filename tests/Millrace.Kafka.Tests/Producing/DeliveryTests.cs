@@ -39,6 +39,24 @@ public sealed class DeliveryTests
         await AssertGoesOnAsync(producer);
     }
 
+    [Fact]
+    public async Task A_call_that_is_awaited_twice_takes_nobody_else_s_answer()
+    {
+        await using KafkaClient client = CreateClient(NullLoggerFactory.Instance);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero });
+        ValueTask<RecordMetadata> first = producer.ProduceAsync(new SpanRecord(HoldingCluster.Topic) { Partition = 0, Value = [1] });
+        (await NextAsync()).Acknowledge();
+        await first;
+
+        // What the first one was awaited by is the second one's now.
+        ValueTask<RecordMetadata> second = producer.ProduceAsync(new SpanRecord(HoldingCluster.Topic) { Partition = 0, Value = [2] });
+        Assert.Throws<InvalidOperationException>(() => second.GetAwaiter().GetResult());
+        (await NextAsync()).Acknowledge();
+        await Until.TrueAsync(() => second.IsCompleted, "the second acknowledgement");
+        Assert.Throws<InvalidOperationException>(() => first.GetAwaiter().GetResult());
+        Assert.Equal(HoldingCluster.Topic, (await second).TopicPartition.Topic);
+    }
+
     [Theory]
     [InlineData("is sent again")]
     [InlineData("Producer id 1000")]
