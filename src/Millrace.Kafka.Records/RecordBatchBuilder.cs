@@ -52,6 +52,9 @@ public sealed class RecordBatchBuilder
     /// <summary>The bytes of the batch if it were built now, before compression.</summary>
     public int EstimatedByteCount => _position;
 
+    /// <summary>The bytes of a batch that there is memory for: those of batches that were compressed stay for the next one.</summary>
+    public int CapacityByteCount => _buffer.Length;
+
     /// <summary>An upper bound of what a record adds to a batch, before compression.</summary>
     public static long EstimateRecordByteCount(int keyByteCount, int valueByteCount, IReadOnlyList<RecordHeader>? headers = null)
     {

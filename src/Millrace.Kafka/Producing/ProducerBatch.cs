@@ -54,6 +54,9 @@ internal sealed class ProducerBatch
 
     public int EstimatedByteCount => IsBuilt ? _bytes.Length : _builder.EstimatedByteCount;
 
+    /// <summary>What the batch holds for its next use: more than its bytes where these were compressed.</summary>
+    public int MemoryByteCount => Math.Max(_bytes.Length, _builder.CapacityByteCount);
+
     /// <summary>No record may join any more.</summary>
     public bool IsClosed { get; set; }
 

@@ -251,7 +251,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
     private void Recycle(ProducerBatch batch)
     {
         int usualByteCount = Math.Max(settings.BatchByteCount, MinSpareBatchByteCount);
-        if (batch.EstimatedByteCount <= usualByteCount && _spareBatches.Count < HalfEmptyBatchCount + (settings.BufferByteCount / usualByteCount))
+        if (batch.MemoryByteCount <= 2L * usualByteCount && _spareBatches.Count < HalfEmptyBatchCount + (settings.BufferByteCount / usualByteCount))
         {
             _spareBatches.Push(batch);
         }

@@ -169,6 +169,26 @@ public sealed partial class RecordAccumulatorTests
     }
 
     [Fact]
+    public void A_batch_of_much_memory_is_not_kept_for_the_next_use_however_well_it_was_compressed()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, Compression = CompressionCodec.Gzip });
+        _accumulator = Create();
+        ProducerBatch large = Send(byteCount: 500_000);
+        ProducerBatch small = Send(byteCount: 10_000);
+        Assert.NotSame(large, small);
+        Assert.Same(small, Send(byteCount: 10_000));
+
+        ProducerBatch Send(int byteCount)
+        {
+            Append(1, byteCount: byteCount);
+            ProducerBatch batch = Assert.Single(DrainAll());
+            Assert.InRange(batch.Seal().Length, 1, 1000);
+            Settle(batch, ProduceVerdict.Written);
+            return batch;
+        }
+    }
+
+    [Fact]
     public void What_takes_the_space_of_batches_that_ran_out_of_time_is_looked_at_at_once()
     {
         _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, BufferByteCount = 1024, MaxRequestByteCount = 1024 });
