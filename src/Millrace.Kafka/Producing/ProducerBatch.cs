@@ -237,8 +237,8 @@ internal sealed class ProducerBatch
     public void MoveBack(int count) => Ordinal += count;
 
     /// <summary>
-    /// Two batches of about half the bytes each, which together take this one's place: its order, its sequences, its callers. For one with more than a record that was sent and
-    /// is known not to be written.
+    /// Two batches of about half the bytes each, which together take this one's place: its order, its sequences, its callers, and what is known of earlier attempts. For one with more than a record
+    /// that was sent.
     /// </summary>
     public (ProducerBatch First, ProducerBatch Second) Split(CompressionCodec compression, TimeSpan retryAt)
     {
@@ -266,7 +266,7 @@ internal sealed class ProducerBatch
         {
             var part = new ProducerBatch(Queue, Ordinal + Math.Min(start, 1), compression, CreatedAt)
             {
-                IsClosed = true, AttemptCount = AttemptCount, RetryAt = retryAt, LastFailure = LastFailure, _deliveries = _deliveries[start..(start + count)],
+                IsClosed = true, AttemptCount = AttemptCount, MayBeWritten = MayBeWritten, RetryAt = retryAt, LastFailure = LastFailure, _deliveries = _deliveries[start..(start + count)],
             };
             for (int i = start; i < start + count; i++)
             {

@@ -448,9 +448,12 @@ internal sealed partial class RecordAccumulator
     }
 
     private bool CanBeSplit(ProducerBatch batch) =>
-        batch is { IsAnswered: false, MayBeWritten: false, RecordCount: > 1 } && transaction is null or { Phase: TransactionPhase.Open or TransactionPhase.Committing };
+        batch is { IsAnswered: false, RecordCount: > 1 } && transaction is null or { Phase: TransactionPhase.Open or TransactionPhase.Committing };
 
-    /// <summary>The broker took none of the batch, since it is larger than the topic allows: its records are sent in two parts, and the topic's batches to come are smaller.</summary>
+    /// <summary>
+    /// The broker took none of the batch, since it is larger than the topic allows: its records are sent in two parts, and the topic's batches to come are smaller. Where an earlier attempt may
+    /// have written it, before the topic allowed less, the parts' sequences are none that the broker expects, so that nothing is written twice.
+    /// </summary>
     private void Split(PartitionQueue queue, ProducerBatch batch, Moment now, ProducerEffects effects)
     {
         effects.Splits.Add((queue.Partition, batch.RecordCount, batch.EstimatedByteCount));

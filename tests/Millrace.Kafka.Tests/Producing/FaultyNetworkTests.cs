@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka.Tests;
 
@@ -30,6 +31,18 @@ public sealed class FaultyNetworkTests
         }
 
         Assert.True(faultCount > 0, "No fault happened.");
+    }
+
+    [Fact]
+    public async Task Under_faults_batches_that_are_too_large_are_written_in_parts_once_and_in_order()
+    {
+        for (int seed = 0; seed < SeedCount; seed++)
+        {
+            (FaultyCluster cluster, int failedCount) = await RunAsync(
+                seed, faultRate: 0.1, isIdempotent: true, static header => header.RecordCount > 2 ? ErrorCode.MessageTooLarge : null);
+            Assert.Equal(0, failedCount);
+            Assert.All(Enumerable.Range(0, PartitionCount), partition => Assert.Equal(Expected(partition), cluster.Values(partition)));
+        }
     }
 
     [Fact]
@@ -130,9 +143,11 @@ public sealed class FaultyNetworkTests
 
     private static IEnumerable<int> Expected(int partition) => Enumerable.Range(0, RecordCount).Where(i => i % PartitionCount == partition);
 
-    private static async Task<(FaultyCluster Cluster, int FailedCount)> RunAsync(int seed, double faultRate, bool isIdempotent)
+    private static async Task<(FaultyCluster Cluster, int FailedCount)> RunAsync(
+        int seed, double faultRate, bool isIdempotent, Func<RecordBatchHeader, ErrorCode?>? script = null)
     {
         var cluster = new FaultyCluster(seed, PartitionCount, faultRate);
+        cluster.Script = script is null ? null : (_, header) => script(header);
         await using KafkaClient client = Client(cluster, seed);
         KafkaProducer producer = client.CreateProducer(
             new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 150, EnableIdempotence = isIdempotent });

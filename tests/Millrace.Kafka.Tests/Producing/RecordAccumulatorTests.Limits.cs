@@ -68,6 +68,32 @@ public sealed partial class RecordAccumulatorTests
     }
 
     [Fact]
+    public void Parts_of_a_batch_that_may_be_written_fail_rather_than_being_written_twice()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 300 });
+        _accumulator = Create();
+        Task<RecordMetadata>[] records = Append(2, byteCount: 50);
+        ProducerBatch batch = Assert.Single(DrainAll());
+        batch.Seal();
+        Settle(batch, ProduceVerdict.RetryPerhapsWritten);
+        _elapsed += TimeSpan.FromSeconds(2);
+        Assert.Same(batch, Assert.Single(DrainAll()));
+        Settle(batch, ProduceVerdict.TooLarge, new KafkaRecordTooLargeException("both"));
+
+        // It was written by the first attempt, and the topic allows less since then.
+        for (int i = 0; i < 2; i++)
+        {
+            ProducerBatch part = Assert.Single(DrainAll());
+            Assert.Equal((i, 1, true), (part.BaseSequence, part.RecordCount, part.MayBeWritten));
+            Settle(part, ProduceVerdict.SequenceGap, new KafkaProducerStateException("nobody knows", Protocol.ErrorCode.OutOfOrderSequenceNumber));
+        }
+
+        Assert.All(records, static record => Assert.IsType<KafkaProducerStateException>(record.Exception?.InnerException));
+        Append(1);
+        Assert.Equal(new ProducerIdentity(7, 1), Assert.Single(DrainAll()).Identity);
+    }
+
+    [Fact]
     public void A_part_of_one_record_that_is_too_large_fails_alone()
     {
         _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 300 });
