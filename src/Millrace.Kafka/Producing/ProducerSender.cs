@@ -443,7 +443,12 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
 
         string where = $"{address} answered Produce of {batch.RecordCount} records for {batch.Partition} (attempt {batch.AttemptCount})";
         string what = $"{KafkaErrors.Describe(response.ErrorCode)}{(response.ErrorMessage is { Length: > 0 } text ? " " + text : "")}";
-        string fate = batch.MayBeWritten ? "An earlier attempt may have written them." : "They are not written.";
+        string fate = verdict switch
+        {
+            ProduceVerdict.RetryPerhapsWritten => "This attempt may have written them.",
+            ProduceVerdict.RetryNotWritten => "This attempt has written none of them.",
+            _ => batch.MayBeWritten ? "An earlier attempt may have written them." : "They are not written.",
+        };
         Exception? failure = verdict switch
         {
             ProduceVerdict.Duplicate => null,

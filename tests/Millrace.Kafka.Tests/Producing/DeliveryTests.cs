@@ -18,10 +18,7 @@ public sealed class DeliveryTests
         KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero });
         Task<RecordMetadata> refused = ProduceAsync(producer);
         HoldingCluster.HeldRequest request = await NextAsync();
-        request.Answer(new ProduceResponse
-        {
-            Topics = [new ProduceTopicResponse { Name = HoldingCluster.Topic, Partitions = [new ProducePartitionResponse { ErrorCode = ErrorCode.InvalidRecord }] }],
-        });
+        request.Answer(Failed(ErrorCode.InvalidRecord));
         await Assert.ThrowsAsync<KafkaBrokerException>(() => refused.WaitAsync(Until.Limit));
         Assert.Equal(1, loggers.FailureCount);
         await AssertGoesOnAsync(producer);
@@ -37,6 +34,31 @@ public sealed class DeliveryTests
         (await NextAsync()).Acknowledge();
         await Until.TrueAsync(() => loggers.FailureCount == 1, "the failure of the logger");
         await AssertGoesOnAsync(producer);
+    }
+
+    [Theory]
+    [InlineData(ErrorCode.NotEnoughReplicasAfterAppend, "This attempt may have written them.")]
+    [InlineData(ErrorCode.NotEnoughReplicas, "This attempt has written none of them.")]
+    public async Task A_record_that_ran_out_of_time_is_told_of_its_last_answer_what_that_attempt_did(ErrorCode answered, string fate)
+    {
+        var time = new ManualTime();
+        var loggers = new FailingLoggers("is sent again");
+        await using KafkaClient client = CreateClient(loggers, time: time);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero, DeliveryTimeout = TimeSpan.FromSeconds(30) });
+        Task<RecordMetadata> record = ProduceAsync(producer);
+        (await NextAsync()).Answer(Failed(answered));
+        await Until.TrueAsync(() => loggers.FailureCount > 0, "the answer");
+        await Until.TrueAsync(
+            () =>
+            {
+                time.Advance(TimeSpan.FromSeconds(1));
+                return record.IsCompleted;
+            },
+            "the end of the record's time");
+        string message = (await Assert.ThrowsAsync<KafkaTimeoutException>(() => record)).Message;
+        Assert.Contains("they may or may not be written", message, StringComparison.Ordinal);
+        Assert.EndsWith(fate, message, StringComparison.Ordinal);
+        (await NextAsync()).Acknowledge();
     }
 
     [Fact]
@@ -114,10 +136,7 @@ public sealed class DeliveryTests
     private async Task AssertSentAgainAsync(KafkaProducer producer)
     {
         Task<RecordMetadata> record = ProduceAsync(producer);
-        (await NextAsync()).Answer(new ProduceResponse
-        {
-            Topics = [new ProduceTopicResponse { Name = HoldingCluster.Topic, Partitions = [new ProducePartitionResponse { ErrorCode = ErrorCode.NotEnoughReplicas }] }],
-        });
+        (await NextAsync()).Answer(Failed(ErrorCode.NotEnoughReplicas));
         (await NextAsync()).Acknowledge();
         await record.WaitAsync(Until.Limit);
         await producer.FlushAsync().WaitAsync(Until.Limit);
@@ -138,10 +157,15 @@ public sealed class DeliveryTests
         await producer.FlushAsync().WaitAsync(Until.Limit);
     }
 
+    private static ProduceResponse Failed(ErrorCode error) => new()
+    {
+        Topics = [new ProduceTopicResponse { Name = HoldingCluster.Topic, Partitions = [new ProducePartitionResponse { ErrorCode = error }] }],
+    };
+
     private async Task<HoldingCluster.HeldRequest> NextAsync() => await _cluster.Held[1].Reader.ReadAsync(Until.Timeout());
 
-    private KafkaClient CreateClient(ILoggerFactory loggers, string clientId = "millrace") => new(
-        new KafkaClientOptions { BootstrapServers = "node:1", Connector = _cluster, RandomSeed = 1, ClientId = clientId }, TimeProvider.System, loggers);
+    private KafkaClient CreateClient(ILoggerFactory loggers, string clientId = "millrace", TimeProvider? time = null) => new(
+        new KafkaClientOptions { BootstrapServers = "node:1", Connector = _cluster, RandomSeed = 1, ClientId = clientId }, time ?? TimeProvider.System, loggers);
 
     private sealed class Failing : IDeliveryHandler
     {
