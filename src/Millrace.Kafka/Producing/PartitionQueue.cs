@@ -17,7 +17,7 @@ internal sealed class PartitionQueue(TopicPartition partition)
 
     public List<ProducerBatch> InFlight { get; } = [];
 
-    /// <summary>Answers that wait for that of an older batch.</summary>
+    /// <summary>Answers that wait for that of an older batch, so that callers are told in the order of their records.</summary>
     public List<ProducerAnswer> Answers { get; } = [];
 
     /// <summary>The identity of the sequences given out here. The epoch is this partition's own: brokers keep it by partition.</summary>

@@ -517,7 +517,8 @@ internal sealed partial class RecordAccumulator
     }
 
     /// <summary>
-    /// Lets those answers go that no older batch under way can come before. Requests are answered in their order, but those who take the answers race for the lock.
+    /// Lets those answers go that none of an older batch can come before. Such a one may be under way, since those who take the answers race for the lock; or it waits to be sent
+    /// again, where it was written, and only the answer to it was lost or was an error.
     /// </summary>
     private void ReleaseAnswers(PartitionQueue queue)
     {
@@ -525,6 +526,15 @@ internal sealed partial class RecordAccumulator
         foreach (ProducerBatch batch in queue.InFlight)
         {
             oldest = batch.IsAnswered ? oldest : Math.Min(oldest, batch.Ordinal);
+        }
+
+        for (LinkedListNode<ProducerBatch>? node = queue.Waiting.First; node is not null; node = node.Next)
+        {
+            if (!node.Value.IsAnswered)
+            {
+                oldest = Math.Min(oldest, node.Value.Ordinal);
+                break;
+            }
         }
 
         while (queue.Answers.Count > 0)

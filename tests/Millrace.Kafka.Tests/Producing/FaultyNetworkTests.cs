@@ -33,6 +33,27 @@ public sealed class FaultyNetworkTests
         Assert.True(faultCount > 0, "No fault happened.");
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Under_faults_handlers_are_told_of_each_record_in_order(bool expires)
+    {
+        for (int seed = 0; seed < SeedCount; seed++)
+        {
+            await using KafkaClient client = Client(new FaultyCluster(seed, PartitionCount, faultRate: 0.2), seed, options => options.RequestTimeout = TimeSpan.FromMilliseconds(20));
+            KafkaProducer producer = client.CreateProducer(
+                new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 150, DeliveryTimeout = expires ? TimeSpan.FromMilliseconds(25) : TimeSpan.FromMinutes(2) });
+            var handler = new Listing();
+            for (int i = 0; i < RecordCount; i++)
+            {
+                await producer.EnqueueAsync(new SpanRecord("orders") { Partition = i % PartitionCount, Value = BitConverter.GetBytes(i) }, handler, tag: i, Until.Timeout());
+            }
+
+            await producer.FlushAsync(Until.Timeout());
+            Assert.All(Enumerable.Range(0, PartitionCount), partition => Assert.Equal(Expected(partition), handler.Told.Where(tag => tag % PartitionCount == partition)));
+        }
+    }
+
     [Fact]
     public async Task Under_faults_batches_that_are_too_large_are_written_in_parts_once_and_in_order()
     {
@@ -161,8 +182,9 @@ public sealed class FaultyNetworkTests
 
     private static ProducerRecord Record(int value) => new() { Topic = "orders", Partition = 0, Value = BitConverter.GetBytes(value) };
 
-    private static KafkaClient Client(FaultyCluster cluster, int seed = 0) => new(
-        new KafkaClientOptions
+    private static KafkaClient Client(FaultyCluster cluster, int seed = 0, Action<KafkaClientOptions>? configure = null)
+    {
+        var options = new KafkaClientOptions
         {
             BootstrapServers = "node:2,node:3",
             Connector = cluster,
@@ -171,7 +193,16 @@ public sealed class FaultyNetworkTests
             RetryBackoffMax = TimeSpan.FromMilliseconds(4),
             ReconnectBackoff = TimeSpan.FromMilliseconds(1),
             ReconnectBackoffMax = TimeSpan.FromMilliseconds(4),
-        },
-        TimeProvider.System,
-        NullLoggerFactory.Instance);
+        };
+        configure?.Invoke(options);
+        return new KafkaClient(options, TimeProvider.System, NullLoggerFactory.Instance);
+    }
+
+    /// <summary>Notes the tags of the records that it is told of. Told by one thread at a time.</summary>
+    private sealed class Listing : IDeliveryHandler
+    {
+        public List<int> Told { get; } = [];
+
+        public void OnDelivered(in DeliveryReport report) => Told.Add((int)report.Tag);
+    }
 }

@@ -85,6 +85,22 @@ public sealed partial class RecordAccumulatorTests
     }
 
     [Fact]
+    public void Nobody_is_told_of_a_batch_before_those_of_an_older_one_that_has_to_be_sent_again()
+    {
+        Task<RecordMetadata>[] records = Append(3);
+        List<ProducerBatch> batches = DrainAll();
+
+        // All of them are written; the first one's answer is lost.
+        Settle(batches[0], ProduceVerdict.RetryPerhapsWritten);
+        Settle(batches[1], ProduceVerdict.Written);
+        Settle(batches[2], ProduceVerdict.Written);
+        Assert.All(records, static record => Assert.False(record.IsCompleted));
+        _elapsed += TimeSpan.FromSeconds(2);
+        Settle(Assert.Single(DrainAll()), ProduceVerdict.Duplicate);
+        Assert.All(records, static record => Assert.True(record.IsCompletedSuccessfully));
+    }
+
+    [Fact]
     public async Task A_duplicate_counts_as_written()
     {
         Task<RecordMetadata> record = Append(1)[0];
