@@ -228,8 +228,17 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         }
 
         start = _context.Time.GetTimestamp();
-        Diagnostics.ActiveRequests.Add(1, Diagnostics.BrokerTags(Address, api));
-        return true;
+        try
+        {
+            Diagnostics.ActiveRequests.Add(1, Diagnostics.BrokerTags(Address, api));
+            return true;
+        }
+        catch
+        {
+            // Who listens has failed; without the permit the connection would take one request less from then on.
+            _inFlight.Release();
+            throw;
+        }
     }
 
     private void EndRequest(ApiKey api, long start)

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
 
@@ -374,17 +375,48 @@ public sealed class BrokerConnectionTests
         Assert.False(failure.IsTransient);
     }
 
+    [Fact]
+    public async Task A_request_that_fails_before_it_is_written_keeps_no_permit()
+    {
+        const string host = "counted";
+        int failureCount = 0;
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = static (instrument, listener) =>
+            {
+                if (instrument.Name == "kafka.client.active_requests")
+                {
+                    listener.EnableMeasurementEvents(instrument);
+                }
+            },
+        };
+        listener.SetMeasurementEventCallback<long>((_, _, tags, _) =>
+        {
+            if (tags.ToArray().Any(static tag => tag.Value is host) && failureCount++ == 0)
+            {
+                throw new InvalidOperationException("The listener failed.");
+            }
+        });
+        listener.Start();
+        await using BrokerConnection connection = await OpenAsync(static options => options.MaxInFlightRequests = 1, new BrokerAddress(host, 9092));
+        ScriptedBroker.Connection peer = await PeerAsync();
+        await Assert.ThrowsAsync<InvalidOperationException>(() => HeartbeatAsync(connection));
+        Task<HeartbeatResponse> second = HeartbeatAsync(connection);
+        await AnswerAsync(peer, ErrorCode.None);
+        await second.WaitAsync(Until.Limit);
+    }
+
     private void Offer(ApiKey key, short min, short max) => _broker.OnApiVersions = _ => new ApiVersionsResponse
     {
         ApiKeys = [new ApiVersionRange { Key = key, MinVersion = min, MaxVersion = max }],
     };
 
-    private Task<BrokerConnection> OpenAsync(Action<KafkaClientOptions>? configure = null)
+    private Task<BrokerConnection> OpenAsync(Action<KafkaClientOptions>? configure = null, BrokerAddress? address = null)
     {
         var options = new KafkaClientOptions();
         configure?.Invoke(options);
         var context = new ClientContext(ClientSettings.From(options), _broker, _time, NullLoggerFactory.Instance, new Chance(new Random(1)));
-        return BrokerConnection.OpenAsync(Address, context, context.Settings.MaxInFlightRequests, CancellationToken.None);
+        return BrokerConnection.OpenAsync(address ?? Address, context, context.Settings.MaxInFlightRequests, CancellationToken.None);
     }
 
     private async Task<ScriptedBroker.Connection> PeerAsync() => await _broker.Connections.Reader.ReadAsync(Until.Timeout());
