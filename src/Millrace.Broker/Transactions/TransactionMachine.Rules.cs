@@ -9,7 +9,7 @@ internal sealed partial class TransactionMachine
     /// <summary>Judges who wants to write in the open transaction or begin one.</summary>
     private ErrorCode Judge(ProducerIdentity producer) =>
         _step is not null || Current.IsDecided ? ErrorCode.ConcurrentTransactions
-        : producer.Id != Current.Producer.Id ? ErrorCode.InvalidProducerIdMapping
+        : IsStranger(producer) ? ErrorCode.InvalidProducerIdMapping
         : producer.Epoch != Current.Producer.Epoch ? ErrorCode.ProducerFenced
         : ErrorCode.None;
 
@@ -25,8 +25,8 @@ internal sealed partial class TransactionMachine
         }
 
         // Where epochs rise, the same request again has an old epoch; the present one belongs to the transaction after it.
-        bool isRepeated = request.RaisesEpoch && request.Producer == Current.EndedAs;
-        if (request.Producer.Id != Current.Producer.Id && !isRepeated)
+        bool isRepeated = request.RaisesEpoch && HasEndedAs(request.Producer);
+        if (IsStranger(request.Producer) && !isRepeated)
         {
             return (ErrorCode.InvalidProducerIdMapping, false);
         }
@@ -47,6 +47,12 @@ internal sealed partial class TransactionMachine
             _ => (ErrorCode.InvalidTxnState, false),
         };
     }
+
+    /// <summary>Whether the id is not that of the present producer. Who has none is nobody, also before the first producer has come.</summary>
+    private bool IsStranger(ProducerIdentity producer) => producer.IsNone || producer.Id != Current.Producer.Id;
+
+    /// <summary>Whether it is as this producer that the client ended its last transaction; where it ended none, it is as none.</summary>
+    private bool HasEndedAs(ProducerIdentity producer) => !producer.IsNone && producer == Current.EndedAs;
 
     private ErrorCode JudgeEndWhileEnding(EndInput request)
     {

@@ -105,6 +105,27 @@ public sealed class TransactionApiTests
         Assert.Equal(ErrorCode.InvalidProducerIdMapping, await producer.AddPartitionsAsync("orders"));
     }
 
+    [Theory]
+    [InlineData(TransactionProtocol.Classic)]
+    [InlineData(TransactionProtocol.Implicit)]
+    internal async Task A_request_of_nobody_neither_ends_a_transaction_nor_adds_to_one(TransactionProtocol protocol)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, "id", protocol);
+        await producer.InitAsync();
+        TransactionClient nobody = new(client, "id", protocol);
+        await producer.WriteAsync("orders", "a");
+
+        Assert.Equal(ErrorCode.InvalidProducerIdMapping, await nobody.EndAsync(isCommit: false));
+        Assert.Equal(ErrorCode.InvalidProducerIdMapping, await nobody.AddPartitionsAsync("payments"));
+        Assert.Equal(ErrorCode.InvalidProducerIdMapping, await nobody.SendOffsetAsync("group", "orders", 1));
+        Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit: true));
+        Assert.Equal(ErrorCode.InvalidProducerIdMapping, await nobody.EndAsync(isCommit: true));
+        Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
+        Assert.Empty(broker.Partition("orders").OpenTransactions);
+    }
+
     [Fact]
     public async Task Partitions_are_added_all_or_none()
     {
