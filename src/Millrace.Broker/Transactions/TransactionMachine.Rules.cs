@@ -115,9 +115,12 @@ internal sealed partial class TransactionMachine
         effects.Add(new StateDecided(_step.Number, target));
     }
 
-    /// <summary>The answer to the first one was lost. Nobody else can have come meanwhile: that would have set the last epoch to none.</summary>
+    /// <summary>
+    /// The answer to the first one was lost, or to the end of the transaction, which raised the epoch as well (KIP-890). Nobody else can have come meanwhile: that would have set the last
+    /// epoch to none, and who ended to nobody.
+    /// </summary>
     private bool IsRepeatedRenewal(ProducerIdentity known) =>
-        known.Epoch == Current.LastEpoch && (known.Id == Current.Producer.Id || known.Id == Current.PreviousProducerId);
+        HasEndedAs(known) || (known.Epoch == Current.LastEpoch && (known.Id == Current.Producer.Id || known.Id == Current.PreviousProducerId));
 
     /// <summary>The first one gave up the transaction of the last epoch, and the present one is that of its markers, which nobody is given.</summary>
     private bool IsRenewalBehindMarkers(ProducerIdentity known) =>

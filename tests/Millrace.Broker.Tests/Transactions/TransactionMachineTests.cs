@@ -53,6 +53,7 @@ public sealed class TransactionMachineTests
     [InlineData("Committed", "init", ErrorCode.None, TransactionStatus.Empty)]
     [InlineData("Aborted", "abort", ErrorCode.None, TransactionStatus.CompleteAbort)]
     [InlineData("Aborted", "commit", ErrorCode.InvalidTxnState, TransactionStatus.CompleteAbort)]
+    [InlineData("Raised", "init old", ErrorCode.None, TransactionStatus.Empty)]
     [InlineData("Raised", "commit raising old", ErrorCode.None, TransactionStatus.CompleteCommit)]
     [InlineData("Raised", "abort raising old", ErrorCode.InvalidTxnState, TransactionStatus.CompleteCommit)]
     [InlineData("Raised", "commit raising", ErrorCode.InvalidTxnState, TransactionStatus.CompleteCommit)]
@@ -89,6 +90,27 @@ public sealed class TransactionMachineTests
 
         Assert.Equal((ErrorCode.None, first.Producer), (again.Error, again.Producer));
         Assert.Equal(own.Epoch + 1, first.Producer.Epoch);
+
+        // Another one has come: from here on the first one is shut out.
+        harness.Init();
+        Assert.Equal(ErrorCode.ProducerFenced, harness.Init(own).Error);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_producer_that_missed_the_answer_to_its_end_goes_on_in_the_epoch_that_this_gave_it(bool isLastEpoch)
+    {
+        MachineHarness harness = isLastEpoch ? new(Worn(TransactionStatus.Empty)) : In("Empty");
+        ProducerIdentity own = harness.Producer;
+        harness.Add(own, Orders);
+        ProducerIdentity next = harness.End(own, isCommit: true, raisesEpoch: true).Producer;
+
+        TransactionAnswered renewed = harness.Init(own);
+        TransactionAnswered again = harness.Init(own);
+
+        Assert.Equal((ErrorCode.None, next), (renewed.Error, renewed.Producer));
+        Assert.Equal((ErrorCode.None, next), (again.Error, again.Producer));
 
         // Another one has come: from here on the first one is shut out.
         harness.Init();
