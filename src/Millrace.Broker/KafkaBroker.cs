@@ -92,7 +92,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         BrokerConfiguration configuration = BrokerConfiguration.From(options);
 
         // Recovery reads files for as long as it takes; the caller's thread is not ours to hold.
-        return await Task.Run(() => StartAsync(configuration, storage, time, loggers, BrokerRuntime.OfProcess), cancellationToken);
+        return await Task.Run(() => StartAsync(configuration, storage, time, new QuietLoggers(loggers), BrokerRuntime.OfProcess), cancellationToken);
     }
 
     /// <summary>Opens a connection inside the process. Closing it is the caller's; stopping the broker ends it as well.</summary>
@@ -182,7 +182,7 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     public ValueTask DisposeAsync() => new(StopAsync(CancellationToken.None));
 
-    /// <summary>As the other, on the caller's thread and in its synchronization context.</summary>
+    /// <summary>As the other, on the caller's thread and in its synchronization context; what a logger throws, it throws here.</summary>
     internal static async Task<KafkaBroker> StartAsync(
         BrokerConfiguration configuration, IStorage storage, TimeProvider time, ILoggerFactory loggers, BrokerRuntime runtime)
     {

@@ -6,7 +6,7 @@ namespace Millrace.Log;
 /// A logger that never throws. The one given is the application's, and may write to the very disk that has just refused: where it fails, a partition that went offline comes back nevertheless,
 /// and no thread of the log ends.
 /// </summary>
-internal sealed class QuietLogger(ILogger inner) : ILogger
+public sealed class QuietLogger(ILogger inner) : ILogger
 {
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull => null;

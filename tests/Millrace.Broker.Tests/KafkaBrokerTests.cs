@@ -1,6 +1,7 @@
 using System.Net;
 using Millrace.Kafka.Protocol;
 using Millrace.Log;
+using static Millrace.Broker.Tests.GroupRequestsOfTests;
 
 namespace Millrace.Broker.Tests;
 
@@ -142,6 +143,35 @@ public sealed class KafkaBrokerTests
         options.DataDirectory = listening.DataDirectory;
         await using KafkaBroker started = await KafkaBroker.StartAsync(options, new FileStorage(), TimeProvider.System, new RecordingLogs());
         Assert.Equal(endPoint, started.ListenEndPoint);
+    }
+
+    [Fact]
+    public async Task A_logger_that_throws_ends_nothing()
+    {
+        await using TestBroker broker = await TestBroker.StartListeningAsync(static options => options.MaxConnectionsPerAddress = 1);
+        broker.Logs.Fail = true;
+        using (TcpTestClient first = await TcpTestClient.ConnectAsync(broker.EndPoint))
+        {
+            Assert.Equal(ErrorCode.None, await AskVersionsAsync(first));
+            using TcpTestClient refused = await TcpTestClient.ConnectAsync(broker.EndPoint);
+            await refused.WaitUntilClosedAsync();
+        }
+
+        await Conditions.BecomesTrueAsync(() => broker.Broker.ConnectionCount == 0, "its place is free");
+        using TcpTestClient next = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        Assert.Equal(ErrorCode.None, await AskVersionsAsync(next));
+
+        await using TestClient member = broker.Connect();
+        JoinGroupResponse joined = await member.JoinAsync("g");
+        Assert.Equal(ErrorCode.None, (await member.SyncAsync(Sync("g", joined, (joined.MemberId, "all")))).ErrorCode);
+        await broker.BecomesTrueWithTimeAsync(
+            async () => await member.HeartbeatAsync("g", joined) == ErrorCode.UnknownMemberId, "its session is over", TimeSpan.FromSeconds(11));
+
+        await broker.Broker.StopAsync();
+        Assert.True(broker.Broker.WasStoppedCleanly);
+
+        static async Task<ErrorCode> AskVersionsAsync(TcpTestClient client) =>
+            (await client.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(new ApiVersionsRequest(), 0)).ErrorCode;
     }
 
     [Fact]

@@ -10,6 +10,9 @@ internal sealed class RecordingLogs : ILoggerFactory, ILogger
 
     public IEnumerable<(LogLevel Level, int EventId, string Text)> Lines => _lines;
 
+    /// <summary>Whether they throw instead, as those of an application may whose disk is full.</summary>
+    public bool Fail { get; set; }
+
     public ILogger CreateLogger(string categoryName) => this;
 
     public void AddProvider(ILoggerProvider provider)
@@ -22,7 +25,7 @@ internal sealed class RecordingLogs : ILoggerFactory, ILogger
     public bool IsEnabled(LogLevel logLevel) => true;
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-        _lines.Enqueue((logLevel, eventId.Id, formatter(state, exception) + (exception is null ? "" : Environment.NewLine + exception)));
+        _lines.Enqueue(Fail ? throw new IOException("The log cannot be written.") : (logLevel, eventId.Id, formatter(state, exception) + (exception is null ? "" : Environment.NewLine + exception)));
 
     public void Dispose()
     {
