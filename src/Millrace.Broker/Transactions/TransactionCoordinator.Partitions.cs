@@ -67,7 +67,7 @@ internal sealed partial class TransactionCoordinator
         {
             Use(seat, machine =>
             {
-                if (written.Find(static records => !records.AreOnDisk).Partition is { } lost)
+                if (written.Find(records => !records.AreOnDisk && !IsGone(records.Partition)).Partition is { } lost)
                 {
                     Lose(seat, left, lost);
                 }

@@ -355,6 +355,28 @@ public sealed class TransactionApiTests
     }
 
     [Fact]
+    public async Task A_topic_that_is_deleted_while_a_commit_waits_for_the_disk_does_not_undo_it()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await using TestClient other = broker.Connect();
+        TransactionClient producer = new(client, "id");
+        await producer.InitAsync();
+        broker.Storage.CloseGate();
+        await producer.WriteAsync("orders", "a");
+        await producer.WriteAsync("payments", "a");
+
+        Task<ErrorCode> ending = producer.EndAsync(isCommit: true);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount > 0, "the commit waits for the disk");
+        await DeleteAsync(other, "payments");
+        broker.Storage.OpenGate();
+
+        Assert.Equal(ErrorCode.None, await ending);
+        Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("orders", "b"));
+    }
+
+    [Fact]
     public async Task A_transaction_whose_data_the_disk_refuses_is_not_committed()
     {
         await using TestBroker broker = await StartAsync();
@@ -415,6 +437,13 @@ public sealed class TransactionApiTests
         Assert.Equal(ErrorCode.None, await producer.WriteAsync("orders", value));
         Assert.Equal(ErrorCode.None, await producer.WriteAsync("payments", value));
         Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit));
+    }
+
+    private static async Task DeleteAsync(TestClient client, string topic)
+    {
+        DeleteTopicsRequest request = new() { TopicNames = [topic], TimeoutMilliseconds = 30_000 };
+        DeleteTopicsResponse response = await client.SendAsync<DeleteTopicsRequest, DeleteTopicsResponse>(request, 5);
+        Assert.Equal(ErrorCode.None, response.Responses[0].ErrorCode);
     }
 
     private static async Task<DescribedTransaction> DescribeAsync(TestClient client, string transactionalId) =>
