@@ -23,7 +23,7 @@ internal sealed partial class TransactionCoordinator
                 // one is not of this transaction: so what is written down is the older.
                 int endEpoch = partition.LeaderEpoch;
                 Offset end = partition.LogEndOffset;
-                int epoch = seat.Epochs.GetValueOrDefault(touched, partition.LeaderEpoch);
+                int epoch = seat.Epochs.GetValueOrDefault(partition, partition.LeaderEpoch);
 
                 // Of one that is offline since the start nothing is known: neither whether the records are there, nor where it ends.
                 ends[touched] = partition.HasBeenRead ? new PartitionEnd(end, endEpoch) : PartitionEnd.None;
@@ -100,7 +100,7 @@ internal sealed partial class TransactionCoordinator
         {
             if (_services.Topics.Find(touched) is PartitionLog partition)
             {
-                seat.Epochs.TryAdd(touched, partition.LeaderEpoch);
+                seat.Epochs.TryAdd(partition, partition.LeaderEpoch);
             }
         }
     }
@@ -114,6 +114,8 @@ internal sealed partial class TransactionCoordinator
             seat.Decision = due.Decision;
         }
 
+        // They are those of the transaction that is over.
+        seat.Epochs.Clear();
         List<TopicPartition> missing = [.. due.Partitions.Where(partition => !TryWriteMarker(partition, due.Decision, seat.UnsyncedMarkers))];
         TimeSpan now = _wakeUps.Now;
         if (missing.Count == 0)

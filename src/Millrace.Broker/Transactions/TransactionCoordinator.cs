@@ -85,15 +85,9 @@ internal sealed partial class TransactionCoordinator : IDisposable
         ErrorCode answer = ErrorCode.None;
         bool isKnown = TryUse(transactionalId, (seat, machine) =>
         {
-            bool isBeginning = machine.Current.Status != TransactionStatus.Ongoing;
             answer = machine.AddPartitions(producer, partitions, Now, seat.Effects);
             if (answer == ErrorCode.None)
             {
-                if (isBeginning)
-                {
-                    seat.Epochs.Clear();
-                }
-
                 RememberEpochs(seat, partitions);
             }
         });

@@ -45,9 +45,9 @@ internal sealed class TransactionSeat(TransactionMachine machine)
 
     /// <summary>
     /// The leader epoch that each partition of the open transaction had when it came into it. Where it has risen since, the partition was offline and may have lost
-    /// records that were not on the disk.
+    /// records that were not on the disk. Of a topic that was deleted meanwhile, another one of its name has partitions of its own.
     /// </summary>
-    public Dictionary<TopicPartition, int> Epochs { get; } = [];
+    public Dictionary<PartitionLog, int> Epochs { get; } = [];
 
     /// <summary>When markers are tried again, or put on the disk.</summary>
     public TimeSpan? MarkersWakeAt { get; set; }

@@ -377,6 +377,29 @@ public sealed class TransactionApiTests
     }
 
     [Fact]
+    public async Task A_topic_that_is_made_anew_within_a_transaction_does_not_shut_its_producer_out()
+    {
+        await using TestBroker broker = await StartAsync();
+
+        // A new topic begins with the first leader epoch, and those that are there are beyond it.
+        await broker.CrashAndRestartAsync();
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, "id", TransactionProtocol.Implicit);
+        await producer.InitAsync();
+        await producer.WriteAsync("orders", "a");
+        await producer.WriteAsync("payments", "gone");
+        int epoch = broker.Partition("payments").LeaderEpoch;
+        await DeleteAsync(client, "payments");
+        await broker.CreateTopicAsync("payments");
+        Assert.NotEqual(epoch, broker.Partition("payments").LeaderEpoch);
+
+        Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit: true));
+        await WriteAndEndAsync(producer, isCommit: true, "b");
+        Assert.Equal(["a", "b"], await client.ReadCommittedAsync("orders"));
+        Assert.Equal(["b"], await client.ReadCommittedAsync("payments"));
+    }
+
+    [Fact]
     public async Task A_transaction_whose_data_the_disk_refuses_is_not_committed()
     {
         await using TestBroker broker = await StartAsync();
