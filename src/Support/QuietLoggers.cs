@@ -1,12 +1,8 @@
 using Microsoft.Extensions.Logging;
-using Millrace.Log;
 
-namespace Millrace.Broker;
+namespace Millrace;
 
-/// <summary>
-/// The application's loggers, of which one that throws (a disk that is full, a service that is gone) ends nothing of the broker: neither a loop that accepts or serves connections, nor, on a thread
-/// of the pool, the process.
-/// </summary>
+/// <summary>The application's loggers, none of which throws.</summary>
 internal sealed class QuietLoggers(ILoggerFactory loggers) : ILoggerFactory
 {
     public ILogger CreateLogger(string categoryName) => new QuietLogger(loggers.CreateLogger(categoryName));

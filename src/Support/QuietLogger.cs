@@ -1,12 +1,12 @@
 using Microsoft.Extensions.Logging;
 
-namespace Millrace.Log;
+namespace Millrace;
 
 /// <summary>
-/// A logger that never throws. The one given is the application's, and may write to the very disk that has just refused: where it fails, a partition that went offline comes back nevertheless,
-/// and no thread of the log ends.
+/// A logger that never throws. The one given is the application's, and may write to a disk that is full or to a service that is gone: where it fails, what it was to be told of goes on all the same,
+/// and no loop and no thread ends.
 /// </summary>
-public sealed class QuietLogger(ILogger inner) : ILogger
+internal sealed class QuietLogger(ILogger logger) : ILogger
 {
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull => null;
@@ -15,7 +15,7 @@ public sealed class QuietLogger(ILogger inner) : ILogger
     {
         try
         {
-            return inner.IsEnabled(logLevel);
+            return logger.IsEnabled(logLevel);
         }
         catch (Exception)
         {
@@ -30,7 +30,7 @@ public sealed class QuietLogger(ILogger inner) : ILogger
     {
         try
         {
-            inner.Log(logLevel, eventId, state, exception, formatter);
+            logger.Log(logLevel, eventId, state, exception, formatter);
             return true;
         }
         catch (Exception)
