@@ -43,7 +43,10 @@ public sealed class CooperativeGroupTests
         await joining;
         await Until.TrueAsync(() => one.Assignment.Count == 2 && two.Assignment.Count == 2, "two partitions each");
         Assert.Empty(one.Assignment.Intersect(two.Assignment));
-        Assert.Equal(["assigned 0,1,2,3", "revoked"], slow.Calls.Take(2).Select(call => call.StartsWith("revoked", StringComparison.Ordinal) ? "revoked" : call));
+
+        // A coordinator that is lost meanwhile has it join once more, to what it has.
+        IEnumerable<string> calls = slow.Calls.Where(static call => call != "assigned ");
+        Assert.Equal(["assigned 0,1,2,3", "revoked"], calls.Take(2).Select(call => call.StartsWith("revoked", StringComparison.Ordinal) ? "revoked" : call));
         Assert.All(read, record => Assert.Contains(record.TopicPartition, one.Assignment));
     }
 

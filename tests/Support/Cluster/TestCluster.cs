@@ -223,8 +223,10 @@ internal sealed class TestCluster
     private async Task<BrokerAddress> ControllerAsync(CancellationToken cancellationToken)
     {
         MetadataResponse metadata = await DescribeAsync([], cancellationToken);
-        MetadataBroker controller = metadata.Brokers.Find(broker => broker.NodeId == metadata.ControllerId) ?? metadata.Brokers[0];
-        return new BrokerAddress(controller.Host, controller.Port);
+        MetadataBroker? controller = metadata.Brokers.Find(broker => broker.NodeId == metadata.ControllerId) ?? metadata.Brokers.FirstOrDefault();
+        return controller is null
+            ? throw new KafkaConnectionException("The broker has just started, and does not know the cluster yet.")
+            : new BrokerAddress(controller.Host, controller.Port);
     }
 
     private Task<MetadataResponse> DescribeAsync(List<MetadataRequestTopic>? topics = null, CancellationToken cancellationToken = default)
