@@ -277,14 +277,17 @@ internal sealed partial class MetadataCache : IAsyncDisposable
                 short version = connection.VersionOf(MetadataRequest.Api, lowestVersion);
                 MetadataResponse response = await connection.SendAsync<MetadataRequest, MetadataResponse>(
                     request, _context.Settings.RequestTimeout, cancellationToken, version);
-                if (response.ErrorCode == ErrorCode.None)
+                if (response.ErrorCode == ErrorCode.None && response.Brokers.Count > 0)
                 {
                     Volatile.Write(ref _unansweredSince, 0);
                     Volatile.Write(ref _refusal, null);
                     return (response, version);
                 }
 
-                lastFailure = new KafkaBrokerException($"{address} answered Metadata: {KafkaErrors.Describe(response.ErrorCode)}", response.ErrorCode);
+                // A broker that has just started may know nothing of its cluster yet, and no topic of it.
+                lastFailure = response.ErrorCode == ErrorCode.None
+                    ? new KafkaConnectionException($"{address} knows no brokers of its cluster yet.")
+                    : new KafkaBrokerException($"{address} answered Metadata: {KafkaErrors.Describe(response.ErrorCode)}", response.ErrorCode);
                 if (response.ErrorCode == ErrorCode.RebootstrapRequired && !isSentBack && _context.Settings.MetadataRecovery == MetadataRecovery.Rebootstrap)
                 {
                     isSentBack = true;

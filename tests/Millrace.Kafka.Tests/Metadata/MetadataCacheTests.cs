@@ -47,6 +47,17 @@ public sealed class MetadataCacheTests
     }
 
     [Fact]
+    public async Task A_broker_that_does_not_know_its_cluster_yet_is_not_believed()
+    {
+        await using Parts parts = Create();
+        await LearnAsync(parts, One);
+        _network.Answer(One, new MetadataResponse());
+        _network.Answer(Bootstrap, Metadata(Two));
+        await parts.Cache.RefreshAsync(CancellationToken.None).WaitAsync(Until.Limit);
+        Assert.Equal(Two, Assert.Single(parts.Cache.View.Brokers.Values).Address);
+    }
+
+    [Fact]
     public async Task A_cluster_that_sends_the_client_back_for_ever_is_an_error_and_no_loop()
     {
         await using Parts parts = Create();
