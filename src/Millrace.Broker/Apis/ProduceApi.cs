@@ -52,8 +52,7 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
                 response.Topics.Add(answered);
                 foreach (ProducePartition partition in topic.Partitions)
                 {
-                    var target = new TopicPartition(topic.Name, partition.Index);
-                    answered.Partitions.Add(Append(request, context.Version, target, partition.Records, transaction, unsynced, held));
+                    answered.Partitions.Add(Append(request, context.Version, topic, partition, transaction, unsynced, held));
                 }
             }
         }
@@ -77,12 +76,13 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
     private ProducePartitionResponse Append(
         ProduceRequest request,
         short version,
-        TopicPartition target,
-        ReadOnlyMemory<byte>? records,
+        ProduceTopic topic,
+        ProducePartition asked,
         ProduceTransaction? transaction,
         List<Unsynced> unsynced,
         HeldSyncs? held)
     {
+        var target = new TopicPartition(topic.Name, asked.Index);
         try
         {
             if (CheckRequest(request, version, target) is { } refused)
@@ -90,14 +90,15 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
                 return refused;
             }
 
-            if (services.Topics.Find(target) is not { } partition)
+            // By its id: a topic that was made meanwhile under the same name is another one.
+            if ((version >= FirstVersionOfTopicIds ? services.Topics.Find(topic.TopicId)?.Find(asked.Index) : services.Topics.Find(target)) is not { } partition)
             {
                 return target.Topic.Length == 0
                     ? Failed(target, ErrorCode.UnknownTopicId, "There is no topic of this id.")
                     : Failed(target, ErrorCode.UnknownTopicOrPartition, $"There is no partition {target}.");
             }
 
-            ReadOnlyMemory<byte> sent = records.GetValueOrDefault();
+            ReadOnlyMemory<byte> sent = asked.Records.GetValueOrDefault();
             if (CheckBatch(version, target, sent.Span, partition.Settings.MaximumBatchByteCount) is { } faulty)
             {
                 return faulty;

@@ -285,6 +285,37 @@ public sealed class ProduceApiTests
         Assert.Equal(1, broker.Partition("orders").LogEndOffset.Value);
     }
 
+    [Fact]
+    public async Task A_batch_for_a_topic_by_its_id_is_not_taken_by_another_that_is_made_meanwhile_under_its_name()
+    {
+        await using TestBroker broker = await StartAsync();
+        await broker.CreateTopicAsync("payments");
+        await using TestClient client = broker.Connect();
+        TopicCatalog topics = broker.Broker.Topics;
+        Topic payments = topics.Find("payments")!;
+        ProduceRequest request = TestClientRequests.Produce("", Batches.Of("a"));
+        request.Topics[0].TopicId = topics.Find("orders")!.Id;
+        request.Topics.Add(new ProduceTopic { TopicId = payments.Id, Partitions = [new ProducePartition { Records = Batches.Of("b") }] });
+
+        // While the batch before it is appended.
+        broker.Storage.BeforeWrite = path =>
+        {
+            if (path.EndsWith("/orders-0/00000000000000000000.log", StringComparison.Ordinal))
+            {
+                broker.Storage.BeforeWrite = null;
+                Assert.IsType<TopicDeletion.Deleted>(topics.Delete(payments));
+                Assert.True(topics.FinishDeletion("payments"));
+                Assert.IsType<TopicCreation.Created>(topics.Create("payments", 1));
+            }
+        };
+
+        ProduceResponse response = await client.SendAsync<ProduceRequest, ProduceResponse>(request, 13);
+
+        Assert.Null(broker.Storage.BeforeWrite);
+        Assert.Equal([ErrorCode.None, ErrorCode.UnknownTopicOrPartition], response.Topics.Select(static topic => topic.Partitions[0].ErrorCode));
+        Assert.Equal(0, broker.Partition("payments").LogEndOffset.Value);
+    }
+
     public static TheoryData<string, byte[]?, ErrorCode> FaultyBatches()
     {
         byte[] good = Batches.Of("abc", "def").ToArray();

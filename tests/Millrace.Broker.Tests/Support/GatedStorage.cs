@@ -17,6 +17,9 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
     /// <summary>Whether data syncs of record files fail.</summary>
     public bool FailsSyncs { get; set; }
 
+    /// <summary>What happens before bytes are written to a file, whose path is given.</summary>
+    public Action<string>? BeforeWrite { get; set; }
+
     /// <summary>Whether nothing that is read is in memory.</summary>
     public bool IsCold { get; set; }
 
@@ -108,7 +111,11 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
             return count;
         }
 
-        public void Write(ReadOnlySpan<byte> bytes, long position) => inner.Write(bytes, position);
+        public void Write(ReadOnlySpan<byte> bytes, long position)
+        {
+            owner.BeforeWrite?.Invoke(Path);
+            inner.Write(bytes, position);
+        }
 
         public void SetLength(long length) => inner.SetLength(length);
 
