@@ -42,7 +42,7 @@ internal sealed partial class GroupCoordinator
     /// <summary>Deletes a group that nobody is in, and all that it has committed; completes when this is on the disk.</summary>
     public async Task<ErrorCode> DeleteAsync(string groupId)
     {
-        if (_isStopped || !_offsetsTopic.Serves(groupId))
+        if (IsUnavailable(groupId))
         {
             return ErrorCode.CoordinatorNotAvailable;
         }
@@ -70,7 +70,7 @@ internal sealed partial class GroupCoordinator
     /// <summary>Deletes what a group has committed for some partitions, where no member reads them.</summary>
     public async Task<OffsetDeletion> DeleteOffsetsAsync(string groupId, IReadOnlyList<TopicPartition> partitions)
     {
-        if (_isStopped || !_offsetsTopic.Serves(groupId))
+        if (IsUnavailable(groupId))
         {
             return new OffsetDeletion(ErrorCode.CoordinatorNotAvailable, []);
         }
@@ -139,7 +139,8 @@ internal sealed partial class GroupCoordinator
         {
             try
             {
-                if (_offsetsTopic.Serves(groupId) && !TryUse(groupId, Expire))
+                // A group that cannot be used has members all the same, maybe, while the broker stops or reads its partition again: then they say what may go.
+                if (!TryUse(groupId, Expire) && !IsUnavailable(groupId) && !_seats.ContainsKey(groupId))
                 {
                     ExpireWithoutGroup(groupId);
                 }

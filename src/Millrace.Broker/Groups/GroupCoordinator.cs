@@ -189,8 +189,10 @@ internal sealed partial class GroupCoordinator : IDisposable
         _wakeUps.Dispose();
     }
 
-    private ErrorCode OfUnknown(string groupId) =>
-        _isStopped || !_offsetsTopic.Serves(groupId) ? ErrorCode.CoordinatorNotAvailable : ErrorCode.UnknownMemberId;
+    private ErrorCode OfUnknown(string groupId) => IsUnavailable(groupId) ? ErrorCode.CoordinatorNotAvailable : ErrorCode.UnknownMemberId;
+
+    /// <summary>Whether a group that is not found may be there all the same: the broker stops, or has to read its partition first.</summary>
+    private bool IsUnavailable(string groupId) => _isStopped || !_offsetsTopic.Serves(groupId);
 
     private Seat NewSeat(string groupId) => new(new ClassicGroup(groupId, _settings, _nextMemberSuffix));
 

@@ -226,6 +226,32 @@ public sealed class GroupAdministrationTests
         Assert.Equal(1, (await client.FetchOffsetAsync("g", "orders")).CommittedOffset);
     }
 
+    [Fact]
+    public async Task What_a_working_group_has_committed_does_not_expire_while_the_broker_stops()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        JoinGroupResponse joined = await JoinedAsync(client, "g", "orders", session: 1_700);
+        await client.CommitAsync(Commit("g", "orders", 1, joined.MemberId, joined.GenerationId));
+        for (int step = 0; step < 180; step++)
+        {
+            broker.Time.Advance(TimeSpan.FromMinutes(25));
+            Assert.Equal(ErrorCode.None, await client.HeartbeatAsync("g", joined));
+        }
+
+        // The stop waits for a request that waits for the disk, and meanwhile it is time to look for what has expired.
+        broker.Storage.CloseGate();
+        await client.PostAsync(TestClientRequests.Produce("orders", Batches.Of("a")), 9);
+        await Conditions.BecomesTrueAsync(() => broker.Storage.WaitingSyncCount > 0, "the request waits for the disk");
+        Task stopping = broker.Broker.StopAsync();
+        broker.Time.Advance(TimeSpan.FromMinutes(10));
+        broker.Storage.OpenGate();
+        await stopping;
+
+        await broker.RestartAsync();
+        Assert.Equal(1, broker.Broker.Groups.Offsets.CountOf("g"));
+    }
+
     [Theory]
     [InlineData("topic")]
     [InlineData("group")]
