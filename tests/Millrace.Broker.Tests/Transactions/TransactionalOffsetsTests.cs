@@ -1,4 +1,5 @@
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 using static Millrace.Broker.Tests.GroupRequestsOfTests;
 
 namespace Millrace.Broker.Tests;
@@ -55,6 +56,22 @@ public sealed class TransactionalOffsetsTests
         await broker.RestartAsync();
         await using TestClient again = broker.Connect();
         Assert.Equal((ErrorCode.None, isLater ? 9 : 5), await FetchAsync(again, requireStable: true));
+    }
+
+    [Fact]
+    public async Task A_commit_of_a_member_is_told_to_come_again_where_the_broker_stops_before_its_group_is_found()
+    {
+        await using TestBroker broker = await TransactionApiTests.StartAsync();
+        await using TestClient client = broker.Connect();
+        JoinGroupResponse joined = await client.JoinAsync("group");
+        await client.SyncAsync(Sync("group", joined, (joined.MemberId, "all")));
+        GroupCoordinator groups = broker.Broker.Groups;
+        CommittedOffset offset = new(new Offset(5), CommittedOffset.UnknownLeaderEpoch, "", 0);
+
+        groups.Stop();
+
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, groups.CommitInTransaction(
+            "group", new MemberName(joined.MemberId), joined.GenerationId, new ProducerIdentity(7, 0), [new(new TopicPartition("orders", 0), offset)]));
     }
 
     [Fact]
