@@ -176,6 +176,24 @@ public sealed class LogDirectoryTests : IDisposable
     }
 
     [Fact]
+    public void No_partition_is_made_of_an_interrupted_creation_that_a_start_cannot_take_away()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        var refused = new TopicPartition("orders", 4);
+        harness.Storage.FailNext(SimulatedOperation.Create, "partition.metadata.tmp");
+        Assert.Throws<IOException>(() => harness.LogDirectory.Create(refused, LogHarness.OrdersId));
+        harness.Crash(SimulatedCrashKind.ProcessKill);
+        harness.Storage.FailNext(SimulatedOperation.DeleteDirectory, $"{refused}");
+        harness.Open();
+        Assert.False(harness.LogDirectory.TryGet(refused, out _));
+        Assert.True(harness.Log.IsOnline);
+        harness.LogDirectory.Create(refused, LogHarness.OrdersId);
+        harness.KillAndOpen();
+        Assert.True(harness.LogDirectory.TryGet(refused, out PartitionLog? log));
+        Assert.True(log.IsOnline);
+    }
+
+    [Fact]
     public void Partitions_that_are_opened_side_by_side_are_found_and_reported_in_order()
     {
         var options = new LogDirectoryOptions { Path = _temporary.FullName };

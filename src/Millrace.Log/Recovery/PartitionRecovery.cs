@@ -66,6 +66,11 @@ internal sealed partial class PartitionRecovery
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
+            if (IsUnfinishedCreation())
+            {
+                return null;
+            }
+
             if (!_hasTakenFromJournal)
             {
                 Journal?.Failed();
@@ -76,6 +81,25 @@ internal sealed partial class PartitionRecovery
             return Offline(reason);
         }
     }
+
+    /// <summary>
+    /// Whether the disk has refused something of what is left of a creation that was interrupted or refused. Nobody was told of it: what is there stays for the next start, and no partition is
+    /// made of it that could never come back.
+    /// </summary>
+    private bool IsUnfinishedCreation()
+    {
+        try
+        {
+            return !IsCreated && _recoveryPoint == Offset.Zero && !_storage.FileExists($"{_directory}/{FileNames.PartitionMetadata}") && !HasRecords(_storage.List(_directory));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    private static bool HasRecords(IReadOnlyList<StorageEntry> entries) =>
+        entries.Any(static entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && entry.ByteCount > 0);
 
     private RecoveredPartition? RecoverOrThrow()
     {
@@ -163,8 +187,7 @@ internal sealed partial class PartitionRecovery
         if (metadata is null || !TopicIds.TryParseMetadata(metadata, out Guid topicId))
         {
             // One whose creation was interrupted has nothing in the journal: its name is the last thing that is written, and the first append comes after it.
-            bool hasRecords = entries.Any(static entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && entry.ByteCount > 0);
-            if (metadata is not null || hasRecords || IsCreated || _recoveryPoint != Offset.Zero)
+            if (metadata is not null || HasRecords(entries) || IsCreated || _recoveryPoint != Offset.Zero)
             {
                 journal.Failed();
             }
@@ -193,7 +216,7 @@ internal sealed partial class PartitionRecovery
         }
 
         string what = $"{FileNames.PartitionMetadata} is {(text is null ? "missing" : "damaged")}";
-        bool hasRecords = entries.Any(entry => entry.Name.EndsWith(FileNames.LogSuffix, StringComparison.Ordinal) && entry.ByteCount > 0);
+        bool hasRecords = HasRecords(entries);
         bool wasUsed = IsCreated || _recoveryPoint is null || _recoveryPoint > Offset.Zero;
         RecoveryCondition condition = hasRecords
             ? RecoveryCondition.MetadataMissingWithRecords
