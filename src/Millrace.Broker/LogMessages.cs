@@ -110,6 +110,12 @@ internal static partial class LogMessages
     [LoggerMessage(2212, LogLevel.Error, "Records of {Partition} were not deleted: {Reason}")]
     public static partial void RecordsNotDeleted(ILogger logger, TopicPartition partition, string reason);
 
+    [LoggerMessage(2213, LogLevel.Error, "Topic {Topic} lacks partition 0, and {Partition}, which would tell whether its creation was cut short, cannot be read. Nothing is written to the topic until that partition is back.")]
+    public static partial void TopicUndecided(ILogger logger, string topic, TopicPartition partition);
+
+    [LoggerMessage(2214, LogLevel.Error, "The creation of topic {Topic}, which a crash had cut short, cannot be finished. It is tried again after {Delay}.")]
+    public static partial void TopicCreationNotFinished(ILogger logger, Exception exception, string topic, TimeSpan delay);
+
     [LoggerMessage(2300, LogLevel.Information, "Group {GroupId}: generation {Generation} is stable with {MemberCount} members.")]
     public static partial void GroupStable(ILogger logger, string groupId, int generation, int memberCount);
 

@@ -91,11 +91,17 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
             }
 
             // By its id: a topic that was made meanwhile under the same name is another one.
-            if ((version >= FirstVersionOfTopicIds ? services.Topics.Find(topic.TopicId)?.Find(asked.Index) : services.Topics.Find(target)) is not { } partition)
+            Topic? found = version >= FirstVersionOfTopicIds ? services.Topics.Find(topic.TopicId) : services.Topics.Find(target.Topic);
+            if (found?.Find(asked.Index) is not { } partition)
             {
                 return target.Topic.Length == 0
                     ? Failed(target, ErrorCode.UnknownTopicId, "There is no topic of this id.")
                     : Failed(target, ErrorCode.UnknownTopicOrPartition, $"There is no partition {target}.");
+            }
+
+            if (found.IsUndecided)
+            {
+                return Failed(target, ErrorCode.KafkaStorageError, $"It is not known yet whether the creation of topic {target.Topic} was cut short. The broker's log says what cannot be read.");
             }
 
             ReadOnlyMemory<byte> sent = asked.Records.GetValueOrDefault();

@@ -27,7 +27,7 @@ internal sealed class CoordinatorTopic
     private readonly BrokerRuntime _runtime;
     private readonly ILogger _logger;
 
-    // Null where a partition is missing, offline or damaged: its keys are not served. An entry is replaced when its partition has come back.
+    // Null where a partition is missing, offline or damaged, and in all of a topic that is undecided: its keys are not served. An entry is replaced when its partition has come back.
     private volatile CoordinatorPartition?[]? _partitions;
 
     public CoordinatorTopic(TopicCatalog topics, string name, int newPartitionCount, BrokerRuntime runtime, ILogger logger)
@@ -56,7 +56,7 @@ internal sealed class CoordinatorTopic
                 _topics.SetSettings(topic.Name, Settings);
             }
 
-            CoordinatorPartition?[] partitions = [.. topic.Partitions.Select(log => log is null ? null : Load(log, replay))];
+            CoordinatorPartition?[] partitions = [.. topic.Partitions.Select(log => log is null || topic.IsUndecided ? null : Load(log, replay))];
             Array.ForEach(partitions, static partition => partition?.MarkLoaded());
             _partitions = partitions;
         }

@@ -9,22 +9,28 @@ namespace Millrace.Broker;
 /// </summary>
 internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
 {
+    /// <summary>How long the disk has, when it did not let a creation be finished that was cut short, before that is tried again.</summary>
+    public static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
+
     private readonly Lock _lock = new();
     private readonly LogDirectory _log;
     private readonly BrokerRuntime _runtime;
     private readonly ILogger _logger;
+    private readonly ITimer _retry;
 
     // Guarded by the lock. A partition is in here at most once, so that their number bounds it.
     private readonly Queue<PartitionLog> _queue = new();
+    private readonly List<PartitionLog> _retried = [];
     private Func<PartitionLog, Task>? _handle;
     private bool _isRunning;
 
     /// <summary>From here on nothing that comes back is missed.</summary>
-    public PartitionReturns(LogDirectory log, BrokerRuntime runtime, ILogger logger)
+    public PartitionReturns(LogDirectory log, BrokerRuntime runtime, TimeProvider time, ILogger logger)
     {
         _log = log;
         _runtime = runtime;
         _logger = logger;
+        _retry = time.CreateTimer(static returns => ((PartitionReturns)returns!).Retry(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _log.CameBack += Add;
     }
 
@@ -35,20 +41,21 @@ internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
         {
             _handle = async partition =>
             {
-                topics.LearnId(partition);
-
-                // In the order of a start: what was committed for groups in a transaction counts from the marker on that settles it.
-                if (partition.TopicPartition.Topic == TopicName.ConsumerOffsets)
+                foreach (PartitionLog served in Served(topics, partition))
                 {
-                    await groups.ReloadAsync(partition);
-                }
-                else if (partition.TopicPartition.Topic == TopicName.TransactionState)
-                {
-                    await transactions.ReloadAsync(partition);
-                }
+                    // In the order of a start: what was committed for groups in a transaction counts from the marker on that settles it.
+                    if (served.TopicPartition.Topic == TopicName.ConsumerOffsets)
+                    {
+                        await groups.ReloadAsync(served);
+                    }
+                    else if (served.TopicPartition.Topic == TopicName.TransactionState)
+                    {
+                        await transactions.ReloadAsync(served);
+                    }
 
-                transactions.Settle(partition);
-                groups.ReportLost(partition);
+                    transactions.Settle(served);
+                    groups.ReportLost(served);
+                }
             };
             RunIfNeeded();
         }
@@ -56,7 +63,39 @@ internal sealed class PartitionReturns : IThreadPoolWorkItem, IDisposable
 
     void IThreadPoolWorkItem.Execute() => _ = RunAsync();
 
-    public void Dispose() => _log.CameBack -= Add;
+    public void Dispose()
+    {
+        _log.CameBack -= Add;
+        _retry.Dispose();
+    }
+
+    private IReadOnlyList<PartitionLog> Served(TopicCatalog topics, PartitionLog partition)
+    {
+        try
+        {
+            return topics.Return(partition);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.TopicCreationNotFinished(_logger, failure, partition.TopicPartition.Topic, RetryDelay);
+            lock (_lock)
+            {
+                _retried.Add(partition);
+                _retry.Change(RetryDelay, Timeout.InfiniteTimeSpan);
+            }
+
+            return [];
+        }
+    }
+
+    private void Retry()
+    {
+        lock (_lock)
+        {
+            _retried.ForEach(Add);
+            _retried.Clear();
+        }
+    }
 
     private void Add(PartitionLog partition)
     {

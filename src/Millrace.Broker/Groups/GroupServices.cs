@@ -56,7 +56,7 @@ internal sealed class GroupServices : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(services);
         ILogger logger = services.Loggers.CreateLogger<GroupCoordinator>();
-        PartitionReturns returns = new(services.Log, services.Runtime, logger);
+        PartitionReturns returns = new(services.Log, services.Runtime, services.Time, logger);
         ProducerIds producerIds = ProducerIds.Open(services.Storage, services.Configuration.DataDirectory, logger);
         GroupCoordinator coordinator = GroupCoordinator.Open(services, logger);
         TransactionCoordinator transactions = await TransactionCoordinator.OpenAsync(services, coordinator, producerIds, logger);

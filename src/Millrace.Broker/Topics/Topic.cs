@@ -11,6 +11,9 @@ internal sealed class Topic
     /// <summary>By partition number. Null where the directory of a partition is missing, though others of the topic exist.</summary>
     public required IReadOnlyList<PartitionLog?> Partitions { get; init; }
 
+    /// <summary>Whether it is not known yet if its creation was cut short, since a partition that would tell cannot be read. Nothing is written to it until it is.</summary>
+    public bool IsUndecided { get; init; }
+
     public bool IsInternal => TopicName.IsInternal(Name);
 
     public PartitionLog? Find(int partition) =>

@@ -84,14 +84,7 @@ internal sealed partial class TopicCatalog
                     partitions[number] = _log.TryGet(partition, out PartitionLog? begun) ? begun : _log.Create(partition, topic.Id);
                 }
 
-                for (int number = topic.Partitions.Count; number < partitionCount; number++)
-                {
-                    Watch(partitions[number]);
-                }
-
-                var larger = new Topic { Name = name, Id = topic.Id, Partitions = partitions };
-                _byId[topic.Id] = larger;
-                _byName[name] = larger;
+                Topic larger = Replace(topic, partitions, isUndecided: false);
                 LogMessages.PartitionsAdded(_logger, name, topic.Partitions.Count, partitionCount);
                 return new TopicCreation.Created(larger);
             }
@@ -198,6 +191,12 @@ internal sealed partial class TopicCatalog
             return new TopicCreation.Refused(
                 ErrorCode.KafkaStorageError,
                 $"Topic {name} cannot get more partitions while none of those it has can be read, since its id is not known. The broker's log says what keeps them offline.");
+        }
+
+        if (topic.IsUndecided)
+        {
+            return new TopicCreation.Refused(
+                ErrorCode.KafkaStorageError, $"Topic {name} cannot get more partitions while it is not known whether its creation was cut short. The broker's log says what cannot be read.");
         }
 
         if (partitionCount <= topic.Partitions.Count)

@@ -20,7 +20,8 @@ namespace Millrace.Broker;
 /// some of 1 .. N-1, none with a record, no 0      a crash during the creation,          the missing ones are created: the topic
 ///                                                 which nobody was told had succeeded   has the N partitions that were asked for
 /// 0, and a gap; or records, and no 0              somebody removed a directory          the missing ones are reported and not served
-/// no 0, and one that cannot be read               the one or the other                  the same, until a start that can read it
+/// no 0, no record, one that cannot be read        the one or the other                  nothing is written to it until that one is
+///                                                                                       back, or a start can read it: then as above
 /// </code>
 /// Topics become visible to clients as a whole, after all of it is on the disk. Partitions that are added come from the lowest up: wherever a crash cuts that
 /// short, a whole topic is left. A deletion is written down before the first directory goes (<see cref="TopicDeletions"/>).
@@ -187,19 +188,38 @@ internal sealed partial class TopicCatalog
             partitions[partition.TopicPartition.Partition] = partition;
         }
 
-        bool isCutShort = partitions[0] is null && Array.TrueForAll(found, static partition => partition.HasBeenRead && partition.LogEndOffset == Offset.Zero);
         lock (_creation)
         {
-            if (isCutShort)
+            CreationState state = Judge(partitions);
+            if (state == CreationState.CutShort)
             {
                 partitions = CreateMissing(name, partitionCount, partitions, found[0].TopicId);
                 LogMessages.TopicCreationFinished(_logger, name, partitionCount);
             }
 
-            Publish(name, partitions);
+            Publish(name, partitions, isUndecided: state == CreationState.Undecided);
+            ReportMissing(name, partitions, state);
+        }
+    }
+
+    private static CreationState Judge(IReadOnlyList<PartitionLog?> partitions)
+    {
+        List<PartitionLog> found = [.. partitions.OfType<PartitionLog>()];
+        return partitions[0] is not null || found.Exists(static partition => partition.HasBeenRead && partition.LogEndOffset > Offset.Zero) ? CreationState.Whole
+            : found.TrueForAll(static partition => partition.HasBeenRead) ? CreationState.CutShort
+            : CreationState.Undecided;
+    }
+
+    private void ReportMissing(string name, IReadOnlyList<PartitionLog?> partitions, CreationState state)
+    {
+        if (state == CreationState.Undecided)
+        {
+            PartitionLog unread = partitions.OfType<PartitionLog>().First(static partition => !partition.HasBeenRead);
+            LogMessages.TopicUndecided(_logger, name, unread.TopicPartition);
+            return;
         }
 
-        for (int partition = 0; partition < partitionCount; partition++)
+        for (int partition = 0; partition < partitions.Count; partition++)
         {
             if (partitions[partition] is null)
             {
@@ -223,32 +243,81 @@ internal sealed partial class TopicCatalog
         return partitions;
     }
 
-    /// <summary>A partition has come back. If it is the first of its topic that could be read, the topic has its id from now on.</summary>
-    public void LearnId(PartitionLog log)
+    /// <summary>
+    /// A partition has come back. If it is the first of its topic that could be read, the topic has its id from now on; and if it tells what became of the topic's creation,
+    /// that is finished, or given up for one of which somebody has removed a directory.
+    /// </summary>
+    /// <returns>The partitions that are served since it is back: it alone, all of a topic that was undecided, or none of one that still is.</returns>
+    /// <exception cref="IOException">The disk does not let the creation be finished; nothing has changed.</exception>
+    public IReadOnlyList<PartitionLog> Return(PartitionLog log)
     {
         lock (_creation)
         {
-            if (Find(log.TopicPartition.Topic) is { } topic && topic.Id == Guid.Empty && topic.Partitions.Contains(log))
+            if (Find(log.TopicPartition.Topic) is not { } topic || !topic.Partitions.Contains(log))
             {
-                var known = new Topic { Name = topic.Name, Id = log.TopicId, Partitions = topic.Partitions };
-                _byId[known.Id] = known;
-                _byName[known.Name] = known;
+                return [log];
             }
+
+            if (topic.IsUndecided)
+            {
+                return Decide(topic);
+            }
+
+            if (topic.Id == Guid.Empty)
+            {
+                Replace(topic, topic.Partitions, isUndecided: false);
+            }
+
+            return [log];
         }
     }
 
+    private IReadOnlyList<PartitionLog> Decide(Topic topic)
+    {
+        IReadOnlyList<PartitionLog?> partitions = topic.Partitions;
+        CreationState state = Judge(partitions);
+        if (state == CreationState.CutShort)
+        {
+            partitions = CreateMissing(topic.Name, partitions.Count, [.. partitions], IdOf(partitions));
+            LogMessages.TopicCreationFinished(_logger, topic.Name, partitions.Count);
+        }
+
+        ReportMissing(topic.Name, partitions, state);
+        Replace(topic, partitions, isUndecided: state == CreationState.Undecided);
+        return state == CreationState.Undecided ? [] : [.. partitions.OfType<PartitionLog>()];
+    }
+
+    /// <summary>Has a topic as it is from now on, with what it has got.</summary>
+    private Topic Replace(Topic topic, IReadOnlyList<PartitionLog?> partitions, bool isUndecided)
+    {
+        foreach (PartitionLog? partition in partitions.Except(topic.Partitions))
+        {
+            Watch(partition);
+        }
+
+        var known = new Topic { Name = topic.Name, Id = IdOf(partitions), Partitions = partitions, IsUndecided = isUndecided };
+        if (known.Id != Guid.Empty)
+        {
+            _byId[known.Id] = known;
+        }
+
+        _byName[known.Name] = known;
+        return known;
+    }
+
     /// <summary>A partition that could not be read does not know the id; the others do.</summary>
-    private static Guid IdOf(PartitionLog?[] partitions) =>
+    private static Guid IdOf(IReadOnlyList<PartitionLog?> partitions) =>
         partitions.Select(static partition => partition?.TopicId ?? Guid.Empty).FirstOrDefault(static id => id != Guid.Empty);
 
     /// <summary>Makes a topic visible to clients, all at once.</summary>
-    private Topic Publish(string name, PartitionLog?[] partitions)
+    private Topic Publish(string name, PartitionLog?[] partitions, bool isUndecided = false)
     {
         var topic = new Topic
         {
             Name = name,
             Id = IdOf(partitions),
             Partitions = partitions,
+            IsUndecided = isUndecided,
         };
         foreach (PartitionLog? partition in partitions)
         {
@@ -272,5 +341,15 @@ internal sealed partial class TopicCatalog
             partition.Progressed += log => _waits.Progressed(log.TopicPartition);
             _partitionCount++;
         }
+    }
+
+    /// <summary>What the partitions that are found of a topic say about its creation.</summary>
+    private enum CreationState
+    {
+        /// <summary>It was finished; what is missing was removed by somebody.</summary>
+        Whole,
+
+        CutShort,
+        Undecided,
     }
 }

@@ -35,6 +35,9 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
     /// <summary>How many directories may still be created; the next one fails.</summary>
     public int? DirectoriesBeforeFailure { get; set; }
 
+    /// <summary>The name of a partition whose files cannot be opened.</summary>
+    public string? UnreadablePartition { get; set; }
+
     /// <summary>Another one than before, and the machine has lost its power since, for all that a start can tell.</summary>
     public string? BootId
     {
@@ -48,7 +51,9 @@ internal sealed class GatedStorage(IStorage inner) : IStorage
 
     public int UsefulThreadCount => inner.UsefulThreadCount;
 
-    public IStorageFile Open(string path, StorageOpenMode mode) => new GatedFile(this, inner.Open(path, mode));
+    public IStorageFile Open(string path, StorageOpenMode mode) => UnreadablePartition is { } partition && path.Contains($"/{partition}/", StringComparison.Ordinal)
+        ? throw new IOException("Input/output error")
+        : new GatedFile(this, inner.Open(path, mode));
 
     public bool FileExists(string path) => inner.FileExists(path);
 

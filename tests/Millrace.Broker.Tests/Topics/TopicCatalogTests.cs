@@ -136,7 +136,54 @@ public sealed class TopicCatalogTests
         Assert.Null(broker.Broker.Topics.Find("orders")!.Partitions[0]);
         await broker.BringBackAsync(new TopicPartition("orders", 1));
         await using TestClient client = broker.Connect();
-        Assert.Equal([(0, "a")], Batches.Read((await client.FetchAsync("orders", 0, partition: 1)).Records));
+        await broker.BecomesTrueWithTimeAsync(() => !broker.Broker.Topics.Find("orders")!.IsUndecided, "it is known that a directory was removed");
+        Assert.Null(broker.Broker.Topics.Find("orders")!.Partitions[0]);
+        Assert.Contains(broker.Logs.Lines, static line => line.EventId == 2202);
+        Assert.Equal(ErrorCode.None, (await client.ProduceAsync("orders", Batches.Of("b"), partition: 1)).ErrorCode);
+        Assert.Equal([(0, "a"), (1, "b")], Batches.Read((await client.FetchAsync("orders", 0, partition: 1)).Records));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task A_creation_that_was_cut_short_is_finished_when_the_partition_is_back_that_could_not_be_read(int directoriesMade)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        broker.Storage.DirectoriesBeforeFailure = directoriesMade;
+        Assert.Equal(ErrorCode.KafkaStorageError, await CreateAsync(broker, "orders", 3));
+        broker.Storage.DirectoriesBeforeFailure = null;
+
+        await broker.CrashAndRestartAsync(() => broker.Storage.UnreadablePartition = "orders-2");
+        await using TestClient client = broker.Connect();
+        Assert.True(broker.Broker.Topics.Find("orders")!.IsUndecided);
+        Assert.Contains(broker.Logs.Lines, static line => line.EventId == 2213 && line.Text.Contains("orders-2"));
+        Assert.DoesNotContain(broker.Logs.Lines, static line => line.EventId == 2202);
+
+        // One record, and the next start would take the topic for one of which somebody has removed partition 0.
+        Assert.Equal(directoriesMade == 2 ? ErrorCode.KafkaStorageError : ErrorCode.UnknownTopicOrPartition, (await client.ProduceAsync("orders", Batches.Of("a"), partition: 1)).ErrorCode);
+        Assert.Equal(ErrorCode.KafkaStorageError, (await client.ProduceAsync("orders", Batches.Of("a"), partition: 2)).ErrorCode);
+        Assert.Equal(ErrorCode.KafkaStorageError, await AddPartitionsAsync(client, "orders", 4));
+
+        // The disk does not let it be finished at first.
+        broker.Storage.DirectoriesBeforeFailure = 0;
+        broker.Storage.UnreadablePartition = null;
+        await broker.BecomesTrueWithTimeAsync(() => broker.Logs.Lines.Any(static line => line.EventId == 2214), "the disk has refused to finish the creation");
+        Assert.Equal(ErrorCode.KafkaStorageError, (await client.ProduceAsync("orders", Batches.Of("a"), partition: 2)).ErrorCode);
+        broker.Storage.DirectoriesBeforeFailure = null;
+        await broker.BecomesTrueWithTimeAsync(() => !broker.Broker.Topics.Find("orders")!.IsUndecided, "the creation is finished");
+
+        Topic topic = broker.Broker.Topics.Find("orders")!;
+        Assert.Equal(3, topic.Partitions.Count);
+        Assert.Equal(3, broker.Broker.Topics.PartitionCount);
+        Assert.All(topic.Partitions, partition => Assert.Equal(topic.Id, partition!.TopicId));
+        for (int partition = 0; partition < 3; partition++)
+        {
+            Assert.Equal(ErrorCode.None, (await client.ProduceAsync("orders", Batches.Of("a"), partition: partition)).ErrorCode);
+            Assert.Equal([(0, "a")], Batches.Read((await client.FetchAsync("orders", 0, partition: partition)).Records));
+        }
+
+        Assert.Equal(ErrorCode.None, await AddPartitionsAsync(client, "orders", 4));
+        Assert.Equal(4, broker.Broker.Topics.PartitionCount);
     }
 
     [Fact]

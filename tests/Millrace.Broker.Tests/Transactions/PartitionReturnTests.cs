@@ -241,6 +241,33 @@ public sealed class PartitionReturnTests
         Assert.True(producer.Producer.Epoch > 0, "the producer of before is not shut out");
     }
 
+    [Theory]
+    [InlineData("a")]
+    [InlineData("b")]
+    public async Task Ids_are_served_when_a_partition_is_back_that_told_nothing_of_an_interrupted_creation_of_their_topic(string transactionalId)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync(static options => options.TransactionStateTopicPartitionCount = 2);
+        broker.Storage.DirectoriesBeforeFailure = 1;
+        await using (TestClient before = broker.Connect())
+        {
+            Assert.Equal(ErrorCode.CoordinatorNotAvailable, await new TransactionClient(before, transactionalId).InitAsync());
+        }
+
+        broker.Storage.DirectoriesBeforeFailure = null;
+        await broker.CrashAndRestartAsync(() => broker.Storage.UnreadablePartition = "__transaction_state-1");
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, transactionalId);
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await producer.InitAsync());
+
+        broker.Storage.UnreadablePartition = null;
+        await broker.ReturnsAsync(new TopicPartition("__transaction_state", 1));
+        await Conditions.BecomesTrueAsync(async () => await producer.InitAsync() == ErrorCode.None, "the id is served");
+        await broker.CreateTopicAsync("orders");
+        Assert.Equal(ErrorCode.None, await producer.WriteAsync("orders", "a"));
+        Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit: true));
+        Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
+    }
+
     /// <summary>What the group has committed; null while its coordinator is not available.</summary>
     private static async Task<long?> FetchAsync(TestClient client)
     {
