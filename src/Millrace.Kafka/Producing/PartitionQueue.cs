@@ -43,6 +43,9 @@ internal sealed class PartitionQueue(TopicPartition partition)
     /// <summary>The epoch cannot rise by itself: the next identity comes from the broker.</summary>
     public bool NeedsNewProducerId { get; set; }
 
+    /// <summary>The broker that takes no batch although one is due, and since when; null where batches leave, or none waits.</summary>
+    public (int NodeId, TimeSpan Since)? Stall { get; private set; }
+
     public long NextOrdinal { get; set; }
 
     public bool IsActive { get; set; }
@@ -57,6 +60,10 @@ internal sealed class PartitionQueue(TopicPartition partition)
     /// would leave beside the first one could be written without it.
     /// </summary>
     public bool IsKnownToBroker(TimeSpan now) => LastWritten is { } last && last.ProducerId == Identity.Id && now - last.At < MaxTrustedSilence;
+
+    public void MarkStalled(int nodeId, TimeSpan now) => Stall = Stall is { } stall && stall.NodeId == nodeId ? stall : (nodeId, now);
+
+    public void EndStall() => Stall = null;
 
     /// <summary>Whether every batch that was given a sequence is settled.</summary>
     public bool IsSettled => InFlight.Count == 0 && !Waiting.Any(static batch => batch.HasSequence);

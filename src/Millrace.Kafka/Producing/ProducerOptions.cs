@@ -73,6 +73,12 @@ public sealed class ProducerOptions
     public bool IsPartitioningAdaptive { get; set; } = true;
 
     /// <summary>
+    /// Kafka: <c>partitioner.availability.timeout.ms</c>. After how long a broker that takes no batch although one is due for it gets no records without a key any more, until it takes one again or
+    /// nothing waits for it (KIP-794). Only where <see cref="IsPartitioningAdaptive"/> is true. Default 0, as Kafka: never.
+    /// </summary>
+    public TimeSpan PartitionAvailabilityTimeout { get; set; }
+
+    /// <summary>
     /// Kafka: <c>transactional.id</c>. Makes the producer transactional; whoever comes next with the same id fences it. It must be the same for what stands in for a producer that
     /// died, and differ from those that work beside it. Default null: no transactions.
     /// </summary>

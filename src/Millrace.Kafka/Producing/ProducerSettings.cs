@@ -26,6 +26,9 @@ internal sealed record ProducerSettings(
     /// <summary>Whether records carry the trace context.</summary>
     public bool PropagatesTraceContext { get; init; } = true;
 
+    /// <summary>After how long a broker that takes nothing gets no records without a key; null for never.</summary>
+    public TimeSpan? PartitionAvailabilityTimeout { get; init; }
+
     private const int MinRequestByteCount = 1024;
 
     public static ProducerSettings From(ProducerOptions options, ClientSettings client)
@@ -51,6 +54,7 @@ internal sealed record ProducerSettings(
         OptionChecks.AtLeast(options.MaxInFlightRequests, 1, nameof(options.MaxInFlightRequests));
         OptionChecks.AtLeast(options.DeliveryTimeout, TimeSpan.FromMilliseconds(1), nameof(options.DeliveryTimeout));
         OptionChecks.AtLeast(options.MaxBlock, TimeSpan.Zero, nameof(options.MaxBlock));
+        OptionChecks.AtLeast(options.PartitionAvailabilityTimeout, TimeSpan.Zero, nameof(options.PartitionAvailabilityTimeout));
         OptionChecks.AtLeast(options.CloseTimeout, TimeSpan.Zero, nameof(options.CloseTimeout));
         OptionChecks.Between((int)options.Compression, (int)CompressionCodec.None, (int)CompressionCodec.Zstd, nameof(options.Compression));
         if (isIdempotent && options.Acks != Acks.All)
@@ -93,6 +97,7 @@ internal sealed record ProducerSettings(
             options.CloseTimeout)
         {
             PropagatesTraceContext = options.PropagateTraceContext,
+            PartitionAvailabilityTimeout = options.IsPartitioningAdaptive && options.PartitionAvailabilityTimeout > TimeSpan.Zero ? options.PartitionAvailabilityTimeout : null,
         };
     }
 }

@@ -71,6 +71,11 @@ internal sealed partial class RecordAccumulator
         _active.RemoveAll(static queue =>
         {
             queue.IsActive = queue.HasWork;
+            if (queue.Waiting.Count == 0)
+            {
+                queue.EndStall();
+            }
+
             return !queue.IsActive;
         });
         foreach (ProduceBundle bundle in _bundles.Values)
@@ -304,8 +309,19 @@ internal sealed partial class RecordAccumulator
         Moment now,
         ProducerEffects effects)
     {
-        if (queue.Next is not { } batch || !IsDue(queue, batch, now, effects) || !MaySend(queue, batch, now, effects))
+        if (queue.Next is not { } batch || !IsDue(queue, batch, now, effects))
         {
+            return;
+        }
+
+        if (!MaySend(queue, batch, now, effects))
+        {
+            if (queue.InFlight.Count > 0)
+            {
+                // It waits for the answers to those.
+                queue.MarkStalled(queue.InFlight[0].NodeId, now.Elapsed);
+            }
+
             return;
         }
 
@@ -324,13 +340,19 @@ internal sealed partial class RecordAccumulator
         if (!cluster.IsConnected(address))
         {
             effects.WantedConnections.Add(address);
+            queue.MarkStalled(nodeId, now.Elapsed);
             return;
         }
 
+        if (_requestsInFlight.GetValueOrDefault(nodeId) >= settings.MaxInFlightRequests)
+        {
+            queue.MarkStalled(nodeId, now.Elapsed);
+            return;
+        }
+
+        queue.EndStall();
         int size = _bundleByteCounts.GetValueOrDefault(nodeId);
-        bool hasRoom = _requestsInFlight.GetValueOrDefault(nodeId) < settings.MaxInFlightRequests
-            && (size == 0 || size + batch.EstimatedByteCount <= settings.MaxRequestByteCount);
-        if (!hasRoom)
+        if (size > 0 && size + batch.EstimatedByteCount > settings.MaxRequestByteCount)
         {
             return;
         }

@@ -371,7 +371,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
     private bool Append(TopicState topic, in SpanRecord record, int byteCount, in Delivery delivery, TaskCompletionSource? done, Moment now)
     {
         int? chosen = record.Partition ?? ChoosePartition(record, topic.Description!.Partitions.Count);
-        PartitionQueue queue = topic.Queue(chosen ?? topic.Stick(chance, settings.IsPartitioningAdaptive));
+        PartitionQueue queue = topic.Queue(chosen ?? topic.Stick(chance, settings, now.Elapsed));
         ProducerBatch? batch = queue.Open;
         int batchByteCount = Math.Min(settings.BatchByteCount, topic.MaxBatchByteCount);
         bool isNew = batch is null || batch.EstimatedByteCount + byteCount > batchByteCount;
@@ -398,7 +398,7 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
         bool isFull = batch.EstimatedByteCount >= batchByteCount;
         if (chosen is null)
         {
-            topic.CountSticky(byteCount, batchByteCount, chance, settings.IsPartitioningAdaptive);
+            topic.CountSticky(byteCount, batchByteCount, chance, settings, now.Elapsed);
         }
 
         return isNew || isFull;

@@ -6,7 +6,9 @@ namespace Millrace.Kafka;
 internal sealed class TopicState(string name)
 {
     private readonly List<PartitionQueue?> _queues = [];
+    private readonly HashSet<int> _stalledLeaders = [];
     private int[] _available = [];
+    private int[] _leaders = [];
     private int[] _weights = [];
 
     public string Name { get; } = name;
@@ -53,11 +55,11 @@ internal sealed class TopicState(string name)
     public IEnumerable<PartitionQueue> Queues => _queues.OfType<PartitionQueue>();
 
     /// <summary>The sticky partition; a new one where there is none, or where it has no leader any more.</summary>
-    public int Stick(Chance chance, bool isAdaptive)
+    public int Stick(Chance chance, ProducerSettings settings, TimeSpan now)
     {
         if (StickyPartition < 0)
         {
-            MoveOn(chance, isAdaptive);
+            MoveOn(chance, settings, now);
         }
 
         return StickyPartition;
@@ -67,23 +69,26 @@ internal sealed class TopicState(string name)
     /// A record went to the sticky partition. After a batch of bytes the next partition is taken, as soon as no half-full batch stays behind; at the
     /// latest after two (KIP-794): so a slow broker gets no more than a quick one.
     /// </summary>
-    public void CountSticky(int byteCount, int batchByteCount, Chance chance, bool isAdaptive)
+    public void CountSticky(int byteCount, int batchByteCount, Chance chance, ProducerSettings settings, TimeSpan now)
     {
         StickyByteCount += byteCount;
         bool leavesNoneOpen = Queue(StickyPartition).Open is not { } open || open.EstimatedByteCount >= batchByteCount;
         if ((StickyByteCount >= batchByteCount && leavesNoneOpen) || StickyByteCount >= 2L * batchByteCount)
         {
-            MoveOn(chance, isAdaptive);
+            MoveOn(chance, settings, now);
         }
     }
 
     private void Describe(TopicDescription topic)
     {
-        _available = [.. topic.Partitions.Where(static partition => partition.LeaderId >= 0).Select(static partition => partition.Partition)];
-        if (_available.Length == 0)
+        PartitionDescription[] available = [.. topic.Partitions.Where(static partition => partition.LeaderId >= 0)];
+        if (available.Length == 0)
         {
-            _available = [.. Enumerable.Range(0, topic.Partitions.Count)];
+            available = [.. topic.Partitions];
         }
+
+        _available = Array.ConvertAll(available, static partition => partition.Partition);
+        _leaders = Array.ConvertAll(available, static partition => partition.LeaderId);
 
         _weights = new int[_available.Length];
         if (Array.IndexOf(_available, StickyPartition) < 0)
@@ -92,17 +97,23 @@ internal sealed class TopicState(string name)
         }
     }
 
-    /// <summary>By chance; where the partitions' lines differ in length, the shorter a line the likelier.</summary>
-    private void MoveOn(Chance chance, bool isAdaptive)
+    /// <summary>By chance; where the partitions' lines differ in length, the shorter a line the likelier. None of a broker that takes nothing, where another one does.</summary>
+    private void MoveOn(Chance chance, ProducerSettings settings, TimeSpan now)
     {
         StickyByteCount = 0;
+        FindStalledLeaders(settings.PartitionAvailabilityTimeout, now);
+        int candidateCount = 0;
         int longest = 0;
         int shortest = int.MaxValue;
         for (int i = 0; i < _available.Length; i++)
         {
-            _weights[i] = isAdaptive ? Queue(_available[i]).Waiting.Count : 0;
-            longest = Math.Max(longest, _weights[i]);
-            shortest = Math.Min(shortest, _weights[i]);
+            if (IsCandidate(i))
+            {
+                candidateCount++;
+                _weights[i] = settings.IsPartitioningAdaptive ? Queue(_available[i]).Waiting.Count : 0;
+                longest = Math.Max(longest, _weights[i]);
+                shortest = Math.Min(shortest, _weights[i]);
+            }
         }
 
         int total = 0;
@@ -110,8 +121,8 @@ internal sealed class TopicState(string name)
         {
             // Where no line is longer than another, the partition that is left is not taken again if there is another one. Where one is, it may be: of two partitions,
             // the one with the long line would get every second batch otherwise.
-            bool isLeft = _available[i] == StickyPartition && _available.Length > 1 && longest == shortest;
-            _weights[i] = isLeft ? 0 : longest + 1 - _weights[i];
+            bool isLeft = _available[i] == StickyPartition && candidateCount > 1 && longest == shortest;
+            _weights[i] = isLeft || !IsCandidate(i) ? 0 : longest + 1 - _weights[i];
             total += _weights[i];
         }
 
@@ -124,4 +135,29 @@ internal sealed class TopicState(string name)
 
         StickyPartition = _available[chosen];
     }
+
+    /// <summary>Leaders that have taken nothing for too long; none where that is all of them.</summary>
+    private void FindStalledLeaders(TimeSpan? timeout, TimeSpan now)
+    {
+        _stalledLeaders.Clear();
+        if (timeout is null)
+        {
+            return;
+        }
+
+        for (int i = 0; i < _available.Length; i++)
+        {
+            if (Queue(_available[i]).Stall is { } stall && stall.NodeId == _leaders[i] && now - stall.Since > timeout)
+            {
+                _stalledLeaders.Add(stall.NodeId);
+            }
+        }
+
+        if (Array.TrueForAll(_leaders, _stalledLeaders.Contains))
+        {
+            _stalledLeaders.Clear();
+        }
+    }
+
+    private bool IsCandidate(int index) => !_stalledLeaders.Contains(_leaders[index]);
 }

@@ -355,6 +355,80 @@ public sealed partial class RecordAccumulatorTests
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Keyless_records_avoid_a_broker_that_takes_nothing_if_that_is_wanted(bool isWanted)
+    {
+        TimeSpan timeout = TimeSpan.FromSeconds(2);
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, PartitionAvailabilityTimeout = isWanted ? timeout : TimeSpan.Zero });
+        _accumulator = Create();
+        _cluster.PartitionCount = 4;
+        _cluster.LeaderIds = [1, 2, 2, 3];
+        _cluster.Unreachable = 2;
+        Append(1, partition: 1);
+        DrainAll();
+
+        // Not at once.
+        _elapsed += timeout;
+        Assert.True(AppendKeyless(100) > 0);
+        _elapsed += TimeSpan.FromMilliseconds(1);
+        Assert.Equal(isWanted, AppendKeyless(100) == 0);
+
+        // All of them are as bad as one another.
+        _cluster.Unreachable = null;
+        _cluster.IsUnreachable = true;
+        Append(1, partition: 0);
+        Append(1, partition: 3);
+        DrainAll();
+        _elapsed += timeout + TimeSpan.FromMilliseconds(1);
+        Assert.True(AppendKeyless(100) > 0);
+
+        // What it has is taken: so it gets more.
+        _cluster.IsUnreachable = false;
+        foreach (ProducerBatch batch in DrainAll())
+        {
+            Settle(batch, ProduceVerdict.Written);
+        }
+
+        Assert.True(AppendKeyless(100) > 0);
+    }
+
+    [Fact]
+    public void A_broker_that_answers_nothing_takes_nothing()
+    {
+        _settings = Settings(new ProducerOptions { Linger = TimeSpan.Zero, BatchByteCount = 0, PartitionAvailabilityTimeout = TimeSpan.FromSeconds(2) });
+        _accumulator = Create();
+        _cluster.PartitionCount = 3;
+        _cluster.LeaderIds = [1, 2, 3];
+        Append(1, partition: 1);
+        Settle(Assert.Single(DrainAll()), ProduceVerdict.Written);
+        Append(6, partition: 1);
+        List<ProducerBatch> unanswered = DrainAll();
+        Assert.Equal(5, unanswered.Count);
+        _elapsed += TimeSpan.FromSeconds(3);
+        Assert.Equal(0, AppendKeyless(100));
+
+        foreach (ProducerBatch batch in unanswered)
+        {
+            Settle(batch, ProduceVerdict.Written);
+        }
+
+        DrainAll();
+        Assert.True(AppendKeyless(100) > 0);
+    }
+
+    /// <summary>Appends, and says how many of the records are for broker 2.</summary>
+    private int AppendKeyless(int count)
+    {
+        int before = WaitingForBroker2();
+        Append(count, partition: null);
+        return WaitingForBroker2() - before;
+    }
+
+    private int WaitingForBroker2() => Enumerable.Range(0, _cluster.PartitionCount).Where(partition => _cluster.LeaderOf(partition) == 2)
+        .Sum(partition => _accumulator.Queue(Partition with { Partition = partition }).Waiting.Count);
+
     [Fact]
     public void What_a_partitioner_returns_is_brought_into_range()
     {
@@ -505,6 +579,14 @@ public sealed partial class RecordAccumulatorTests
     {
         public int LeaderId { get; set; } = 1;
 
+        /// <summary>Of each partition, where they have several.</summary>
+        public int[]? LeaderIds { get; set; }
+
+        /// <summary>The broker to which there is no connection.</summary>
+        public int? Unreachable { get; set; }
+
+        public bool IsUnreachable { get; set; }
+
         public bool HasLeader { get; set; } = true;
 
         public int PartitionCount { get; set; } = 1;
@@ -514,15 +596,17 @@ public sealed partial class RecordAccumulatorTests
             Guid.Empty,
             Protocol.ErrorCode.None,
             false,
-            [.. Enumerable.Range(0, PartitionCount).Select(partition => new PartitionDescription(partition, LeaderId, 0, [], []))]);
+            [.. Enumerable.Range(0, PartitionCount).Select(partition => new PartitionDescription(partition, LeaderOf(partition), 0, [], []))]);
 
         public bool TryGetLeader(TopicPartition partition, out int nodeId, out BrokerAddress address)
         {
-            nodeId = LeaderId;
-            address = new BrokerAddress("node", LeaderId);
+            nodeId = LeaderOf(partition.Partition);
+            address = new BrokerAddress("node", nodeId);
             return HasLeader;
         }
 
-        public bool IsConnected(BrokerAddress address) => true;
+        public bool IsConnected(BrokerAddress address) => !IsUnreachable && address.Port != Unreachable;
+
+        public int LeaderOf(int partition) => LeaderIds?[partition] ?? LeaderId;
     }
 }
