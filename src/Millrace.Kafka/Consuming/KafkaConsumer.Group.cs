@@ -136,7 +136,7 @@ public sealed partial class KafkaConsumer
     /// <param name="offsets">The next offset to read of each partition, with leader epoch and metadata where there are any.</param>
     /// <param name="cancellationToken">Ends the wait; the offsets may still be stored.</param>
     /// <exception cref="KafkaGroupFencedException">The partitions may belong to another member by now.</exception>
-    /// <exception cref="KafkaTimeoutException">No answer within <see cref="KafkaClientOptions.ApiTimeout"/>, retries included.</exception>
+    /// <exception cref="KafkaTimeoutException">No answer within <see cref="KafkaClientOptions.ApiTimeout"/>, retries and the wait for its turn included.</exception>
     /// <exception cref="KafkaBrokerException">Refused, for instance <see cref="Protocol.ErrorCode.OffsetMetadataTooLarge"/>.</exception>
     /// <exception cref="InvalidOperationException">The consumer has no group.</exception>
     public Task CommitAsync(IReadOnlyCollection<TopicPartitionOffset> offsets, CancellationToken cancellationToken = default)
@@ -161,6 +161,8 @@ public sealed partial class KafkaConsumer
         long[] assignments,
         CancellationToken cancellationToken)
     {
+        long start = _context.Time.GetTimestamp();
+
         // Who is next goes on within the call that ends this one.
         var ended = new TaskCompletionSource();
         Task before;
@@ -180,8 +182,14 @@ public sealed partial class KafkaConsumer
 
         try
         {
-            await before.InContext().WaitAsync(cancellationToken);
-            await CommitAndTellAsync(store, offsets, member, assignments, cancellationToken);
+            await before.InContext().WaitAsync(_context.Settings.ApiTimeout, _context.Time, cancellationToken);
+            await CommitAndTellAsync(store, offsets, member, assignments, start, cancellationToken);
+        }
+        catch (TimeoutException)
+        {
+            throw new KafkaTimeoutException(
+                $"OffsetCommit of group '{_settings.GroupId}' was not sent within {_context.Settings.ApiTimeout} ({nameof(KafkaClientOptions.ApiTimeout)}), since commits of the same partitions that " +
+                "came before it had no end yet. It stores nothing.");
         }
         finally
         {
@@ -200,15 +208,15 @@ public sealed partial class KafkaConsumer
         IReadOnlyCollection<TopicPartitionOffset> offsets,
         ConsumerGroupMetadata member,
         long[] assignments,
+        long start,
         CancellationToken cancellationToken)
     {
-        long start = _context.Time.GetTimestamp();
         await CheckFloorsAsync(store, offsets, cancellationToken);
         for (int attempt = 1; ; attempt++)
         {
             try
             {
-                await store.CommitAsync(offsets, member, cancellationToken);
+                await store.CommitAsync(offsets, member, _context.Settings.ApiTimeout - _context.Time.GetElapsedTime(start), cancellationToken);
                 return;
             }
             catch (KafkaGroupFencedException fenced)

@@ -140,6 +140,7 @@ public sealed partial class KafkaConsumer
         IReadOnlyCollection<TopicPartitionOffset> offsets,
         ConsumerGroupMetadata member,
         long[] assignments,
+        long begun,
         CancellationToken cancellationToken)
     {
         using Activity? activity = Diagnostics.StartCommit(ClientId, _settings.GroupId, offsets);
@@ -147,7 +148,7 @@ public sealed partial class KafkaConsumer
         string? errorType = null;
         try
         {
-            await CommitAsync(store, offsets, member, assignments, cancellationToken);
+            await CommitAsync(store, offsets, member, assignments, begun, cancellationToken);
         }
         catch (Exception failure)
         {

@@ -20,6 +20,7 @@ internal sealed class OffsetStore(
     public Task CommitAsync(
         IReadOnlyCollection<TopicPartitionOffset> offsets,
         ConsumerGroupMetadata committer,
+        TimeSpan timeout,
         CancellationToken cancellationToken)
     {
         var request = new OffsetCommitRequest
@@ -53,7 +54,7 @@ internal sealed class OffsetStore(
             }
 
             return true;
-        }, cancellationToken);
+        }, timeout, cancellationToken);
     }
 
     /// <summary>What the group has committed of a partition, or why that cannot be told.</summary>
@@ -74,7 +75,7 @@ internal sealed class OffsetStore(
             return answers.Values.Select(answer => answer.Failure).FirstOrDefault(failure => failure is not null) is { } failure
                 ? throw failure
                 : answers.Where(answer => answer.Value.Offset is not null).ToDictionary(answer => answer.Key, answer => answer.Value.Offset!);
-        }, cancellationToken);
+        }, context.Settings.ApiTimeout, cancellationToken);
     }
 
     /// <summary>The group's commits, each for itself: what is refused of one partition says nothing of the others. Partitions that the answer leaves out are absent.</summary>
@@ -82,7 +83,7 @@ internal sealed class OffsetStore(
     public Task<Dictionary<TopicPartition, Committed>> FetchEachAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
         List<OffsetFetchTopic> topics = Group(partitions);
-        return RetryAsync("OffsetFetch", (connection, token) => AskAsync(connection, topics, token), cancellationToken);
+        return RetryAsync("OffsetFetch", (connection, token) => AskAsync(connection, topics, token), context.Settings.ApiTimeout, cancellationToken);
     }
 
     private static List<OffsetFetchTopic> Group(IReadOnlyCollection<TopicPartition> partitions) =>
@@ -173,9 +174,10 @@ internal sealed class OffsetStore(
         }
     }
 
-    private async Task<T> RetryAsync<T>(string api, Func<BrokerConnection, CancellationToken, Task<T>> call, CancellationToken cancellationToken)
+    private async Task<T> RetryAsync<T>(string api, Func<BrokerConnection, CancellationToken, Task<T>> call, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        using var deadline = new CancellationTokenSource(context.Settings.ApiTimeout, context.Time);
+        // Where no time is left, one attempt is made that is given up at once.
+        using var deadline = new CancellationTokenSource(timeout > TimeSpan.Zero ? timeout : TimeSpan.Zero, context.Time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         KafkaException? lastFailure = null;
         try

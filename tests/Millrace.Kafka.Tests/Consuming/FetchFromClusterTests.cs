@@ -305,6 +305,23 @@ public sealed class FetchFromClusterTests
     }
 
     [Fact]
+    public async Task A_commit_that_waits_for_its_turn_waits_no_longer_than_one_that_does_not()
+    {
+        FindCoordinator(1);
+        _cluster.On<OffsetCommitRequest, OffsetCommitResponse>((_, _, _) => new OffsetCommitResponse
+        {
+            Topics = [new OffsetCommitTopicResponse { Name = "orders", Partitions = [new OffsetCommitPartitionResponse { ErrorCode = ErrorCode.CoordinatorLoadInProgress }] }],
+        });
+        var time = new ManualTime();
+        await using KafkaClient client = _cluster.CreateClient(time);
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "billing" });
+        Task[] commits = [.. Enumerable.Range(0, 5).Select(offset => consumer.CommitAsync([new TopicPartitionOffset(Partition, new Offset(offset))], Until.Timeout()))];
+        await EndAsync(time, Task.WhenAll(commits));
+        Assert.All(commits, static commit => Assert.IsType<KafkaTimeoutException>(commit.Exception?.InnerException));
+        Assert.InRange(time.GetElapsedTime(0), TimeSpan.FromSeconds(55), TimeSpan.FromSeconds(70));
+    }
+
+    [Fact]
     public async Task A_fetch_that_is_planned_while_the_lags_of_the_one_before_are_told_is_no_failure()
     {
         KafkaConsumer? consumer = null;
