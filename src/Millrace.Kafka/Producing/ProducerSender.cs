@@ -514,7 +514,8 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
                     if (!KafkaErrors.IsRetriable(response.ErrorCode))
                     {
                         FailIdentity(new KafkaBrokerException(
-                            $"{address} refused InitProducerId: {KafkaErrors.Describe(response.ErrorCode)} Without it, set {nameof(ProducerOptions.EnableIdempotence)} to false.",
+                            $"{address} refused InitProducerId: {KafkaErrors.Describe(response.ErrorCode)} The records that wait for it are not written. " +
+                            $"Without it, set {nameof(ProducerOptions.EnableIdempotence)} to false.",
                             response.ErrorCode));
                         return;
                     }
@@ -563,7 +564,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         Wake();
     }
 
-    /// <summary>No identity is to be had: what waits for one fails, and the next record tries again.</summary>
+    /// <summary>No identity is to be had: what waits for one fails, and the next record tries again. Partitions that have one go on.</summary>
     private void FailIdentity(KafkaException failure)
     {
         lock (_connecting)
@@ -571,6 +572,12 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
             _isIdentityWanted = false;
         }
 
-        FailAll(failure);
+        lock (_gate)
+        {
+            _accumulator.FailWithoutIdentity(failure);
+        }
+
+        Apply(new ProducerEffects());
+        Wake();
     }
 }

@@ -137,6 +137,24 @@ internal sealed partial class RecordAccumulator
         }
     }
 
+    /// <summary>Fails what no identity is to be had for. It has no sequence, so that nothing of it is written; what has one is not concerned.</summary>
+    public void FailWithoutIdentity(Exception failure)
+    {
+        if (!Identity.IsNone)
+        {
+            return;
+        }
+
+        foreach (PartitionQueue queue in _active.Where(static queue => queue.Identity.IsNone))
+        {
+            while (queue.Waiting.First?.Value is { } batch)
+            {
+                queue.Waiting.RemoveFirst();
+                AnswerBatch(batch, null, null, failure);
+            }
+        }
+    }
+
     /// <summary>Fails everything that is left.</summary>
     public void FailAll(Exception failure, ProducerEffects effects)
     {

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Kafka.Protocol;
 
 namespace Millrace.Kafka.Tests;
 
@@ -46,6 +47,34 @@ public sealed class ProducerIdentityTests
         await Assert.ThrowsAsync<KafkaAuthenticationException>(() => ProduceAsync(client));
         Assert.Equal(2, refused.Distinct().Count());
     }
+
+    [Fact]
+    public async Task A_partition_that_gets_no_next_id_fails_alone()
+    {
+        await using KafkaClient client = Client(seed: 1);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero });
+        Task<RecordMetadata> other = ProduceAsync(producer, 0);
+        HoldingCluster.HeldRequest underWay = await _cluster.Held[0].Reader.ReadAsync(Until.Timeout());
+        Task<RecordMetadata> stale = ProduceAsync(producer, 1);
+        _cluster.OnInitProducerId = static () => new InitProducerIdResponse { ErrorCode = ErrorCode.ClusterAuthorizationFailed };
+
+        // The partition's sequences are over, and the next producer id is refused.
+        (await _cluster.Held[1].Reader.ReadAsync(Until.Timeout())).Answer(new ProduceResponse
+        {
+            Topics = [new ProduceTopicResponse { Name = HoldingCluster.Topic, Partitions = [new ProducePartitionResponse { Index = 1, ErrorCode = ErrorCode.InvalidProducerEpoch }] }],
+        });
+        KafkaBrokerException refusal = await Assert.ThrowsAsync<KafkaBrokerException>(() => stale.WaitAsync(Until.Limit));
+        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, refusal.ErrorCode);
+        Assert.Contains("not written", refusal.Message, StringComparison.Ordinal);
+
+        // The other one has its id, and its record may be written by now.
+        Assert.False(other.IsCompleted);
+        underWay.Acknowledge();
+        await other.WaitAsync(Until.Limit);
+    }
+
+    private static Task<RecordMetadata> ProduceAsync(KafkaProducer producer, int partition) =>
+        producer.ProduceAsync(new ProducerRecord { Topic = HoldingCluster.Topic, Partition = partition, Value = new byte[1] }, Until.Timeout()).AsTask();
 
     private static KafkaAuthenticationException Refusal(BrokerAddress address) => new($"{address} is not trusted.", address, "TLS");
 

@@ -20,6 +20,9 @@ internal sealed class HoldingCluster(int partitionCount) : IKafkaConnector
     /// <summary>Why nobody can connect to a broker; null for those that take everybody.</summary>
     public Func<BrokerAddress, KafkaException?>? OnConnect { get; set; }
 
+    /// <summary>What the brokers answer who wants a producer id; null where everybody gets one.</summary>
+    public Func<InitProducerIdResponse>? OnInitProducerId { get; set; }
+
     public ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken) =>
         OnConnect?.Invoke(address) is { } failure ? throw failure : new(new Transport(this, address.Port - 1));
 
@@ -71,7 +74,7 @@ internal sealed class HoldingCluster(int partitionCount) : IKafkaConnector
                     Answer(MetadataRequest.Api, header, cluster.Metadata());
                     break;
                 case ApiKey.InitProducerId:
-                    Answer(InitProducerIdRequest.Api, header, new InitProducerIdResponse { ProducerId = 1000, ProducerEpoch = 0 });
+                    Answer(InitProducerIdRequest.Api, header, cluster.OnInitProducerId?.Invoke() ?? new InitProducerIdResponse { ProducerId = 1000, ProducerEpoch = 0 });
                     break;
                 case ApiKey.Produce:
                     Assert.True(MessageCodec.TryReadRequest(frame.Payload[bodyStart..], header.Version, out ProduceRequest? request, out error), error);
