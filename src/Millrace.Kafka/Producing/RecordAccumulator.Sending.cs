@@ -158,6 +158,8 @@ internal sealed partial class RecordAccumulator
     /// <summary>Fails everything that is left.</summary>
     public void FailAll(Exception failure, ProducerEffects effects)
     {
+        // Without them a transaction must not be committed as if it were whole.
+        FailTransaction(failure, needsNewEpoch: true);
         foreach (PartitionQueue queue in _active)
         {
             foreach (ProducerBatch batch in queue.InFlight.Concat(queue.Waiting))

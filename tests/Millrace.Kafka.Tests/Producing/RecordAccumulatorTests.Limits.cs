@@ -297,6 +297,23 @@ public sealed partial class RecordAccumulatorTests
         Assert.InRange(_accumulator.Queue(Partition with { Partition = 1 }).Waiting.Count, 100, 110);
     }
 
+    [Fact]
+    public void A_transaction_whose_records_fail_with_the_producer_cannot_be_committed()
+    {
+        var transaction = new TransactionState("books");
+        transaction.SetIdentity(new ProducerIdentity(7, 0));
+        transaction.Begin(isVersion2: true);
+        var chance = new Chance(new Random(1));
+        _accumulator = new RecordAccumulator(_settings, new Backoff(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), chance), chance, transaction);
+        _accumulator.SetIdentity(new ProducerIdentity(7, 0));
+        Task<RecordMetadata> record = Append(1)[0];
+        var effects = new ProducerEffects();
+        _accumulator.FailAll(new InvalidOperationException("The loop failed."), effects);
+        Apply(effects);
+        Assert.True(record.IsFaulted);
+        Assert.Equal(TransactionPhase.MustAbort, transaction.Phase);
+    }
+
     private RecordAccumulator.OfferResult Offer(int byteCount) => _accumulator.Offer(
         new SpanRecord(Partition.Topic) { Partition = 0, Value = new byte[byteCount] },
         null,
