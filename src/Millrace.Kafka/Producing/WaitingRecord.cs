@@ -14,7 +14,7 @@ internal sealed class WaitingRecord
     private int _valueByteCount;
     private bool _hasKey;
     private bool _hasValue;
-    private IReadOnlyList<RecordHeader>? _headers;
+    private readonly List<RecordHeader> _headers = [];
     private DateTimeOffset? _timestamp;
     private int? _partition;
 
@@ -49,7 +49,7 @@ internal sealed class WaitingRecord
     public SpanRecord Record => _record is not null
         ? SpanRecord.Of(_record)
         : SpanRecord.Of(
-            Topic, _partition, _copy.AsSpan(0, _keyByteCount), _hasKey, _copy.AsSpan(_keyByteCount, _valueByteCount), _hasValue, _headers, _timestamp);
+            Topic, _partition, _copy.AsSpan(0, _keyByteCount), _hasKey, _copy.AsSpan(_keyByteCount, _valueByteCount), _hasValue, _headers.Count > 0 ? _headers : null, _timestamp);
 
     /// <summary>Takes a record: by reference where the caller gave an object, by copy where it gave spans.</summary>
     public void Set(in SpanRecord record, ProducerRecord? source, in Delivery delivery, ProduceOperation? admission, int byteCount, TimeSpan deadline)
@@ -71,13 +71,18 @@ internal sealed class WaitingRecord
         }
 
         _partition = record.Partition;
-        _headers = record.Headers;
         _timestamp = record.Timestamp;
         _hasKey = record.HasKey;
         _hasValue = record.HasValue;
         _keyByteCount = record.Key.Length;
         _valueByteCount = record.Value.Length;
+        int headerCount = record.Headers?.Count ?? 0;
         int copyByteCount = _keyByteCount + _valueByteCount;
+        for (int i = 0; i < headerCount; i++)
+        {
+            copyByteCount += record.Headers![i].Value?.Length ?? 0;
+        }
+
         if (_copy.Length < copyByteCount)
         {
             _copy = GC.AllocateUninitializedArray<byte>(copyByteCount);
@@ -85,6 +90,20 @@ internal sealed class WaitingRecord
 
         record.Key.CopyTo(_copy);
         record.Value.CopyTo(_copy.AsSpan(_keyByteCount));
+        int start = _keyByteCount + _valueByteCount;
+        for (int i = 0; i < headerCount; i++)
+        {
+            RecordHeader header = record.Headers![i];
+            if (header.Value is { } value)
+            {
+                Memory<byte> copy = _copy.AsMemory(start, value.Length);
+                value.CopyTo(copy);
+                header = new RecordHeader(header.Key, copy);
+                start += value.Length;
+            }
+
+            _headers.Add(header);
+        }
     }
 
     /// <summary>Nobody cancels it any more.</summary>
@@ -107,7 +126,7 @@ internal sealed class WaitingRecord
         }
 
         _record = null;
-        _headers = null;
+        _headers.Clear();
         State = null;
         Delivery = default;
         Admission = null;

@@ -314,6 +314,22 @@ public sealed partial class RecordAccumulatorTests
         Assert.Equal(TransactionPhase.MustAbort, transaction.Phase);
     }
 
+    [Fact]
+    public void What_the_caller_does_to_the_headers_of_a_record_that_waits_is_not_written()
+    {
+        byte[] bytes = [1, 2];
+        List<RecordHeader> headers = [new("first", bytes), new("second", null), new("third", ReadOnlyMemory<byte>.Empty)];
+        var record = new SpanRecord("late") { Key = bytes, Value = bytes, Headers = headers };
+        _accumulator.Offer(record, null, 100, new Delivery(new Recorder(), 0), null, null, Now, out _);
+        bytes.AsSpan().Fill(9);
+        headers.Clear();
+        headers.Add(new RecordHeader("another", null));
+        Apply(Resolve("late"));
+        Records.Record written = Assert.Single(RecordBatchReader.Read(Assert.Single(DrainAll()).Seal(), int.MaxValue));
+        Assert.Equal(["first", "second", "third"], written.Headers.Select(static header => header.Key));
+        Assert.Equal([[1, 2], null, []], written.Headers.Select(static header => header.Value?.ToArray()));
+    }
+
     private RecordAccumulator.OfferResult Offer(int byteCount) => _accumulator.Offer(
         new SpanRecord(Partition.Topic) { Partition = 0, Value = new byte[byteCount] },
         null,
