@@ -383,13 +383,18 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
             }
 
             batch = NewBatch(queue, now);
-            queue.Waiting.AddLast(batch.Node);
-            Activate(queue);
         }
 
         long heldByteCount = isNew ? 0 : batch!.ReservedByteCount;
         batch!.Append(record, record.Timestamp?.ToUnixTimeMilliseconds() ?? now.UnixMilliseconds, byteCount, delivery);
         UsedByteCount += batch.ReservedByteCount - heldByteCount;
+        if (isNew)
+        {
+            // Now that it holds a record: one that cannot be written, for want of memory for instance, leaves no empty batch in the line.
+            queue.Waiting.AddLast(batch.Node);
+            Activate(queue);
+        }
+
         if (done is not null)
         {
             batch.CompleteToo(done);

@@ -301,11 +301,7 @@ public sealed partial class RecordAccumulatorTests
     public void A_transaction_whose_records_fail_with_the_producer_cannot_be_committed()
     {
         var transaction = new TransactionState("books");
-        transaction.SetIdentity(new ProducerIdentity(7, 0));
-        transaction.Begin(isVersion2: true);
-        var chance = new Chance(new Random(1));
-        _accumulator = new RecordAccumulator(_settings, new Backoff(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), chance), chance, transaction);
-        _accumulator.SetIdentity(new ProducerIdentity(7, 0));
+        _accumulator = Create(transaction);
         Task<RecordMetadata> record = Append(1)[0];
         var effects = new ProducerEffects();
         _accumulator.FailAll(new InvalidOperationException("The loop failed."), effects);
@@ -328,6 +324,43 @@ public sealed partial class RecordAccumulatorTests
         Records.Record written = Assert.Single(RecordBatchReader.Read(Assert.Single(DrainAll()).Seal(), int.MaxValue));
         Assert.Equal(["first", "second", "third"], written.Headers.Select(static header => header.Key));
         Assert.Equal([[1, 2], null, []], written.Headers.Select(static header => header.Value?.ToArray()));
+    }
+
+    [Fact]
+    public void A_record_that_cannot_be_written_takes_nothing_of_the_buffer_and_leaves_no_batch()
+    {
+        var record = new SpanRecord(Partition.Topic) { Partition = 0, Value = new byte[10], Headers = new FailingHeaders() };
+        try
+        {
+            _accumulator.Offer(record, null, 100, new Delivery(new Recorder(), 0), null, _cluster.Topic, Now, out _);
+            Assert.Fail("The record has no headers that can be written.");
+        }
+        catch (FormatException)
+        {
+            // As it should be.
+        }
+
+        Assert.Empty(DrainAll());
+        Settle(SendOne(), ProduceVerdict.Written);
+        Assert.Equal(0, _accumulator.UsedByteCount);
+        Assert.Empty(_accumulator.Outstanding());
+
+        ProducerBatch SendOne()
+        {
+            Append(1);
+            return Assert.Single(DrainAll());
+        }
+    }
+
+    private sealed class FailingHeaders : IReadOnlyList<RecordHeader>
+    {
+        public int Count => 1;
+
+        public RecordHeader this[int index] => throw new FormatException("No header.");
+
+        public IEnumerator<RecordHeader> GetEnumerator() => throw new FormatException("No headers.");
+
+        System.Collections.IEnumerator System.Collections.IEnumerable.GetEnumerator() => GetEnumerator();
     }
 
     private RecordAccumulator.OfferResult Offer(int byteCount) => _accumulator.Offer(

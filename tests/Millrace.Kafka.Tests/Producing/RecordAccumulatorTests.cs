@@ -483,10 +483,12 @@ public sealed partial class RecordAccumulatorTests
     private static ProducerSettings Settings(ProducerOptions options) =>
         ProducerSettings.From(options, ClientSettings.From(new KafkaClientOptions()));
 
-    private RecordAccumulator Create()
+    private RecordAccumulator Create(TransactionState? transaction = null)
     {
         var chance = new Chance(new Random(1));
-        var accumulator = new RecordAccumulator(_settings, new Backoff(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), chance), chance);
+        var accumulator = new RecordAccumulator(_settings, new Backoff(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), chance), chance, transaction);
+        transaction?.SetIdentity(new ProducerIdentity(7, 0));
+        transaction?.Begin(isVersion2: true);
         accumulator.SetIdentity(new ProducerIdentity(7, 0));
 
         // The broker knows the producer, so that several batches may leave at once.
