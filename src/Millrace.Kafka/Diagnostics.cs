@@ -9,7 +9,7 @@ namespace Millrace.Kafka;
 
 /// <summary>
 /// Traces and metrics by OpenTelemetry's conventions for messaging, and by its style where they name nothing; the names of both sources are <c>Millrace.Kafka</c>. While nobody listens, nothing
-/// here allocates.
+/// here allocates. Where a listener throws, nothing of what is told changes for that.
 /// </summary>
 internal static class Diagnostics
 {
@@ -29,68 +29,68 @@ internal static class Diagnostics
     };
 
     /// <summary>Records that were acknowledged, or that failed (<c>error.type</c>).</summary>
-    public static readonly Counter<long> SentMessages = Meter.CreateCounter<long>(
-        "messaging.client.sent.messages", "{message}", "Records that the producer tried to send.");
+    public static readonly QuietInstrument<long> SentMessages = new(Meter.CreateCounter<long>(
+        "messaging.client.sent.messages", "{message}", "Records that the producer tried to send."));
 
     /// <summary>Records that were handed out.</summary>
-    public static readonly Counter<long> ConsumedMessages = Meter.CreateCounter<long>(
-        "messaging.client.consumed.messages", "{message}", "Records that the consumer handed to the application.");
+    public static readonly QuietInstrument<long> ConsumedMessages = new(Meter.CreateCounter<long>(
+        "messaging.client.consumed.messages", "{message}", "Records that the consumer handed to the application."));
 
     /// <summary>The time of a produce request, of a poll that brought records, or of a commit.</summary>
-    public static readonly Histogram<double> OperationDuration = Meter.CreateHistogram(
-        "messaging.client.operation.duration", "s", "Time of a send, poll or commit.", tags: null, Durations);
+    public static readonly QuietInstrument<double> OperationDuration = new(Meter.CreateHistogram(
+        "messaging.client.operation.duration", "s", "Time of a send, poll or commit.", tags: null, Durations));
 
     /// <summary>The time of any request to a broker, from the connection's line to the answer. With Fetch it is the latency of fetches.</summary>
-    public static readonly Histogram<double> RequestDuration = Meter.CreateHistogram(
-        "kafka.client.request.duration", "s", "Time from a request to its answer, by broker and API.", tags: null, Durations);
+    public static readonly QuietInstrument<double> RequestDuration = new(Meter.CreateHistogram(
+        "kafka.client.request.duration", "s", "Time from a request to its answer, by broker and API.", tags: null, Durations));
 
     /// <summary>Requests that wait for their answer.</summary>
-    public static readonly UpDownCounter<long> ActiveRequests = Meter.CreateUpDownCounter<long>(
-        "kafka.client.active_requests", "{request}", "Requests in flight, by broker and API.");
+    public static readonly QuietInstrument<long> ActiveRequests = new(Meter.CreateUpDownCounter<long>(
+        "kafka.client.active_requests", "{request}", "Requests in flight, by broker and API."));
 
     /// <summary>Connections that are open.</summary>
-    public static readonly UpDownCounter<long> Connections = Meter.CreateUpDownCounter<long>(
-        "kafka.client.connections", "{connection}", "Open connections, by broker.");
+    public static readonly QuietInstrument<long> Connections = new(Meter.CreateUpDownCounter<long>(
+        "kafka.client.connections", "{connection}", "Open connections, by broker."));
 
     /// <summary>Pauses that brokers asked for (KIP-219).</summary>
-    public static readonly Histogram<double> ThrottleDuration = Meter.CreateHistogram(
-        "kafka.client.throttle.duration", "s", "Pauses that brokers asked for (throttle_time_ms), by broker and API.", tags: null, Durations);
+    public static readonly QuietInstrument<double> ThrottleDuration = new(Meter.CreateHistogram(
+        "kafka.client.throttle.duration", "s", "Pauses that brokers asked for (throttle_time_ms), by broker and API.", tags: null, Durations));
 
     /// <summary>Bytes of records that are not acknowledged yet.</summary>
-    public static readonly Gauge<long> BufferUsage = Meter.CreateGauge<long>(
-        "kafka.producer.buffer.usage", "By", "Bytes of records in the buffer, of buffer.memory.");
+    public static readonly QuietInstrument<long> BufferUsage = new(Meter.CreateGauge<long>(
+        "kafka.producer.buffer.usage", "By", "Bytes of records in the buffer, of buffer.memory."));
 
     /// <summary>Records that are not acknowledged yet.</summary>
-    public static readonly Gauge<long> BufferedRecords = Meter.CreateGauge<long>(
-        "kafka.producer.buffer.records", "{record}", "Records in the buffer.");
+    public static readonly QuietInstrument<long> BufferedRecords = new(Meter.CreateGauge<long>(
+        "kafka.producer.buffer.records", "{record}", "Records in the buffer."));
 
     /// <summary>From the first record of a batch to its first departure.</summary>
-    public static readonly Histogram<double> QueueDuration = Meter.CreateHistogram(
-        "kafka.producer.queue.duration", "s", "Time that a batch waited in the buffer before it was first sent.", tags: null, Durations);
+    public static readonly QuietInstrument<double> QueueDuration = new(Meter.CreateHistogram(
+        "kafka.producer.queue.duration", "s", "Time that a batch waited in the buffer before it was first sent.", tags: null, Durations));
 
     /// <summary>Bytes of a batch as it is sent.</summary>
-    public static readonly Histogram<long> BatchSize = Meter.CreateHistogram<long>(
-        "kafka.producer.batch.size", "By", "Bytes of a batch when it was first sent, compressed.");
+    public static readonly QuietInstrument<long> BatchSize = new(Meter.CreateHistogram<long>(
+        "kafka.producer.batch.size", "By", "Bytes of a batch when it was first sent, compressed."));
 
     /// <summary>Records of a batch as it is sent.</summary>
-    public static readonly Histogram<long> BatchRecords = Meter.CreateHistogram<long>(
-        "kafka.producer.batch.records", "{record}", "Records of a batch when it was first sent.");
+    public static readonly QuietInstrument<long> BatchRecords = new(Meter.CreateHistogram<long>(
+        "kafka.producer.batch.records", "{record}", "Records of a batch when it was first sent."));
 
     /// <summary>Records that have to be sent once more.</summary>
-    public static readonly Counter<long> Retries = Meter.CreateCounter<long>(
-        "kafka.producer.retries", "{record}", "Records that are sent again, by what went wrong (error.type).");
+    public static readonly QuietInstrument<long> Retries = new(Meter.CreateCounter<long>(
+        "kafka.producer.retries", "{record}", "Records that are sent again, by what went wrong (error.type)."));
 
     /// <summary>Applications that took records and did not poll for <see cref="ConsumerOptions.MaxPollInterval"/>.</summary>
-    public static readonly Counter<long> PollTimeouts = Meter.CreateCounter<long>(
-        "millrace.kafka.consumer.poll_timeouts", "{timeout}", "Times that an application with records in hand did not poll within the interval that its options allow.");
+    public static readonly QuietInstrument<long> PollTimeouts = new(Meter.CreateCounter<long>(
+        "millrace.kafka.consumer.poll_timeouts", "{timeout}", "Times that an application with records in hand did not poll within the interval that its options allow."));
 
     /// <summary>Records between the position and the end of the log, as of the latest answer to a fetch.</summary>
-    public static readonly Gauge<long> RecordsLag = Meter.CreateGauge<long>(
-        "kafka.consumer.records_lag", "{record}", "Records that a partition holds behind the consumer's position.");
+    public static readonly QuietInstrument<long> RecordsLag = new(Meter.CreateGauge<long>(
+        "kafka.consumer.records_lag", "{record}", "Records that a partition holds behind the consumer's position."));
 
     /// <summary>Assignments that came in place.</summary>
-    public static readonly Counter<long> Rebalances = Meter.CreateCounter<long>(
-        "kafka.consumer.rebalances", "{rebalance}", "Rebalances that gave the member its assignment.");
+    public static readonly QuietInstrument<long> Rebalances = new(Meter.CreateCounter<long>(
+        "kafka.consumer.rebalances", "{rebalance}", "Rebalances that gave the member its assignment."));
 
     /// <summary>Whether spans have a listener; without one nothing of tracing is done.</summary>
     public static bool IsTracing => Activities.HasListeners();
@@ -133,7 +133,7 @@ internal static class Diagnostics
     /// <summary>A record passes from the application to the producer. The span is over at once; its context travels with the record.</summary>
     public static Activity? StartCreate(string topic, string clientId)
     {
-        Activity? activity = Activities.StartActivity($"create {topic}", ActivityKind.Producer);
+        Activity? activity = QuietActivities.Begin(topic, static topic => Activities.StartActivity($"create {topic}", ActivityKind.Producer));
         SetTags(activity, "create", "create", topic, clientId);
         return activity;
     }
@@ -149,7 +149,9 @@ internal static class Diagnostics
         string? topic = Single(batches.Select(batch => batch.Partition.Topic));
         ActivityLink[] links = [.. batches.SelectMany(batch => batch.Links).Take(MaxLinkCount)];
         Activity.Current = null;
-        Activity? activity = Activities.StartActivity(topic is null ? "send" : $"send {topic}", ActivityKind.Client, parentContext: default, links: links);
+        Activity? activity = QuietActivities.Begin(
+            (Name: topic is null ? "send" : $"send {topic}", Links: links),
+            static send => Activities.StartActivity(send.Name, ActivityKind.Client, parentContext: default, links: send.Links));
         SetTags(activity, "send", "send", topic, clientId);
         SetBroker(activity, address);
         activity?.SetTag("messaging.batch.message_count", batches.Sum(batch => batch.RecordCount));
@@ -165,8 +167,10 @@ internal static class Diagnostics
     public static void TellPoll(DateTimeOffset start, DateTimeOffset end, string clientId, string? groupId, IReadOnlyCollection<TopicPartition> partitions, int recordCount, List<ActivityLink> links)
     {
         string? topic = Single(partitions.Select(partition => partition.Topic));
-        using Activity? activity = Activities.StartActivity(
-            topic is null ? "poll" : $"poll {topic}", ActivityKind.Client, parentContext: default, links: links, startTime: start);
+        Activity? activity = QuietActivities.Begin(
+            (Name: topic is null ? "poll" : $"poll {topic}", Links: links, Start: start),
+            static poll => Activities.StartActivity(poll.Name, ActivityKind.Client, parentContext: default, links: poll.Links, startTime: poll.Start));
+        using Ending ending = activity.Ending();
         SetTags(activity, "poll", "receive", topic, clientId);
         SetGroup(activity, groupId);
         activity?.SetTag("messaging.batch.message_count", recordCount);
@@ -187,7 +191,7 @@ internal static class Diagnostics
         }
 
         string? topic = Single(offsets.Select(offset => offset.TopicPartition.Topic));
-        Activity? activity = Activities.StartActivity(topic is null ? "commit" : $"commit {topic}", ActivityKind.Client);
+        Activity? activity = QuietActivities.Begin(topic, static topic => Activities.StartActivity(topic is null ? "commit" : $"commit {topic}", ActivityKind.Client));
         SetTags(activity, "commit", "settle", topic, clientId);
         SetGroup(activity, groupId);
         if (offsets.Count == 1)

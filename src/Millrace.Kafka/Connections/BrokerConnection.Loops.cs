@@ -116,7 +116,7 @@ internal sealed partial class BrokerConnection
 
         if (Diagnostics.ThrottleDuration.Enabled)
         {
-            Diagnostics.ThrottleDuration.Record(pause.TotalSeconds, Diagnostics.BrokerTags(Address, api));
+            Diagnostics.ThrottleDuration.Tell(pause.TotalSeconds, Diagnostics.BrokerTags(Address, api));
         }
 
         LogMessages.ConnectionThrottled(_logger, Address, api, pause);
@@ -215,7 +215,7 @@ internal sealed partial class BrokerConnection
 
         if (_isCounted)
         {
-            Diagnostics.Connections.Add(-1, Diagnostics.BrokerTags(Address));
+            Diagnostics.Connections.Tell(-1, Diagnostics.BrokerTags(Address));
         }
 
         _stop.Cancel();

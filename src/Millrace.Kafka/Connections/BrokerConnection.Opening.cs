@@ -38,7 +38,7 @@ internal sealed partial class BrokerConnection
             if (Diagnostics.Connections.Enabled)
             {
                 connection._isCounted = true;
-                Diagnostics.Connections.Add(1, Diagnostics.BrokerTags(address));
+                Diagnostics.Connections.Tell(1, Diagnostics.BrokerTags(address));
             }
 
             connection._loops = Task.WhenAll(connection.SendLoopAsync(), connection.ReceiveLoopAsync());

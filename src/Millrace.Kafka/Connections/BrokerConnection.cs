@@ -228,24 +228,15 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         }
 
         start = _context.Time.GetTimestamp();
-        try
-        {
-            Diagnostics.ActiveRequests.Add(1, Diagnostics.BrokerTags(Address, api));
-            return true;
-        }
-        catch
-        {
-            // Who listens has failed; without the permit the connection would take one request less from then on.
-            _inFlight.Release();
-            throw;
-        }
+        Diagnostics.ActiveRequests.Tell(1, Diagnostics.BrokerTags(Address, api));
+        return true;
     }
 
     private void EndRequest(ApiKey api, long start)
     {
         System.Diagnostics.TagList tags = Diagnostics.BrokerTags(Address, api);
-        Diagnostics.ActiveRequests.Add(-1, tags);
-        Diagnostics.RequestDuration.Record(_context.Time.GetElapsedTime(start).TotalSeconds, tags);
+        Diagnostics.ActiveRequests.Tell(-1, tags);
+        Diagnostics.RequestDuration.Tell(_context.Time.GetElapsedTime(start).TotalSeconds, tags);
     }
 
     private FrameBuffer WriteFrame<TRequest>(TRequest request, short version, int correlationId)

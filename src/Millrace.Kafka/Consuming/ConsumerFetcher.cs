@@ -211,7 +211,7 @@ internal sealed class ConsumerFetcher : IDisposable
                 {
                     System.Diagnostics.TagList tags = Diagnostics.ConsumerTags("poll", partition.Topic, _context.Settings.ClientId, _settings.GroupId);
                     tags.Add("messaging.destination.partition.id", Diagnostics.Text(partition.Partition));
-                    Diagnostics.RecordsLag.Record(lag, tags);
+                    Diagnostics.RecordsLag.Tell(lag, tags);
                 }
             }
 

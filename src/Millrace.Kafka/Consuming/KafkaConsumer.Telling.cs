@@ -56,7 +56,7 @@ public sealed partial class KafkaConsumer
         {
             if (Diagnostics.Rebalances.Enabled)
             {
-                Diagnostics.Rebalances.Add(1, Diagnostics.ConsumerTags("rebalance", topic: null, ClientId, _settings.GroupId));
+                Diagnostics.Rebalances.Tell(1, Diagnostics.ConsumerTags("rebalance", topic: null, ClientId, _settings.GroupId));
             }
 
             return true;
@@ -74,7 +74,7 @@ public sealed partial class KafkaConsumer
         {
             foreach (IGrouping<string, ConsumerRecord> topic in records.GroupBy(record => record.TopicPartition.Topic))
             {
-                Diagnostics.ConsumedMessages.Add(topic.Count(), Diagnostics.ConsumerTags("poll", topic.Key, ClientId, _settings.GroupId));
+                Diagnostics.ConsumedMessages.Tell(topic.Count(), Diagnostics.ConsumerTags("poll", topic.Key, ClientId, _settings.GroupId));
             }
         }
 
@@ -95,7 +95,7 @@ public sealed partial class KafkaConsumer
         TellDuration(out TimeSpan elapsed, batch.TopicPartition.Topic);
         if (Diagnostics.ConsumedMessages.Enabled)
         {
-            Diagnostics.ConsumedMessages.Add(batch.Count, Diagnostics.ConsumerTags("poll", batch.TopicPartition.Topic, ClientId, _settings.GroupId));
+            Diagnostics.ConsumedMessages.Tell(batch.Count, Diagnostics.ConsumerTags("poll", batch.TopicPartition.Topic, ClientId, _settings.GroupId));
         }
 
         if (Diagnostics.IsTracing)
@@ -115,7 +115,7 @@ public sealed partial class KafkaConsumer
         elapsed = _pollStart == 0 ? TimeSpan.Zero : _context.Time.GetElapsedTime(_pollStart);
         if (_pollStart != 0 && Diagnostics.OperationDuration.Enabled)
         {
-            Diagnostics.OperationDuration.Record(elapsed.TotalSeconds, Diagnostics.ConsumerTags("poll", topic, ClientId, _settings.GroupId));
+            Diagnostics.OperationDuration.Tell(elapsed.TotalSeconds, Diagnostics.ConsumerTags("poll", topic, ClientId, _settings.GroupId));
         }
 
         _pollStart = 0;
@@ -143,7 +143,8 @@ public sealed partial class KafkaConsumer
         long begun,
         CancellationToken cancellationToken)
     {
-        using Activity? activity = Diagnostics.StartCommit(ClientId, _settings.GroupId, offsets);
+        Activity? activity = Diagnostics.StartCommit(ClientId, _settings.GroupId, offsets);
+        using Ending ending = activity.Ending();
         long start = _context.Time.GetTimestamp();
         string? errorType = null;
         try
@@ -160,7 +161,7 @@ public sealed partial class KafkaConsumer
             if (Diagnostics.OperationDuration.Enabled)
             {
                 string? topic = Diagnostics.Single(offsets.Select(offset => offset.TopicPartition.Topic));
-                Diagnostics.OperationDuration.Record(
+                Diagnostics.OperationDuration.Tell(
                     _context.Time.GetElapsedTime(start).TotalSeconds, Diagnostics.ConsumerTags("commit", topic, ClientId, _settings.GroupId, errorType));
             }
         }

@@ -15,7 +15,8 @@ internal sealed partial class ProducerSender
         Dictionary<TopicPartition, ProducerBatch> sent,
         CancellationToken cancellationToken)
     {
-        using Activity? activity = Diagnostics.StartSend(bundle.Address, ClientId, sent.Values);
+        Activity? activity = Diagnostics.StartSend(bundle.Address, ClientId, sent.Values);
+        using Ending ending = activity.Ending();
         long start = _context.Time.GetTimestamp();
         string? errorType = null;
         try
@@ -40,7 +41,7 @@ internal sealed partial class ProducerSender
                 TagList tags = Diagnostics.Tags("send", Diagnostics.Single(sent.Keys.Select(partition => partition.Topic)), ClientId, errorType);
                 tags.Add("server.address", bundle.Address.Host);
                 tags.Add("server.port", bundle.Address.Port);
-                Diagnostics.OperationDuration.Record(_context.Time.GetElapsedTime(start).TotalSeconds, tags);
+                Diagnostics.OperationDuration.Tell(_context.Time.GetElapsedTime(start).TotalSeconds, tags);
             }
         }
     }
@@ -77,7 +78,7 @@ internal sealed partial class ProducerSender
         if (Diagnostics.SentMessages.Enabled)
         {
             string? errorType = failure is null ? null : Diagnostics.ErrorType(failure);
-            Diagnostics.SentMessages.Add(batch.RecordCount, Diagnostics.Tags("send", batch.Partition.Topic, ClientId, errorType));
+            Diagnostics.SentMessages.Tell(batch.RecordCount, Diagnostics.Tags("send", batch.Partition.Topic, ClientId, errorType));
         }
     }
 
@@ -85,7 +86,7 @@ internal sealed partial class ProducerSender
     {
         if (Diagnostics.Retries.Enabled)
         {
-            Diagnostics.Retries.Add(
+            Diagnostics.Retries.Tell(
                 batch.RecordCount,
                 Diagnostics.Tags("send", batch.Partition.Topic, ClientId, failure is null ? Diagnostics.ErrorType(ErrorCode.NetworkException) : Diagnostics.ErrorType(failure)));
         }
@@ -104,9 +105,9 @@ internal sealed partial class ProducerSender
         foreach (ProducerBatch batch in batches.Where(batch => batch.AttemptCount == 1))
         {
             TagList tags = Diagnostics.Tags("send", batch.Partition.Topic, ClientId);
-            Diagnostics.QueueDuration.Record((now - batch.CreatedAt).TotalSeconds, tags);
-            Diagnostics.BatchSize.Record(batch.EstimatedByteCount, tags);
-            Diagnostics.BatchRecords.Record(batch.RecordCount, tags);
+            Diagnostics.QueueDuration.Tell((now - batch.CreatedAt).TotalSeconds, tags);
+            Diagnostics.BatchSize.Tell(batch.EstimatedByteCount, tags);
+            Diagnostics.BatchRecords.Tell(batch.RecordCount, tags);
         }
     }
 
@@ -126,7 +127,7 @@ internal sealed partial class ProducerSender
         }
 
         TagList tags = Diagnostics.Tags("send", topic: null, ClientId);
-        Diagnostics.BufferUsage.Record(byteCount, tags);
-        Diagnostics.BufferedRecords.Record(recordCount, tags);
+        Diagnostics.BufferUsage.Tell(byteCount, tags);
+        Diagnostics.BufferedRecords.Tell(recordCount, tags);
     }
 }

@@ -18,7 +18,8 @@ internal static class TraceContext
             return headers;
         }
 
-        using Activity? create = Diagnostics.StartCreate(topic, clientId);
+        Activity? create = Diagnostics.StartCreate(topic, clientId);
+        using Ending ending = create.Ending();
         if ((create ?? Activity.Current) is not { IdFormat: ActivityIdFormat.W3C, Id: { } id } activity)
         {
             return headers;

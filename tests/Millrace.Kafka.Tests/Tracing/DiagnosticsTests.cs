@@ -65,6 +65,35 @@ public sealed class DiagnosticsTests
         Assert.Equal((ActivityKind.Client, "settle", "mail", "3"), (commit.Kind, Tag(commit, "messaging.operation.type"), Tag(commit, "messaging.consumer.group.name"), Tag(commit, "messaging.kafka.offset")));
     }
 
+    [Theory]
+    [InlineData(ListenerFault.Measurement)]
+    [InlineData(ListenerFault.Sample)]
+    [InlineData(ListenerFault.Start)]
+    [InlineData(ListenerFault.Stop)]
+    public async Task Listeners_that_fail_at_everything_they_hear_cost_nothing(ListenerFault fault)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        using var work = new Activity("work");
+        work.Start();
+        using var listeners = new FailingListeners(fault);
+        await using KafkaClient client = broker.CreateClient();
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { TransactionalId = "books", Linger = TimeSpan.Zero });
+        await producer.InitTransactionsAsync(Until.Timeout());
+        producer.BeginTransaction();
+        RecordMetadata written = await producer.ProduceAsync(new ProducerRecord { Topic = "orders", Partition = 0, Value = new byte[] { 1 } }, Until.Timeout());
+        Assert.Equal(Offset.Zero, written.Offset);
+        await producer.CommitTransactionAsync(Until.Timeout());
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "mail", AutoOffsetReset = AutoOffsetReset.Earliest, IsolationLevel = IsolationLevel.ReadCommitted });
+        await consumer.SubscribeAsync(["orders"], null, Until.Timeout());
+        Assert.Single(await consumer.PollAsync(10, Until.Timeout()));
+        await consumer.CommitAsync([new TopicPartitionOffset(Partition, new Offset(1))], Until.Timeout());
+        Assert.Equal(new Offset(1), (await consumer.CommittedAsync([Partition], Until.Timeout()))[Partition].Offset);
+        await consumer.DisposeAsync();
+        await producer.DisposeAsync();
+        Assert.True(listeners.FailureCount > 0);
+        Assert.Same(work, Activity.Current);
+    }
+
     [Fact]
     public async Task A_trace_context_is_not_written_over_another_nor_where_nobody_listens_or_wants_it()
     {

@@ -251,7 +251,7 @@ internal sealed class GroupMember : IDisposable
 
         if (_polls.Look() is { } silence)
         {
-            Diagnostics.PollTimeouts.Add(1, new KeyValuePair<string, object?>("messaging.consumer.group.name", _settings.GroupId));
+            Diagnostics.PollTimeouts.Tell(1, new System.Diagnostics.TagList { { "messaging.consumer.group.name", _settings.GroupId } });
             LogMessages.PollIntervalExceeded(_logger, _settings.GroupId!, silence, _settings.MaxPollInterval, _membership.Owned.Count);
             if (_settings.PollTimeoutAction == PollTimeoutAction.LeaveGroup)
             {
