@@ -7,7 +7,7 @@ namespace Millrace;
 
 /// <summary>
 /// Traces and metrics by OpenTelemetry's semantic conventions for messaging. A message's handling is a child of its
-/// sending, so that a chain of messages is one trace. What is sent and read is counted by the client, under its own name.
+/// sending, so that a chain of messages is one trace. What is sent and read is counted by the client, under its own name. Where a listener throws, no message is handled or sent otherwise for that.
 /// </summary>
 internal static class Diagnostics
 {
@@ -17,14 +17,14 @@ internal static class Diagnostics
     public static readonly ActivitySource ActivitySource = new(Name);
 
     private static readonly Meter s_meter = new(Name);
-    private static readonly Histogram<double> s_processDuration = s_meter.CreateHistogram<double>(
-        "messaging.process.duration", "s", "One attempt of a handler.");
-    private static readonly Counter<long> s_retries = s_meter.CreateCounter<long>(
-        "millrace.endpoint.retries", "{attempt}", "Attempts that failed and will be repeated.");
-    private static readonly Counter<long> s_deadLetters = s_meter.CreateCounter<long>(
-        "millrace.endpoint.dead_letters", "{message}", "Messages that were given up and kept as dead letters.");
-    private static readonly Counter<long> s_skipped = s_meter.CreateCounter<long>(
-        "millrace.endpoint.skipped", "{message}", "Messages on an endpoint's topics that it does not handle.");
+    private static readonly QuietInstrument<double> s_processDuration = new(s_meter.CreateHistogram<double>(
+        "messaging.process.duration", "s", "One attempt of a handler."));
+    private static readonly QuietInstrument<long> s_retries = new(s_meter.CreateCounter<long>(
+        "millrace.endpoint.retries", "{attempt}", "Attempts that failed and will be repeated."));
+    private static readonly QuietInstrument<long> s_deadLetters = new(s_meter.CreateCounter<long>(
+        "millrace.endpoint.dead_letters", "{message}", "Messages that were given up and kept as dead letters."));
+    private static readonly QuietInstrument<long> s_skipped = new(s_meter.CreateCounter<long>(
+        "millrace.endpoint.skipped", "{message}", "Messages on an endpoint's topics that it does not handle."));
 
     public static Activity? StartSend(OutgoingMessage message)
     {
@@ -32,7 +32,7 @@ internal static class Diagnostics
         // message that is being handled, so that a hop that nobody listens to does not break the trace.
         ActivityContext parent = Activity.Current is null ? ParentOf(message.Envelope) : default;
         string topic = message.Topic;
-        Activity? activity = ActivitySource.StartActivity($"send {topic}", ActivityKind.Producer, parent);
+        Activity? activity = QuietActivities.Begin((Topic: topic, Parent: parent), static send => ActivitySource.StartActivity($"send {send.Topic}", ActivityKind.Producer, send.Parent));
         if (activity is null || !activity.IsAllDataRequested) return activity;
         activity.SetTag("messaging.operation.name", "send");
         activity.SetTag("messaging.operation.type", "send");
@@ -52,7 +52,8 @@ internal static class Diagnostics
     public static Activity? StartProcess(string endpoint, ConsumerRecord record, Envelope envelope)
     {
         string topic = record.TopicPartition.Topic;
-        Activity? activity = ActivitySource.StartActivity($"process {topic}", ActivityKind.Consumer, ParentOf(envelope));
+        Activity? activity = QuietActivities.Begin(
+            (Topic: topic, Parent: ParentOf(envelope)), static process => ActivitySource.StartActivity($"process {process.Topic}", ActivityKind.Consumer, process.Parent));
         if (activity is null || !activity.IsAllDataRequested) return activity;
         activity.SetTag("messaging.operation.name", "process");
         activity.SetTag("messaging.operation.type", "process");
@@ -75,23 +76,23 @@ internal static class Diagnostics
         if (activity is null) return;
         activity.SetStatus(ActivityStatusCode.Error, failure.Message);
         activity.SetTag("error.type", failure.GetType().FullName);
-        activity.AddException(failure);
+        activity.TellException(failure);
     }
 
     public static void RecordProcessed(string endpoint, string topic, TimeSpan duration, string? errorType) =>
-        s_processDuration.Record(duration.TotalSeconds, Tags("process", topic, endpoint, errorType));
+        s_processDuration.Tell(duration.TotalSeconds, Tags("process", topic, endpoint, errorType));
 
     public static void RecordRetry(string endpoint, string topic, string? errorType) =>
-        s_retries.Add(1, Tags("process", topic, endpoint, errorType));
+        s_retries.Tell(1, Tags("process", topic, endpoint, errorType));
 
     public static void RecordDeadLetter(string endpoint, string topic) =>
-        s_deadLetters.Add(1, Tags("process", topic, endpoint, errorType: null));
+        s_deadLetters.Tell(1, Tags("process", topic, endpoint, errorType: null));
 
     public static void RecordSkipped(string endpoint, string topic, string reason)
     {
         TagList tags = Tags("process", topic, endpoint, errorType: null);
         tags.Add("millrace.reason", reason);
-        s_skipped.Add(1, tags);
+        s_skipped.Tell(1, tags);
     }
 
     private static ActivityContext ParentOf(Envelope? envelope) =>

@@ -82,7 +82,8 @@ public sealed class MessageWriter
     /// <summary>Writes a message; returns when it is durable.</summary>
     internal async Task WriteAsync(OutgoingMessage message, CancellationToken cancellationToken)
     {
-        using Activity? activity = Diagnostics.StartSend(message);
+        Activity? activity = Diagnostics.StartSend(message);
+        using Ending ending = activity.Ending();
         try
         {
             if (NeedsTopic(message)) await _topics.EnsureAsync([message.Topic], cancellationToken);

@@ -41,7 +41,8 @@ internal sealed class MessagePipeline(
             return DeliveryOutcome.Completed;
         }
 
-        using Activity? activity = Diagnostics.StartProcess(endpoint.Name, record, delivered.Envelope);
+        Activity? activity = Diagnostics.StartProcess(endpoint.Name, record, delivered.Envelope);
+        using Ending ending = activity.Ending();
         long started = time.GetTimestamp();
         string? errorType = null;
         try

@@ -21,7 +21,8 @@ internal sealed class MessagingService(
     private static readonly TimeSpan s_closeTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_waitReport = TimeSpan.FromSeconds(10);
 
-    private readonly ILogger _logger = loggers.CreateLogger("Millrace.Messaging");
+    private readonly ILoggerFactory _loggers = new QuietLoggers(loggers);
+    private readonly ILogger _logger = new QuietLogger(loggers.CreateLogger("Millrace.Messaging"));
     private readonly List<EndpointRunner> _endpoints = [];
     private LogConnection? _connection;
     private KafkaClient? _client;
@@ -69,7 +70,7 @@ internal sealed class MessagingService(
         {
             PartitionProcessor made = processor.Create(new ProcessorServices
             {
-                Client = _client, Producer = _producer, TopicPrefix = settings.TopicPrefix, Writer = writer, Time = time, Loggers = loggers, Json = settings.Json, Services = services,
+                Client = _client, Producer = _producer, TopicPrefix = settings.TopicPrefix, Writer = writer, Time = time, Loggers = _loggers, Json = settings.Json, Services = services,
             });
             ProcessorPipeline pipeline = new(processor.Name, made, backoff, time, _logger);
             AddRunner(new EndpointRun(processor.Name, settings.TopicPrefix + processor.Name, [processor.Topic], processor.MaxConcurrency, DeliveryMode.AtLeastOnce),

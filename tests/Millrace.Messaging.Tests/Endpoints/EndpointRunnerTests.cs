@@ -1,4 +1,6 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka;
 using Millrace.Kafka.Protocol;
@@ -112,6 +114,73 @@ public sealed class EndpointRunnerTests : IDisposable
         Assert.Equal([1], await seen.WaitAsync(1));
         Assert.True(joins > 1);
         await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_listener_of_the_meter_that_fails_has_no_message_handled_again()
+    {
+        using MeterListener listener = new()
+        {
+            InstrumentPublished = static (instrument, listening) =>
+            {
+                if (instrument.Meter.Name == "Millrace.Messaging") listening.EnableMeasurementEvents(instrument);
+            },
+        };
+        listener.SetMeasurementEventCallback<long>(static (_, _, tags, _) => Fail(tags));
+        listener.SetMeasurementEventCallback<double>(static (_, _, tags, _) => Fail(tags));
+        listener.Start();
+        await AssertEachIsHandledAsync("unmeasured", configureHost: null);
+
+        static void Fail(ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        {
+            // Of this test's endpoint, and not of those that run beside it.
+            foreach (KeyValuePair<string, object?> tag in tags)
+            {
+                if (tag.Value is "unmeasured") throw new InvalidOperationException("The listener failed.");
+            }
+        }
+    }
+
+    [Fact]
+    public Task A_logger_that_fails_stops_no_endpoint() =>
+        AssertEachIsHandledAsync("unlogged", builder => builder.Logging.AddProvider(new FailingLoggerProvider()));
+
+    private async Task AssertEachIsHandledAsync(string endpointName, Action<HostApplicationBuilder>? configureHost)
+    {
+        Seen<int> seen = new();
+        using IHost host = await _application.StartAsync(
+            millrace => millrace.AddEndpoint(endpointName, endpoint => endpoint.Handle<Numbered>(message =>
+            {
+                seen.Add(message.Number);
+                if (seen.Items.Count == 1) throw new InvalidOperationException("The first attempt fails.");
+            })),
+            configureHost);
+        await host.Bus().PublishAsync(new Numbered("a", 1));
+        await host.Bus().PublishAsync(new Numbered("a", 2));
+        await host.Bus().PublishAsync(new Numbered("a", 3));
+        Assert.Equal([1, 1, 2, 3], await seen.WaitAsync(4));
+        await host.StopAsync();
+        Assert.Equal(4, seen.Items.Count);
+    }
+
+    private sealed class FailingLoggerProvider : ILoggerProvider, ILogger
+    {
+        private bool _fails;
+
+        public ILogger CreateLogger(string categoryName) => categoryName == "Millrace.Messaging" ? new FailingLoggerProvider { _fails = true } : NullLogger.Instance;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => _fails;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            throw new InvalidOperationException("The logger failed.");
+
+        public void Dispose()
+        {
+            // Nothing is open.
+        }
     }
 
     [Fact]
