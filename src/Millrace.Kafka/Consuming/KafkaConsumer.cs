@@ -136,7 +136,9 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         await _context.BeginAsync();
         await _stopMember.CancelElsewhereAsync();
         await _memberLoop.WaitAsync(_settings.CloseTimeout, _context.Time).ConfigureAwait(Awaiting.Quietly);
-        await _stop.CancelElsewhereAsync();
+
+        // What a callback has registered on its token may fail: that is no reason to leave anything open.
+        await _stop.CancelElsewhereAsync().ConfigureAwait(Awaiting.Quietly);
         await _fetchLoop;
         _metadata.Changed -= WarnOfMissingTopics;
         await _pool.DisposeAsync();

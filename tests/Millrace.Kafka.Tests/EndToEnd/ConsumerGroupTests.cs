@@ -253,6 +253,47 @@ public sealed class ConsumerGroupTests
         await Task.WhenAll(first, second).WaitAsync(Until.Limit);
     }
 
+    [Fact]
+    public async Task A_callback_whose_cancellation_fails_keeps_no_member_from_leaving()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using KafkaClient client = broker.CreateClient();
+        var assigning = new TaskCompletionSource();
+        var listener = new RecordingListener { OnAssigned = (_, token) => WaitForHarmAsync(assigning, token) };
+        KafkaConsumer closing = client.CreateConsumer(Options);
+        Task subscribed = closing.SubscribeAsync(["orders"], listener, Until.Timeout());
+        await assigning.Task.WaitAsync(Until.Limit);
+        await closing.DisposeAsync().AsTask().WaitAsync(Until.Limit);
+        await subscribed;
+        Assert.Equal(["assigned 0,1,2,3", "revoked 0,1,2,3"], listener.Calls);
+        Assert.Empty((await client.Admin.DescribeGroupsAsync(["billing"], Until.Timeout()))["billing"].Value.Members);
+    }
+
+    [Fact]
+    public async Task A_callback_whose_cancellation_fails_keeps_no_consumer_from_closing()
+    {
+        await using TestBroker broker = await StartAsync();
+        var network = new CuttableConnector(broker);
+        await using KafkaClient client = broker.CreateClient(options => options.Connector = network);
+        var losing = new TaskCompletionSource();
+        var listener = new RecordingListener { OnLost = (_, token) => WaitForHarmAsync(losing, token) };
+        ConsumerOptions options = OptionsWith(PartitionAssignor.Range);
+        options.CloseTimeout = TimeSpan.FromMilliseconds(100);
+        KafkaConsumer closing = client.CreateConsumer(options);
+        await closing.SubscribeAsync(["orders"], listener, Until.Timeout());
+        network.Cut();
+        await losing.Task.WaitAsync(Until.Limit);
+        await closing.DisposeAsync().AsTask().WaitAsync(Until.Limit);
+        Assert.Empty(closing.Assignment);
+    }
+
+    private static async ValueTask WaitForHarmAsync(TaskCompletionSource begun, CancellationToken token)
+    {
+        await using CancellationTokenRegistration harm = token.Register(static () => throw new InvalidOperationException("The cancellation failed."));
+        begun.SetResult();
+        await Task.Delay(Timeout.Infinite, token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
     private static ConsumerOptions OptionsWith(PartitionAssignor assignor) => new()
     {
         GroupId = Options.GroupId,

@@ -12,6 +12,8 @@ internal sealed class RecordingListener : IRebalanceListener
 
     public Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask>? OnRevoked { get; init; }
 
+    public Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask>? OnLost { get; init; }
+
     public async ValueTask OnAssignedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
         if (OnAssigned is not null)
@@ -32,10 +34,14 @@ internal sealed class RecordingListener : IRebalanceListener
         Note("revoked", partitions);
     }
 
-    public ValueTask OnLostAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
+    public async ValueTask OnLostAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
+        if (OnLost is not null)
+        {
+            await OnLost(partitions, cancellationToken);
+        }
+
         Note("lost", partitions);
-        return ValueTask.CompletedTask;
     }
 
     private void Note(string what, IReadOnlyCollection<TopicPartition> partitions) =>

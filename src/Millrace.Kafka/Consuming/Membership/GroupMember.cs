@@ -277,7 +277,8 @@ internal sealed class GroupMember : IDisposable
 
         if (effects.CancelsNotice && _noticeStop is { } noticeStop)
         {
-            await noticeStop.CancelElsewhereAsync();
+            // Not awaited: a callback may go on inside the cancellation for as long as it likes, and heartbeats do not wait for it.
+            _ = CancelAsync(noticeStop);
         }
 
         if (effects.Notice is { } notice)
@@ -366,6 +367,19 @@ internal sealed class GroupMember : IDisposable
         }
 
         _wake.Set();
+    }
+
+    /// <summary>Tells a callback to end. What it has registered on its token is the application's: where that fails, the member goes on.</summary>
+    private async Task CancelAsync(CancellationTokenSource noticeStop)
+    {
+        try
+        {
+            await noticeStop.CancelElsewhereAsync();
+        }
+        catch (AggregateException failure)
+        {
+            LogMessages.RebalanceCallbackFailed(_logger, _settings.GroupId!, failure);
+        }
     }
 
     private async Task CallAsync(GroupCall call)
