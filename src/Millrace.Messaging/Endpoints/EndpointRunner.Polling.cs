@@ -51,7 +51,7 @@ internal sealed partial class EndpointRunner
                 else
                 {
                     LogMessages.PollFailed(_logger, failure, _endpoint.Name, failure.Message, failureCount, delay);
-                    _ = ReadAgainAsync(delay, stopping);
+                    _ = ReadAgainAsync(failure, delay, stopping);
                     await PauseAsync(_backoff.DelayAfter(1), stopping);
                 }
             }
@@ -75,11 +75,12 @@ internal sealed partial class EndpointRunner
     }
 
     /// <summary>
-    /// Asks for every partition again where it stands: the consumer reads no further on a partition that failed, unless it is told to. Never
-    /// throws.
+    /// Asks for what failed again where it stands: the consumer reads no further on a partition whose records it cannot read, unless it is told to. Whatever else a broker
+    /// refuses it tries again by itself. Never throws.
     /// </summary>
-    private async Task ReadAgainAsync(TimeSpan delay, CancellationToken stopping)
+    private async Task ReadAgainAsync(Exception failure, TimeSpan delay, CancellationToken stopping)
     {
+        if (failure is KafkaException and not KafkaCorruptBatchException) return;
         await PauseAsync(delay, stopping);
         try
         {
@@ -94,7 +95,8 @@ internal sealed partial class EndpointRunner
         try
         {
             List<TopicPartition> partitions;
-            lock (_gate) partitions = [.. _scheduler.Sequencers.Select(sequencer => sequencer.TopicPartition)];
+            // The others go on as they are: who seeks drops what is fetched, and no longer knows the epoch of the record before. A failure that names none may be of any.
+            lock (_gate) partitions = [.. _scheduler.Sequencers.Select(sequencer => sequencer.TopicPartition).Where(partition => failure is not KafkaCorruptBatchException damage || damage.Partition == partition)];
             foreach (TopicPartition partition in partitions)
             {
                 if (_consumer.Position(partition) is { } position) await SeekAsync(partition, position);

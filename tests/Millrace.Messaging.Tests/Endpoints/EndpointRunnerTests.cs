@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -248,6 +249,48 @@ public sealed class EndpointRunnerTests : IDisposable
 
         Assert.Equal([1, 4711], await seen.WaitAsync(2));
         Assert.True(hasSpoiled);
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_partition_that_could_not_be_read_has_the_others_go_on_as_they_are()
+    {
+        bool hasSpoiled = false;
+        ConcurrentQueue<FetchPartition> fetches = new();
+        Seen<int> seen = new();
+        using IHost host = await _application.StartAsync(millrace =>
+        {
+            millrace.Configure(options => options.TopicPartitionCount = 2);
+            millrace.Intercept(
+                answer =>
+                {
+                    int place = answer.Api == ApiKey.Fetch ? answer.Frame.Bytes.Span.IndexOf("\"number\":4711"u8) : -1;
+                    if (place < 0 || hasSpoiled) return Task.CompletedTask;
+                    hasSpoiled = true;
+                    answer.Frame.Bytes.Span[place] ^= 1;
+                    return Task.CompletedTask;
+                },
+                onRequest: frame =>
+                {
+                    if (!MessageCodec.TryReadRequestHeader(frame, out RequestHeader header, out int bodyStart, out _) || header.Key != ApiKey.Fetch) return;
+                    Assert.True(MessageCodec.TryReadRequest(frame[bodyStart..], header.Version, out FetchRequest? request, out string? error), error);
+                    foreach (FetchPartition partition in request.Topics.SelectMany(topic => topic.Partitions)) fetches.Enqueue(partition);
+                });
+            millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(message => seen.Add(message.Number)));
+        });
+
+        // Both partitions are read from.
+        for (int i = 0; i < 20; i++) await host.Bus().PublishAsync(new Numbered($"key {i}", i));
+        await seen.WaitAsync(20);
+        Assert.Equal(2, fetches.Where(fetch => fetch.FetchOffset > 0).Select(fetch => fetch.Index).Distinct().Count());
+        fetches.Clear();
+        await host.Bus().PublishAsync(new Numbered("key 0", 4711));
+        await seen.WaitAsync(21);
+        for (int i = 0; i < 20; i++) await host.Bus().PublishAsync(new Numbered($"key {i}", 100 + i));
+        await seen.WaitAsync(41);
+
+        // Who seeks does not know the epoch of the record before, so that a truncation there would pass unnoticed.
+        Assert.Single(fetches.Where(fetch => fetch is { FetchOffset: > 0, LastFetchedEpoch: < 0 }).Select(fetch => fetch.Index).Distinct());
         await host.StopAsync();
     }
 

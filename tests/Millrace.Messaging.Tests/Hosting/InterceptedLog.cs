@@ -27,24 +27,27 @@ internal static class InterceptedLog
     /// <param name="millrace">The application.</param>
     /// <param name="onAnswer">What becomes of an answer; where it throws, the connection breaks.</param>
     /// <param name="refuse">Why a new connection is refused; null where it is not.</param>
-    public static void Intercept(this MillraceBuilder millrace, Func<Answer, Task> onAnswer, Func<BrokerAddress, Exception?>? refuse = null)
+    /// <param name="onRequest">Sees what is asked.</param>
+    public static void Intercept(
+        this MillraceBuilder millrace, Func<Answer, Task> onAnswer, Func<BrokerAddress, Exception?>? refuse = null, Action<ReadOnlyMemory<byte>>? onRequest = null)
     {
         LogConnector inner = millrace.LogConnector!;
         millrace.WithoutLog().UseLog(async (services, cancellationToken) =>
         {
             LogConnection connection = await inner(services, cancellationToken);
-            connection.Client.Connector = new Connector(connection.Client.Connector!, onAnswer, refuse);
+            connection.Client.Connector = new Connector(connection.Client.Connector!, onAnswer, refuse, onRequest);
             return connection;
         });
     }
 
-    private sealed class Connector(IKafkaConnector inner, Func<Answer, Task> onAnswer, Func<BrokerAddress, Exception?>? refuse) : IKafkaConnector
+    private sealed class Connector(
+        IKafkaConnector inner, Func<Answer, Task> onAnswer, Func<BrokerAddress, Exception?>? refuse, Action<ReadOnlyMemory<byte>>? onRequest) : IKafkaConnector
     {
         public async ValueTask<IKafkaTransport> ConnectAsync(BrokerAddress address, CancellationToken cancellationToken) =>
-            refuse?.Invoke(address) is { } refusal ? throw refusal : new Transport(await inner.ConnectAsync(address, cancellationToken), onAnswer);
+            refuse?.Invoke(address) is { } refusal ? throw refusal : new Transport(await inner.ConnectAsync(address, cancellationToken), onAnswer, onRequest);
     }
 
-    private sealed class Transport(IKafkaTransport inner, Func<Answer, Task> onAnswer) : IKafkaTransport
+    private sealed class Transport(IKafkaTransport inner, Func<Answer, Task> onAnswer, Action<ReadOnlyMemory<byte>>? onRequest) : IKafkaTransport
     {
         private readonly ConcurrentDictionary<int, (ApiKey Api, short Version)> _asked = new();
 
@@ -54,6 +57,7 @@ internal static class InterceptedLog
             ReadOnlySpan<byte> request = frame.Payload.Span;
             _asked[BinaryPrimitives.ReadInt32BigEndian(request[4..])] =
                 ((ApiKey)BinaryPrimitives.ReadInt16BigEndian(request), BinaryPrimitives.ReadInt16BigEndian(request[2..]));
+            onRequest?.Invoke(frame.Payload);
             return inner.SendAsync(frame, cancellationToken);
         }
 
