@@ -13,7 +13,7 @@ public sealed partial class PartitionLog
             lock (_writerLock)
             {
                 LeaderEpochs epochs = _leaderEpochs;
-                return [.. _producers.OpenTransactions.Select(open => open with { LeaderEpoch = epochs.Before(open.FirstOffset + 1) })];
+                return [.. _producers.OpenTransactions.Select(open => open with { LeaderEpoch = epochs.Before(open.FirstOffset + 1), TopicId = TopicId })];
             }
         }
     }

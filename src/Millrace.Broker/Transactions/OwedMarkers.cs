@@ -27,5 +27,5 @@ internal sealed record OwedMarkers(ProducerIdentity Producer, bool IsCommit, Imm
 
     /// <summary>Whether a transaction that a partition has open is the one that was decided.</summary>
     public bool Covers(Millrace.Log.OpenTransaction open, TopicPartition partition) =>
-        Producer.Id == open.Producer.Id && Partitions.TryGetValue(partition, out PartitionEnd end) && end.IsBehind(open.FirstOffset, open.LeaderEpoch);
+        Producer.Id == open.Producer.Id && Partitions.TryGetValue(partition, out PartitionEnd end) && end.IsBehind(open);
 }

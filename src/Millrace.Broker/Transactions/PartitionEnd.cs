@@ -1,10 +1,12 @@
 using Millrace.Kafka.Records;
+using Millrace.Log;
 
 namespace Millrace.Broker;
 
 /// <summary>Where a partition ended when the end of a transaction was decided.</summary>
 /// <param name="LeaderEpoch">In which it ended there. A partition that has lost records since has others at their offsets, of a later epoch. Or -1.</param>
-internal readonly record struct PartitionEnd(Offset Offset, int LeaderEpoch)
+/// <param name="TopicId">Whose partition it was: one that is made later under the same name has records of its own. Empty where that is not known.</param>
+internal readonly record struct PartitionEnd(Offset Offset, int LeaderEpoch, Guid TopicId = default)
 {
     private const int NoLeaderEpoch = -1;
 
@@ -17,7 +19,9 @@ internal readonly record struct PartitionEnd(Offset Offset, int LeaderEpoch)
     {
     }
 
-    /// <summary>Whether a transaction that began there, in that leader epoch, was there when this was decided. What began later is another one.</summary>
-    public bool IsBehind(Offset firstOffset, int leaderEpoch) =>
-        firstOffset < Offset && (LeaderEpoch == NoLeaderEpoch || leaderEpoch <= LeaderEpoch);
+    /// <summary>Whether a transaction of the partition was there when this was decided. What began later is another one.</summary>
+    public bool IsBehind(OpenTransaction open) =>
+        open.FirstOffset < Offset
+        && (LeaderEpoch == NoLeaderEpoch || open.LeaderEpoch <= LeaderEpoch)
+        && (TopicId == Guid.Empty || open.TopicId == Guid.Empty || open.TopicId == TopicId);
 }

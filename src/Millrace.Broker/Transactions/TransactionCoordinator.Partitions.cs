@@ -26,7 +26,7 @@ internal sealed partial class TransactionCoordinator
                 int epoch = seat.Epochs.GetValueOrDefault(partition, partition.LeaderEpoch);
 
                 // Of one that is offline since the start nothing is known: neither whether the records are there, nor where it ends.
-                ends[touched] = partition.HasBeenRead ? new PartitionEnd(end, endEpoch) : PartitionEnd.None;
+                ends[touched] = partition.HasBeenRead ? new PartitionEnd(end, endEpoch, partition.TopicId) : PartitionEnd.None;
                 if (left.MustBeOnDisk && (!partition.HasBeenRead || epoch != partition.LeaderEpoch))
                 {
                     Lose(seat, left, partition);

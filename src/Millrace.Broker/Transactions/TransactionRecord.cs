@@ -84,16 +84,19 @@ internal readonly record struct TransactionRecord(string TransactionalId, Transa
     private static List<TransactionLogPartitions> PartitionsOf(ImmutableSortedDictionary<TopicPartition, PartitionEnd> ends)
     {
         List<TransactionLogPartitions> topics = [];
-        foreach (IGrouping<string, KeyValuePair<TopicPartition, PartitionEnd>> topic in ends.GroupBy(static entry => entry.Key.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal))
+
+        // A topic stands there twice where it was made anew while its partitions were asked for their ends.
+        foreach (var topic in ends.GroupBy(static entry => (Name: entry.Key.Topic, Id: entry.Value.TopicId)).OrderBy(static topic => topic.Key.Name, StringComparer.Ordinal))
         {
             KeyValuePair<TopicPartition, PartitionEnd>[] partitions = [.. topic.OrderBy(static entry => entry.Key.Partition)];
             bool hasEnds = !Array.TrueForAll(partitions, static entry => entry.Value == PartitionEnd.None);
             topics.Add(new TransactionLogPartitions
             {
-                Topic = topic.Key,
+                Topic = topic.Key.Name,
                 PartitionIds = [.. partitions.Select(static entry => entry.Key.Partition)],
-                EndOffsets = hasEnds ? [.. partitions.Select(static entry => entry.Value.Offset.Value)] : [],
+                EndOffsets = hasEnds ? [.. partitions.Select(static entry => entry.Value.Offset.Value)] : null,
                 LeaderEpochs = hasEnds ? [.. partitions.Select(static entry => entry.Value.LeaderEpoch)] : null,
+                TopicId = topic.Key.Id,
             });
         }
 
@@ -108,8 +111,8 @@ internal readonly record struct TransactionRecord(string TransactionalId, Transa
             for (int index = 0; index < topic.PartitionIds.Count; index++)
             {
                 // A broker of Kafka's writes no ends.
-                PartitionEnd end = index >= topic.EndOffsets.Count ? PartitionEnd.None
-                    : index < topic.LeaderEpochs?.Count ? new PartitionEnd(new Offset(topic.EndOffsets[index]), topic.LeaderEpochs[index])
+                PartitionEnd end = topic.EndOffsets is null || index >= topic.EndOffsets.Count ? PartitionEnd.None
+                    : index < topic.LeaderEpochs?.Count ? new PartitionEnd(new Offset(topic.EndOffsets[index]), topic.LeaderEpochs[index], topic.TopicId)
                     : new PartitionEnd(new Offset(topic.EndOffsets[index]));
                 ends[new TopicPartition(topic.Topic, topic.PartitionIds[index])] = end;
             }

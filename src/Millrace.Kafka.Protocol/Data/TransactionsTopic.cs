@@ -106,17 +106,22 @@ public sealed class TransactionLogPartitions : ITaggedMessage
 
     private const int LeaderEpochsTag = 10_001;
 
+    private const int TopicIdTag = 10_002;
+
     public string Topic = "";
     public List<int> PartitionIds = [];
 
     /// <summary>
     /// No field of Kafka's: where each partition ended when the end of the transaction was decided. What a producer wrote behind that belongs
-    /// to its next transaction.
+    /// to its next transaction. Null where there are none.
     /// </summary>
-    public List<long> EndOffsets = [];
+    public List<long>? EndOffsets;
 
     /// <summary>No field of Kafka's: the leader epochs in which they ended there. Null where there are none.</summary>
     public List<int>? LeaderEpochs;
+
+    /// <summary>No field of Kafka's: which topic of this name had those ends. Empty where there are none.</summary>
+    public Guid TopicId;
 
     public void Describe<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
@@ -129,9 +134,11 @@ public sealed class TransactionLogPartitions : ITaggedMessage
     public void DescribeTags<TCodec>(ref TCodec codec, short version)
         where TCodec : IMessageCodec, allows ref struct
     {
-        if (codec.BeginTag(EndOffsetsTag, EndOffsets.Count > 0, out int mark))
+        if (codec.BeginTag(EndOffsetsTag, EndOffsets is not null, out int mark))
         {
-            codec.Int64Array(ref EndOffsets);
+            List<long> ends = EndOffsets ?? [];
+            codec.Int64Array(ref ends, nameof(EndOffsets));
+            EndOffsets = ends;
             codec.EndTag(mark);
         }
 
@@ -139,6 +146,12 @@ public sealed class TransactionLogPartitions : ITaggedMessage
         {
             codec.NullableInt32Array(ref LeaderEpochs);
             codec.EndTag(epochs);
+        }
+
+        if (codec.BeginTag(TopicIdTag, TopicId != Guid.Empty, out int id))
+        {
+            codec.Uuid(ref TopicId);
+            codec.EndTag(id);
         }
     }
 }

@@ -7,7 +7,8 @@ namespace Millrace.Log;
 /// <param name="FirstOffset">Of its first record.</param>
 /// <param name="LastTimestamp">The greatest timestamp of its newest batch, in milliseconds since 1970.</param>
 /// <param name="LeaderEpoch">In which its first record was written; -1 where that is not known, since the record was deleted.</param>
-public readonly record struct OpenTransaction(ProducerIdentity Producer, Offset FirstOffset, long LastTimestamp, int LeaderEpoch = -1);
+/// <param name="TopicId">Of the partition's topic.</param>
+public readonly record struct OpenTransaction(ProducerIdentity Producer, Offset FirstOffset, long LastTimestamp, int LeaderEpoch = -1, Guid TopicId = default);
 
 /// <summary>A transaction that a marker has ended.</summary>
 /// <param name="LastOffset">Of the marker.</param>

@@ -16,8 +16,8 @@ public sealed class TransactionRecordTests
             Timeout = TimeSpan.FromSeconds(60),
             Status = TransactionStatus.PrepareCommit,
             Partitions = TransactionState.NoPartitions
-                .Add(new TopicPartition("b", 1), new PartitionEnd(new Offset(11), 2)).Add(new TopicPartition("b", 0), new PartitionEnd(new Offset(10), 1))
-                .Add(new TopicPartition("a", 4), new PartitionEnd(new Offset(0), 5)),
+                .Add(new TopicPartition("b", 1), new PartitionEnd(new Offset(11), 2, new Guid(1, 2, 3, new byte[8]))).Add(new TopicPartition("b", 0), new PartitionEnd(new Offset(10), 1))
+                .Add(new TopicPartition("a", 4), new PartitionEnd(new Offset(0), 5, new Guid(4, 5, 6, new byte[8]))),
             StartTimestamp = 1_000,
             UpdateTimestamp = 2_000,
         };
