@@ -27,12 +27,13 @@ internal sealed class DescribeGroupsApi(GroupCoordinator groups) : Api<DescribeG
 
     private DescribedGroup Describe(string groupId, short version)
     {
-        if (!groups.Serves(groupId))
+        GroupDescription? description = groups.Describe(groupId);
+        if (description is null && groups.IsUnavailable(groupId))
         {
             return new DescribedGroup { GroupId = groupId, ErrorCode = ErrorCode.CoordinatorNotAvailable };
         }
 
-        if (groups.Describe(groupId) is not { } group)
+        if (description is not { } group)
         {
             DescribedGroup missing = new() { GroupId = groupId, GroupState = nameof(GroupState.Dead) };
             if (version >= GroupIdNotFoundVersion)

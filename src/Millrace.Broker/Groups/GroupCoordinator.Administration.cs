@@ -27,11 +27,11 @@ internal sealed partial class GroupCoordinator
         return groups;
     }
 
-    /// <summary>Null for a group that does not exist.</summary>
+    /// <summary>Null for a group that does not exist, or that is not available.</summary>
     public GroupDescription? Describe(string groupId)
     {
         GroupDescription? description = null;
-        if (!TryUse(groupId, (_, group, _, _) => description = group.Describe()) && EveryOffset(groupId).Count > 0)
+        if (!TryUse(groupId, (_, group, _, _) => description = group.Describe()) && IsAbsent(groupId) && EveryOffset(groupId).Count > 0)
         {
             description = GroupDescription.OffsetsOnly;
         }
@@ -101,7 +101,8 @@ internal sealed partial class GroupCoordinator
         });
         if (!isSeated)
         {
-            written = EveryOffset(groupId).Count > 0
+            written = !IsAbsent(groupId) ? Task.FromResult(ErrorCode.CoordinatorNotAvailable)
+                : EveryOffset(groupId).Count > 0
                 ? AppendTombstonesAsync(groupId, Committed(groupId, partitions), alsoGroup: false)
                 : Task.FromResult(ErrorCode.GroupIdNotFound);
         }
@@ -139,8 +140,7 @@ internal sealed partial class GroupCoordinator
         {
             try
             {
-                // A group that cannot be used has members all the same, maybe, while the broker stops or reads its partition again: then they say what may go.
-                if (!TryUse(groupId, Expire) && !IsUnavailable(groupId) && !_seats.ContainsKey(groupId))
+                if (!TryUse(groupId, Expire) && IsAbsent(groupId))
                 {
                     ExpireWithoutGroup(groupId);
                 }
@@ -238,7 +238,11 @@ internal sealed partial class GroupCoordinator
         bool isSeated = TryUse(groupId, (seat, group, _, effects) => deleted = group.State == GroupState.Empty
             ? Delete(seat, group, EveryOffset(groupId), effects)
             : Task.FromResult(ErrorCode.NonEmptyGroup));
-        if (!isSeated && EveryOffset(groupId) is { Count: > 0 } offsets)
+        if (!isSeated && !IsAbsent(groupId))
+        {
+            deleted = Task.FromResult(ErrorCode.CoordinatorNotAvailable);
+        }
+        else if (!isSeated && EveryOffset(groupId) is { Count: > 0 } offsets)
         {
             deleted = AppendTombstonesAsync(groupId, offsets, alsoGroup: false);
         }

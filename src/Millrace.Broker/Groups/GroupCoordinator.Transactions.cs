@@ -28,7 +28,7 @@ internal sealed partial class GroupCoordinator
             outcome = error == ErrorCode.None ? AppendInTransaction(groupId, producer, offsets) : error;
         });
         return isKnown ? outcome
-            : IsUnavailable(groupId) ? ErrorCode.CoordinatorNotAvailable
+            : !IsAbsent(groupId) ? ErrorCode.CoordinatorNotAvailable
             : generation >= 0 ? ErrorCode.IllegalGeneration
             : AppendInTransaction(groupId, producer, offsets);
     }

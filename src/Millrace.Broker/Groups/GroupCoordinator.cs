@@ -156,7 +156,7 @@ internal sealed partial class GroupCoordinator : IDisposable
             return committed!;
         }
 
-        if (!_offsetsTopic.Serves(groupId))
+        if (!IsAbsent(groupId))
         {
             return Task.FromResult(ErrorCode.CoordinatorNotAvailable);
         }
@@ -192,7 +192,13 @@ internal sealed partial class GroupCoordinator : IDisposable
     private ErrorCode OfUnknown(string groupId) => IsUnavailable(groupId) ? ErrorCode.CoordinatorNotAvailable : ErrorCode.UnknownMemberId;
 
     /// <summary>Whether a group that is not found may be there all the same: the broker stops, or has to read its partition first.</summary>
-    private bool IsUnavailable(string groupId) => _isStopped || !_offsetsTopic.Serves(groupId);
+    public bool IsUnavailable(string groupId) => _isStopped || !_offsetsTopic.Serves(groupId);
+
+    /// <summary>
+    /// Whether nobody is in a group that could not be used. One that cannot be used has members all the same, maybe, while the broker stops or reads its partition again: then they say what may
+    /// be committed for it, and what may go.
+    /// </summary>
+    private bool IsAbsent(string groupId) => !IsUnavailable(groupId) && !_seats.ContainsKey(groupId);
 
     private Seat NewSeat(string groupId) => new(new ClassicGroup(groupId, _settings, _nextMemberSuffix));
 

@@ -252,6 +252,76 @@ public sealed class GroupAdministrationTests
         Assert.Equal(1, broker.Broker.Groups.Offsets.CountOf("g"));
     }
 
+    /// <summary>Each looks first whether the broker stops, and then finds that it does.</summary>
+    [Theory]
+    [InlineData("delete")]
+    [InlineData("delete offsets")]
+    [InlineData("commit")]
+    [InlineData("commit as nobody")]
+    public async Task Nothing_is_done_to_a_working_group_as_if_nobody_were_in_it_where_the_broker_stops_meanwhile(string what)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        JoinGroupResponse joined = await JoinedAsync(client, "g", "orders");
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 1, joined.MemberId, joined.GenerationId)));
+        GroupCoordinator groups = broker.Broker.Groups;
+        TopicPartition orders = new("orders", 0);
+        KeyValuePair<TopicPartition, CommittedOffset>[] offsets = [new(orders, new CommittedOffset(new Offset(7), CommittedOffset.UnknownLeaderEpoch, "", 0))];
+        Func<Task<ErrorCode>> act = what switch
+        {
+            "delete" => () => groups.DeleteAsync("g"),
+            "delete offsets" => async () => (await groups.DeleteOffsetsAsync("g", [orders])).GroupError,
+            "commit" => () => groups.CommitAsync("g", new MemberName(joined.MemberId), joined.GenerationId, offsets),
+            _ => () => groups.CommitAsync("g", new MemberName(""), generation: -1, offsets),
+        };
+
+        Task<ErrorCode> acting = await WhileItStopsAsync(broker, act, () => client.CommitAsync(Commit("g", "orders", 2, joined.MemberId, joined.GenerationId)));
+
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await acting);
+        await broker.RestartAsync();
+        await using TestClient later = broker.Connect();
+        Assert.Equal(2, (await later.FetchOffsetAsync("g", "orders")).CommittedOffset);
+    }
+
+    [Fact]
+    public async Task A_working_group_is_not_described_as_one_that_nobody_is_in_where_the_broker_stops_meanwhile()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        JoinGroupResponse joined = await JoinedAsync(client, "g", "orders");
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 1, joined.MemberId, joined.GenerationId)));
+        GroupCoordinator groups = broker.Broker.Groups;
+
+        Task<GroupDescription?> describing = await WhileItStopsAsync(
+            broker, () => Task.FromResult(groups.Describe("g")), () => client.CommitAsync(Commit("g", "orders", 2, joined.MemberId, joined.GenerationId)));
+
+        Assert.Null(await describing);
+    }
+
+    /// <summary>Has something begin while the group is busy with a commit, which it waits for, and the broker stop before that has ended.</summary>
+    private static async Task<Task<T>> WhileItStopsAsync<T>(TestBroker broker, Func<Task<T>> act, Func<Task<ErrorCode>> commitAsync)
+    {
+        TaskCompletionSource<Task<T>> acting = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        broker.Storage.BeforeWrite = path =>
+        {
+            if (path.Contains("/__consumer_offsets-", StringComparison.Ordinal))
+            {
+                broker.Storage.BeforeWrite = null;
+                RunUntilItWaits(() => acting.SetResult(act()));
+                RunUntilItWaits(broker.Broker.Groups.Stop);
+            }
+        };
+        Assert.Equal(ErrorCode.None, await commitAsync());
+        return await acting.Task;
+    }
+
+    private static void RunUntilItWaits(Action act)
+    {
+        Thread thread = new(() => act()) { IsBackground = true };
+        thread.Start();
+        Conditions.BecomesTrue(() => thread.ThreadState.HasFlag(ThreadState.WaitSleepJoin), "it waits");
+    }
+
     [Theory]
     [InlineData("topic")]
     [InlineData("group")]

@@ -17,4 +17,15 @@ internal static class Conditions
             await Task.Yield();
         }
     }
+
+    /// <summary>The same on a thread that holds a lock, and so has to stay.</summary>
+    public static void BecomesTrue(Func<bool> condition, string what)
+    {
+        long begun = Stopwatch.GetTimestamp();
+        while (!condition())
+        {
+            Assert.True(Stopwatch.GetElapsedTime(begun) < TestClient.Patience, $"This did not happen: {what}.");
+            Thread.Yield();
+        }
+    }
 }
