@@ -27,6 +27,9 @@ internal sealed class JournalHalf(string path)
     /// <summary>Rises each time that a half is begun.</summary>
     public long Generation { get; private set; }
 
+    /// <summary>Whether rounds of an earlier use stand where the next one goes, at its beginning.</summary>
+    public bool BeginsOverEarlierUse { get; private set; }
+
     /// <summary>When the first round since then was written.</summary>
     public long FirstRoundAt { get; set; }
 
@@ -35,12 +38,14 @@ internal sealed class JournalHalf(string path)
     public void Begin(long generation)
     {
         Position = 0;
+        BeginsOverEarlierUse = Generation > 0;
         Generation = generation;
     }
 
     public void Written(JournalRound round)
     {
         Position += round.PaddedByteCount;
+        BeginsOverEarlierUse = false;
         foreach (PieceOfLog piece in round.Pieces)
         {
             _debts[piece.Log] = new JournalDebt(piece.EndOffset, piece.LogGeneration);

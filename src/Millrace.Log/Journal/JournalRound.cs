@@ -91,6 +91,11 @@ internal sealed class JournalRound
         _buffer.AsSpan(_roundByteCount, PaddedByteCount - _roundByteCount).Clear();
         try
         {
+            if (Half.BeginsOverEarlierUse)
+            {
+                EndEarlierUse();
+            }
+
             _file!.Write(_buffer.AsSpan(0, PaddedByteCount), _filePosition);
             _file.SyncData();
             return null;
@@ -100,6 +105,16 @@ internal sealed class JournalRound
             // Disposed: the directory was let go as a crash would, in the middle of the round.
             return exception;
         }
+    }
+
+    /// <summary>
+    /// Nobody needs the earlier use of the half any more. If the power kept its first round, and of the new one, which goes over it, only blocks behind that, what is left of it would look as if
+    /// rounds had been lost.
+    /// </summary>
+    private void EndEarlierUse()
+    {
+        _file!.Write(new byte[JournalFormat.BlockByteCount], _filePosition);
+        _file.SyncData();
     }
 
     private void ReadPieces()

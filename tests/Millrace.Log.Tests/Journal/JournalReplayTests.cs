@@ -344,6 +344,40 @@ public class JournalReplayTests
     }
 
     [Fact]
+    public void A_round_over_those_of_an_earlier_use_of_which_a_loss_of_power_leaves_a_part_is_no_damage()
+    {
+        const int PowerLossCount = 100;
+        for (int operationCount = 0; ; operationCount++)
+        {
+            JournalHarness harness = new();
+            for (int number = 0; number < 8; number++)
+            {
+                harness.Commit(harness.Orders);
+            }
+
+            // The first half is begun once more, with a round of two blocks.
+            JournalHarness.Store(harness.Orders);
+            JournalHarness.Append(harness.Orders, valueByteCount: 3000);
+            JournalHarness.Append(harness.Second, valueByteCount: 3000);
+            RoundTask round = harness.Begin(harness.Orders, harness.Second);
+            harness.Storage.CrashAfter(operationCount);
+            try
+            {
+                round.Run();
+                return;
+            }
+            catch (SimulatedCrashException)
+            {
+                for (int number = 0; number < PowerLossCount; number++)
+                {
+                    using JournalReplay? journal = JournalReplay.TryRead(harness.Storage.Crash(SimulatedCrashKind.PowerLoss), LogHarness.Root);
+                    Assert.Null(journal!.Damage);
+                }
+            }
+        }
+    }
+
+    [Fact]
     public void A_round_that_ran_when_its_half_got_old_is_found_and_so_are_those_behind_it()
     {
         CommitWhileHalfGetsOld(_harness.Second);
