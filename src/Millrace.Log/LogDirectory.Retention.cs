@@ -13,22 +13,29 @@ public sealed partial class LogDirectory
     {
         long now = Now;
         List<KeyValuePair<PartitionLog, Offset>> starts = [];
-        foreach (PartitionLog log in SortedPartitions())
+        try
         {
-            log.ExpireProducers(now);
-            if (TryFindStart(log, now) is { } start)
+            foreach (PartitionLog log in SortedPartitions())
             {
-                starts.Add(KeyValuePair.Create(log, start));
+                log.ExpireProducers(now);
+                if (TryFindStart(log, now) is { } start)
+                {
+                    starts.Add(KeyValuePair.Create(log, start));
+                }
+            }
+
+            if (starts.Count > 0 && TryMoveLogStarts(starts))
+            {
+                foreach ((PartitionLog log, Offset start) in starts)
+                {
+                    LogMessages.RetentionMovedStart(_logger, log.TopicPartition, log.LogStartOffset, start);
+                    log.ApplyLogStart(start);
+                }
             }
         }
-
-        if (starts.Count > 0 && TryMoveLogStarts(starts))
+        finally
         {
-            foreach ((PartitionLog log, Offset start) in starts)
-            {
-                LogMessages.RetentionMovedStart(_logger, log.TopicPartition, log.LogStartOffset, start);
-                log.ApplyLogStart(start);
-            }
+            starts.ForEach(static start => start.Key.EndStartMove());
         }
 
         DeleteLeftovers();

@@ -14,6 +14,9 @@ public sealed partial class PartitionLog
     private bool _isReleased;
     private long _logStartOffset;
 
+    // Guarded by the writer lock: how many starts are prepared and may be written down, and are not applied yet.
+    private int _movingStartCount;
+
     /// <summary>The first offset that may be read. Only rises.</summary>
     public Offset LogStartOffset => new(Volatile.Read(ref _logStartOffset));
 
@@ -41,10 +44,18 @@ public sealed partial class PartitionLog
         {
             if (!TryPrepareStart(start))
             {
-                return new DeleteRecordsResult.Failed(OfflineReason ?? $"The log of {TopicPartition} is closed.");
+                return new DeleteRecordsResult.Failed(OfflineReason ?? $"The log of {TopicPartition} is closed, or ends below {start} since it was offline. Try again.");
             }
 
-            _owner.MoveLogStarts([KeyValuePair.Create(this, start)]);
+            try
+            {
+                _owner.MoveLogStarts([KeyValuePair.Create(this, start)]);
+                ApplyLogStart(start);
+            }
+            finally
+            {
+                EndStartMove();
+            }
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -55,13 +66,13 @@ public sealed partial class PartitionLog
             return new DeleteRecordsResult.Failed($"The log of {TopicPartition} is closed.");
         }
 
-        ApplyLogStart(start);
         return new DeleteRecordsResult.Deleted(LogStartOffset);
     }
 
     /// <summary>
     /// Makes ready for a start that is to be written down: what is known of the producers at the segment which is the first one then is on the disk, since the
-    /// records that say it are given up. Where all records go, a new segment begins. False if the log is offline, or closed, or goes offline by this.
+    /// records that say it are given up. Where all records go, a new segment begins. False if the log is offline, or closed, or goes offline by this, or came back shorter since the start was
+    /// chosen. If it is true, the log does not come back before <see cref="EndStartMove"/>: what comes back would be the log as it was before the start was written down, and might end below that.
     /// </summary>
     internal bool TryPrepareStart(Offset start)
     {
@@ -72,7 +83,7 @@ public sealed partial class PartitionLog
             Offset? unsynced;
             lock (_writerLock)
             {
-                isReady = !_isReleased && !_isClosed && IsOnline && (start < _commit.LogEndOffset || TryRoll(ref effects));
+                isReady = !_isReleased && !_isClosed && IsOnline && start <= _commit.LogEndOffset && (start < _commit.LogEndOffset || TryRoll(ref effects));
                 LogSegment first = FindSegment(_segments, start);
                 unsynced = isReady && !first.IsCompleteAndSynced ? first.BaseOffset : null;
             }
@@ -81,10 +92,25 @@ public sealed partial class PartitionLog
             {
                 isReady = TrySyncSnapshot(segmentBaseOffset, ref effects);
             }
+
+            // Under the lock still: nobody brings it back before this is said.
+            lock (_writerLock)
+            {
+                _movingStartCount += isReady ? 1 : 0;
+            }
         }
 
         Run(effects);
         return isReady;
+    }
+
+    /// <summary>What <see cref="TryPrepareStart"/> has prepared is applied, or is not written down.</summary>
+    internal void EndStartMove()
+    {
+        lock (_writerLock)
+        {
+            _movingStartCount--;
+        }
     }
 
     /// <summary>Takes what lies below a start that is written down out of the log.</summary>

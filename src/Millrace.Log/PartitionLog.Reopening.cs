@@ -50,7 +50,7 @@ public sealed partial class PartitionLog
 
     /// <summary>
     /// Tries to bring the partition back. True if it is online. False if the cause is still there, a sync that began before is still
-    /// running, or the log is closed.
+    /// running, the log's start is being moved, or the log is closed.
     /// </summary>
     /// <param name="journal">What the journal has of partitions that are offline; null if that is nothing.</param>
     internal bool TryReopen(JournalReplay? journal)
@@ -62,7 +62,7 @@ public sealed partial class PartitionLog
             Offset? firstSuspect;
             lock (_writerLock)
             {
-                if (IsOnline || _isClosed || _isReleased || _isSyncing)
+                if (IsOnline || _isClosed || _isReleased || _isSyncing || _movingStartCount > 0)
                 {
                     return IsOnline;
                 }

@@ -95,6 +95,47 @@ public class ReopeningTests
     }
 
     [Fact]
+    public void A_partition_does_not_come_back_shorter_while_its_start_is_moved()
+    {
+        PartitionLog log = LoseTail(() => Assert.True(_harness.Log.TryPrepareStart(new Offset(4))));
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        _harness.LogDirectory.ReopenDue();
+        _harness.LogDirectory.MoveLogStarts([KeyValuePair.Create(log, new Offset(4))]);
+        log.ApplyLogStart(new Offset(4));
+        log.EndStartMove();
+
+        Reopen(TimeSpan.FromSeconds(2));
+        Assert.Equal((new Offset(4), new Offset(4)), (log.LogStartOffset, log.LogEndOffset));
+        _harness.AppendMany(1, AppendDurability.Disk);
+        _harness.Sync();
+        _harness.KillAndOpen();
+        Assert.Equal((new Offset(4), new Offset(5)), (_harness.Log.LogStartOffset, _harness.Log.LogEndOffset));
+    }
+
+    [Fact]
+    public void A_start_that_was_chosen_before_the_log_lost_its_end_is_not_taken()
+    {
+        PartitionLog log = LoseTail(static () => { });
+        Reopen(TimeSpan.FromSeconds(1));
+        Assert.Equal(new Offset(2), log.LogEndOffset);
+        Assert.False(log.TryPrepareStart(new Offset(4)));
+        Assert.True(log.TryPrepareStart(new Offset(2)));
+    }
+
+    /// <summary>Has the partition go offline with two records of five that the disk has.</summary>
+    private PartitionLog LoseTail(Action before)
+    {
+        _harness.AppendMany(2, AppendDurability.Disk);
+        _harness.Sync();
+        _harness.AppendMany(3);
+        before();
+        Strike(Fault.Sync);
+        Assert.False(_harness.Log.IsOnline);
+        _harness.Edit(LogHarness.FirstSegment, static bytes => bytes[..(2 * BatchByteCount)]);
+        return _harness.Log;
+    }
+
+    [Fact]
     public void What_was_taken_for_compacted_for_want_of_a_readable_file_ends_where_the_log_ended()
     {
         _harness.AppendMany(3);
