@@ -57,9 +57,10 @@ internal sealed class Listener : IDisposable
     {
         while (!stop.IsCancellationRequested)
         {
+            Socket? client = null;
             try
             {
-                Socket client = await _socket.AcceptAsync(stop);
+                client = await _socket.AcceptAsync(stop);
                 accept(client, Bound);
             }
             catch (OperationCanceledException)
@@ -70,15 +71,17 @@ internal sealed class Listener : IDisposable
             {
                 return;
             }
-            catch (SocketException failure)
+            catch (Exception failure)
             {
+                // Whatever it is, such as no memory for another connection: who comes later is not to be left standing.
+                client?.Dispose();
                 if (stop.IsCancellationRequested)
                 {
                     return;
                 }
 
                 // A client that went away between its arrival and our accept is no reason to wait.
-                if (failure.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted)
+                if (failure is SocketException { SocketErrorCode: SocketError.ConnectionReset or SocketError.ConnectionAborted })
                 {
                     continue;
                 }

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
 using Millrace.Log;
 
@@ -262,6 +263,40 @@ public sealed class TcpTests
         await Conditions.BecomesTrueAsync(() => broker.Broker.ConnectionCount == 1, "the second one is gone");
         using TcpTestClient fourth = await TcpTestClient.ConnectAsync(broker.EndPoint);
         await fourth.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(new ApiVersionsRequest(), 2);
+    }
+
+    [Fact]
+    public async Task A_connection_that_cannot_be_taken_keeps_nobody_else_out()
+    {
+        ManualTime time = new();
+        using var listener = Listener.Start(
+            new ListenerConfiguration(ListenerProtocol.Plaintext, new IPEndPoint(IPAddress.Loopback, 0), AdvertisedHost: null, AdvertisedPort: null), time, NullLogger.Instance);
+        using CancellationTokenSource stop = new();
+        int count = 0;
+        Task accepting = listener.AcceptAsync(
+            (socket, _) =>
+            {
+                socket.Dispose();
+                if (Interlocked.Increment(ref count) == 1)
+                {
+                    throw new InvalidOperationException("no place for it");
+                }
+            },
+            stop.Token);
+
+        using TcpTestClient refused = await TcpTestClient.ConnectAsync(listener.EndPoint);
+        using TcpTestClient next = await TcpTestClient.ConnectAsync(listener.EndPoint);
+        await Conditions.BecomesTrueAsync(
+            () =>
+            {
+                time.Advance(TimeSpan.FromSeconds(1));
+                return Volatile.Read(ref count) == 2 || accepting.IsCompleted;
+            },
+            "the next connection is taken");
+
+        await stop.CancelAsync();
+        await accepting;
+        Assert.Equal(2, count);
     }
 
     [Fact]
