@@ -34,18 +34,8 @@ internal sealed partial class GroupCoordinator
     }
 
     /// <summary>A marker has ended the transaction of a producer in a partition of the offsets topic.</summary>
-    public void EndTransaction(long producerId, int offsetsPartition, bool isCommit)
-    {
-        if (isCommit)
-        {
-            foreach (PendingOffset pending in Pending.WaitingFor(producerId, offsetsPartition))
-            {
-                Offsets.Apply(pending.GroupId, pending.Partition, pending.Offset, pending.Position);
-            }
-        }
-
-        Pending.Remove(producerId, offsetsPartition);
-    }
+    public void EndTransaction(long producerId, int offsetsPartition, bool isCommit) =>
+        Pending.End(producerId, offsetsPartition, isCommit ? pending => Offsets.Apply(pending.GroupId, pending.Partition, pending.Offset, pending.Position) : null);
 
     private void ReplayCommit(OffsetsRecord.Commit commit, OffsetsEntry entry)
     {

@@ -32,24 +32,27 @@ internal sealed class PendingOffsets
         }
     }
 
-    /// <summary>What waited for the marker of this producer in this partition of the offsets topic.</summary>
-    public IReadOnlyList<PendingOffset> WaitingFor(long producerId, int offsetsPartition)
+    /// <summary>
+    /// A marker of this producer in this partition of the offsets topic has ended its transaction. What waited for that is applied before it is pending no more, so that nobody finds an offset
+    /// stable and old; and under the lock: a deletion that came between the look and that would find nothing to delete, and what it has deleted would be there again.
+    /// </summary>
+    /// <param name="apply">Commits an offset; null if the transaction is aborted.</param>
+    public void End(long producerId, int offsetsPartition, Action<PendingOffset>? apply)
     {
         lock (_lock)
         {
-            return _byTransaction.TryGetValue((producerId, offsetsPartition), out List<PendingOffset>? offsets) ? [.. offsets] : [];
-        }
-    }
-
-    /// <summary>The transaction has ended. Called after what it committed was applied, so that nobody finds an offset stable and old.</summary>
-    public void Remove(long producerId, int offsetsPartition)
-    {
-        lock (_lock)
-        {
-            if (_byTransaction.Remove((producerId, offsetsPartition), out List<PendingOffset>? offsets))
+            if (!_byTransaction.TryGetValue((producerId, offsetsPartition), out List<PendingOffset>? offsets))
             {
-                offsets.ForEach(Forget);
+                return;
             }
+
+            if (apply is not null)
+            {
+                offsets.ForEach(apply);
+            }
+
+            _byTransaction.Remove((producerId, offsetsPartition));
+            offsets.ForEach(Forget);
         }
     }
 
@@ -66,7 +69,7 @@ internal sealed class PendingOffsets
         }
     }
 
-    /// <summary>The offset was deleted: what was written before that is not committed any more.</summary>
+    /// <summary>The offset was deleted: what was written before that is not committed any more. Called before it is deleted of what is committed.</summary>
     public void Delete(string groupId, TopicPartition partition, Offset position)
     {
         lock (_lock)

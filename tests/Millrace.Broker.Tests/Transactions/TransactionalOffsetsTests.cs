@@ -58,6 +58,32 @@ public sealed class TransactionalOffsetsTests
         Assert.Equal((ErrorCode.None, isLater ? 9 : 5), await FetchAsync(again, requireStable: true));
     }
 
+    /// <summary>The tombstone stands in the log between the offset and the marker: so says every later start.</summary>
+    [Fact]
+    public void An_offset_that_is_deleted_while_its_transaction_is_committed_does_not_come_back()
+    {
+        TopicPartition orders = new("orders", 0);
+        PendingOffsets pending = new();
+        CommittedOffsets committed = new();
+        pending.Add(7, 0, new PendingOffset("group", orders, new CommittedOffset(new Offset(5), CommittedOffset.UnknownLeaderEpoch, "", 0), new Offset(1)));
+        Thread deleting = new(() =>
+        {
+            pending.Delete("group", orders, new Offset(2));
+            committed.Apply("group", orders, offset: null, new Offset(2));
+        });
+
+        pending.End(7, 0, offset =>
+        {
+            deleting.Start();
+            Conditions.BecomesTrue(() => deleting.ThreadState.HasFlag(ThreadState.WaitSleepJoin) || deleting.ThreadState.HasFlag(ThreadState.Stopped), "it waits, or is done");
+            committed.Apply(offset.GroupId, offset.Partition, offset.Offset, offset.Position);
+        });
+
+        Assert.True(deleting.Join(TestClient.Patience));
+        Assert.False(committed.Contains("group"));
+        Assert.False(pending.IsPending("group", orders));
+    }
+
     [Fact]
     public async Task A_commit_of_a_member_is_told_to_come_again_where_the_broker_stops_before_its_group_is_found()
     {
