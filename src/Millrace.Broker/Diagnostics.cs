@@ -30,25 +30,25 @@ internal static class Diagnostics
     private static readonly Counter<long> OffsetCommits =
         Meter.CreateCounter<long>("millrace.broker.group.commits", "{commit}", "Offsets committed by groups, one for each partition.");
 
-    public static void ConnectionOpened() => Connections.Add(1);
+    public static void ConnectionOpened() => _ = TryTell(static change => Connections.Add(change), 1);
 
-    public static void ConnectionEnded() => Connections.Add(-1);
+    public static void ConnectionEnded() => _ = TryTell(static change => Connections.Add(change), -1);
 
     public static void RequestEnded(ApiKey api, TimeSpan duration)
     {
         if (RequestDuration.Enabled)
         {
-            RequestDuration.Record(duration.TotalSeconds, new KeyValuePair<string, object?>("api", api.ToString()));
+            _ = TryTell(static ended => RequestDuration.Record(ended.Seconds, new KeyValuePair<string, object?>("api", ended.Api.ToString())), (Api: api, Seconds: duration.TotalSeconds));
         }
     }
 
-    public static void Produced(int byteCount) => ProducedBytes.Add(byteCount);
+    public static void Produced(int byteCount) => _ = TryTell(static count => ProducedBytes.Add(count), byteCount);
 
-    public static void Fetched(int byteCount) => FetchedBytes.Add(byteCount);
+    public static void Fetched(int byteCount) => _ = TryTell(static count => FetchedBytes.Add(count), byteCount);
 
-    public static void Rebalanced() => Rebalances.Add(1);
+    public static void Rebalanced() => _ = TryTell(static count => Rebalances.Add(count), 1);
 
-    public static void OffsetsCommitted(int count) => OffsetCommits.Add(count);
+    public static void OffsetsCommitted(int count) => _ = TryTell(static count => OffsetCommits.Add(count), count);
 
     /// <summary>Null unless somebody listens.</summary>
     public static Activity? StartRequest(ApiKey api, RequestContext context)
@@ -63,5 +63,19 @@ internal static class Diagnostics
         activity?.SetTag("messaging.client.id", context.ClientId);
         activity?.SetTag("network.peer.address", context.Connection.Remote);
         return activity;
+    }
+
+    /// <summary>Listeners are the application's: one that throws ends no connection, and keeps nothing from what follows.</summary>
+    private static bool TryTell<TValue>(Action<TValue> tell, TValue value)
+    {
+        try
+        {
+            tell(value);
+            return true;
+        }
+        catch (Exception)
+        {
+            return false;
+        }
     }
 }

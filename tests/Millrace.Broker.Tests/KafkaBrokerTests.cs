@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Net;
 using Millrace.Kafka.Protocol;
 using Millrace.Log;
@@ -44,6 +45,36 @@ public sealed class KafkaBrokerTests
         Task stop = context.Run(() => broker.Broker.StopAsync());
         await stop.WaitAsync(TestClient.Patience);
         Assert.Equal(0, context.PostCount);
+    }
+
+    [Fact]
+    public async Task A_listener_of_a_meter_that_throws_ends_nothing_that_the_broker_does()
+    {
+        using MeterListener listener = new()
+        {
+            InstrumentPublished = static (instrument, self) =>
+            {
+                if (instrument.Meter.Name == Diagnostics.Name)
+                {
+                    self.EnableMeasurementEvents(instrument);
+                }
+            },
+        };
+        listener.SetMeasurementEventCallback<int>(static (_, _, _, _) => throw new InvalidOperationException("The listener failed."));
+        listener.SetMeasurementEventCallback<long>(static (_, _, _, _) => throw new InvalidOperationException("The listener failed."));
+        listener.SetMeasurementEventCallback<double>(static (_, _, _, _) => throw new InvalidOperationException("The listener failed."));
+        listener.Start();
+
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, (await client.ProduceAsync("orders", Batches.Of("a"))).ErrorCode);
+        Assert.Equal([(0, "a")], Batches.Read((await client.FetchAsync("orders", 0)).Records));
+        JoinGroupResponse joined = await client.JoinAsync("group");
+        Assert.Equal(ErrorCode.None, (await client.SyncAsync(Sync("group", joined, (joined.MemberId, "all")))).ErrorCode);
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("group", "orders", 1, joined.MemberId, joined.GenerationId)));
+        await broker.Broker.StopAsync();
+        Assert.True(broker.Broker.WasStoppedCleanly);
     }
 
     [Fact]
