@@ -98,10 +98,15 @@ internal sealed partial class TransactionCoordinator
     {
         foreach (TopicPartition touched in partitions)
         {
-            if (_services.Topics.Find(touched) is PartitionLog partition)
-            {
-                seat.Epochs.TryAdd(partition, partition.LeaderEpoch);
-            }
+            RememberEpoch(seat, touched);
+        }
+    }
+
+    private void RememberEpoch(TransactionSeat seat, TopicPartition touched)
+    {
+        if (_services.Topics.Find(touched) is PartitionLog partition)
+        {
+            seat.Epochs.TryAdd(partition, partition.LeaderEpoch);
         }
     }
 

@@ -100,11 +100,13 @@ internal sealed partial class TransactionCoordinator : IDisposable
     public ErrorCode Append(string transactionalId, ProducerIdentity producer, TopicPartition partition, Action append)
     {
         ErrorCode answer = ErrorCode.None;
-        bool isKnown = TryUse(transactionalId, (_, machine) =>
+        bool isKnown = TryUse(transactionalId, (seat, machine) =>
         {
             answer = machine.Verify(producer, partition);
             if (answer == ErrorCode.None)
             {
+                // Not known yet where the topic was made anew since the partition was added.
+                RememberEpoch(seat, partition);
                 append();
             }
         });

@@ -28,10 +28,7 @@ public sealed class RecreatedTopicTests
         if (comesBack)
         {
             PartitionLog orders = broker.Partition("orders");
-            broker.Storage.FailsSyncs = true;
-            orders.WantSync();
-            await Conditions.BecomesTrueAsync(() => !orders.IsOnline, "the partition is offline");
-            broker.Storage.FailsSyncs = false;
+            await TakeOfflineAsync(broker, orders);
             await broker.ReturnsAsync(Orders);
             await Conditions.BecomesTrueAsync(() => !orders.AwaitsSettlement, "its transactions are settled");
         }
@@ -44,6 +41,35 @@ public sealed class RecreatedTopicTests
         Assert.Empty(await client.ReadCommittedAsync("orders"));
         Assert.Equal(ErrorCode.None, await producer.On(client).EndAsync(isCommit: false));
         Assert.Empty(await client.ReadCommittedAsync("orders"));
+    }
+
+    [Fact]
+    public async Task A_transaction_that_has_lost_a_record_of_a_topic_that_was_made_anew_within_it_cannot_be_committed()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, "id");
+        await producer.InitAsync();
+        Assert.Equal(ErrorCode.None, await producer.AddPartitionsAsync("orders"));
+        await RecreateAsync(broker);
+        Assert.Equal(ErrorCode.None, await producer.ProduceAsync("orders", 0, "lost"));
+
+        PartitionLog orders = broker.Partition("orders");
+        await TakeOfflineAsync(broker, orders);
+        broker.CutLog(orders);
+        await broker.ReturnsAsync(Orders);
+
+        Assert.Equal(0, orders.LogEndOffset.Value);
+        Assert.NotEqual(ErrorCode.None, await producer.EndAsync(isCommit: true));
+    }
+
+    private static async Task TakeOfflineAsync(TestBroker broker, PartitionLog partition)
+    {
+        broker.Storage.FailsSyncs = true;
+        partition.WantSync();
+        await Conditions.BecomesTrueAsync(() => !partition.IsOnline, "the partition is offline");
+        broker.Storage.FailsSyncs = false;
     }
 
     private static async Task RecreateAsync(TestBroker broker)
