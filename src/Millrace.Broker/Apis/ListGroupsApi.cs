@@ -27,6 +27,8 @@ internal sealed class ListGroupsApi(GroupCoordinator groups) : Api<ListGroupsReq
             }
         }
 
+        // Looked at behind the groups: what could not be told of them is not to be taken for their absence.
+        response.ErrorCode = groups.IsStopped ? ErrorCode.CoordinatorNotAvailable : ErrorCode.None;
         return new(response);
     }
 }

@@ -61,6 +61,9 @@ internal sealed partial class GroupCoordinator : IDisposable
 
     public int GroupCount => _seats.Count;
 
+    /// <summary>Whether no group can be used any more, since the broker stops.</summary>
+    public bool IsStopped => _isStopped;
+
     /// <summary>Reads the offsets topic; when this returns, every group answers as before the broker stopped.</summary>
     public static GroupCoordinator Open(BrokerServices services, ILogger logger) => new(services, logger);
 

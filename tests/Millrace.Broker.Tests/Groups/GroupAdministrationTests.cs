@@ -298,6 +298,19 @@ public sealed class GroupAdministrationTests
         Assert.Null(await describing);
     }
 
+    [Fact]
+    public async Task Groups_are_not_listed_as_if_they_were_all_while_the_broker_stops()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        await JoinedAsync(client, "g", "orders");
+
+        broker.Broker.Groups.Stop();
+
+        ListGroupsResponse response = await client.SendAsync<ListGroupsRequest, ListGroupsResponse>(new ListGroupsRequest(), 5);
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, response.ErrorCode);
+    }
+
     /// <summary>Has something begin while the group is busy with a commit, which it waits for, and the broker stop before that has ended.</summary>
     private static async Task<Task<T>> WhileItStopsAsync<T>(TestBroker broker, Func<Task<T>> act, Func<Task<ErrorCode>> commitAsync)
     {
