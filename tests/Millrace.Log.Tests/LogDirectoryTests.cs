@@ -175,15 +175,17 @@ public sealed class LogDirectoryTests : IDisposable
         Assert.True(harness.LogDirectory.TryGet(refused, out _));
     }
 
-    [Fact]
-    public void No_partition_is_made_of_an_interrupted_creation_that_a_start_cannot_take_away()
+    [Theory]
+    [InlineData(SimulatedOperation.List)]
+    [InlineData(SimulatedOperation.DeleteDirectory)]
+    public void No_partition_is_made_of_an_interrupted_creation_that_a_start_cannot_take_away(SimulatedOperation operation)
     {
         LogHarness harness = LogHarness.WithPartition();
         var refused = new TopicPartition("orders", 4);
         harness.Storage.FailNext(SimulatedOperation.Create, "partition.metadata.tmp");
         Assert.Throws<IOException>(() => harness.LogDirectory.Create(refused, LogHarness.OrdersId));
         harness.Crash(SimulatedCrashKind.ProcessKill);
-        harness.Storage.FailNext(SimulatedOperation.DeleteDirectory, $"{refused}");
+        harness.Storage.FailNext(operation, $"{refused}");
         harness.Open();
         Assert.False(harness.LogDirectory.TryGet(refused, out _));
         Assert.True(harness.Log.IsOnline);

@@ -1,29 +1,16 @@
-using System.Globalization;
 using Millrace.Log;
 
 namespace Millrace.Simulation.Tests;
 
 public class CompactionSimulationTests
 {
-    private const int DefaultSeedCount = 500;
     private const int ControlSeedCount = 60;
 
+    private static readonly SeedCampaign Campaign = new("*CompactionSimulationTests.Compactions*", defaultSeedCount: 500);
+
     [Fact]
-    public void Compactions_and_crashes_at_any_operation_change_nothing_that_a_reader_of_the_newest_values_sees()
-    {
-        int first = FromEnvironment("MILLRACE_SIMULATION_FIRST_SEED", 1);
-        int count = FromEnvironment("MILLRACE_SIMULATION_SEEDS", DefaultSeedCount);
-        Parallel.For(first, first + count, static seed =>
-        {
-            if (TryFail(seed, CompactionSabotage.None) is { } failure)
-            {
-                Assert.Fail($"""
-                    Seed {seed}: {failure}
-                    Replay it: MILLRACE_SIMULATION_FIRST_SEED={seed} MILLRACE_SIMULATION_SEEDS=1 dotnet run --project tests/Millrace.Simulation.Tests -- --filter-class "*Compaction*"
-                    """);
-            }
-        });
-    }
+    public void Compactions_and_crashes_at_any_operation_change_nothing_that_a_reader_of_the_newest_values_sees() =>
+        Campaign.RequireNoFailure(static seed => TryFail(seed, CompactionSabotage.None));
 
     [Fact]
     public void The_same_seed_does_the_same_operations()
@@ -65,19 +52,6 @@ public class CompactionSimulationTests
         Assert.True(caught > ControlSeedCount / 20, $"{sabotage} was caught by {caught} of {ControlSeedCount} seeds.");
     }
 
-    private static string? TryFail(int seed, CompactionSabotage sabotage)
-    {
-        try
-        {
-            new CompactionSimulation(seed, sabotage).Run();
-            return null;
-        }
-        catch (Exception exception) when (exception is not OperationCanceledException)
-        {
-            return exception is SimulationException ? exception.Message : exception.ToString();
-        }
-    }
-
-    private static int FromEnvironment(string name, int fallback) =>
-        int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : fallback;
+    private static string? TryFail(int seed, CompactionSabotage sabotage) =>
+        SeedCampaign.TryFail(() => new CompactionSimulation(seed, sabotage).Run(), static () => null);
 }

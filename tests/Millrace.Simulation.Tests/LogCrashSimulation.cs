@@ -21,6 +21,9 @@ internal enum LogCrashSabotage
 
     /// <summary>A sync is reported before it has run.</summary>
     AcknowledgeBeforeSync,
+
+    /// <summary>The disk does not say which syncs it has refused.</summary>
+    HideRefusals,
 }
 
 internal sealed class SimulationException(string message) : Exception(message);
@@ -46,6 +49,7 @@ internal sealed partial class LogCrashSimulation
     private LogDirectory _directory = null!;
     private RoundTask? _round;
     private readonly int _roundChance;
+    private readonly int _refusalChance;
     private bool _mayHaveLost;
     private bool _hasBegunToClose;
     private bool _hasFault;
@@ -57,7 +61,9 @@ internal sealed partial class LogCrashSimulation
         _random = new Random(seed);
         _storage = new SimulatedStorage(_random.Next()) { IgnoresFlushes = sabotage == LogCrashSabotage.FlushDoesNothing };
         _storage.IgnoresFlushesOf = sabotage == LogCrashSabotage.JournalFlushDoesNothing ? "commit-journal" : null;
+        _storage.HidesRefusedSyncs = sabotage == LogCrashSabotage.HideRefusals;
         _roundChance = Pick(0, 4, 8, 10);
+        _refusalChance = Pick(0, 0, 2, 6);
         _options = new LogDirectoryOptions
         {
             Path = Root,
@@ -90,13 +96,11 @@ internal sealed partial class LogCrashSimulation
         }
 
         Start(wasClosed);
+        BringAllBack();
         Inspect(isInUse: true);
-        if (_directory.Close())
-        {
-            Require(!JournalFiles.Any(_storage.FileExists), "a clean stop leaves no journal");
-            Inspect(isInUse: false);
-        }
-
+        Require(_directory.Close(), "a stop is clean where the disk refuses nothing");
+        Require(!JournalFiles.Any(_storage.FileExists), "a clean stop leaves no journal");
+        Inspect(isInUse: false);
         _directory.Dispose();
         return _storage.Hash ^ (_eventHash * 31);
     }
@@ -113,12 +117,48 @@ internal sealed partial class LogCrashSimulation
         Require(findings.Count == 0, $"a check finds nothing, not: {string.Join(" ", findings)}");
     }
 
-    private void Start(bool wasClosed)
+    private void Start(bool wasClosed, bool refuses = true)
+    {
+        bool isFirstAttempt = Open(refuses ? _random.Next(3) : 0);
+        if (!_hasFault)
+        {
+            foreach (RecoveryFinding finding in _directory.Recovery.Findings)
+            {
+                (RecoveryCondition, RecoveryAction) key = (finding.Condition, finding.Action);
+                Findings[key] = Findings.GetValueOrDefault(key) + 1;
+            }
+        }
+
+        Require(_directory.Recovery.WasCleanStop || !(wasClosed && isFirstAttempt), "a clean stop is recognised");
+
+        // A crash in the last operation of a clean stop may leave its marker: everything was on the disk by then.
+        Require(_hasBegunToClose || !_directory.Recovery.WasCleanStop, "a crash is no clean stop");
+        TakeBackDoubtful();
+        foreach (PartitionLog log in _directory.Partitions)
+        {
+            Require(_models.ContainsKey(log.TopicPartition) || (_hasFault && IsUnfinished(log)), $"{log.TopicPartition} was never asked for");
+        }
+
+        foreach (PartitionModel model in _models.Values.ToList())
+        {
+            CheckAfterStart(model, _directory.Recovery.WasCleanStop, isFirstAttempt);
+        }
+
+        // What one has lost that is not back yet is seen when it is.
+        _mayHaveLost &= _directory.Partitions.Any(static log => !log.IsOnline);
+        _hasBegunToClose = false;
+        _hasFault = false;
+    }
+
+    /// <summary>True if the first attempt went well.</summary>
+    private bool Open(int troublesLeft)
     {
         bool isFirstAttempt = true;
-        for (int crashesLeft = _random.Next(3); ; crashesLeft--)
+        for (; ; troublesLeft--)
         {
-            _storage.CrashAfter(crashesLeft > 0 ? _random.Next(40) : long.MaxValue / 2);
+            _storage.CrashAfter(troublesLeft > 0 && _random.Next(2) == 0 ? _random.Next(40) : long.MaxValue / 2);
+            RefuseInStart(troublesLeft);
+            long refusalCount = _storage.RefusalCount;
             try
             {
                 var random = new Random(_random.Next());
@@ -128,34 +168,21 @@ internal sealed partial class LogCrashSimulation
             catch (SimulatedCrashException)
             {
                 Crash();
-                isFirstAttempt = false;
             }
+            catch (LogDirectoryException) when (_storage.RefusalCount > refusalCount)
+            {
+                if (_random.Next(2) == 0)
+                {
+                    Crash();
+                }
+            }
+
+            isFirstAttempt = false;
         }
 
         _storage.CrashAfter(long.MaxValue / 2);
-        foreach (RecoveryFinding finding in _directory.Recovery.Findings)
-        {
-            (RecoveryCondition, RecoveryAction) key = (finding.Condition, finding.Action);
-            Findings[key] = Findings.GetValueOrDefault(key) + 1;
-        }
-
-        Require(_directory.Recovery.WasCleanStop || !(wasClosed && isFirstAttempt), "a clean stop is recognised");
-
-        // A crash in the last operation of a clean stop may leave its marker: everything was on the disk by then.
-        Require(_hasBegunToClose || !_directory.Recovery.WasCleanStop, "a crash is no clean stop");
-        foreach (PartitionLog log in _directory.Partitions)
-        {
-            Require(_models.ContainsKey(log.TopicPartition), $"{log.TopicPartition} was never asked for");
-        }
-
-        foreach (PartitionModel model in _models.Values.ToList())
-        {
-            CheckAfterStart(model, _directory.Recovery.WasCleanStop, isFirstAttempt);
-        }
-
-        _mayHaveLost = false;
-        _hasBegunToClose = false;
-        _hasFault = false;
+        _storage.FailNoMore();
+        return isFirstAttempt;
     }
 
     private void CheckAfterStart(PartitionModel model, bool wasCleanStop, bool isFirstAttempt)
@@ -168,6 +195,12 @@ internal sealed partial class LogCrashSimulation
         }
 
         string name = model.TopicPartition.ToString();
+        if (_hasFault && !log.IsOnline)
+        {
+            // It comes back in a running process, and is looked at then.
+            return;
+        }
+
         Require(log.IsOnline, $"{name} is online, not: {log.OfflineReason}");
         Require(log.TopicId == model.TopicId, $"{name} has its topic id");
         Require(wasCleanStop || log.LeaderEpoch > model.Epoch, $"the leader epoch of {name} rises with an unclean start");
@@ -200,6 +233,11 @@ internal sealed partial class LogCrashSimulation
         var from = new Offset(_random.NextInt64(stable.Value + 1));
         var upTo = new Offset(_random.NextInt64(from.Value, stable.Value + 1));
         IReadOnlyList<AbortedTransaction>? aborted = log.AbortedTransactions(from, upTo);
+        if (WasRefused(log))
+        {
+            return;
+        }
+
         bool isRight = aborted is not null && aborted.SequenceEqual(model.AbortedTransactions(from, upTo));
         Require(isRight, $"the aborted transactions of {model.TopicPartition} from {from} to {upTo} are known");
     }
@@ -208,9 +246,19 @@ internal sealed partial class LogCrashSimulation
     {
         long timestamp = model.PickTimestamp(_random);
         TimestampedOffset? found = log.OffsetAtTimestamp(timestamp, log.HighWatermark);
+        if (WasRefused(log))
+        {
+            return;
+        }
+
         TimestampedOffset? expected = model.FirstAt(timestamp, log.HighWatermark);
         Require(found == expected, $"the first record of {model.TopicPartition} at or after {timestamp} is {expected}, not {found}");
         found = log.OffsetOfMaximumTimestamp(log.HighWatermark);
+        if (WasRefused(log))
+        {
+            return;
+        }
+
         expected = model.Latest(log.HighWatermark);
         Require(found == expected, $"the latest record of {model.TopicPartition} is {expected}, not {found}");
     }
@@ -271,7 +319,8 @@ internal sealed partial class LogCrashSimulation
 
     private void Step()
     {
-        if (!IsDiskFull && _models.Count < MaximumPartitionCount && (_models.Count == 0 || _random.Next(20) == 0))
+        RefuseSome();
+        if (_models.Count == 0 || (!IsDiskFull && _models.Count < MaximumPartitionCount && _random.Next(20) == 0))
         {
             Create();
             return;
@@ -286,6 +335,12 @@ internal sealed partial class LogCrashSimulation
         }
 
         _time.Advance(TimeSpan.FromMilliseconds(1));
+        if (_random.Next(80) == 0)
+        {
+            Delete(model, log);
+            return;
+        }
+
         switch (_random.Next(24))
         {
             case < 11:
@@ -341,9 +396,16 @@ internal sealed partial class LogCrashSimulation
             _storage.FreeByteCount = long.MaxValue;
         }
 
+        RefuseSome();
+        Reopen();
+    }
+
+    private void Reopen()
+    {
         List<PartitionLog> offline = [.. _directory.Partitions.Where(static log => !log.IsOnline)];
         _time.Advance(TimeSpan.FromMinutes(1));
         _directory.ReopenDue();
+        _storage.FailNoMore();
         foreach (PartitionLog reopened in offline.Where(static log => log.IsOnline).OrderBy(static log => log.TopicPartition.Partition))
         {
             ReturnCount++;
@@ -352,16 +414,6 @@ internal sealed partial class LogCrashSimulation
             CheckRecovered(returned, reopened, losesNothing: !_mayHaveLost);
             returned.CheckAcknowledgements(reopened, Require);
         }
-    }
-
-    private void Create()
-    {
-        var topicPartition = new TopicPartition("orders", _models.Count);
-        var id = new Guid(_random.Next(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
-        var model = new PartitionModel(topicPartition, id, _random.Next());
-        _models.Add(topicPartition, model);
-        _directory.Create(topicPartition, id);
-        model.IsCreated = true;
     }
 
     private void Append(PartitionModel model, PartitionLog log)
@@ -463,7 +515,7 @@ internal sealed partial class LogCrashSimulation
         }
         else if (error is not null && _random.Next(2) == 0)
         {
-            foreach (string file in _storage.List($"{Root}/{model.TopicPartition}").Select(static entry => entry.Name))
+            foreach (string file in _storage.Peek($"{Root}/{model.TopicPartition}").Select(static entry => entry.Name))
             {
                 _storage.DropCleanPages($"{Root}/{model.TopicPartition}/{file}");
             }
@@ -489,6 +541,11 @@ internal sealed partial class LogCrashSimulation
 
         var from = new Offset(_random.NextInt64(model.End.Value + 1));
         ReadResult result = log.Read(from, _random.Next(2000), atLeastOneBatch: true, log.HighWatermark, findsAborted: true);
+        if (WasRefused(log))
+        {
+            return;
+        }
+
         Require(result is ReadResult.Data, $"a read of {model.TopicPartition} from {from} gives data, not {result}");
         var data = (ReadResult.Data)result;
         ReadOnlyMemory<byte> batches = data.Batches;

@@ -1,29 +1,16 @@
-using System.Globalization;
 using Millrace.Log;
 
 namespace Millrace.Simulation.Tests;
 
 public class LogCrashSimulationTests
 {
-    private const int DefaultSeedCount = 1000;
     private const int ControlSeedCount = 60;
 
+    private static readonly SeedCampaign Campaign = new("*LogCrashSimulationTests.Crashes*", defaultSeedCount: 1000);
+
     [Fact]
-    public void Crashes_at_any_operation_lose_nothing_that_was_acknowledged()
-    {
-        int first = FromEnvironment("MILLRACE_SIMULATION_FIRST_SEED", 1);
-        int count = FromEnvironment("MILLRACE_SIMULATION_SEEDS", DefaultSeedCount);
-        Parallel.For(first, first + count, static seed =>
-        {
-            if (TryFail(seed, LogCrashSabotage.None) is { } failure)
-            {
-                Assert.Fail($"""
-                    Seed {seed}: {failure}
-                    Replay it: MILLRACE_SIMULATION_FIRST_SEED={seed} MILLRACE_SIMULATION_SEEDS=1 dotnet run --project tests/Millrace.Simulation.Tests -- --filter-class "*LogCrash*"
-                    """);
-            }
-        });
-    }
+    public void Crashes_at_any_operation_lose_nothing_that_was_acknowledged() =>
+        Campaign.RequireNoFailure(static seed => TryFail(seed, LogCrashSabotage.None));
 
     [Fact]
     public void The_same_seed_gives_the_same_hash_over_every_operation_and_answer()
@@ -96,25 +83,15 @@ public class LogCrashSimulationTests
     [Fact]
     public void An_acknowledgement_before_the_sync_is_caught() => AssertCaught(LogCrashSabotage.AcknowledgeBeforeSync);
 
+    [Fact]
+    public void A_disk_that_does_not_say_which_syncs_it_has_refused_is_caught() => AssertCaught(LogCrashSabotage.HideRefusals);
+
     private static void AssertCaught(LogCrashSabotage sabotage)
     {
         int caught = Enumerable.Range(1, ControlSeedCount).Count(seed => TryFail(seed, sabotage) is not null);
         Assert.True(caught > ControlSeedCount / 20, $"{sabotage} was caught by {caught} of {ControlSeedCount} seeds.");
     }
 
-    private static string? TryFail(int seed, LogCrashSabotage sabotage)
-    {
-        try
-        {
-            new LogCrashSimulation(seed, sabotage).Run();
-            return null;
-        }
-        catch (Exception exception) when (exception is not OperationCanceledException)
-        {
-            return exception is SimulationException ? exception.Message : exception.ToString();
-        }
-    }
-
-    private static int FromEnvironment(string name, int fallback) =>
-        int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : fallback;
+    private static string? TryFail(int seed, LogCrashSabotage sabotage) =>
+        SeedCampaign.TryFail(() => new LogCrashSimulation(seed, sabotage).Run(), static () => null);
 }

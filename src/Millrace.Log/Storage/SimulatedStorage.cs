@@ -18,6 +18,7 @@ public enum SimulatedOperation
     Rename,
     SyncDirectory,
     Lock,
+    List,
 }
 
 /// <summary>How a simulated machine goes down.</summary>
@@ -78,11 +79,17 @@ public sealed class SimulatedStorage : IStorage
     /// <summary>The same for the files whose name begins so; null for none.</summary>
     public string? IgnoresFlushesOf { get; set; }
 
+    /// <summary>A disk that tells nobody which syncs of files it has refused: the control of every simulation whose disk refuses some.</summary>
+    public bool HidesRefusedSyncs { get; set; }
+
     /// <summary>Bytes by which files may still grow before the disk is full. Default: without limit.</summary>
     public long FreeByteCount { get; set; } = long.MaxValue;
 
     /// <summary>Operations so far that change or sync something; each is a place where <see cref="CrashAfter"/> may strike.</summary>
     public long OperationCount { get; private set; }
+
+    /// <summary>Operations that it was told to refuse and has refused.</summary>
+    public long RefusalCount { get; private set; }
 
     /// <summary>Bytes read from files so far.</summary>
     public long ReadByteCount { get; private set; }
@@ -127,7 +134,19 @@ public sealed class SimulatedStorage : IStorage
     {
         lock (_lock)
         {
-            _failures.Add(new Failure(operation, pathSuffix));
+            _failures.Add(new Failure(operation, pathSuffix, SkippedCount: 0, Count: 1));
+        }
+    }
+
+    /// <summary>
+    /// Of the operations of a kind, or of any kind, those that only look included, the next <paramref name="skippedCount"/> go well, and <paramref name="failureCount"/> after them fail
+    /// with an <see cref="IOException"/>.
+    /// </summary>
+    public void FailSome(SimulatedOperation? operation, int skippedCount, int failureCount)
+    {
+        lock (_lock)
+        {
+            _failures.Add(new Failure(operation, PathSuffix: "", skippedCount, failureCount));
         }
     }
 
@@ -144,7 +163,7 @@ public sealed class SimulatedStorage : IStorage
         }
     }
 
-    /// <summary>Nothing fails any more of what <see cref="FailNext"/> and <see cref="FailAfter"/> have asked for.</summary>
+    /// <summary>Nothing fails any more of what <see cref="FailNext"/>, <see cref="FailSome"/> and <see cref="FailAfter"/> have asked for.</summary>
     public void FailNoMore()
     {
         lock (_lock)
@@ -187,9 +206,11 @@ public sealed class SimulatedStorage : IStorage
             {
                 IgnoresFlushes = IgnoresFlushes,
                 IgnoresFlushesOf = IgnoresFlushesOf,
+                HidesRefusedSyncs = HidesRefusedSyncs,
                 BootId = kind == SimulatedCrashKind.ProcessKill ? BootId : BootId?.Insert(0, "after "),
                 FreeByteCount = FreeByteCount,
                 OperationCount = OperationCount,
+                RefusalCount = RefusalCount,
                 _hash = _hash,
             };
             next.Mix((ulong)kind);
@@ -323,6 +344,16 @@ public sealed class SimulatedStorage : IStorage
     {
         lock (_lock)
         {
+            Begin(SimulatedOperation.List, path);
+            return Directory(path).List();
+        }
+    }
+
+    /// <summary>The same for who looks at the disk from outside of the machine: it is no operation, and never fails.</summary>
+    public IReadOnlyList<StorageEntry> Peek(string path)
+    {
+        lock (_lock)
+        {
             return Directory(path).List();
         }
     }
@@ -344,7 +375,7 @@ public sealed class SimulatedStorage : IStorage
     {
         lock (_lock)
         {
-            ThrowIfDown();
+            Begin(SimulatedOperation.Lock, path);
             (SimulatedDirectory parent, string name) = Parent(path);
             if (parent.Find(name) is null)
             {
@@ -365,7 +396,7 @@ public sealed class SimulatedStorage : IStorage
         Mix(Hash64(Encoding.UTF8.GetBytes(path)));
         bool survives = true;
         bool isRefused = false;
-        if (operation is not (SimulatedOperation.Read or SimulatedOperation.Open))
+        if (operation is not (SimulatedOperation.Read or SimulatedOperation.Open or SimulatedOperation.List or SimulatedOperation.Lock))
         {
             survives = OperationCount < _crashAt;
             isRefused = OperationCount >= _failFrom && OperationCount < _failUntil;
@@ -378,24 +409,49 @@ public sealed class SimulatedStorage : IStorage
             GoDown();
         }
 
-        int failure = _failures.FindIndex(failure => failure.Operation == operation && path.EndsWith(failure.PathSuffix, StringComparison.Ordinal));
-        if (failure >= 0)
-        {
-            _failures.RemoveAt(failure);
-            isRefused = true;
-        }
-
+        isRefused |= TakeFailure(operation, path);
         if (isRefused)
         {
+            RefusalCount++;
             if (operation == SimulatedOperation.SyncData)
             {
                 File(path).ForgetDirtyPages();
             }
 
-            throw new IOException("Input/output error");
+            if (operation != SimulatedOperation.SyncData || !HidesRefusedSyncs)
+            {
+                throw new IOException("Input/output error");
+            }
         }
 
         return survives;
+    }
+
+    /// <summary>Whether it is to fail by one of those that were asked for; each of them counts it.</summary>
+    private bool TakeFailure(SimulatedOperation operation, string path)
+    {
+        bool isTaken = false;
+        for (int number = 0; number < _failures.Count; number++)
+        {
+            Failure failure = _failures[number];
+            if ((failure.Operation is { } kind && kind != operation) || !path.EndsWith(failure.PathSuffix, StringComparison.Ordinal))
+            {
+                continue;
+            }
+
+            if (failure.SkippedCount > 0)
+            {
+                _failures[number] = failure with { SkippedCount = failure.SkippedCount - 1 };
+            }
+            else if (!isTaken)
+            {
+                isTaken = true;
+                _failures[number] = failure with { Count = failure.Count - 1 };
+            }
+        }
+
+        _failures.RemoveAll(static failure => failure.Count == 0);
+        return isTaken;
     }
 
     private void End(bool survives)
@@ -449,7 +505,7 @@ public sealed class SimulatedStorage : IStorage
         return node;
     }
 
-    private sealed record Failure(SimulatedOperation Operation, string PathSuffix);
+    private sealed record Failure(SimulatedOperation? Operation, string PathSuffix, int SkippedCount, int Count);
 
     private sealed class HeldLock(SimulatedStorage storage, string path) : IDisposable
     {

@@ -1,0 +1,128 @@
+using Millrace.Kafka.Records;
+using Millrace.Log;
+
+namespace Millrace.Simulation.Tests;
+
+/// <content>A disk that refuses operations of any kind, and partitions that are made and deleted on it.</content>
+internal sealed partial class LogCrashSimulation
+{
+    private const int MaximumAttemptCount = 20;
+
+    // Whose creation or deletion the disk has refused so that a start may find them, or not; and of which the next deletion is the end.
+    private readonly Dictionary<TopicPartition, PartitionModel> _doubtful = [];
+    private readonly List<TopicPartition> _unfinishedDeletions = [];
+    private int _createdCount;
+
+    /// <summary>What the disk has refused.</summary>
+    public long RefusalCount => _storage.RefusalCount;
+
+    private void RefuseSome()
+    {
+        if (_random.Next(100) < _refusalChance)
+        {
+            DiskRefusals.Arm(_storage, _random);
+            _hasFault = true;
+        }
+    }
+
+    private void RefuseInStart(int troublesLeft)
+    {
+        _storage.FailNoMore();
+        if (troublesLeft > 0 && _random.Next(6) < _refusalChance)
+        {
+            DiskRefusals.Arm(_storage, _random);
+            _hasFault = true;
+        }
+    }
+
+    /// <summary>Whether the disk has kept something from being read: the partition is offline by it.</summary>
+    private bool WasRefused(PartitionLog log) => _hasFault && !log.IsOnline;
+
+    private void BringAllBack()
+    {
+        for (int attempt = 0; _directory.Partitions.Any(static log => !log.IsOnline); attempt++)
+        {
+            string reasons = string.Join(" ", _directory.Partitions.Select(static log => log.OfflineReason));
+            Require(attempt < MaximumAttemptCount, $"partitions come back once the disk refuses nothing any more, not: {reasons}");
+            Reopen();
+            if (_directory.Partitions.All(log => log.IsOnline || IsUnfinished(log)))
+            {
+                Crash();
+                Start(wasClosed: false, refuses: false);
+            }
+        }
+    }
+
+    /// <summary>Whether it may be one whose creation was interrupted or refused, and of which the start could not read so: the next one takes it away.</summary>
+    private bool IsUnfinished(PartitionLog log) =>
+        log is { IsOnline: false, HasBeenRead: false } && (!_models.TryGetValue(log.TopicPartition, out PartitionModel? model) || !model.IsCreated);
+
+    private void Create()
+    {
+        TopicPartition topicPartition = Enumerable.Range(0, int.MaxValue).Select(static number => new TopicPartition("orders", number))
+            .First(partition => !_models.ContainsKey(partition) && !_doubtful.ContainsKey(partition) && !_directory.TryGet(partition, out _));
+        var model = new PartitionModel(topicPartition, new Guid(++_createdCount, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), _random.Next());
+        _models.Add(topicPartition, model);
+        long refusalCount = _storage.RefusalCount;
+        try
+        {
+            _directory.Create(topicPartition, model.TopicId);
+            model.IsCreated = true;
+        }
+        catch (IOException) when (_hasFault)
+        {
+            Require(!_directory.TryGet(topicPartition, out _), "a partition whose creation was refused is not there");
+            _models.Remove(topicPartition);
+            if (_storage.RefusalCount > refusalCount + 1 || IsDiskFull)
+            {
+                // The disk may have refused to take it away as well.
+                _doubtful.Add(topicPartition, model);
+            }
+        }
+    }
+
+    /// <summary>Of a partition that nothing is in flight of.</summary>
+    private void Delete(PartitionModel model, PartitionLog log)
+    {
+        if (_syncsInFlight.ContainsKey(model.TopicPartition) || IsInRound(log))
+        {
+            return;
+        }
+
+        // A crash in the middle leaves it or not.
+        model.IsCreated = false;
+        try
+        {
+            Require(_directory.Delete(model.TopicPartition), $"{model.TopicPartition} is there to be deleted");
+            _models.Remove(model.TopicPartition);
+            _unfinishedDeletions.ForEach(partition => _doubtful.Remove(partition));
+            _unfinishedDeletions.Clear();
+        }
+        catch (IOException) when (_hasFault)
+        {
+            if (_directory.TryGet(model.TopicPartition, out _))
+            {
+                model.IsCreated = true;
+            }
+            else
+            {
+                _models.Remove(model.TopicPartition);
+                _doubtful.Add(model.TopicPartition, model);
+                _unfinishedDeletions.Add(model.TopicPartition);
+            }
+        }
+    }
+
+    /// <summary>A start finds them, or it does not and they are gone.</summary>
+    private void TakeBackDoubtful()
+    {
+        foreach ((TopicPartition partition, PartitionModel model) in _doubtful)
+        {
+            model.IsCreated = false;
+            _models.Add(partition, model);
+        }
+
+        _doubtful.Clear();
+        _unfinishedDeletions.Clear();
+    }
+}
