@@ -17,13 +17,16 @@ internal enum CompactionSabotage
 
     /// <summary>Offsets go missing before it is written down that they may.</summary>
     ForgetGaps,
+
+    /// <summary>The disk does not say which syncs it has refused.</summary>
+    HideRefusals,
 }
 
 /// <summary>
 /// One seed: a compacted topic with transactions, tombstones, compressed batches, compactions, deleted records, restarts, and crashes at any
 /// operation of the disk; and again and again the comparison of what a reader makes of the log with what he makes of all that was appended.
 /// </summary>
-internal sealed class CompactionSimulation
+internal sealed partial class CompactionSimulation
 {
     private const string Root = "/data";
     private const int RoundCount = 5;
@@ -47,6 +50,8 @@ internal sealed class CompactionSimulation
         _sabotage = sabotage;
         _random = new Random(seed);
         _storage = new SimulatedStorage(_random.Next()) { IgnoresFlushes = sabotage == CompactionSabotage.FlushDoesNothing };
+        _storage.HidesRefusedSyncs = sabotage == CompactionSabotage.HideRefusals;
+        _refusalChance = Pick(0, 0, 3, 10);
         _options = new LogDirectoryOptions
         {
             Path = Root,
@@ -69,8 +74,8 @@ internal sealed class CompactionSimulation
     /// <summary>Returns a hash over every operation of the disk.</summary>
     public ulong Run()
     {
-        Open();
-        _directory.Create(Topic, Guid.Empty);
+        _directory = LogDirectory.Open(_options, _storage, _time, new Random(_random.Next()), NullLogger.Instance);
+        _log = _directory.Create(Topic, Guid.Empty);
         _directory.SetOverrides(Topic.Topic, new Dictionary<string, string>
         {
             ["cleanup.policy"] = "compact",
@@ -85,6 +90,7 @@ internal sealed class CompactionSimulation
             Reopen();
         }
 
+        RequireCleanStop();
         _directory.Dispose();
         return _storage.Hash;
     }
@@ -92,6 +98,8 @@ internal sealed class CompactionSimulation
     private void Open()
     {
         _directory = LogDirectory.Open(_options, _storage, _time, new Random(_random.Next()), NullLogger.Instance);
+        Require(_directory.TryGet(Topic, out PartitionLog? log), "the partition is there");
+        _log = log;
         foreach (RecoveryFinding finding in _directory.Recovery.Findings)
         {
             Findings.Add(finding.Condition);
@@ -100,10 +108,11 @@ internal sealed class CompactionSimulation
 
     private void Assert()
     {
-        Require(_directory.TryGet(Topic, out PartitionLog? log), "the partition is there");
-        _log = log;
+        PartitionLog log = _log;
         Require(log.IsOnline, $"the partition is online, not: {log.OfflineReason}");
         Require(log.LogEndOffset >= _model.Promised, $"the log ends at {log.LogEndOffset}, and {_model.Promised} was acknowledged");
+        Require(_mayHaveLost || log.LogEndOffset >= _model.End, $"the log ends at {log.LogEndOffset}, {_model.End} was written, and nothing can have gone");
+        _mayHaveLost = false;
         _model.Recovered(log.LogEndOffset);
         Require(log.LogStartOffset >= _model.LogStart, $"the log starts at {log.LogStartOffset}, and records below {_model.LogStart} were deleted");
         _model.LogStart = log.LogStartOffset;
@@ -112,10 +121,12 @@ internal sealed class CompactionSimulation
 
     private void Reopen()
     {
-        for (int crashesLeft = _random.Next(3); ; crashesLeft--)
+        Crash();
+        for (int troublesLeft = _random.Next(3); ; troublesLeft--)
         {
-            Crash();
-            _storage.CrashAfter(crashesLeft > 0 ? _random.Next(40) : long.MaxValue / 2);
+            _storage.CrashAfter(troublesLeft > 0 && _random.Next(2) == 0 ? _random.Next(40) : long.MaxValue / 2);
+            RefuseInStart(troublesLeft);
+            long refusalCount = _storage.RefusalCount;
             try
             {
                 Open();
@@ -123,11 +134,27 @@ internal sealed class CompactionSimulation
             }
             catch (SimulatedCrashException)
             {
+                Crash();
+            }
+            catch (LogDirectoryException) when (_storage.RefusalCount > refusalCount)
+            {
+                if (_random.Next(2) == 0)
+                {
+                    Crash();
+                }
             }
         }
 
         _storage.CrashAfter(long.MaxValue / 2);
-        Assert();
+        if (_log.IsOnline)
+        {
+            FaceNoRefusals();
+            Assert();
+        }
+        else
+        {
+            ComeBack();
+        }
     }
 
     private void Work()
@@ -141,13 +168,20 @@ internal sealed class CompactionSimulation
         {
             for (int step = 0; step < StepCount; step++)
             {
+                RefuseSome();
                 Step();
+                if (!_log.IsOnline)
+                {
+                    ComeBack();
+                }
             }
 
             if (_random.Next(3) == 0)
             {
-                _directory.Close();
-                _model.Promised = _model.End;
+                if (_directory.Close() || _log.IsOnline)
+                {
+                    _model.Promised = _model.End;
+                }
             }
         }
         catch (SimulatedCrashException)
@@ -171,11 +205,15 @@ internal sealed class CompactionSimulation
                 Sync();
                 break;
             case < 22:
-                Compact();
-                CheckTable();
+                TryCompact();
+                if (_log.IsOnline)
+                {
+                    CheckTable();
+                }
+
                 break;
             case 22:
-                _directory.WriteRecoveryPointsOrThrow();
+                _directory.WriteRecoveryPoints();
                 _directory.DeleteLeftovers();
                 break;
             default:
@@ -199,6 +237,11 @@ internal sealed class CompactionSimulation
         byte[] batch = Build(producerId, isTransactional, records);
         _model.Begin(() => _model.Appended(expected, producerId, isTransactional, records));
         AppendResult result = _log.Append(batch, AppendDurability.PageCache);
+        if (WasRefused)
+        {
+            return;
+        }
+
         Require(result is AppendResult.Appended appended && appended.BaseOffset == expected, $"an append goes to {expected}, not: {result}");
         _model.Ended();
     }
@@ -230,6 +273,11 @@ internal sealed class CompactionSimulation
         Offset expected = _model.End;
         _model.Begin(() => _model.Marked(expected, producerId, isCommit));
         AppendResult result = _log.AppendMarker(new ProducerIdentity(producerId, 0), isCommit, coordinatorEpoch: 0);
+        if (WasRefused)
+        {
+            return;
+        }
+
         Require(result is AppendResult.Appended appended && appended.BaseOffset == expected, $"a marker goes to {expected}, not: {result}");
         _model.Ended();
     }
@@ -237,14 +285,13 @@ internal sealed class CompactionSimulation
     private void Sync()
     {
         _log.WantSync();
-        if (_random.Next(2) == 0 && TryCommit())
+        if ((_random.Next(2) > 0 || !TryCommit()) && _log.BeginSync() is { } work)
         {
-            _model.Promised = _log.SyncedOffset;
+            _log.EndSync(work, work.TryRun());
         }
-        else if (_log.BeginSync() is { } work)
+
+        if (_log.IsOnline)
         {
-            work.Run();
-            _log.EndSync(work, null);
             _model.Promised = _log.SyncedOffset;
         }
     }
@@ -261,8 +308,21 @@ internal sealed class CompactionSimulation
 
         round.Run();
         round.End();
-        JournalRoundCount++;
-        return true;
+        JournalRoundCount += round.Error is null ? 1 : 0;
+        return round.Error is null;
+    }
+
+    private void TryCompact()
+    {
+        long refusalCount = _storage.RefusalCount;
+        try
+        {
+            Compact();
+        }
+        catch (IOException) when (_storage.RefusalCount > refusalCount)
+        {
+            FailedCompactionCount++;
+        }
     }
 
     private void Compact()
@@ -282,10 +342,11 @@ internal sealed class CompactionSimulation
         int stopAfter = _random.Next(3) == 0 ? _random.Next(20) : int.MaxValue;
         var limits = new CleaningLimits(Pick(20, 4000) * KeyOffsets.EntryByteCount, 0.9, 4096, now, () => stopAfter-- <= 0);
         CleaningOutcome outcome = _log.Compact(plan, limits);
-        Require(outcome.IsComplete || stopAfter < 0, "a compaction that nobody stops is complete");
+        Require(outcome.IsComplete || stopAfter < 0 || WasRefused, "a compaction that nobody stops is complete");
         if (outcome.IsComplete)
         {
             CompactionCount++;
+            FaceNoRefusals();
             CheckNewestOnly(_log.CleanedUpTo);
         }
     }
@@ -297,6 +358,11 @@ internal sealed class CompactionSimulation
             // Of what is on the disk: deleted records that the power takes as well take what was known of their producers with them.
             var before = new Offset(_random.NextInt64(_log.SyncedOffset.Value + 1));
             DeleteRecordsResult result = _log.DeleteRecords(before);
+            if (_hasFault && result is DeleteRecordsResult.Failed)
+            {
+                return;
+            }
+
             Require(result is DeleteRecordsResult.Deleted, $"records can be deleted, not: {result}");
             _model.LogStart = _log.LogStartOffset;
         }
@@ -305,6 +371,7 @@ internal sealed class CompactionSimulation
     /// <summary>Compares what a reader of committed records makes of the log with what he makes of everything that was appended.</summary>
     private void CheckTable()
     {
+        FaceNoRefusals();
         SortedDictionary<string, string> expected = _model.Table(_log.LogStartOffset, _log.LastStableOffset);
         var table = new SortedDictionary<string, string>(StringComparer.Ordinal);
         foreach (Record record in CommittedRecords())
@@ -370,7 +437,9 @@ internal sealed class CompactionSimulation
     private void Crash()
     {
         CrashCount++;
-        _storage = _storage.Crash(_random.Next(3) == 0 ? SimulatedCrashKind.ProcessKill : SimulatedCrashKind.PowerLoss);
+        SimulatedCrashKind kind = _random.Next(3) == 0 ? SimulatedCrashKind.ProcessKill : SimulatedCrashKind.PowerLoss;
+        _mayHaveLost |= kind == SimulatedCrashKind.PowerLoss;
+        _storage = _storage.Crash(kind);
     }
 
     private T Pick<T>(params ReadOnlySpan<T> choices) => choices[_random.Next(choices.Length)];

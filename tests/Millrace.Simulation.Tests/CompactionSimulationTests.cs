@@ -45,6 +45,7 @@ public class CompactionSimulationTests
     [Theory]
     [InlineData(nameof(CompactionSabotage.FlushDoesNothing))]
     [InlineData(nameof(CompactionSabotage.ForgetGaps))]
+    [InlineData(nameof(CompactionSabotage.HideRefusals))]
     public void What_is_broken_on_purpose_is_caught(string name)
     {
         CompactionSabotage sabotage = Enum.Parse<CompactionSabotage>(name);

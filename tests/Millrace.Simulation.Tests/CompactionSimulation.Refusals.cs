@@ -1,0 +1,95 @@
+using Millrace.Log;
+
+namespace Millrace.Simulation.Tests;
+
+/// <content>A disk that refuses operations of any kind.</content>
+internal sealed partial class CompactionSimulation
+{
+    private const int MaximumAttemptCount = 20;
+
+    private readonly int _refusalChance;
+    private bool _hasFault;
+    private bool _mayHaveLost;
+
+    /// <summary>Compactions that the disk has stopped.</summary>
+    public int FailedCompactionCount { get; private set; }
+
+    /// <summary>How often the partition came back after it was offline.</summary>
+    public int ReturnCount { get; private set; }
+
+    /// <summary>What the disk has refused.</summary>
+    public long RefusalCount => _storage.RefusalCount;
+
+    private bool WasRefused => _hasFault && !_log.IsOnline;
+
+    private void RefuseSome()
+    {
+        if (_random.Next(100) < _refusalChance)
+        {
+            DiskRefusals.Arm(_storage, _random);
+            _hasFault = true;
+        }
+    }
+
+    private void RefuseInStart(int troublesLeft)
+    {
+        _storage.FailNoMore();
+        if (troublesLeft > 0 && _random.Next(10) < _refusalChance)
+        {
+            DiskRefusals.Arm(_storage, _random);
+            _hasFault = true;
+        }
+    }
+
+    /// <summary>From here on what is looked at is the log.</summary>
+    private void FaceNoRefusals()
+    {
+        _storage.FailNoMore();
+        _hasFault = false;
+    }
+
+    /// <summary>The disk refuses some more, and then nothing; the partition comes back, and is as it was promised.</summary>
+    private void ComeBack()
+    {
+        Require(_hasFault, $"the partition is offline by what the disk refuses, and not: {_log.OfflineReason}");
+        if (_random.Next(3) == 0)
+        {
+            ForgetCleanPages();
+        }
+
+        for (int attempt = 0; !_log.IsOnline; attempt++)
+        {
+            Require(attempt < MaximumAttemptCount, $"the partition comes back once the disk refuses nothing any more, not: {_log.OfflineReason}");
+            RefuseInStart(attempt < 2 ? 1 : 0);
+            _time.Advance(TimeSpan.FromMinutes(1));
+            _directory.ReopenDue();
+        }
+
+        ReturnCount++;
+        FaceNoRefusals();
+        Assert();
+    }
+
+    /// <summary>What a failed sync has not written is gone from here on.</summary>
+    private void ForgetCleanPages()
+    {
+        foreach (StorageEntry entry in _storage.Peek($"{Root}/{Topic}"))
+        {
+            _storage.DropCleanPages($"{Root}/{Topic}/{entry.Name}");
+        }
+
+        _mayHaveLost = true;
+    }
+
+    /// <summary>A check of the files finds nothing, whatever they have been through.</summary>
+    private void RequireCleanStop()
+    {
+        Require(_directory.Close(), "a stop is clean where the disk refuses nothing");
+        List<InspectionFinding> findings = [];
+        LogInspection.Run(_options, _storage, [], findings.Add);
+
+        // A check begins with the transactions that deleted records had begun, and a compaction with those that it reads itself.
+        findings.RemoveAll(static finding => finding.IsNote || finding.Path.EndsWith(".txnindex", StringComparison.Ordinal));
+        Require(findings.Count == 0, $"a check finds nothing, not: {string.Join(" ", findings)}");
+    }
+}
