@@ -19,8 +19,7 @@ internal sealed partial class BrokerSimulation
                 _machine.Storage.FailNext(SimulatedOperation.Write, ".log");
                 break;
             case 4:
-                _mayRefuse = true;
-                _machine.Storage.FailNext(Pick(SimulatedOperation.Rename, SimulatedOperation.Create, SimulatedOperation.SyncDirectory, SimulatedOperation.Read));
+                Refuse();
                 break;
             case < 7:
                 _mayRefuse = true;
@@ -51,6 +50,13 @@ internal sealed partial class BrokerSimulation
                 _machine.Compact();
                 break;
         }
+    }
+
+    /// <summary>An operation of the disk of any kind, or several in a row.</summary>
+    private void Refuse()
+    {
+        _mayRefuse = true;
+        DiskRefusals.Arm(_machine.Storage, _random);
     }
 
     /// <summary>Smaller than the settings of a topic allow, so that there are many.</summary>

@@ -280,6 +280,11 @@ internal sealed partial class BrokerSimulation
         _isQuiet = true;
         _isDiskSlow = false;
         bool hasLost = kind == SimulatedCrashKind.PowerLoss;
+        if (kind is null && Chance(30))
+        {
+            Refuse();
+        }
+
         if (kind is null && !TryStop())
         {
             hasLost = true;
@@ -294,7 +299,8 @@ internal sealed partial class BrokerSimulation
             Trace?.Add($"down: {kind}");
             _machine.Crash(kind ?? SimulatedCrashKind.ProcessKill);
             _machine.Storage.CrashAfter(crashesLeft > 0 ? _random.Next(80) : long.MaxValue / 2);
-            if (TryAwait(_machine.BeginStart()))
+            bool mayRefuse = crashesLeft > 0 && Chance(40);
+            if (TryStart(mayRefuse) && !HasUnfinishedTopics(mayRefuse))
             {
                 break;
             }
@@ -306,9 +312,54 @@ internal sealed partial class BrokerSimulation
         _machine.Storage.CrashAfter(long.MaxValue / 2);
         Trace?.Add($"up again; kept writes: {_machine.Log!.Recovery.HasKeptWrites}; {string.Join(' ', _machine.Log.Recovery.Findings)}");
         _mayRefuse = false;
+        BringAllBack();
         AfterStart(hasLost);
         Await(Begin(() => VerifyAsync(isAfterStart: true)));
         _isQuiet = false;
+    }
+
+    /// <summary>False if the machine goes down in it, or the disk refuses it; then nothing is refused any more.</summary>
+    private bool TryStart(bool mayRefuse)
+    {
+        if (mayRefuse)
+        {
+            Refuse();
+        }
+
+        long refusalCount = _machine.Storage.RefusalCount;
+        try
+        {
+            return TryAwait(_machine.BeginStart());
+        }
+        catch (BrokerStartException) when (_machine.Storage.RefusalCount > refusalCount)
+        {
+            return false;
+        }
+        finally
+        {
+            _machine.Storage.FailNoMore();
+        }
+    }
+
+    /// <summary>
+    /// Whether the disk has kept the start from reading what there is of a topic whose creation was interrupted. Then it is not whole, and stays so until a start that can read it.
+    /// </summary>
+    private bool HasUnfinishedTopics(bool mayRefuse)
+    {
+        bool isUnfinished = _machine.Broker!.Topics.All.Any(static topic => topic.Partitions.Contains(null)) || _machine.Log!.Partitions.Any(IsUnfinished);
+        Require.That(mayRefuse || !isUnfinished, "a start to which the disk refuses nothing finishes what was begun of topics, or takes it away");
+        return isUnfinished;
+    }
+
+    private bool IsUnfinished(PartitionLog log) => !log.HasBeenRead && !_machine.Storage.FileExists($"{SimulatedMachine.Root}/{log.TopicPartition}/{FileNames.PartitionMetadata}");
+
+    private void BringAllBack()
+    {
+        for (int step = 0; !AreAllOnline || _machine.Committer!.HasWork; step++)
+        {
+            Require.That(step < _maxStepsToRest, "the disk comes to rest, and partitions that are offline come back");
+            Step();
+        }
     }
 
     /// <summary>False if the machine goes down in it.</summary>
@@ -338,12 +389,7 @@ internal sealed partial class BrokerSimulation
             Await(_running[number]);
         }
 
-        for (int step = 0; !AreAllOnline || _machine.Committer!.HasWork; step++)
-        {
-            Require.That(step < _maxStepsToRest, "the disk comes to rest, and partitions that are offline come back");
-            Step();
-        }
-
+        BringAllBack();
         KeepAll();
         Await(Begin(() => VerifyAsync(isAfterStart: false)));
         Require.That(TryStop(), "the broker stops");

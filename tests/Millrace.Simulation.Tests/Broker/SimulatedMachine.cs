@@ -111,9 +111,9 @@ internal sealed class SimulatedMachine
     {
         List<string> files =
         [
-            .. from directory in Storage.List(Root)
+            .. from directory in Storage.Peek(Root)
                where directory.IsDirectory
-               from file in Storage.List($"{Root}/{directory.Name}")
+               from file in Storage.Peek($"{Root}/{directory.Name}")
                where file.ByteCount > 0 && (file.Name.EndsWith(".log", StringComparison.Ordinal) || file.Name.EndsWith("index", StringComparison.Ordinal))
                select $"{Root}/{directory.Name}/{file.Name}",
         ];

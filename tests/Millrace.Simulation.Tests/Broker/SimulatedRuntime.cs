@@ -149,7 +149,7 @@ internal sealed class SimulatedCommitter : IAsyncDisposable, ICommitter
     /// <summary>After a failed sync pages are taken for clean that the disk never got; then memory gets scarce.</summary>
     private void DropCleanPages(string directory)
     {
-        foreach (StorageEntry file in _storage.List(directory))
+        foreach (StorageEntry file in _storage.Peek(directory))
         {
             _storage.DropCleanPages($"{directory}/{file.Name}");
         }
