@@ -41,6 +41,17 @@ internal sealed partial class CompactionSimulation
         }
     }
 
+    /// <summary>Of what puts a compacted segment in the place of others.</summary>
+    private void RefuseInCompaction()
+    {
+        if (_refusalChance > 0 && _random.Next(3) == 0)
+        {
+            SimulatedOperation kind = Pick(SimulatedOperation.Rename, SimulatedOperation.Rename, SimulatedOperation.DeleteFile, SimulatedOperation.SyncDirectory, SimulatedOperation.SyncData);
+            _storage.FailSome(kind, _random.Next(12), _random.Next(3) > 0 ? 1 : 2 + _random.Next(3));
+            _hasFault = true;
+        }
+    }
+
     /// <summary>From here on what is looked at is the log.</summary>
     private void FaceNoRefusals()
     {

@@ -341,6 +341,7 @@ internal sealed partial class CompactionSimulation
 
         int stopAfter = _random.Next(3) == 0 ? _random.Next(20) : int.MaxValue;
         var limits = new CleaningLimits(Pick(20, 4000) * KeyOffsets.EntryByteCount, 0.9, 4096, now, () => stopAfter-- <= 0);
+        RefuseInCompaction();
         CleaningOutcome outcome = _log.Compact(plan, limits);
         Require(outcome.IsComplete || stopAfter < 0 || WasRefused, "a compaction that nobody stops is complete");
         if (outcome.IsComplete)
