@@ -84,7 +84,8 @@ public class LogCrashSimulationTests
     public void An_acknowledgement_before_the_sync_is_caught() => AssertCaught(LogCrashSabotage.AcknowledgeBeforeSync);
 
     [Fact]
-    public void A_disk_that_does_not_say_which_syncs_it_has_refused_is_caught() => AssertCaught(LogCrashSabotage.HideRefusals);
+    public void A_disk_that_does_not_say_which_syncs_it_has_refused_is_caught() =>
+        SeedCampaign.RequireFailure(nameof(LogCrashSabotage.HideRefusals), static seed => TryFail(seed, LogCrashSabotage.HideRefusals));
 
     private static void AssertCaught(LogCrashSabotage sabotage)
     {
