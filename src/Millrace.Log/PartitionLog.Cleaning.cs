@@ -91,8 +91,8 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>
-    /// Deletes what a compaction has written that did not come into the log. If the disk refuses, the partition goes offline where a start would still take it into the log: by then that may
-    /// have other segments there.
+    /// Deletes what a compaction has written that did not come into the log. Where a start would still take it into the log, durably: by then that may have other segments there. If the disk
+    /// refuses, the partition goes offline.
     /// </summary>
     internal void DiscardCleaned(LogSegment cleaned)
     {
@@ -104,8 +104,13 @@ public sealed partial class PartitionLog
             {
                 cleaned.Dispose();
             }
-            else if (!TryDelete(cleaned, keepsSnapshot: true) && cleaned.File.Name.EndsWith(FileNames.SwapSuffix, StringComparison.Ordinal))
+            else if (!cleaned.File.Name.EndsWith(FileNames.SwapSuffix, StringComparison.Ordinal) || TryDeleteSwap(cleaned))
             {
+                _ = TryDelete(cleaned, keepsSnapshot: true);
+            }
+            else
+            {
+                cleaned.Dispose();
                 lock (_writerLock)
                 {
                     effects = TakeOffline($"A compacted segment in {_directory} could be put neither into the log nor away. {Sentences.AfterDiskError}");
@@ -114,6 +119,24 @@ public sealed partial class PartitionLog
         }
 
         Run(effects);
+    }
+
+    /// <summary>
+    /// The log of a compacted segment, without its indexes. While the power could bring it back, these stay: a start that finds it alone takes the indexes of the segment in its place for its own.
+    /// </summary>
+    private bool TryDeleteSwap(LogSegment cleaned)
+    {
+        try
+        {
+            cleaned.File.Delete();
+            _files.Storage.SyncDirectory(_directory);
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogMessages.SegmentNotDeleted(_logger, TopicPartition, cleaned.BaseOffset, exception.Message);
+            return false;
+        }
     }
 
     /// <summary>

@@ -35,9 +35,11 @@ internal sealed class LogHarness
 
     public PartitionLog Log => LogDirectory.TryGet(Orders, out PartitionLog? log) ? log : throw new InvalidOperationException("no such partition");
 
-    public static LogHarness WithPartition(Action<LogDirectoryOptions>? configure = null)
+    /// <summary>A partition that has nothing in it.</summary>
+    /// <param name="seed">Of the disk: what of it a loss of power takes.</param>
+    public static LogHarness WithPartition(Action<LogDirectoryOptions>? configure = null, int seed = 1)
     {
-        var harness = new LogHarness();
+        var harness = new LogHarness { Storage = new SimulatedStorage(seed) };
         configure?.Invoke(harness.Options);
         harness.Open();
         harness.LogDirectory.Create(Orders, OrdersId);

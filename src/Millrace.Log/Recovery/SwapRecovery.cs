@@ -20,6 +20,12 @@ internal sealed class SwapRecovery
     public bool Run(IReadOnlyList<StorageEntry> entries)
     {
         bool hasChanged = false;
+        if (entries.Any(static entry => entry.Name.EndsWith(FileNames.SwapSuffix, StringComparison.Ordinal)))
+        {
+            // A process that was killed, or a sync that failed, may have left a change of names that the disk does not have yet; and the power could keep what follows here, and lose that.
+            _storage.SyncDirectory(_directory);
+        }
+
         foreach (StorageEntry entry in entries)
         {
             if (FileNames.TryParseSegment(entry.Name, FileNames.LogSuffix + FileNames.SwapSuffix, out Offset baseOffset))

@@ -10,9 +10,9 @@ internal sealed class CompactionHarness
     public const long DeleteRetention = 10_000;
     private const int OneBatch = 130;
 
-    public CompactionHarness(int segmentByteCount = OneBatch, Dictionary<string, string>? settings = null)
+    public CompactionHarness(int segmentByteCount = OneBatch, Dictionary<string, string>? settings = null, int seed = 1)
     {
-        Harness = LogHarness.WithPartition(options => options.SegmentByteCount = segmentByteCount);
+        Harness = LogHarness.WithPartition(options => options.SegmentByteCount = segmentByteCount, seed);
         settings ??= [];
         settings.TryAdd("cleanup.policy", "compact");
         settings.TryAdd("delete.retention.ms", $"{DeleteRetention}");

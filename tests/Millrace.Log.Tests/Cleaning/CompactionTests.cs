@@ -1,3 +1,4 @@
+using System.Globalization;
 using Millrace.Kafka.Records;
 
 namespace Millrace.Log.Tests;
@@ -481,6 +482,85 @@ public class CompactionTests
             LogInspection.Run(topic.Harness.Options, topic.Harness.Storage, [], findings.Add);
             Assert.DoesNotContain(findings, static finding => !finding.IsNote);
         }
+    }
+
+    [Fact]
+    public void A_compaction_of_which_the_disk_refuses_any_operation_leaves_whole_segments_to_a_power_loss()
+    {
+        bool isThrough = false;
+        for (int operation = 0; !isThrough; operation++)
+        {
+            for (int seed = 1; seed <= 8; seed++)
+            {
+                CompactionHarness topic = TopicWithIndexes(seed);
+                long end = topic.Harness.Storage.OperationCount + operation;
+                topic.Harness.Storage.FailAfter(operation, failureCount: 1);
+                _ = Xunit.Record.Exception(() => topic.Compact());
+                isThrough = topic.Harness.Storage.OperationCount <= end;
+                topic.Harness.LosePower();
+                RequireWhole(topic, $"operation {operation}, seed {seed}");
+            }
+        }
+    }
+
+    [Fact]
+    public void A_power_loss_in_the_start_after_a_killed_compaction_leaves_whole_segments()
+    {
+        int swapCount = 0;
+        bool isThrough = false;
+        for (int operation = 0; !isThrough; operation++)
+        {
+            bool isSwap = true;
+            for (int round = 0; round < 5 * 14 && isSwap && !isThrough; round++)
+            {
+                CompactionHarness topic = TopicWithIndexes(seed: 1 + round / 14);
+                int startOperation = round % 14;
+                topic.Harness.Storage.CrashAfter(operation);
+                isThrough = Xunit.Record.Exception(() => topic.Compact()) is null;
+                topic.Harness.Kill();
+                isSwap = topic.Harness.Files().Any(static name => name.EndsWith(".swap", StringComparison.Ordinal));
+                topic.Harness.Storage.CrashAfter(startOperation);
+                _ = Xunit.Record.Exception(topic.Harness.Open);
+                topic.Harness.LosePower();
+                RequireWhole(topic, $"operation {operation} and {startOperation} of the start, round {round}");
+                swapCount += isSwap ? 1 : 0;
+            }
+        }
+
+        Assert.True(swapCount > 100, $"There were {swapCount} with names to finish.");
+    }
+
+    /// <summary>Of which an index says where each batch is, and of which every other record stays.</summary>
+    private static CompactionHarness TopicWithIndexes(int seed)
+    {
+        var topic = new CompactionHarness(segmentByteCount: 400, new Dictionary<string, string> { ["index.interval.bytes"] = "0" }, seed);
+        for (int number = 0; number < 12; number++)
+        {
+            topic.Append(number % 2 == 0 ? "again" : $"{number}", new string('x', 10 + number));
+        }
+
+        topic.Close();
+        topic.Close();
+        topic.Harness.Checkpoint();
+
+        // Several go into one.
+        TopicSettingsCell cell = topic.Harness.LogDirectory.SettingsCellOf("orders");
+        cell.Current = cell.Current with { SegmentByteCount = 1200 };
+        return topic;
+    }
+
+    private static void RequireWhole(CompactionHarness topic, string when)
+    {
+        topic.Harness.Storage.FailNoMore();
+        topic.Harness.Open();
+        Assert.True(topic.Log.IsOnline, $"{when}: {topic.Log.OfflineReason}");
+        long[] offsets = [.. topic.Records().Select(static record => long.Parse(record.Split(':')[0], CultureInfo.InvariantCulture))];
+        long[] newest = [1, 3, 5, 7, 9, 10, 11];
+        Assert.True(newest.All(offsets.Contains), $"{when}: {string.Join(' ', offsets)} are left");
+        Assert.True(topic.Harness.LogDirectory.Close());
+        List<InspectionFinding> findings = [];
+        LogInspection.Run(topic.Harness.Options, topic.Harness.Storage, [], findings.Add);
+        Assert.True(findings.TrueForAll(static finding => finding.IsNote), $"{when}: {string.Join(" ", findings)}");
     }
 
     [Fact]
