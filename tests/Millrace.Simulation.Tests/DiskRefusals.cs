@@ -7,6 +7,9 @@ internal static class DiskRefusals
 {
     private static readonly SimulatedOperation[] Kinds = Enum.GetValues<SimulatedOperation>();
 
+    private static readonly string[] FileKinds =
+        [FileNames.LogSuffix, FileNames.IndexSuffix, FileNames.TimeIndexSuffix, FileNames.TransactionIndexSuffix, FileNames.SnapshotSuffix, AtomicFile.TemporarySuffix];
+
     public static void Arm(SimulatedStorage storage, Random random)
     {
         int count = random.Next(3) < 2 ? 1 : 2 + random.Next(4);
@@ -17,8 +20,26 @@ internal static class DiskRefusals
             return;
         }
 
-        SimulatedOperation kind = Kinds[random.Next(Kinds.Length)];
+        // Syncs more often than others: what they have not written is right in memory all the same, and who tries again may take it for written.
+        SimulatedOperation kind = random.Next(4) == 0 ? SimulatedOperation.SyncData : Kinds[random.Next(Kinds.Length)];
+        if (IsOfFile(kind) && random.Next(2) == 0)
+        {
+            storage.FailSome(kind, random.Next(3), count, FileKinds[random.Next(FileKinds.Length)]);
+            return;
+        }
+
         int skippedCount = random.Next(3) == 0 ? 0 : random.Next(kind is SimulatedOperation.Read or SimulatedOperation.Open or SimulatedOperation.Write ? 30 : 10);
         storage.FailSome(kind, skippedCount, count);
     }
+
+    /// <summary>Whether what was refused is of one partition, or of what is left of one that was deleted; and of which.</summary>
+    public static bool IsOfPartition(SimulatedRefusal refusal, string root, out string directory)
+    {
+        string name = refusal.Path.StartsWith(root + "/", StringComparison.Ordinal) ? refusal.Path[(root.Length + 1)..].Split('/')[0] : "";
+        directory = $"{root}/{name}";
+        return FileNames.TryParsePartition(name, out _) || FileNames.TryParseDeletedPartition(name, out _);
+    }
+
+    private static bool IsOfFile(SimulatedOperation kind) =>
+        kind is not (SimulatedOperation.CreateDirectory or SimulatedOperation.DeleteDirectory or SimulatedOperation.SyncDirectory or SimulatedOperation.Lock or SimulatedOperation.List);
 }

@@ -14,7 +14,7 @@ internal sealed partial class LogCrashSimulation
     private int _createdCount;
 
     /// <summary>What the disk has refused.</summary>
-    public long RefusalCount => _storage.RefusalCount;
+    public int RefusalCount => _storage.RefusalCount;
 
     private void RefuseSome()
     {
@@ -37,6 +37,17 @@ internal sealed partial class LogCrashSimulation
 
     /// <summary>Whether the disk has kept something from being read: the partition is offline by it.</summary>
     private bool WasRefused(PartitionLog log) => _hasFault && !log.IsOnline;
+
+    /// <summary>A start makes a partition of what is left of a creation that was interrupted only where the disk refuses whatever it asks about it.</summary>
+    private void RequireNothingUnfinished(int refusalCount)
+    {
+        foreach (string directory in _directory.Partitions.Where(static log => !log.HasBeenRead).Select(static log => $"{Root}/{log.TopicPartition}"))
+        {
+            int count = _storage.RefusalsAfter(refusalCount).Count(refusal => DiskRefusals.IsOfPartition(refusal, Root, out string refused) && refused == directory);
+            bool isUnfinished = !_storage.FileExists($"{directory}/{FileNames.PartitionMetadata}");
+            Require(!isUnfinished || count > 1, $"no partition is made of what is left in {directory} of a creation");
+        }
+    }
 
     private void BringAllBack()
     {
@@ -63,7 +74,7 @@ internal sealed partial class LogCrashSimulation
             .First(partition => !_models.ContainsKey(partition) && !_doubtful.ContainsKey(partition) && !_directory.TryGet(partition, out _));
         var model = new PartitionModel(topicPartition, new Guid(++_createdCount, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), _random.Next());
         _models.Add(topicPartition, model);
-        long refusalCount = _storage.RefusalCount;
+        int refusalCount = _storage.RefusalCount;
         try
         {
             _directory.Create(topicPartition, model.TopicId);

@@ -158,19 +158,22 @@ internal sealed partial class LogCrashSimulation
         {
             _storage.CrashAfter(troublesLeft > 0 && _random.Next(2) == 0 ? _random.Next(40) : long.MaxValue / 2);
             RefuseInStart(troublesLeft);
-            long refusalCount = _storage.RefusalCount;
+            int refusalCount = _storage.RefusalCount;
             try
             {
                 var random = new Random(_random.Next());
                 _directory = LogDirectory.Open(_options, _storage, _time, random, NullLogger.Instance);
+                RequireNothingUnfinished(refusalCount);
                 break;
             }
             catch (SimulatedCrashException)
             {
                 Crash();
             }
-            catch (LogDirectoryException) when (_storage.RefusalCount > refusalCount)
+            catch (LogDirectoryException exception) when (_storage.RefusalCount > refusalCount)
             {
+                bool isOfAll = _storage.RefusalsAfter(refusalCount).Any(static refusal => !DiskRefusals.IsOfPartition(refusal, Root, out _));
+                Require(isOfAll, $"a start stands what the disk refuses of a partition, and not: {exception.Message}");
                 if (_random.Next(2) == 0)
                 {
                     Crash();
@@ -204,7 +207,7 @@ internal sealed partial class LogCrashSimulation
         Require(log.IsOnline, $"{name} is online, not: {log.OfflineReason}");
         Require(log.TopicId == model.TopicId, $"{name} has its topic id");
         Require(wasCleanStop || log.LeaderEpoch > model.Epoch, $"the leader epoch of {name} rises with an unclean start");
-        Require(!(wasCleanStop && isFirstAttempt) || log.LeaderEpoch == model.Epoch, $"the leader epoch of {name} stays at a clean start");
+        Require(!(wasCleanStop && isFirstAttempt && model.IsCreated) || log.LeaderEpoch == model.Epoch, $"the leader epoch of {name} stays at a clean start");
         Require(log.LeaderEpoch >= model.Epoch, $"the leader epoch of {name} never falls");
         CheckRecovered(model, log, losesNothing: wasCleanStop || !_mayHaveLost);
     }

@@ -21,6 +21,9 @@ public enum SimulatedOperation
     List,
 }
 
+/// <summary>An operation that a simulated disk was told to refuse, and has refused.</summary>
+public readonly record struct SimulatedRefusal(SimulatedOperation Operation, string Path);
+
 /// <summary>How a simulated machine goes down.</summary>
 public enum SimulatedCrashKind
 {
@@ -53,6 +56,7 @@ public sealed class SimulatedStorage : IStorage
     private readonly SimulatedDirectory _root;
     private readonly HashSet<string> _locks = new(StringComparer.Ordinal);
     private readonly List<Failure> _failures = [];
+    private readonly List<SimulatedRefusal> _refusals = [];
     private ulong _hash = 14695981039346656037;
     private long _crashAt = long.MaxValue;
     private long _failFrom = long.MaxValue;
@@ -88,8 +92,17 @@ public sealed class SimulatedStorage : IStorage
     /// <summary>Operations so far that change or sync something; each is a place where <see cref="CrashAfter"/> may strike.</summary>
     public long OperationCount { get; private set; }
 
-    /// <summary>Operations that it was told to refuse and has refused.</summary>
-    public long RefusalCount { get; private set; }
+    /// <summary>How many operations it was told to refuse and has refused.</summary>
+    public int RefusalCount
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _refusals.Count;
+            }
+        }
+    }
 
     /// <summary>Bytes read from files so far.</summary>
     public long ReadByteCount { get; private set; }
@@ -139,14 +152,14 @@ public sealed class SimulatedStorage : IStorage
     }
 
     /// <summary>
-    /// Of the operations of a kind, or of any kind, those that only look included, the next <paramref name="skippedCount"/> go well, and <paramref name="failureCount"/> after them fail
-    /// with an <see cref="IOException"/>.
+    /// Of the operations of a kind, or of any kind, those that only look included, on paths that end so the next <paramref name="skippedCount"/> go well, and
+    /// <paramref name="failureCount"/> after them fail with an <see cref="IOException"/>.
     /// </summary>
-    public void FailSome(SimulatedOperation? operation, int skippedCount, int failureCount)
+    public void FailSome(SimulatedOperation? operation, int skippedCount, int failureCount, string pathSuffix = "")
     {
         lock (_lock)
         {
-            _failures.Add(new Failure(operation, PathSuffix: "", skippedCount, failureCount));
+            _failures.Add(new Failure(operation, pathSuffix, skippedCount, failureCount));
         }
     }
 
@@ -160,6 +173,15 @@ public sealed class SimulatedStorage : IStorage
         {
             _failFrom = OperationCount + operationCount;
             _failUntil = _failFrom + failureCount;
+        }
+    }
+
+    /// <summary>What it was told to refuse and has refused, in order, without the first of them.</summary>
+    public IReadOnlyList<SimulatedRefusal> RefusalsAfter(int count)
+    {
+        lock (_lock)
+        {
+            return _refusals[count..];
         }
     }
 
@@ -210,9 +232,9 @@ public sealed class SimulatedStorage : IStorage
                 BootId = kind == SimulatedCrashKind.ProcessKill ? BootId : BootId?.Insert(0, "after "),
                 FreeByteCount = FreeByteCount,
                 OperationCount = OperationCount,
-                RefusalCount = RefusalCount,
                 _hash = _hash,
             };
+            next._refusals.AddRange(_refusals);
             next.Mix((ulong)kind);
             root.MixInto(next.Mix);
             return next;
@@ -412,7 +434,7 @@ public sealed class SimulatedStorage : IStorage
         isRefused |= TakeFailure(operation, path);
         if (isRefused)
         {
-            RefusalCount++;
+            _refusals.Add(new SimulatedRefusal(operation, path));
             if (operation == SimulatedOperation.SyncData)
             {
                 File(path).ForgetDirtyPages();

@@ -326,7 +326,7 @@ internal sealed partial class BrokerSimulation
             Refuse();
         }
 
-        long refusalCount = _machine.Storage.RefusalCount;
+        int refusalCount = _machine.Storage.RefusalCount;
         try
         {
             return TryAwait(_machine.BeginStart());
