@@ -18,7 +18,7 @@ internal sealed partial class CompactionSimulation
     public int ReturnCount { get; private set; }
 
     /// <summary>What the disk has refused.</summary>
-    public long RefusalCount => _storage.RefusalCount;
+    public int RefusalCount => _storage.RefusalCount;
 
     private bool WasRefused => _hasFault && !_log.IsOnline;
 
@@ -44,10 +44,27 @@ internal sealed partial class CompactionSimulation
     /// <summary>Of what puts a compacted segment in the place of others.</summary>
     private void RefuseInCompaction()
     {
+        if (_refusalChance > 0 && _random.Next(2) == 0)
+        {
+            SimulatedOperation kind = Pick(
+                SimulatedOperation.Rename, SimulatedOperation.Rename, SimulatedOperation.DeleteFile, SimulatedOperation.SyncDirectory, SimulatedOperation.SyncDirectory, SimulatedOperation.SyncData);
+            _storage.FailSome(kind, _random.Next(12), _random.Next(3) > 0 ? 1 : 2 + _random.Next(3), kind == SimulatedOperation.SyncDirectory ? $"/{Topic}" : "");
+            if (_random.Next(2) == 0)
+            {
+                // Nor can be put away what does not come into the log.
+                _storage.FailSome(SimulatedOperation.DeleteFile, skippedCount: 0, failureCount: 1, FileNames.SwapSuffix);
+            }
+
+            _hasFault = true;
+        }
+    }
+
+    /// <summary>Of what has to be on the disk before records are given up.</summary>
+    private void RefuseInDeletion()
+    {
         if (_refusalChance > 0 && _random.Next(3) == 0)
         {
-            SimulatedOperation kind = Pick(SimulatedOperation.Rename, SimulatedOperation.Rename, SimulatedOperation.DeleteFile, SimulatedOperation.SyncDirectory, SimulatedOperation.SyncData);
-            _storage.FailSome(kind, _random.Next(12), _random.Next(3) > 0 ? 1 : 2 + _random.Next(3));
+            _storage.FailSome(Pick(SimulatedOperation.SyncData, SimulatedOperation.SyncData, SimulatedOperation.SyncDirectory), _random.Next(2), failureCount: 1);
             _hasFault = true;
         }
     }

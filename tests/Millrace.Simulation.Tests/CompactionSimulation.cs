@@ -32,6 +32,7 @@ internal sealed partial class CompactionSimulation
     private const int RoundCount = 5;
     private const int StepCount = 60;
     private const int KeyCount = 8;
+    private const int ProducerCount = 3;
 
     private static readonly TopicPartition Topic = new("table", 0);
 
@@ -116,6 +117,7 @@ internal sealed partial class CompactionSimulation
         _model.Recovered(log.LogEndOffset);
         Require(log.LogStartOffset >= _model.LogStart, $"the log starts at {log.LogStartOffset}, and records below {_model.LogStart} were deleted");
         _model.LogStart = log.LogStartOffset;
+        CheckProducers();
         CheckTable();
     }
 
@@ -126,7 +128,7 @@ internal sealed partial class CompactionSimulation
         {
             _storage.CrashAfter(troublesLeft > 0 && _random.Next(2) == 0 ? _random.Next(40) : long.MaxValue / 2);
             RefuseInStart(troublesLeft);
-            long refusalCount = _storage.RefusalCount;
+            int refusalCount = _storage.RefusalCount;
             try
             {
                 Open();
@@ -136,8 +138,10 @@ internal sealed partial class CompactionSimulation
             {
                 Crash();
             }
-            catch (LogDirectoryException) when (_storage.RefusalCount > refusalCount)
+            catch (LogDirectoryException exception) when (_storage.RefusalCount > refusalCount)
             {
+                bool isOfAll = _storage.RefusalsAfter(refusalCount).Any(static refusal => !DiskRefusals.IsOfPartition(refusal, Root, out _));
+                Require(isOfAll, $"a start stands what the disk refuses of a partition, and not: {exception.Message}");
                 if (_random.Next(2) == 0)
                 {
                     Crash();
@@ -195,7 +199,7 @@ internal sealed partial class CompactionSimulation
         _time.Advance(TimeSpan.FromMilliseconds(_random.Next(1500)));
         switch (_random.Next(24))
         {
-            case < 14:
+            case < 12:
                 Append();
                 break;
             case < 17:
@@ -224,7 +228,7 @@ internal sealed partial class CompactionSimulation
 
     private void Append()
     {
-        long producerId = _random.Next(-1, 3);
+        long producerId = _random.Next(-1, ProducerCount);
         bool isOpen = producerId >= 0 && _model.HasOpenTransaction(producerId);
         bool isTransactional = producerId >= 0 && (isOpen || _random.Next(2) == 0);
         List<(string Key, string? Value)> records = [];
@@ -263,12 +267,14 @@ internal sealed partial class CompactionSimulation
 
     private void EndTransaction()
     {
-        long producerId = _random.Next(3);
-        if (!_model.HasOpenTransaction(producerId))
+        // Nothing at or behind the first that is open can be compacted.
+        List<long> open = [.. Enumerable.Range(0, ProducerCount).Select(static number => (long)number).Where(_model.HasOpenTransaction)];
+        if (open.Count == 0)
         {
             return;
         }
 
+        long producerId = open[_random.Next(open.Count)];
         bool isCommit = _random.Next(2) == 0;
         Offset expected = _model.End;
         _model.Begin(() => _model.Marked(expected, producerId, isCommit));
@@ -314,7 +320,7 @@ internal sealed partial class CompactionSimulation
 
     private void TryCompact()
     {
-        long refusalCount = _storage.RefusalCount;
+        int refusalCount = _storage.RefusalCount;
         try
         {
             Compact();
@@ -357,9 +363,16 @@ internal sealed partial class CompactionSimulation
         if (_random.Next(4) == 0)
         {
             // Of what is on the disk: deleted records that the power takes as well take what was known of their producers with them.
-            var before = new Offset(_random.NextInt64(_log.SyncedOffset.Value + 1));
+            Offset before = _random.Next(3) == 0 ? _log.SyncedOffset : new Offset(_random.NextInt64(_log.SyncedOffset.Value + 1));
+            RefuseInDeletion();
             DeleteRecordsResult result = _log.DeleteRecords(before);
-            if (_hasFault && result is DeleteRecordsResult.Failed)
+            if (_hasFault && result is DeleteRecordsResult.Failed && _log.IsOnline)
+            {
+                FaceNoRefusals();
+                result = _log.DeleteRecords(before);
+            }
+
+            if (WasRefused)
             {
                 return;
             }
@@ -382,6 +395,17 @@ internal sealed partial class CompactionSimulation
         }
 
         Require(expected.SequenceEqual(table), $"the log says {string.Join(' ', table)} and was told {string.Join(' ', expected)}");
+    }
+
+    /// <summary>Whatever has become of its records: the next batch of a producer is taken, and none twice.</summary>
+    private void CheckProducers()
+    {
+        for (long producerId = 0; producerId < ProducerCount; producerId++)
+        {
+            int lastSequence = _model.NextSequence(producerId) - 1;
+            bool isKnown = _log.ActiveProducers().Any(known => known.Producer.Id == producerId && known.LastSequence == lastSequence);
+            Require(lastSequence < 0 || isKnown, $"the newest batch of producer {producerId}, which ends with sequence {lastSequence}, is known");
+        }
     }
 
     private void CheckNewestOnly(Offset end)
