@@ -400,6 +400,39 @@ public class RecoveryTests
         }
     }
 
+    [Theory]
+    [InlineData(".index")]
+    [InlineData(".timeindex")]
+    public void An_index_that_is_made_anew_is_on_the_disk_also_where_the_process_was_killed_meanwhile(string suffix)
+    {
+        for (int number = 0; number < 400; number++)
+        {
+            int operation = number / 10;
+            LogHarness harness = LogHarness.WithPartition(
+                static options =>
+                {
+                    options.SegmentByteCount = 3 * LogHarness.Batch().Length;
+                    options.IndexIntervalByteCount = 0;
+                },
+                seed: number % 10);
+            harness.AppendMany(9);
+            harness.Checkpoint();
+            harness.Kill();
+            harness.Storage.DeleteFile($"{LogHarness.Directory}/{0:D20}{suffix}");
+            harness.Storage.SyncDirectory(LogHarness.Directory);
+            harness.Storage.CrashAfter(operation);
+            _ = Xunit.Record.Exception(harness.Open);
+            harness.Kill();
+            harness.Open();
+            harness.LosePower();
+            harness.Open();
+            Assert.True(harness.LogDirectory.Close());
+            List<InspectionFinding> findings = [];
+            LogInspection.Run(harness.Options, harness.Storage, [], findings.Add);
+            Assert.True(findings.TrueForAll(static finding => finding.IsNote), $"Operation {operation}: {string.Join(" ", findings)}");
+        }
+    }
+
     [Fact]
     public void An_index_without_its_segment_is_deleted()
     {

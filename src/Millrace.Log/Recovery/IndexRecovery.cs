@@ -59,10 +59,13 @@ internal sealed class IndexRecovery
             offsets = offsets with { File = _files.Existing(_directory, offsets.File.Name), IsRight = false };
         }
 
+        bool isSynced = !isReadByEveryStart && !offsets.IsRight;
         segment.Progress = content.Progress;
-        segment.TransactionIndex = content.OpenTransactionIndex(Provide(transactions));
-        segment.TimeIndex = content.OpenTimeIndex(Provide(times));
-        segment.Index = content.OpenOffsetIndex(Provide(offsets));
+        segment.TransactionIndex = content.OpenTransactionIndex(Provide(transactions, isSynced));
+        segment.TimeIndex = content.OpenTimeIndex(Provide(times, isSynced));
+
+        // Under its name as a whole: a start after a killed process would see it whole, read nothing, and leave it to the power.
+        segment.Index = content.OpenOffsetIndex(Provide(offsets, isAtomic: !isReadByEveryStart));
     }
 
     private (LazyFile File, int EntryCount) Take(Offset baseOffset, string suffix, int entryByteCount)
@@ -86,21 +89,31 @@ internal sealed class IndexRecovery
         return new Wanted(file, content, isRight);
     }
 
-    private LazyFile Provide(Wanted wanted)
+    private LazyFile Provide(Wanted wanted, bool isSynced = false, bool isAtomic = false)
     {
         if (wanted.IsRight)
         {
+            if (isSynced)
+            {
+                // A process that was killed may have written it and not synced it.
+                wanted.File.SyncData();
+            }
+
             return wanted.File;
         }
 
         string name = wanted.File.Name;
         bool exists = _files.Storage.FileExists(wanted.File.Path);
         wanted.File.Dispose();
-        LazyFile file = _files.Create(_directory, name);
+        LazyFile file = _files.Create(_directory, isAtomic ? name + AtomicFile.TemporarySuffix : name);
         try
         {
             file.Write(wanted.Content, 0);
             file.SyncData();
+            if (isAtomic)
+            {
+                file.Rename(name);
+            }
         }
         catch
         {
@@ -109,7 +122,7 @@ internal sealed class IndexRecovery
             throw;
         }
 
-        HasNewFile |= !exists;
+        HasNewFile |= isAtomic || !exists;
         return file;
     }
 
