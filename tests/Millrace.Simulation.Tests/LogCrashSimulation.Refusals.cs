@@ -13,6 +13,9 @@ internal sealed partial class LogCrashSimulation
     private readonly List<TopicPartition> _unfinishedDeletions = [];
     private int _createdCount;
 
+    // Of a segment, gone from the disk since the last crash.
+    private string? _lostIndex;
+
     /// <summary>What the disk has refused.</summary>
     public int RefusalCount => _storage.RefusalCount;
 
@@ -32,6 +35,38 @@ internal sealed partial class LogCrashSimulation
         {
             DiskRefusals.Arm(_storage, _random);
             _hasFault = true;
+        }
+
+        if (troublesLeft > 0 && _lostIndex is { } lost && _random.Next(2) == 0)
+        {
+            _storage.FailSome(SimulatedOperation.SyncData, skippedCount: 0, failureCount: 1, lost);
+            _hasFault = true;
+        }
+    }
+
+    /// <summary>An index is taken off the disk: a start makes it anew, be its segment long on the disk.</summary>
+    private void LoseIndex()
+    {
+        _lostIndex = null;
+        if (_refusalChance == 0 || _random.Next(3) > 0 || !_storage.DirectoryExists(Root))
+        {
+            return;
+        }
+
+        List<(string Directory, string File)> indexes =
+        [
+            .. from directory in _storage.Peek(Root)
+               where FileNames.TryParsePartition(directory.Name, out _)
+               from file in _storage.Peek($"{Root}/{directory.Name}")
+               where file.ByteCount > 0 && FileNames.IndexSuffixes.Any(suffix => file.Name.EndsWith(suffix, StringComparison.Ordinal))
+               select ($"{Root}/{directory.Name}", file.Name),
+        ];
+        if (indexes.Count > 0)
+        {
+            (string path, string name) = indexes[_random.Next(indexes.Count)];
+            _lostIndex = $"{path}/{name}";
+            _storage.DeleteFile(_lostIndex);
+            _storage.SyncDirectory(path);
         }
     }
 

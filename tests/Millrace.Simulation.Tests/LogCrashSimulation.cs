@@ -596,6 +596,11 @@ internal sealed partial class LogCrashSimulation
         _mayHaveLost |= kind == SimulatedCrashKind.PowerLoss;
         _storage = _storage.Crash(kind);
         _storage.FreeByteCount = long.MaxValue;
+        if (kind == SimulatedCrashKind.PowerLoss)
+        {
+            LoseIndex();
+        }
+
         if (_sabotage == LogCrashSabotage.ForgetJournal)
         {
             Array.ForEach(JournalFiles, _storage.DeleteFile);
