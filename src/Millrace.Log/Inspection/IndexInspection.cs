@@ -16,7 +16,7 @@ internal sealed class IndexInspection
     private readonly Offset _baseOffset;
     private readonly int _maximumUnindexedByteCount;
     private readonly int _maximumEntryCount;
-    private readonly Offset _cleanedUpTo;
+    private readonly Offset _incompleteBelow;
     private readonly bool _isGrowing;
     private readonly EntryFile _offsets;
     private readonly EntryFile _times;
@@ -27,8 +27,8 @@ internal sealed class IndexInspection
     private int _latestRelativeOffset;
     private long _lastIndexedTimestamp = -1;
 
-    /// <param name="cleanedUpTo">
-    /// Where the compacted part of the log ends. Of a transaction that began in it there may be less than there was when it ended, or nothing.
+    /// <param name="incompleteBelow">
+    /// Below, batches are deleted or compacted away. Of a transaction that began there there may be less than there was when it ended, or nothing.
     /// </param>
     /// <param name="isGrowing">Whether a broker may be writing to it: entries behind what was read of the log are not judged.</param>
     /// <param name="report">Takes the name of a file, the byte in it, and what is wrong there.</param>
@@ -36,13 +36,13 @@ internal sealed class IndexInspection
         IStorage storage,
         string directory,
         Offset baseOffset,
-        Offset cleanedUpTo,
+        Offset incompleteBelow,
         LogSettings settings,
         bool isGrowing,
         Action<string, long?, string> report)
     {
         _baseOffset = baseOffset;
-        _cleanedUpTo = cleanedUpTo;
+        _incompleteBelow = incompleteBelow;
         _isGrowing = isGrowing;
         _report = report;
         _maximumUnindexedByteCount = Math.Max(MaximumUnindexedByteCount, settings.IndexIntervalByteCount);
@@ -81,7 +81,7 @@ internal sealed class IndexInspection
         }
     }
 
-    /// <summary>A transaction has ended in an abort.</summary>
+    /// <summary>A transaction has ended in an abort, as the batches that are left say.</summary>
     public void Observe(in AbortedTransaction expected)
     {
         if (_transactions.IsFaulty)
@@ -89,12 +89,7 @@ internal sealed class IndexInspection
             return;
         }
 
-        SkipCompacted();
-        if (expected.FirstOffset < _cleanedUpTo)
-        {
-            return;
-        }
-
+        SkipIncomplete(expected.LastOffset);
         if (_transactions.Next is { } entry && IsAsExpected(TransactionIndex.ReadEntry(entry), expected))
         {
             _transactions.Advance();
@@ -141,7 +136,7 @@ internal sealed class IndexInspection
 
         if (knowsTransactions && !_transactions.IsFaulty)
         {
-            SkipCompacted();
+            SkipIncomplete(new Offset(long.MaxValue));
         }
 
         if (knowsTransactions && !_transactions.IsFaulty && _transactions.Next is not null)
@@ -150,16 +145,21 @@ internal sealed class IndexInspection
         }
     }
 
-    private void SkipCompacted()
+    /// <summary>Passes by transactions that ended before an offset and of which nothing may be left.</summary>
+    private void SkipIncomplete(Offset before)
     {
-        while (_transactions.Next is { } entry && TransactionIndex.ReadEntry(entry).FirstOffset < _cleanedUpTo)
+        while (_transactions.Next is { } entry && TransactionIndex.ReadEntry(entry) is var found && found.FirstOffset < _incompleteBelow && found.LastOffset < before)
         {
             _transactions.Advance();
         }
     }
 
     private bool IsAsExpected(in AbortedTransaction found, in AbortedTransaction expected) =>
-        found == expected || (found.LastStableOffset < _cleanedUpTo && found with { LastStableOffset = expected.LastStableOffset } == expected);
+        found.ProducerId == expected.ProducerId && found.LastOffset == expected.LastOffset
+        && IsFirst(found.FirstOffset, expected.FirstOffset) && IsFirst(found.LastStableOffset, expected.LastStableOffset);
+
+    /// <summary>Whether a transaction began where the index says: with the first batch that is left of it, or an earlier one that is gone.</summary>
+    private bool IsFirst(Offset found, Offset left) => found == left || (found < left && found < _incompleteBelow);
 
     private void ObserveIndexed(ReadOnlySpan<byte> entry, int relativeOffset, int position)
     {

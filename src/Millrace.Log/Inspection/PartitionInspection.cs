@@ -216,12 +216,16 @@ internal sealed class PartitionInspection
 
         segments.RemoveRange(0, first);
         BeginLog(segments);
+
+        // The snapshot there knows the transactions that deleted records began, but not which of them ended with a marker that is compacted
+        // away. Readers see what is left: by that the indexes are judged.
+        Offset incompleteBelow = Offset.Max(_sparseBelow, FirstSegment ?? Offset.Zero);
         SegmentReports reports = new(_counts, FoundDamage, FoundUnreadable, FoundWrongIndex, (segment, position, sentence) => Note(SegmentPath(segment), sentence, position));
         for (int number = 0; number < segments.Count; number++)
         {
             (Offset baseOffset, StorageEntry entry) = segments[number];
             JudgePlace(baseOffset);
-            var inspection = new SegmentInspection(_storage, _directory, _settings, _sparseBelow, _log, reports);
+            var inspection = new SegmentInspection(_storage, _directory, _settings, incompleteBelow, _log, reports);
             bool isLast = number == segments.Count - 1;
             inspection.Run(baseOffset, entry.ByteCount, isLast, isGrowing: _isInUse && isLast);
             _counts.Segments++;
@@ -244,7 +248,6 @@ internal sealed class PartitionInspection
             return;
         }
 
-        // What was deleted may have begun transactions: the snapshot at the first segment knows them.
         Offset first = segments[0].BaseOffset;
         FirstSegment = first;
         _log.Expected = _log.End = first;
@@ -253,15 +256,6 @@ internal sealed class PartitionInspection
             StartsLate = true;
             Find(SegmentPath(first), null, _logStart, $"The log starts at offset {_logStart}, and its first segment begins at {first}: what lay before it is gone. "
                 + $"Restore the segment before it from a copy. To let the log start at {first}, {Mend}");
-        }
-
-        string snapshot = PathOf(FileNames.Segment(first, FileNames.SnapshotSuffix));
-        if (first > Offset.Zero)
-        {
-            ProducerStates? known = null;
-            _log.KnowsProducers = _storage.FileExists(snapshot)
-                && ProducerStates.TryReadSnapshot(InspectedFile.ReadAll(_storage, snapshot), _settings.MaximumProducerCount, out known);
-            _log.Producers = known ?? _log.Producers;
         }
     }
 

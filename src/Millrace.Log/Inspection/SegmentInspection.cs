@@ -31,18 +31,18 @@ internal sealed class SegmentInspection
     private readonly IStorage _storage;
     private readonly string _directory;
     private readonly LogSettings _settings;
-    private readonly Offset _cleanedUpTo;
+    private readonly Offset _incompleteBelow;
     private readonly LogPosition _log;
     private readonly SegmentReports _reports;
 
-    /// <param name="cleanedUpTo">Below there may be gaps.</param>
+    /// <param name="incompleteBelow">Below, batches may be compacted away, or are deleted.</param>
     public SegmentInspection(
-        IStorage storage, string directory, LogSettings settings, Offset cleanedUpTo, LogPosition log, SegmentReports reports)
+        IStorage storage, string directory, LogSettings settings, Offset incompleteBelow, LogPosition log, SegmentReports reports)
     {
         _storage = storage;
         _directory = directory;
         _settings = settings;
-        _cleanedUpTo = cleanedUpTo;
+        _incompleteBelow = incompleteBelow;
         _log = log;
         _reports = reports;
     }
@@ -59,7 +59,7 @@ internal sealed class SegmentInspection
             throw new IOException($"{_directory}/{FileNames.Segment(baseOffset, FileNames.LogSuffix)} has {byteCount} bytes; a segment has at most {int.MaxValue}.");
         }
 
-        var indexes = new IndexInspection(_storage, _directory, baseOffset, _cleanedUpTo, _settings, isGrowing, _reports.Index);
+        var indexes = new IndexInspection(_storage, _directory, baseOffset, _incompleteBelow, _settings, isGrowing, _reports.Index);
         using IStorageFile file = _storage.Open($"{_directory}/{FileNames.Segment(baseOffset, FileNames.LogSuffix)}", StorageOpenMode.Reading);
         using var walker = new BatchWalker(file, 0, Math.Min(byteCount, file.Length), verifiesChecksums: true);
         bool isWhole = Walk(walker, baseOffset, indexes, isLast && isGrowing);
@@ -144,7 +144,7 @@ internal sealed class SegmentInspection
     private (RecoveryCondition Condition, string Description)? FindFault(in RecordBatchHeader header)
     {
         bool isExpected = _log.Expected is not { } expected || header.BaseOffset == expected
-            || (header.BaseOffset > expected && header.BaseOffset <= _cleanedUpTo);
+            || (header.BaseOffset > expected && header.BaseOffset <= _incompleteBelow);
         if (!isExpected)
         {
             return (RecoveryCondition.BatchOffsetUnexpected, $"has offset {header.BaseOffset} where {_log.Expected} belongs");

@@ -222,10 +222,71 @@ public class CompactionTests
 
         topic.Harness.Sync();
         Assert.True(topic.Compact().IsComplete);
-        Assert.True(topic.Harness.LogDirectory.Close());
-        List<InspectionFinding> findings = [];
-        LogInspection.Run(topic.Harness.Options, topic.Harness.Storage, [], findings.Add);
-        Assert.DoesNotContain(findings, static finding => !finding.IsNote);
+        Assert.Empty(Check(topic));
+    }
+
+    [Fact]
+    public void A_check_finds_nothing_wrong_behind_a_transaction_that_began_in_deleted_records_and_whose_marker_is_compacted_away()
+    {
+        var topic = new CompactionHarness();
+        topic.Append(CompactionHarness.Batch([("a", "1")], producer: Seven, isTransactional: true));
+        topic.Append("b", "1");
+        topic.Log.AppendMarker(Seven, isCommit: true, coordinatorEpoch: 0);
+        topic.Close();
+        Assert.Equal(new DeleteRecordsResult.Deleted(new Offset(1)), topic.Log.DeleteRecords(new Offset(1)));
+        topic.Compact();
+        topic.Harness.Time.Advance(TimeSpan.FromMilliseconds(CompactionHarness.DeleteRetention));
+        topic.Close();
+        topic.Compact();
+        Assert.DoesNotContain(topic.Headers(), static header => header.IsControl && header.RecordCount > 0);
+        topic.Append(CompactionHarness.Batch([("c", "1")], producer: Seven, sequence: 1, isTransactional: true));
+        topic.Log.AppendMarker(Seven, isCommit: false, coordinatorEpoch: 0);
+        Assert.Empty(Check(topic));
+    }
+
+    [Fact]
+    public void A_check_finds_nothing_wrong_in_an_aborted_transaction_of_which_the_first_records_alone_are_compacted_away()
+    {
+        var topic = new CompactionHarness();
+        topic.Append(CompactionHarness.Batch([("aborted", "1")], producer: Seven, isTransactional: true));
+        for (int number = 0; number < 20; number++)
+        {
+            topic.Append($"{number}", "1");
+        }
+
+        topic.Append(CompactionHarness.Batch([("aborted", "2")], producer: Seven, sequence: 1, isTransactional: true));
+        topic.Log.AppendMarker(Seven, isCommit: false, coordinatorEpoch: 0);
+        topic.Close();
+
+        // The keys have room for some of the batches between the two of the transaction.
+        topic.Compact(keyMemoryByteCount: 0);
+        Assert.InRange(topic.Log.CleanedUpTo.Value, 1, 20);
+        Assert.Equal("21:aborted=2", Assert.Single(topic.Records(), static record => record.Contains("aborted", StringComparison.Ordinal)));
+        AbortedTransaction aborted = Assert.Single(topic.Log.AbortedTransactions(Offset.Zero, topic.Log.LastStableOffset)!);
+        Assert.Equal((Offset.Zero, new Offset(22)), (aborted.FirstOffset, aborted.LastOffset));
+        Assert.Empty(Check(topic));
+    }
+
+    [Fact]
+    public void A_check_names_an_index_that_lacks_an_aborted_transaction_of_the_compacted_part()
+    {
+        var topic = new CompactionHarness();
+        topic.Append(CompactionHarness.Batch([("a", "1")], producer: Seven, isTransactional: true));
+        topic.Append("b", "1");
+        topic.Log.AppendMarker(Seven, isCommit: false, coordinatorEpoch: 0);
+        topic.Harness.Sync();
+        topic.Compact();
+        Assert.Equal((Seven, 0), (topic.Headers()[0].Producer, topic.Headers()[0].RecordCount));
+        topic.Harness.LogDirectory.Close();
+        topic.Harness.WriteFile($"{LogHarness.Directory}/{2:D20}.txnindex", []);
+        Assert.Contains("lacks the transaction of producer 7", Assert.Single(Check(topic)).Description, StringComparison.Ordinal);
+        topic.Harness.Kill();
+        using (LogRepair repair = LogRepair.Prepare(topic.Harness.Options, topic.Harness.Storage, LogHarness.Orders))
+        {
+            Assert.Null(repair.Run(static _ => { }));
+        }
+
+        Assert.Empty(Check(topic));
     }
 
     [Fact]
@@ -477,10 +538,7 @@ public class CompactionTests
             topic.Harness.Checkpoint();
             topic.Harness.KillAndOpen();
             Assert.Equal(newest, topic.Records());
-            Assert.True(topic.Harness.LogDirectory.Close());
-            List<InspectionFinding> findings = [];
-            LogInspection.Run(topic.Harness.Options, topic.Harness.Storage, [], findings.Add);
-            Assert.DoesNotContain(findings, static finding => !finding.IsNote);
+            Assert.Empty(Check(topic));
         }
     }
 
@@ -615,5 +673,14 @@ public class CompactionTests
 
             Assert.Equal(newest, topic.Records());
         }
+    }
+
+    /// <summary>What a check of the stopped log finds, without what is only worth knowing.</summary>
+    private static List<InspectionFinding> Check(CompactionHarness topic)
+    {
+        topic.Harness.LogDirectory.Close();
+        List<InspectionFinding> findings = [];
+        LogInspection.Run(topic.Harness.Options, topic.Harness.Storage, [], findings.Add);
+        return findings.FindAll(static finding => !finding.IsNote);
     }
 }
