@@ -122,7 +122,7 @@ internal sealed class ProducerStates
 
         if (header.IsControl)
         {
-            return EndTransactionMarker.TryRead(batch, out EndTransactionMarker marker) ? End(header, marker) : null;
+            return ObserveControl(header, batch);
         }
 
         ProducerState producer = FindOrAdd(header.Producer.Id);
@@ -198,6 +198,24 @@ internal sealed class ProducerStates
 
         states = read;
         return true;
+    }
+
+    private CompletedTransaction? ObserveControl(in RecordBatchHeader header, ReadOnlySpan<byte> batch)
+    {
+        if (EndTransactionMarker.TryRead(batch, out EndTransactionMarker marker))
+        {
+            return End(header, marker);
+        }
+
+        if (header.RecordCount == 0)
+        {
+            // What compaction has left of a marker stays for the epoch, which no other batch of the producer has.
+            ProducerState producer = FindOrAdd(header.Producer.Id);
+            producer.SetEpoch(header.Producer.Epoch);
+            HeardOf(producer);
+        }
+
+        return null;
     }
 
     private CompletedTransaction? End(in RecordBatchHeader header, EndTransactionMarker marker)

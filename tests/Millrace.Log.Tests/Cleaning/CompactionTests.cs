@@ -180,6 +180,33 @@ public class CompactionTests
     }
 
     [Fact]
+    public void The_epoch_of_a_producer_is_remembered_by_its_last_marker_when_nothing_else_is_left_of_it()
+    {
+        var topic = new CompactionHarness();
+        topic.Append(CompactionHarness.Batch([("a", "aborted")], producer: Seven, isTransactional: true));
+        Assert.IsType<AppendResult.Appended>(topic.Log.AppendMarker(new ProducerIdentity(7, 1), isCommit: false, coordinatorEpoch: 0));
+        topic.Close();
+        topic.Compact();
+        topic.Close();
+        topic.Compact();
+        topic.Harness.Time.Advance(TimeSpan.FromMilliseconds(CompactionHarness.DeleteRetention));
+        topic.Close();
+        topic.Compact();
+        RecordBatchHeader marker = Assert.Single(topic.Headers(), static header => header.Producer.Id == 7);
+        Assert.Equal((true, 0, new Offset(1)), (marker.IsControl, marker.RecordCount, marker.BaseOffset));
+        short EpochOfSeven() => Assert.Single(topic.Log.ActiveProducers(), static producer => producer.Producer.Id == 7).Producer.Epoch;
+        Assert.Equal(1, EpochOfSeven());
+
+        // A start that has to read all of the log.
+        topic.Harness.Kill();
+        topic.Harness.Storage.DeleteFile("/data/recovery-point-offset-checkpoint");
+        topic.Harness.Open();
+        Assert.Equal(1, EpochOfSeven());
+        AppendResult late = topic.Log.Append(CompactionHarness.Batch([("a", "late")], producer: Seven, sequence: 1), AppendDurability.PageCache);
+        Assert.Equal(AppendRejection.InvalidProducerEpoch, Assert.IsType<AppendResult.Rejected>(late).Rejection);
+    }
+
+    [Fact]
     public void The_record_with_the_latest_time_is_found_where_a_later_one_is_gone_and_its_batch_is_kept()
     {
         var topic = new CompactionHarness();
