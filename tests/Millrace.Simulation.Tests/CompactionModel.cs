@@ -8,7 +8,6 @@ namespace Millrace.Simulation.Tests;
 internal sealed class CompactionModel
 {
     private readonly List<Entry> _entries = [];
-    private readonly Dictionary<long, int> _nextSequences = [];
     private Action? _inFlight;
 
     public Offset End => _entries.Count == 0 ? Offset.Zero : _entries[^1].Offset + 1;
@@ -19,24 +18,34 @@ internal sealed class CompactionModel
     /// <summary>Where the log starts, as far as somebody was told.</summary>
     public Offset LogStart { get; set; }
 
-    public int NextSequence(long producerId) => _nextSequences.GetValueOrDefault(producerId);
+    /// <summary>The producers that have written, with their last epoch.</summary>
+    public IEnumerable<ProducerIdentity> Producers =>
+        _entries.Where(static entry => entry.ProducerId >= 0).Select(static entry => entry.ProducerId).Distinct().Select(id => new ProducerIdentity(id, EpochOf(id)));
+
+    public short EpochOf(long producerId) => _entries.FindLast(entry => entry.ProducerId == producerId)?.Epoch ?? 0;
+
+    /// <summary>Sequences begin anew with every epoch.</summary>
+    public int NextSequence(long producerId)
+    {
+        short epoch = EpochOf(producerId);
+        return _entries.Count(entry => entry.ProducerId == producerId && entry.IsCommit is null && entry.Epoch == epoch);
+    }
+
+    public IReadOnlyList<long> ProducersInTransaction => [.. OpenTransactions().Keys.Order()];
 
     public bool HasOpenTransaction(long producerId) => OpenTransactions().ContainsKey(producerId);
 
     public void Appended(Offset baseOffset, long producerId, bool isTransactional, IReadOnlyList<(string Key, string? Value)> records)
     {
+        short epoch = EpochOf(producerId);
         for (int number = 0; number < records.Count; number++)
         {
-            _entries.Add(new Entry(baseOffset + number, producerId, isTransactional, null, records[number].Key, records[number].Value));
-        }
-
-        if (producerId >= 0)
-        {
-            _nextSequences[producerId] = NextSequence(producerId) + records.Count;
+            _entries.Add(new Entry(baseOffset + number, producerId, epoch, isTransactional, null, records[number].Key, records[number].Value));
         }
     }
 
-    public void Marked(Offset offset, long producerId, bool isCommit) => _entries.Add(new Entry(offset, producerId, IsTransactional: true, isCommit, "", null));
+    public void Marked(Offset offset, ProducerIdentity producer, bool isCommit) =>
+        _entries.Add(new Entry(offset, producer.Id, producer.Epoch, IsTransactional: true, isCommit, "", null));
 
     /// <summary>Something is on its way into the log: after a crash it may be in it.</summary>
     public void Begin(Action append) => _inFlight = append;
@@ -53,12 +62,6 @@ internal sealed class CompactionModel
     {
         Ended();
         _entries.RemoveAll(entry => entry.Offset >= end);
-        _nextSequences.Clear();
-        foreach (Entry entry in _entries.Where(static entry => entry.ProducerId >= 0 && entry.IsCommit is null))
-        {
-            _nextSequences[entry.ProducerId] = NextSequence(entry.ProducerId) + 1;
-        }
-
         Promised = end;
     }
 
@@ -130,5 +133,5 @@ internal sealed class CompactionModel
 
     /// <summary>A record or a marker.</summary>
     /// <param name="IsCommit">Null for a record.</param>
-    private sealed record Entry(Offset Offset, long ProducerId, bool IsTransactional, bool? IsCommit, string Key, string? Value);
+    private sealed record Entry(Offset Offset, long ProducerId, short Epoch, bool IsTransactional, bool? IsCommit, string Key, string? Value);
 }

@@ -32,7 +32,7 @@ internal sealed partial class CompactionSimulation
     private const int RoundCount = 5;
     private const int StepCount = 60;
     private const int KeyCount = 8;
-    private const int ProducerCount = 3;
+    private const int ProducersOfRoundCount = 3;
 
     private static readonly TopicPartition Topic = new("table", 0);
 
@@ -45,6 +45,9 @@ internal sealed partial class CompactionSimulation
     private LogDirectory _directory = null!;
     private PartitionLog _log = null!;
     private int _valueCount;
+
+    // Every round has its own producers: those of earlier ones end what is open, and are silent then.
+    private int _round;
 
     public CompactionSimulation(int seed, CompactionSabotage sabotage)
     {
@@ -85,10 +88,11 @@ internal sealed partial class CompactionSimulation
             ["file.delete.delay.ms"] = Pick("0", "1000", "100000"),
         });
         Assert();
-        for (int round = 0; round < RoundCount; round++)
+        for (_round = 0; _round < RoundCount; _round++)
         {
             Work();
             Reopen();
+            ReadAgain();
         }
 
         RequireCleanStop();
@@ -117,7 +121,6 @@ internal sealed partial class CompactionSimulation
         _model.Recovered(log.LogEndOffset);
         Require(log.LogStartOffset >= _model.LogStart, $"the log starts at {log.LogStartOffset}, and records below {_model.LogStart} were deleted");
         _model.LogStart = log.LogStartOffset;
-        CheckProducers();
         CheckTable();
     }
 
@@ -159,6 +162,21 @@ internal sealed partial class CompactionSimulation
         {
             ComeBack();
         }
+    }
+
+    /// <summary>A start that has to read all of the log makes the same of it.</summary>
+    private void ReadAgain()
+    {
+        if (_random.Next(4) > 0)
+        {
+            return;
+        }
+
+        _storage = _storage.Crash(SimulatedCrashKind.ProcessKill);
+        _storage.CrashAfter(long.MaxValue / 2);
+        _storage.DeleteFile($"{Root}/recovery-point-offset-checkpoint");
+        Open();
+        Assert();
     }
 
     private void Work()
@@ -228,7 +246,7 @@ internal sealed partial class CompactionSimulation
 
     private void Append()
     {
-        long producerId = _random.Next(-1, ProducerCount);
+        long producerId = _random.Next(-1, ProducersOfRoundCount) is >= 0 and int number ? (_round * ProducersOfRoundCount) + number : -1;
         bool isOpen = producerId >= 0 && _model.HasOpenTransaction(producerId);
         bool isTransactional = producerId >= 0 && (isOpen || _random.Next(2) == 0);
         List<(string Key, string? Value)> records = [];
@@ -262,23 +280,25 @@ internal sealed partial class CompactionSimulation
 
         return producerId < 0
             ? builder.Build().ToArray()
-            : builder.Build(new ProducerIdentity(producerId, 0), _model.NextSequence(producerId), isTransactional).ToArray();
+            : builder.Build(new ProducerIdentity(producerId, _model.EpochOf(producerId)), _model.NextSequence(producerId), isTransactional).ToArray();
     }
 
     private void EndTransaction()
     {
         // Nothing at or behind the first that is open can be compacted.
-        List<long> open = [.. Enumerable.Range(0, ProducerCount).Select(static number => (long)number).Where(_model.HasOpenTransaction)];
-        if (open.Count == 0)
+        if (_model.ProducersInTransaction is not { Count: > 0 } open)
         {
             return;
         }
 
         long producerId = open[_random.Next(open.Count)];
+
         bool isCommit = _random.Next(2) == 0;
         Offset expected = _model.End;
-        _model.Begin(() => _model.Marked(expected, producerId, isCommit));
-        AppendResult result = _log.AppendMarker(new ProducerIdentity(producerId, 0), isCommit, coordinatorEpoch: 0);
+        bool raisesEpoch = _random.Next(2) == 0;
+        var producer = new ProducerIdentity(producerId, (short)(_model.EpochOf(producerId) + (raisesEpoch ? 1 : 0)));
+        _model.Begin(() => _model.Marked(expected, producer, isCommit));
+        AppendResult result = _log.AppendMarker(producer, isCommit, coordinatorEpoch: 0, raisesEpoch);
         if (WasRefused)
         {
             return;
@@ -395,17 +415,7 @@ internal sealed partial class CompactionSimulation
         }
 
         Require(expected.SequenceEqual(table), $"the log says {string.Join(' ', table)} and was told {string.Join(' ', expected)}");
-    }
-
-    /// <summary>Whatever has become of its records: the next batch of a producer is taken, and none twice.</summary>
-    private void CheckProducers()
-    {
-        for (long producerId = 0; producerId < ProducerCount; producerId++)
-        {
-            int lastSequence = _model.NextSequence(producerId) - 1;
-            bool isKnown = _log.ActiveProducers().Any(known => known.Producer.Id == producerId && known.LastSequence == lastSequence);
-            Require(lastSequence < 0 || isKnown, $"the newest batch of producer {producerId}, which ends with sequence {lastSequence}, is known");
-        }
+        CheckProducers();
     }
 
     private void CheckNewestOnly(Offset end)
@@ -417,21 +427,31 @@ internal sealed partial class CompactionSimulation
         }
     }
 
-    /// <summary>As a client reads them: without those of aborted transactions, which the broker names.</summary>
+    /// <summary>What a reader sees from the log's start on. One that begins anywhere else sees the same from there on.</summary>
     private List<Record> CommittedRecords()
+    {
+        List<Record> records = CommittedRecords(_log.LogStartOffset);
+        Offset middle = _log.LogStartOffset + _random.NextInt64(_log.LastStableOffset - _log.LogStartOffset + 1);
+        Require(
+            records.Where(record => record.Offset >= middle).Select(static record => record.Offset).SequenceEqual(CommittedRecords(middle).Select(static record => record.Offset)),
+            $"a reader from {middle} on sees what another one sees");
+        return records;
+    }
+
+    /// <summary>As a client reads them: without those of aborted transactions, which the broker names with every read.</summary>
+    private List<Record> CommittedRecords(Offset from)
     {
         List<Record> records = [];
         Offset stable = _log.LastStableOffset;
-        var aborted = new Queue<AbortedTransaction>(_log.AbortedTransactions(_log.LogStartOffset, stable)!.OrderBy(static transaction => transaction.FirstOffset.Value));
-        HashSet<long> abortedProducers = [];
         Offset last = new(-1);
-        for (Offset next = _log.LogStartOffset; next < stable;)
+        for (Offset next = from; next < stable;)
         {
-            ReadResult result = _log.Read(next, _random.Next(1, 2000), atLeastOneBatch: true, stable);
+            ReadResult result = _log.Read(next, _random.Next(1, 2000), atLeastOneBatch: true, stable, findsAborted: true);
             Require(result is ReadResult.Data { Batches.IsEmpty: false }, $"the log can be read at {next}, not: {result}");
             var data = (ReadResult.Data)result;
-            ReadOnlyMemory<byte> batches = data.Batches;
-            while (!batches.IsEmpty)
+            var aborted = new Queue<AbortedTransaction>(data.Aborted.OrderBy(static transaction => transaction.FirstOffset.Value));
+            HashSet<long> abortedProducers = [];
+            for (ReadOnlyMemory<byte> batches = data.Batches; !batches.IsEmpty;)
             {
                 RecordBatchHeader header = RecordBatchHeader.Read(batches.Span);
                 Require(header.BaseOffset > last, $"offsets rise, and {header.BaseOffset} follows {last}");
@@ -441,13 +461,13 @@ internal sealed partial class CompactionSimulation
                     abortedProducers.Add(aborted.Dequeue().ProducerId);
                 }
 
-                if (header.IsControl)
+                if (EndTransactionMarker.TryRead(batches.Span, out EndTransactionMarker marker) && !marker.IsCommit)
                 {
                     abortedProducers.Remove(header.Producer.Id);
                 }
-                else if (!header.IsTransactional || !abortedProducers.Contains(header.Producer.Id))
+                else if (!header.IsControl && !(header.IsTransactional && abortedProducers.Contains(header.Producer.Id)))
                 {
-                    records.AddRange(RecordBatchReader.Read(batches).Where(record => record.Offset >= _log.LogStartOffset));
+                    records.AddRange(RecordBatchReader.Read(batches).Where(record => record.Offset >= from));
                 }
 
                 batches = batches[header.TotalByteCount..];
@@ -457,6 +477,19 @@ internal sealed partial class CompactionSimulation
         }
 
         return records;
+    }
+
+    /// <summary>Whatever has become of its records: the next batch of a producer is taken, and none twice, and none of an older epoch.</summary>
+    private void CheckProducers()
+    {
+        IReadOnlyList<ActiveProducer> producers = _log.ActiveProducers();
+        foreach (ProducerIdentity producer in _model.Producers)
+        {
+            int lastSequence = _model.NextSequence(producer.Id) - 1;
+            Require(
+                producers.Any(known => known.Producer == producer && known.LastSequence == lastSequence),
+                $"producer {producer.Id} is known by epoch {producer.Epoch} and sequence {lastSequence}, as: {string.Join(", ", producers)}");
+        }
     }
 
     private void Crash()
