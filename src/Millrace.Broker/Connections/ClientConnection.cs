@@ -377,7 +377,8 @@ internal sealed class ClientConnection : IDisposable
         bool isHeld = true;
         try
         {
-            using Activity? activity = Diagnostics.StartRequest(api.Definition.Key, context);
+            Activity? activity = Diagnostics.StartRequest(api.Definition.Key, context);
+            using Ending ending = activity.Ending();
             ValueTask<IMessage?> response = api.HandleAsync(frame.Payload[bodyStart..], context);
             if (api.Definition.Key != ApiKey.Produce)
             {
