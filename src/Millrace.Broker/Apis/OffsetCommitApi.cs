@@ -20,19 +20,20 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
         long now = services.Time.GetUtcNow().ToUnixTimeMilliseconds();
         foreach (OffsetCommitTopic topic in request.Topics)
         {
-            string? name = context.Version >= TopicIdVersion ? services.Topics.Find(topic.TopicId)?.Name : topic.Name;
+            // Once: a topic that is made meanwhile under the same name is another one, with records of its own.
+            bool isById = context.Version >= TopicIdVersion;
+            Topic? found = isById ? services.Topics.Find(topic.TopicId) : services.Topics.Find(topic.Name);
             OffsetCommitTopicResponse topicResponse = new() { Name = topic.Name, TopicId = topic.TopicId };
             response.Topics.Add(topicResponse);
             foreach (OffsetCommitPartition partition in topic.Partitions)
             {
-                TopicPartition topicPartition = new(name ?? "", partition.Index);
-                ErrorCode fault = name is null ? ErrorCode.UnknownTopicId : Check(topicPartition, partition);
+                ErrorCode fault = isById && found is null ? ErrorCode.UnknownTopicId : Check(found, partition);
                 OffsetCommitPartitionResponse answer = new() { Index = partition.Index, ErrorCode = fault };
                 topicResponse.Partitions.Add(answer);
                 if (answer.ErrorCode == ErrorCode.None)
                 {
                     committing.Add(answer);
-                    offsets.Add(new(topicPartition, ToOffset(topicPartition, partition, now, request.RetentionMilliseconds)));
+                    offsets.Add(new(new TopicPartition(found!.Name, partition.Index), ToOffset(found, partition, now, request.RetentionMilliseconds)));
                 }
             }
         }
@@ -66,18 +67,18 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
         return response;
     }
 
-    private ErrorCode Check(TopicPartition topicPartition, OffsetCommitPartition partition) =>
+    private ErrorCode Check(Topic? topic, OffsetCommitPartition partition) =>
         partition.CommittedMetadata?.Length > settings.MaxOffsetMetadataLength ? ErrorCode.OffsetMetadataTooLarge
-        : services.Topics.Find(topicPartition) is null ? ErrorCode.UnknownTopicOrPartition
+        : topic?.Find(partition.Index) is null ? ErrorCode.UnknownTopicOrPartition
         : ErrorCode.None;
 
-    private CommittedOffset ToOffset(TopicPartition topicPartition, OffsetCommitPartition partition, long now, long retentionMilliseconds) => new(
+    private static CommittedOffset ToOffset(Topic topic, OffsetCommitPartition partition, long now, long retentionMilliseconds) => new(
         new Offset(partition.CommittedOffset),
         partition.CommittedLeaderEpoch,
         partition.CommittedMetadata ?? "",
         partition.CommitTimestamp < 0 ? now : partition.CommitTimestamp)
     {
         ExpireTimestamp = retentionMilliseconds < 0 || retentionMilliseconds > long.MaxValue - now ? CommittedOffset.NoExpiry : now + retentionMilliseconds,
-        Origin = CommitOrigin.Of(services.Topics.Find(topicPartition.Topic), topicPartition.Partition),
+        Origin = CommitOrigin.Of(topic, partition.Index),
     };
 }
