@@ -180,4 +180,19 @@ public sealed class FileStorageConformanceTests : StorageConformanceTests, IDisp
     [Fact]
     public void Syncing_a_directory_that_is_not_there_fails() =>
         Assert.ThrowsAny<IOException>(() => Storage.SyncDirectory($"{Root}/x"));
+
+    [Fact]
+    public void What_the_disk_cannot_tell_is_not_taken_for_absent()
+    {
+        File.CreateSymbolicLink($"{Root}/circle", $"{Root}/circle");
+        Assert.ThrowsAny<IOException>(() => Storage.FileExists($"{Root}/circle/a"));
+        Assert.ThrowsAny<IOException>(() => Storage.DirectoryExists($"{Root}/circle/a"));
+        Assert.False(Storage.FileExists($"{Root}/x/a"));
+        Assert.False(Storage.DirectoryExists($"{Root}/x"));
+        File.WriteAllText($"{Root}/file", "a");
+        Assert.False(Storage.FileExists($"{Root}/file/a"));
+        Assert.True(Storage.FileExists($"{Root}/file"));
+        Assert.False(Storage.DirectoryExists($"{Root}/file"));
+        Assert.False(Storage.FileExists(""));
+    }
 }

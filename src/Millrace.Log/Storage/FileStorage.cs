@@ -23,9 +23,9 @@ public sealed class FileStorage : IStorage
 
     public IStorageFile Open(string path, StorageOpenMode mode) => new RealFile(path, mode);
 
-    public bool FileExists(string path) => File.Exists(path);
+    public bool FileExists(string path) => AttributesOf(path) is { } attributes && !attributes.HasFlag(FileAttributes.Directory);
 
-    public bool DirectoryExists(string path) => Directory.Exists(path);
+    public bool DirectoryExists(string path) => AttributesOf(path) is { } attributes && attributes.HasFlag(FileAttributes.Directory);
 
     public void CreateDirectory(string path) => Directory.CreateDirectory(path);
 
@@ -95,6 +95,19 @@ public sealed class FileStorage : IStorage
         const int macWouldBlock = 35;
         const int windowsSharingViolation = unchecked((int)0x80070020);
         return exception.HResult is linuxWouldBlock or macWouldBlock or windowsSharingViolation;
+    }
+
+    /// <summary>Null if nothing is there, and for what is no name of a file. That the disk cannot tell is another thing: <see cref="File.Exists"/> does not know it.</summary>
+    private static FileAttributes? AttributesOf(string path)
+    {
+        try
+        {
+            return File.GetAttributes(path);
+        }
+        catch (Exception absent) when (absent is FileNotFoundException or DirectoryNotFoundException or ArgumentException)
+        {
+            return null;
+        }
     }
 
     private sealed class RealFile : IStorageFile

@@ -40,8 +40,12 @@ public interface IStorage
 
     IStorageFile Open(string path, StorageOpenMode mode);
 
+    /// <summary>Whether a file is there.</summary>
+    /// <exception cref="IOException">The disk cannot tell.</exception>
     bool FileExists(string path);
 
+    /// <summary>Whether a directory is there.</summary>
+    /// <exception cref="IOException">The disk cannot tell.</exception>
     bool DirectoryExists(string path);
 
     /// <summary>Makes one directory, whose parent must be there. Nothing happens if it is there already.</summary>
