@@ -262,7 +262,9 @@ internal sealed partial class TransactionCoordinator : IDisposable
         }
 
         seat.Effects.Clear();
-        TimeSpan? wakeAt = seat.IsDead ? null : Earlier(seat.Machine.WakeAt, seat.MarkersWakeAt);
+
+        // One that has stopped ticks no more: a moment that has passed would wake it again at once.
+        TimeSpan? wakeAt = seat.IsDead ? null : Earlier(_isStopped ? null : seat.Machine.WakeAt, seat.MarkersWakeAt);
         if (wakeAt != seat.WakesAt)
         {
             seat.WakesAt = wakeAt;
