@@ -180,7 +180,7 @@ internal sealed class ConsumerFetcher : IDisposable
         response?.Frame?.Release();
         if (lags is not null)
         {
-            _ = TryTellLags(lags);
+            TellLags(lags);
         }
 
         Act(effects, response?.NodeEndpoints ?? []);
@@ -199,27 +199,16 @@ internal sealed class ConsumerFetcher : IDisposable
         }
     }
 
-    /// <summary>The listeners of meters are the application's: where one fails, fetching goes on.</summary>
-    /// <returns>Whether none has failed.</returns>
-    private bool TryTellLags(List<(Records.TopicPartition Partition, long? RecordCount)> lags)
+    private void TellLags(List<(Records.TopicPartition Partition, long? RecordCount)> lags)
     {
-        try
+        foreach ((Records.TopicPartition partition, long? recordCount) in lags)
         {
-            foreach ((Records.TopicPartition partition, long? recordCount) in lags)
+            if (recordCount is { } lag)
             {
-                if (recordCount is { } lag)
-                {
-                    System.Diagnostics.TagList tags = Diagnostics.ConsumerTags("poll", partition.Topic, _context.Settings.ClientId, _settings.GroupId);
-                    tags.Add("messaging.destination.partition.id", Diagnostics.Text(partition.Partition));
-                    Diagnostics.RecordsLag.Tell(lag, tags);
-                }
+                System.Diagnostics.TagList tags = Diagnostics.ConsumerTags("poll", partition.Topic, _context.Settings.ClientId, _settings.GroupId);
+                tags.Add("messaging.destination.partition.id", Diagnostics.Text(partition.Partition));
+                Diagnostics.RecordsLag.Tell(lag, tags);
             }
-
-            return true;
-        }
-        catch (Exception)
-        {
-            return false;
         }
     }
 

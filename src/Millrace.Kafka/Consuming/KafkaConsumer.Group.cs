@@ -437,7 +437,7 @@ public sealed partial class KafkaConsumer
             _state.Release(partitions);
         }
 
-        _ = TryTellRebalance();
+        TellRebalance();
         assigned.TrySetResult();
         Pulse();
         _fetcher.Wake();
@@ -513,22 +513,7 @@ public sealed partial class KafkaConsumer
             }
 
             Pulse();
-            _ = TryTellCallbackFailure(failure);
-        }
-    }
-
-    /// <summary>Loggers are the application's: where one fails, the rebalance goes on nevertheless.</summary>
-    /// <returns>Whether it has not failed.</returns>
-    private bool TryTellCallbackFailure(Exception failure)
-    {
-        try
-        {
             LogMessages.RebalanceCallbackFailed(_logger, _settings.GroupId!, failure);
-            return true;
-        }
-        catch (Exception)
-        {
-            return false;
         }
     }
 }

@@ -332,7 +332,7 @@ public sealed partial class KafkaConsumer
         }
 
         OnTaken(hasRoom);
-        _ = TryTellPoll(records);
+        TellPoll(records);
         return true;
     }
 
@@ -375,7 +375,7 @@ public sealed partial class KafkaConsumer
         }
 
         OnTaken(hasRoom);
-        _ = TryTellPoll(batch);
+        TellPoll(batch);
         return true;
     }
 

@@ -19,51 +19,11 @@ public sealed partial class KafkaConsumer
         }
     }
 
-    /// <summary>The listeners of meters and traces are the application's: where one fails, what was taken is handed out nevertheless, since the positions are past it.</summary>
-    /// <returns>Whether none has failed.</returns>
-    private bool TryTellPoll(List<ConsumerRecord> records)
+    private void TellRebalance()
     {
-        try
+        if (Diagnostics.Rebalances.Enabled)
         {
-            TellPoll(records);
-            return true;
-        }
-        catch (Exception)
-        {
-            return false;
-        }
-    }
-
-    /// <inheritdoc cref="TryTellPoll(List{ConsumerRecord})"/>
-    private bool TryTellPoll(ConsumerBatch batch)
-    {
-        try
-        {
-            TellPoll(batch);
-            return true;
-        }
-        catch (Exception)
-        {
-            return false;
-        }
-    }
-
-    /// <summary>As <see cref="TryTellPoll(List{ConsumerRecord})"/>: the assignment is in place nevertheless.</summary>
-    /// <returns>Whether none has failed.</returns>
-    private bool TryTellRebalance()
-    {
-        try
-        {
-            if (Diagnostics.Rebalances.Enabled)
-            {
-                Diagnostics.Rebalances.Tell(1, Diagnostics.ConsumerTags("rebalance", topic: null, ClientId, _settings.GroupId));
-            }
-
-            return true;
-        }
-        catch (Exception)
-        {
-            return false;
+            Diagnostics.Rebalances.Tell(1, Diagnostics.ConsumerTags("rebalance", topic: null, ClientId, _settings.GroupId));
         }
     }
 

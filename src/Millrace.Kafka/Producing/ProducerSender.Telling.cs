@@ -58,21 +58,6 @@ internal sealed partial class ProducerSender
         }
     }
 
-    /// <summary>The listeners of meters are the application's: where one fails, batches leave and whoever waits for them is told nevertheless, and so are those behind them.</summary>
-    /// <returns>Whether none has failed.</returns>
-    private static bool TryTell<T>(Action<T> tell, T what)
-    {
-        try
-        {
-            tell(what);
-            return true;
-        }
-        catch (Exception)
-        {
-            return false;
-        }
-    }
-
     private void CountSent(ProducerBatch batch, Exception? failure)
     {
         if (Diagnostics.SentMessages.Enabled)

@@ -184,7 +184,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
             LogMessages.BatchFailed(_logger, batch.RecordCount, batch.Partition, failure.Message);
         }
 
-        _ = TryTell(static told => told.Sender.CountSent(told.Batch, told.Failure), (Sender: this, Batch: batch, answer.Failure));
+        CountSent(batch, answer.Failure);
         if (batch.Answer(answer.BaseOffset, answer.Timestamp, answer.Failure) is { } thrown)
         {
             LogMessages.DeliveryHandlerFailed(_logger, batch.Partition, thrown);
@@ -323,7 +323,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         }
 
         Apply(effects);
-        _ = TryTell(static told => told.Sender.TellDeparture(told.Batches), (Sender: this, Batches: sent.Values));
+        TellDeparture(sent.Values);
         _ = SendAsync(bundle, request, sent, cancellationToken);
     }
 
@@ -381,7 +381,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
                 {
                     ErrorCode error = (answer.Failure as KafkaException)?.ErrorCode ?? ErrorCode.NetworkException;
                     LogMessages.BatchRetried(_logger, batch.RecordCount, partition, batch.AttemptCount, error);
-                    _ = TryTell(static told => told.Sender.CountRetry(told.Batch, told.Failure), (Sender: this, Batch: batch, answer.Failure));
+                    CountRetry(batch, answer.Failure);
                 }
 
                 _accumulator.Settle(batch, answer, Now(), effects);
@@ -389,7 +389,7 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         }
 
         Apply(effects);
-        _ = TryTell(static sender => sender.TellBuffer(), this);
+        TellBuffer();
         Wake();
     }
 
