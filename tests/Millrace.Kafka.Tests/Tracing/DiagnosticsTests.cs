@@ -50,11 +50,15 @@ public sealed class DiagnosticsTests
 
         IReadOnlyList<Activity> sent = recorded.Spans("send orders");
         Assert.All(sent, send => Assert.Equal((ActivityKind.Client, null, "send", "send", "shop"), (send.Kind, send.ParentId, Tag(send, "messaging.operation.name"), Tag(send, "messaging.operation.type"), Tag(send, "messaging.client.id"))));
-        Assert.Equal(created.Select(create => create.Context.SpanId), sent.SelectMany(send => send.Links).Select(link => link.Context.SpanId));
-        Assert.Equal(3, sent.Sum(send => (int)send.GetTagItem("messaging.batch.message_count")!));
-        Assert.Equal(("kafka", "orders", "0", "0"), (Tag(sent[0], "messaging.system"), Tag(sent[0], "messaging.destination.name"), Tag(sent[0], "messaging.destination.partition.id"), Tag(sent[0], "messaging.kafka.offset")));
-        Assert.NotNull(Tag(sent[0], "server.address"));
-        Assert.NotNull(Tag(sent[0], "server.port"));
+
+        // A broker of a cluster may be lost meanwhile: then a batch is sent again.
+        Assert.Equal(created.Select(create => create.Context.SpanId), sent.SelectMany(send => send.Links).Select(link => link.Context.SpanId).Distinct());
+        int sentCount = sent.Sum(send => (int)send.GetTagItem("messaging.batch.message_count")!);
+        Assert.True(broker.IsExternal ? sentCount >= 3 : sentCount == 3, $"{sentCount} records were sent");
+        Activity written = sent.First(send => send.Status != ActivityStatusCode.Error);
+        Assert.Equal(("kafka", "orders", "0", "0"), (Tag(written, "messaging.system"), Tag(written, "messaging.destination.name"), Tag(written, "messaging.destination.partition.id"), Tag(written, "messaging.kafka.offset")));
+        Assert.NotNull(Tag(written, "server.address"));
+        Assert.NotNull(Tag(written, "server.port"));
 
         IReadOnlyList<Activity> polled = recorded.Spans("poll orders");
         Assert.Equal(created.Select(create => create.Context.SpanId), polled.SelectMany(poll => poll.Links).Select(link => link.Context.SpanId));

@@ -256,6 +256,7 @@ public sealed class EndpointRunnerTests : IDisposable
     public async Task A_partition_that_could_not_be_read_has_the_others_go_on_as_they_are()
     {
         bool hasSpoiled = false;
+        short version = 0;
         ConcurrentQueue<FetchPartition> fetches = new();
         Seen<int> seen = new();
         using IHost host = await _application.StartAsync(millrace =>
@@ -274,6 +275,7 @@ public sealed class EndpointRunnerTests : IDisposable
                 {
                     if (!MessageCodec.TryReadRequestHeader(frame, out RequestHeader header, out int bodyStart, out _) || header.Key != ApiKey.Fetch) return;
                     Assert.True(MessageCodec.TryReadRequest(frame[bodyStart..], header.Version, out FetchRequest? request, out string? error), error);
+                    version = header.Version;
                     foreach (FetchPartition partition in request.Topics.SelectMany(topic => topic.Partitions)) fetches.Enqueue(partition);
                 });
             millrace.AddEndpoint("numbers", endpoint => endpoint.Handle<Numbered>(message => seen.Add(message.Number)));
@@ -288,6 +290,8 @@ public sealed class EndpointRunnerTests : IDisposable
         await seen.WaitAsync(21);
         for (int i = 0; i < 20; i++) await host.Bus().PublishAsync(new Numbered($"key {i}", 100 + i));
         await seen.WaitAsync(41);
+
+        Assert.SkipWhen(TestCluster.IsExternal && version < 12, "The brokers are not told the epoch of what was fetched last.");
 
         // Who seeks does not know the epoch of the record before, so that a truncation there would pass unnoticed.
         Assert.Single(fetches.Where(fetch => fetch is { FetchOffset: > 0, LastFetchedEpoch: < 0 }).Select(fetch => fetch.Index).Distinct());
