@@ -103,9 +103,15 @@ public sealed class HostTests(ITestOutputHelper output)
     [Fact]
     public async Task A_handler_that_does_not_end_is_named_when_quiet_does_not_come()
     {
+        TaskCompletionSource hasBegun = new();
         await using MillraceTestHost host = await StartAsync(millrace => millrace.AddEndpoint("mill", endpoint =>
-            endpoint.Handle<Grind>((_, _, cancellationToken) => new TaskCompletionSource().Task.WaitAsync(cancellationToken))));
+            endpoint.Handle<Grind>((_, _, cancellationToken) =>
+            {
+                hasBegun.TrySetResult();
+                return new TaskCompletionSource().Task.WaitAsync(cancellationToken);
+            })));
         await host.Bus.SendAsync(new Grind("A", 1));
+        await hasBegun.Task.WaitAsync(TestContext.Current.CancellationToken);
 
         TimeoutException late = await Assert.ThrowsAsync<TimeoutException>(() => host.WaitUntilQuietAsync(TimeSpan.FromMilliseconds(300)));
 
