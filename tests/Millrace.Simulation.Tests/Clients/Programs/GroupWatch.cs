@@ -21,14 +21,18 @@ internal sealed class GroupWatch(ClientSimulation world, ClientGroup group, Kafk
     /// <summary>What is read of a partition since it came; null if it is not here.</summary>
     public ClientReading? ReadingOf(TopicPartition partition) => _readings.GetValueOrDefault(partition);
 
-    /// <summary>It goes back to what is committed.</summary>
-    public void Rewind(TopicPartition partition)
+    /// <summary>It goes back to what was committed at a time.</summary>
+    /// <param name="floor">What <see cref="FloorOf"/> was at that time: others may have committed since.</param>
+    public void Rewind(TopicPartition partition, long floor)
     {
         if (_readings.ContainsKey(partition))
         {
-            _readings[partition] = NewReading(partition);
+            _readings[partition] = NewReading(partition, floor);
         }
     }
+
+    /// <summary>Where whoever asks for what is committed may begin at the earliest.</summary>
+    public long FloorOf(TopicPartition partition) => group.Acknowledged.GetValueOrDefault(partition);
 
     public ValueTask OnAssignedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
@@ -37,7 +41,7 @@ internal sealed class GroupWatch(ClientSimulation world, ClientGroup group, Kafk
         foreach (TopicPartition partition in partitions)
         {
             Require.That(!_readings.ContainsKey(partition), $"{partition} comes once");
-            _readings[partition] = NewReading(partition);
+            _readings[partition] = NewReading(partition, FloorOf(partition));
         }
 
         if (member.GenerationId >= 0)
@@ -66,7 +70,7 @@ internal sealed class GroupWatch(ClientSimulation world, ClientGroup group, Kafk
         return ValueTask.CompletedTask;
     }
 
-    private ClientReading NewReading(TopicPartition partition) => world.Model.NewReading(partition, isCommitted: false, group.Acknowledged.GetValueOrDefault(partition));
+    private ClientReading NewReading(TopicPartition partition, long floor) => world.Model.NewReading(partition, isCommitted: false, floor);
 
     private void Forget(IReadOnlyCollection<TopicPartition> partitions)
     {

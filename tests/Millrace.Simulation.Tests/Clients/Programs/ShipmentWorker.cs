@@ -137,14 +137,14 @@ internal sealed class ShipmentWorker(ClientSimulation world, string name, bool i
         {
             try
             {
-                var partitions = consumer.Assignment.ToDictionary(static partition => partition, watch.ReadingOf);
+                var partitions = consumer.Assignment.ToDictionary(static partition => partition, partition => (Reading: watch.ReadingOf(partition), Floor: watch.FloorOf(partition)));
                 IReadOnlyDictionary<TopicPartition, TopicPartitionOffset> committed = await consumer.CommittedAsync(partitions.Keys);
-                foreach ((TopicPartition partition, ClientReading? reading) in partitions)
+                foreach ((TopicPartition partition, (ClientReading? reading, long floor)) in partitions)
                 {
                     // What went and came back meanwhile begins at the right place by itself, and that may be behind the one that was asked for before.
                     if (reading is not null && watch.ReadingOf(partition) == reading && consumer.Assignment.Contains(partition))
                     {
-                        watch.Rewind(partition);
+                        watch.Rewind(partition, floor);
                         await consumer.SeekAsync(partition, committed.GetValueOrDefault(partition)?.Offset ?? Offset.Zero);
                     }
                 }
