@@ -196,6 +196,35 @@ public sealed class LogDirectoryTests : IDisposable
     }
 
     [Fact]
+    public void No_partition_is_made_of_an_interrupted_creation_that_is_gone_although_the_disk_did_not_say_so()
+    {
+        int startCount = 0;
+        for (int skippedCount = 0; skippedCount < 8; skippedCount++)
+        {
+            LogHarness harness = LogHarness.WithPartition();
+            var refused = new TopicPartition("orders", 4);
+            harness.Storage.FailNext(SimulatedOperation.Create, "partition.metadata.tmp");
+            Assert.Throws<IOException>(() => harness.LogDirectory.Create(refused, LogHarness.OrdersId));
+            harness.Kill();
+            harness.Storage.FailSome(SimulatedOperation.SyncDirectory, skippedCount, failureCount: 1, harness.Options.Path);
+            try
+            {
+                harness.Open();
+            }
+            catch (LogDirectoryException)
+            {
+                // It was of all partitions.
+                continue;
+            }
+
+            startCount++;
+            Assert.False(harness.LogDirectory.TryGet(refused, out _));
+        }
+
+        Assert.True(startCount > 1);
+    }
+
+    [Fact]
     public void Partitions_that_are_opened_side_by_side_are_found_and_reported_in_order()
     {
         var options = new LogDirectoryOptions { Path = _temporary.FullName };

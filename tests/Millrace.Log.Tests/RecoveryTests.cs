@@ -374,8 +374,10 @@ public class RecoveryTests
         WrongEntry,
     }
 
-    [Fact]
-    public void An_index_that_is_made_anew_is_on_the_disk_also_where_a_sync_of_it_has_failed_before()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void An_index_that_is_made_anew_is_on_the_disk_also_where_a_sync_of_it_has_failed_before(bool isDeletionRefused)
     {
         for (int round = 0; round < 20; round++)
         {
@@ -389,7 +391,12 @@ public class RecoveryTests
             string index = $"{harness.Log.SegmentsForTests.First(static segment => segment.TransactionIndex.EntryCount > 0).BaseOffset.Value:D20}.txnindex";
             harness.Kill();
             harness.Storage.DeleteFile($"{LogHarness.Directory}/{index}");
-            harness.Storage.FailNext(SimulatedOperation.SyncData, index);
+            harness.Storage.FailNext(SimulatedOperation.SyncData, index + ".tmp");
+            if (isDeletionRefused)
+            {
+                harness.Storage.FailNext(SimulatedOperation.DeleteFile, index + ".tmp");
+            }
+
             harness.Open();
             Assert.False(harness.Log.IsOnline);
             harness.Time.Advance(TimeSpan.FromSeconds(1));

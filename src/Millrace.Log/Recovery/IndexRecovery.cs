@@ -61,11 +61,18 @@ internal sealed class IndexRecovery
 
         bool isSynced = !isReadByEveryStart && !offsets.IsRight;
         segment.Progress = content.Progress;
-        segment.TransactionIndex = content.OpenTransactionIndex(Provide(transactions, isSynced));
-        segment.TimeIndex = content.OpenTimeIndex(Provide(times, isSynced));
 
-        // Under its name as a whole: a start after a killed process would see it whole, read nothing, and leave it to the power.
-        segment.Index = content.OpenOffsetIndex(Provide(offsets, isAtomic: !isReadByEveryStart));
+        // What is made anew gets its name as a whole: a start after a killed process, or after a disk that neither synced nor deleted it, would see it whole, and leave it to the power.
+        bool isAtomic = !isReadByEveryStart;
+        segment.TransactionIndex = content.OpenTransactionIndex(Provide(transactions, isSynced, isAtomic));
+        segment.TimeIndex = content.OpenTimeIndex(Provide(times, isSynced, isAtomic));
+        if (isAtomic && !(times.IsRight && transactions.IsRight))
+        {
+            // Or the power could keep the name of the last one alone, by which a start takes the old ones for right.
+            _files.Storage.SyncDirectory(_directory);
+        }
+
+        segment.Index = content.OpenOffsetIndex(Provide(offsets, isAtomic: isAtomic));
     }
 
     private (LazyFile File, int EntryCount) Take(Offset baseOffset, string suffix, int entryByteCount)

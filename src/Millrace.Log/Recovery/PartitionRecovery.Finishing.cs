@@ -62,6 +62,9 @@ internal sealed partial class PartitionRecovery
     private static void Rewrite(LazyFile file, long position)
     {
         TailCutter.Copy(file, position, file.Length, file, position);
+
+        // Its length, too: an attempt before may have cut it, and the disk not have taken that.
+        file.SetLength(file.Length);
         file.SyncData();
     }
 

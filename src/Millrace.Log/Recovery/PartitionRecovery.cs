@@ -90,7 +90,9 @@ internal sealed partial class PartitionRecovery
     {
         try
         {
-            return !IsCreated && _recoveryPoint == Offset.Zero && !_storage.FileExists($"{_directory}/{FileNames.PartitionMetadata}") && !HasRecords(_storage.List(_directory));
+            return !IsCreated && _recoveryPoint == Offset.Zero
+                && (!_storage.DirectoryExists(_directory)
+                    || (!_storage.FileExists($"{_directory}/{FileNames.PartitionMetadata}") && !HasRecords(_storage.List(_directory))));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
