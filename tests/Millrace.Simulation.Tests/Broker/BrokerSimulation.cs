@@ -355,7 +355,7 @@ internal sealed partial class BrokerSimulation
 
     private void BringAllBack()
     {
-        for (int step = 0; !AreAllOnline || _machine.Committer!.HasWork; step++)
+        for (int step = 0; !AreAllOnline || AnyAwaitsSettlement || _machine.Committer!.HasWork; step++)
         {
             Require.That(step < _maxStepsToRest, "the disk comes to rest, and partitions that are offline come back");
             Step();
@@ -367,7 +367,7 @@ internal sealed partial class BrokerSimulation
     {
         KafkaBroker broker = _machine.Broker!;
         bool hasStopped = !_machine.Storage.IsDown && TryAwait(_machine.BeginStop());
-        bool areAllOnline = hasStopped && broker.Topics.All.All(static topic => topic.Partitions.All(static partition => partition!.OfflineReason is null));
+        bool areAllOnline = hasStopped && _machine.Log!.Partitions.All(static partition => partition.OfflineReason is null);
         Require.That(!areAllOnline || broker.WasStoppedCleanly || _mayRefuse, "a broker that is asked to stop does so cleanly");
         return hasStopped;
     }
@@ -396,7 +396,11 @@ internal sealed partial class BrokerSimulation
         Inspect();
     }
 
-    private bool AreAllOnline => _machine.Broker!.Topics.All.All(static topic => topic.Partitions.All(static partition => partition!.IsOnline));
+    /// <summary>Whether what a partition that has come back has open may still be ended, by a record at its end.</summary>
+    private bool AnyAwaitsSettlement => _machine.Log!.Partitions.Any(static partition => partition.AwaitsSettlement);
+
+    /// <summary>Those too that no topic has any more, since the disk has stopped its deletion.</summary>
+    private bool AreAllOnline => _machine.Log!.Partitions.All(static partition => partition.IsOnline);
 
     /// <summary>A check of the files finds nothing, whatever they have been through.</summary>
     private void Inspect()
