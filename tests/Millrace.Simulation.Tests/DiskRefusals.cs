@@ -40,6 +40,10 @@ internal static class DiskRefusals
         return FileNames.TryParsePartition(name, out _) || FileNames.TryParseDeletedPartition(name, out _);
     }
 
+    /// <summary>Whether something was refused since that is not of one partition alone.</summary>
+    public static bool MayFailStart(SimulatedStorage storage, int refusalCount, string root) =>
+        storage.RefusalsAfter(refusalCount).Any(refusal => !IsOfPartition(refusal, root, out _));
+
     private static bool IsOfFile(SimulatedOperation kind) =>
         kind is not (SimulatedOperation.CreateDirectory or SimulatedOperation.DeleteDirectory or SimulatedOperation.SyncDirectory or SimulatedOperation.Lock or SimulatedOperation.List);
 }

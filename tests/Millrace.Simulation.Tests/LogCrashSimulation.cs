@@ -172,8 +172,7 @@ internal sealed partial class LogCrashSimulation
             }
             catch (LogDirectoryException exception) when (_storage.RefusalCount > refusalCount)
             {
-                bool isOfAll = _storage.RefusalsAfter(refusalCount).Any(static refusal => !DiskRefusals.IsOfPartition(refusal, Root, out _));
-                Require(isOfAll, $"a start stands what the disk refuses of a partition, and not: {exception.Message}");
+                Require(DiskRefusals.MayFailStart(_storage, refusalCount, Root), $"a start stands what the disk refuses of a partition, and not: {exception.Message}");
                 if (_random.Next(2) == 0)
                 {
                     Crash();

@@ -84,7 +84,7 @@ internal sealed partial class TopicCatalog
                     partitions[number] = _log.TryGet(partition, out PartitionLog? begun) ? begun : _log.Create(partition, topic.Id);
                 }
 
-                Topic larger = Replace(topic, partitions, isUndecided: false);
+                Topic larger = Publish(name, partitions);
                 LogMessages.PartitionsAdded(_logger, name, topic.Partitions.Count, partitionCount);
                 return new TopicCreation.Created(larger);
             }

@@ -265,7 +265,7 @@ internal sealed partial class TopicCatalog
 
             if (topic.Id == Guid.Empty)
             {
-                Replace(topic, topic.Partitions, isUndecided: false);
+                Publish(topic.Name, topic.Partitions);
             }
 
             return [log];
@@ -283,35 +283,22 @@ internal sealed partial class TopicCatalog
         }
 
         ReportMissing(topic.Name, partitions, state);
-        Replace(topic, partitions, isUndecided: state == CreationState.Undecided);
+        Publish(topic.Name, partitions, isUndecided: state == CreationState.Undecided);
         return state == CreationState.Undecided ? [] : [.. partitions.OfType<PartitionLog>()];
-    }
-
-    /// <summary>Has a topic as it is from now on, with what it has got.</summary>
-    private Topic Replace(Topic topic, IReadOnlyList<PartitionLog?> partitions, bool isUndecided)
-    {
-        foreach (PartitionLog? partition in partitions.Except(topic.Partitions))
-        {
-            Watch(partition);
-        }
-
-        var known = new Topic { Name = topic.Name, Id = IdOf(partitions), Partitions = partitions, IsUndecided = isUndecided };
-        if (known.Id != Guid.Empty)
-        {
-            _byId[known.Id] = known;
-        }
-
-        _byName[known.Name] = known;
-        return known;
     }
 
     /// <summary>A partition that could not be read does not know the id; the others do.</summary>
     private static Guid IdOf(IReadOnlyList<PartitionLog?> partitions) =>
         partitions.Select(static partition => partition?.TopicId ?? Guid.Empty).FirstOrDefault(static id => id != Guid.Empty);
 
-    /// <summary>Makes a topic visible to clients, all at once.</summary>
-    private Topic Publish(string name, PartitionLog?[] partitions, bool isUndecided = false)
+    /// <summary>Makes a topic visible to clients, all at once; one that is there is as this says from now on.</summary>
+    private Topic Publish(string name, IReadOnlyList<PartitionLog?> partitions, bool isUndecided = false)
     {
+        foreach (PartitionLog? partition in partitions.Except(Find(name)?.Partitions ?? []))
+        {
+            Watch(partition);
+        }
+
         var topic = new Topic
         {
             Name = name,
@@ -319,11 +306,6 @@ internal sealed partial class TopicCatalog
             Partitions = partitions,
             IsUndecided = isUndecided,
         };
-        foreach (PartitionLog? partition in partitions)
-        {
-            Watch(partition);
-        }
-
         _nameByCollisionKey[TopicName.CollisionKey(name)] = name;
         if (topic.Id != Guid.Empty)
         {
