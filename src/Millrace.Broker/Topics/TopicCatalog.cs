@@ -68,7 +68,7 @@ internal sealed partial class TopicCatalog
     }
 
     /// <summary>Finds the topics of a data directory, and finishes the creations and deletions that a crash has cut short.</summary>
-    /// <exception cref="BrokerStartException">The disk does not let a deletion be finished.</exception>
+    /// <exception cref="BrokerStartException">The disk does not let one be finished.</exception>
     public static TopicCatalog Open(
         LogDirectory log, TopicDeletions deletions, PartitionWaits waits, Func<Guid> newTopicId, int maxPartitionCount, ILogger logger)
     {
@@ -193,12 +193,25 @@ internal sealed partial class TopicCatalog
             CreationState state = Judge(partitions);
             if (state == CreationState.CutShort)
             {
-                partitions = CreateMissing(name, partitionCount, partitions, found[0].TopicId);
+                partitions = FinishCreation(name, partitions, found[0].TopicId);
                 LogMessages.TopicCreationFinished(_logger, name, partitionCount);
             }
 
             Publish(name, partitions, isUndecided: state == CreationState.Undecided);
             ReportMissing(name, partitions, state);
+        }
+    }
+
+    private PartitionLog?[] FinishCreation(string name, PartitionLog?[] partitions, Guid topicId)
+    {
+        try
+        {
+            return CreateMissing(name, partitions.Length, partitions, topicId);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new BrokerStartException(
+                BrokerStartFailure.DataDirectory, $"Topic {name} was being created when the broker stopped, and the rest cannot be created: {failure.Message}", failure);
         }
     }
 

@@ -187,6 +187,23 @@ public sealed class TopicCatalogTests
     }
 
     [Fact]
+    public async Task A_start_that_cannot_finish_a_creation_says_so_and_the_next_one_finishes_it()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        broker.Storage.DirectoriesBeforeFailure = 1;
+        Assert.Equal(ErrorCode.KafkaStorageError, await CreateAsync(broker, "orders", 3));
+        broker.Storage.DirectoriesBeforeFailure = 0;
+
+        BrokerStartException refused = await Assert.ThrowsAsync<BrokerStartException>(() => broker.CrashAndRestartAsync());
+
+        Assert.Equal(BrokerStartFailure.DataDirectory, refused.Failure);
+        Assert.Contains("Topic orders was being created", refused.Message, StringComparison.Ordinal);
+        broker.Storage.DirectoriesBeforeFailure = null;
+        await broker.CrashAndRestartAsync();
+        Assert.Equal(3, broker.Broker.Topics.Find("orders")!.Partitions.Count);
+    }
+
+    [Fact]
     public async Task Many_clients_that_ask_for_one_topic_create_it_once()
     {
         await using TestBroker broker = await TestBroker.StartAsync(options => options.DefaultPartitionCount = 2);
