@@ -28,7 +28,14 @@ internal sealed class ManualTime : TimeProvider
         }
     }
 
-    public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch + TimeSpan.FromDays(20_000) + TimeSpan.FromTicks(GetTimestamp());
+    /// <summary>What happens before somebody is told the time of day.</summary>
+    public Action? BeforeUtcNow { get; set; }
+
+    public override DateTimeOffset GetUtcNow()
+    {
+        BeforeUtcNow?.Invoke();
+        return DateTimeOffset.UnixEpoch + TimeSpan.FromDays(20_000) + TimeSpan.FromTicks(GetTimestamp());
+    }
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {

@@ -147,9 +147,12 @@ internal sealed class ProduceApi(BrokerServices services, TransactionCoordinator
         }
 
         AppendResult? result = null;
+
+        // The epoch first: in a later one the log may be shorter, so that a marker below this end came after all the same.
+        int leaderEpoch = partition.LeaderEpoch;
         Offset verifiedAt = partition.LogEndOffset;
         ErrorCode error = transaction.Append(
-            target, batch, () => result = partition.Append(batch.Span, AppendDurability.PageCache, verifiedAt: verifiedAt));
+            target, batch, () => result = partition.Append(batch.Span, AppendDurability.PageCache, verifiedAt: verifiedAt, leaderEpoch: leaderEpoch));
         return result is null
             ? Failed(target, error, ProduceTransaction.Describe(error))
             : Respond(partition, batch.Length, result, AcksLeader, unsynced: []);

@@ -179,6 +179,41 @@ public sealed class PartitionReturnTests
     }
 
     [Fact]
+    public async Task A_batch_of_a_transaction_is_not_taken_where_its_partition_comes_back_shorter_on_its_way_to_the_log()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, "id");
+        await producer.InitAsync();
+        PartitionLog orders = broker.Partition("orders");
+        orders.Append(Batches.Of("lost").Span, AppendDurability.PageCache);
+        Assert.Equal(ErrorCode.None, await producer.AddPartitionsAsync("orders"));
+
+        // The coordinator has said that the transaction is open, and the log asks what time it is.
+        using ManualResetEventSlim goesOn = new();
+        using ManualResetEventSlim stands = new();
+        broker.Time.BeforeUtcNow = () =>
+        {
+            broker.Time.BeforeUtcNow = null;
+            stands.Set();
+            goesOn.Wait(TestClient.Patience);
+        };
+        Task<ErrorCode> late = Task.Run(() => producer.ProduceAsync("orders", 0, "late"));
+        await Conditions.BecomesTrueAsync(() => stands.IsSet, "the batch is on its way to the log");
+        broker.Storage.FailsSyncs = true;
+        orders.WantSync();
+        await Conditions.BecomesTrueAsync(() => !orders.IsOnline, "the partition is offline");
+        broker.Storage.FailsSyncs = false;
+        broker.CutLog(orders);
+        await broker.ReturnsAsync(Orders);
+        goesOn.Set();
+
+        Assert.Equal(ErrorCode.KafkaStorageError, await late);
+        Assert.Equal(0, orders.LogEndOffset.Value);
+        Assert.NotEqual(ErrorCode.None, await producer.EndAsync(isCommit: true));
+    }
+
+    [Fact]
     public async Task Groups_whose_partition_was_not_there_at_the_start_are_served_when_it_is()
     {
         await using TestBroker broker = await StartAsync();
