@@ -7,6 +7,9 @@ namespace Millrace.Broker;
 /// OffsetFetch (9), versions 0-10: one group up to version 7, several from version 8, topics by their ids in version 10. With <c>require_stable</c> an
 /// offset that a transaction may change when it ends is answered with UNSTABLE_OFFSET_COMMIT (KIP-447).
 /// </summary>
+/// <remarks>
+/// A group that is not served is answered with COORDINATOR_LOAD_IN_PROGRESS: after COORDINATOR_NOT_AVAILABLE, Java's consumers before Kafka 3.9 fail (KAFKA-17279), and librdkafka never asks again.
+/// </remarks>
 internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator groups) : Api<OffsetFetchRequest, OffsetFetchResponse>
 {
     private const int BatchedVersion = 8;
@@ -25,36 +28,31 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
             // All offsets of a group once only: the answer would be many times as long as the question.
             foreach (OffsetFetchGroup group in request.Groups.DistinctBy(group => group.Topics is null ? group.GroupId : (object)group))
             {
-                ErrorCode error = Check(group.GroupId);
-                bool isById = context.Version >= TopicIdVersion;
+                List<OffsetFetchTopicResponse> found = [];
+                bool isTold = groups.TryRead(group.GroupId, () => found = context.Version >= TopicIdVersion
+                    ? FindById(group.GroupId, group.Topics, request.RequireStable)
+                    : Find(group.GroupId, group.Topics, request.RequireStable));
                 response.Groups.Add(new OffsetFetchGroupResponse
                 {
                     GroupId = group.GroupId,
-                    ErrorCode = error,
-                    Topics = error != ErrorCode.None ? []
-                        : isById ? FindById(group.GroupId, group.Topics, request.RequireStable)
-                        : Find(group.GroupId, group.Topics, request.RequireStable),
+                    ErrorCode = isTold ? ErrorCode.None : ErrorCode.CoordinatorLoadInProgress,
+                    Topics = isTold ? found : [],
                 });
             }
 
             return response;
         }
 
-        response.ErrorCode = Check(request.GroupId);
-        if (response.ErrorCode == ErrorCode.None)
+        if (!groups.TryRead(request.GroupId, () => response.Topics = Find(request.GroupId, request.Topics, request.RequireStable)))
         {
-            response.Topics = Find(request.GroupId, request.Topics, request.RequireStable);
-        }
-        else if (context.Version < TopLevelErrorVersion)
-        {
+            response.ErrorCode = ErrorCode.CoordinatorLoadInProgress;
+
             // Without an error for the whole, each partition says it.
-            response.Topics = Answer(request.Topics ?? [], _ => Nothing(response.ErrorCode));
+            response.Topics = context.Version < TopLevelErrorVersion ? Answer(request.Topics ?? [], _ => Nothing(response.ErrorCode)) : [];
         }
 
         return response;
     }
-
-    private ErrorCode Check(string groupId) => groups.Serves(groupId) ? ErrorCode.None : ErrorCode.CoordinatorNotAvailable;
 
     private List<OffsetFetchTopicResponse> Find(string groupId, List<OffsetFetchTopic>? topics, bool isStable) =>
         topics is null

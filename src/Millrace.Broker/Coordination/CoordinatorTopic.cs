@@ -104,8 +104,15 @@ internal sealed class CoordinatorTopic
     /// Whether the key's partition can be read and written. If it cannot, nobody may be told that nothing is known of the key:
     /// consumers would start over, or skip what they have not read.
     /// </summary>
-    public bool Serves(string key) =>
-        _partitions is not { } partitions || Volatile.Read(ref partitions[PartitionFor(key, partitions.Length)]) is { Serves: true };
+    public bool Serves(string key) => Serves(key, out _);
+
+    /// <summary>As the other, and says by what; null while there is no topic. Another one takes its place when the partition is read again.</summary>
+    public bool Serves(string key, out CoordinatorPartition? by)
+    {
+        CoordinatorPartition?[]? partitions = _partitions;
+        by = partitions is null ? null : Volatile.Read(ref partitions[PartitionFor(key, partitions.Length)]);
+        return partitions is null || by is { Serves: true };
+    }
 
     /// <summary>Whether what becomes of the key can be written down now; true while there is no topic.</summary>
     public bool IsOnline(string key) =>

@@ -70,8 +70,19 @@ internal sealed partial class GroupCoordinator : IDisposable
     /// <summary>Whether this broker can coordinate the group now; creates the offsets topic when it is the first to need it.</summary>
     public bool CanCoordinate(string groupId) => !_isStopped && _offsetsTopic.EnsureCreated() && _offsetsTopic.Serves(groupId);
 
-    /// <summary>Whether the group's offsets can be told: see <see cref="OffsetsTopic.Serves"/>.</summary>
-    public bool Serves(string groupId) => _offsetsTopic.Serves(groupId);
+    /// <summary>
+    /// Reads what a group has committed. False where that cannot be told: while its partition is not served, and where it was read again meanwhile, so that what was not found may be there.
+    /// </summary>
+    public bool TryRead(string groupId, Action read)
+    {
+        if (!_offsetsTopic.Serves(groupId, out CoordinatorPartition? before))
+        {
+            return false;
+        }
+
+        read();
+        return _offsetsTopic.Serves(groupId, out CoordinatorPartition? after) && ReferenceEquals(before, after);
+    }
 
     public Task<JoinAnswer> JoinAsync(string groupId, JoinInput request)
     {

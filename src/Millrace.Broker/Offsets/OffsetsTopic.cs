@@ -48,8 +48,11 @@ internal sealed class OffsetsTopic
     /// <inheritdoc cref="CoordinatorTopic.PartitionOf"/>
     public int PartitionOf(string groupId) => _topic.PartitionOf(groupId);
 
-    /// <inheritdoc cref="CoordinatorTopic.Serves"/>
+    /// <inheritdoc cref="CoordinatorTopic.Serves(string)"/>
     public bool Serves(string groupId) => _topic.Serves(groupId);
+
+    /// <inheritdoc cref="CoordinatorTopic.Serves(string, out CoordinatorPartition)"/>
+    public bool Serves(string groupId, out CoordinatorPartition? by) => _topic.Serves(groupId, out by);
 
     /// <inheritdoc cref="CoordinatorTopic.EnsureCreated"/>
     public bool EnsureCreated() => _topic.EnsureCreated();

@@ -108,7 +108,7 @@ public sealed class TopicAdministrationTests
         broker.Storage.FailsSyncs = false;
 
         await broker.ReturnsAsync(new TopicPartition("__consumer_offsets", CoordinatorTopic.PartitionFor("g", broker.Broker.Topics.Find("__consumer_offsets")!.Partitions.Count)));
-        await broker.BecomesTrueWithTimeAsync(() => Task.FromResult(broker.Broker.Groups.Serves("g")), "the offsets are read again");
+        await broker.BecomesTrueWithTimeAsync(() => Task.FromResult(!broker.Broker.Groups.IsUnavailable("g")), "the offsets are read again");
         Assert.Equal([ErrorCode.None], await DeleteAsync(client, 5, "orders"));
         Assert.Equal([ErrorCode.UnknownTopicOrPartition], await DeleteAsync(client, 5, "orders"));
         await broker.CreateTopicAsync("orders");

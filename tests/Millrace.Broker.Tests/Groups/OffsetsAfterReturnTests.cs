@@ -61,7 +61,7 @@ public sealed class OffsetsAfterReturnTests
         await broker.ReturnsAsync(offsets.TopicPartition);
         await FillAsync(client);
 
-        await broker.BecomesTrueWithTimeAsync(() => Task.FromResult(broker.Broker.Groups.Serves("group")), "the offsets are read again");
+        await broker.BecomesTrueWithTimeAsync(() => Task.FromResult(!broker.Broker.Groups.IsUnavailable("group")), "the offsets are read again");
         Assert.Equal(1, (await client.FetchOffsetAsync("group", "orders")).CommittedOffset);
     }
 
@@ -81,7 +81,7 @@ public sealed class OffsetsAfterReturnTests
         Assert.Equal(ErrorCode.None, deleted.Responses[0].ErrorCode);
         await broker.CreateTopicAsync("passing");
         await broker.ReturnsAsync(offsets.TopicPartition);
-        await broker.BecomesTrueWithTimeAsync(() => Task.FromResult(broker.Broker.Groups.Serves("group")), "the offsets are read again");
+        await broker.BecomesTrueWithTimeAsync(() => Task.FromResult(!broker.Broker.Groups.IsUnavailable("group")), "the offsets are read again");
 
         Assert.Equal(-1, (await client.FetchOffsetAsync("group", "passing")).CommittedOffset);
         OffsetFetchResponse all = await client.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(new OffsetFetchRequest { GroupId = "group", Topics = null }, 7);

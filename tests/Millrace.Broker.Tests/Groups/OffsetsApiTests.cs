@@ -302,14 +302,16 @@ public sealed class OffsetsApiTests
         await using TestClient again = broker.Connect();
         OffsetFetchResponse fetched = await again.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
             new OffsetFetchRequest { Groups = [new OffsetFetchGroup { GroupId = "g", Topics = null }] }, 9);
-        Assert.Equal(ErrorCode.CoordinatorNotAvailable, fetched.Groups[0].ErrorCode);
+
+        // The one error of a coordinator after which Java's consumers before 3.9 and librdkafka ask for committed offsets again.
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, fetched.Groups[0].ErrorCode);
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, await again.CommitAsync(Commit("g", "orders", 2)));
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await again.JoinAsync(Join("g"))).ErrorCode);
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await again.SendAsync<FindCoordinatorRequest, FindCoordinatorResponse>(
             new FindCoordinatorRequest { Key = "g" }, 2)).ErrorCode);
         OffsetFetchResponse old = await again.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
             new OffsetFetchRequest { GroupId = "g", Topics = [new OffsetFetchTopic { Name = "orders", Partitions = [0] }] }, 1);
-        Assert.Equal(ErrorCode.CoordinatorNotAvailable, old.Topics[0].Partitions[0].ErrorCode);
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, old.Topics[0].Partitions[0].ErrorCode);
         Assert.Contains(broker.Logs.Lines, line => line.EventId == 2311);
     }
 

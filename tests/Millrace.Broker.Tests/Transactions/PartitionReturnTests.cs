@@ -254,6 +254,18 @@ public sealed class PartitionReturnTests
     }
 
     [Fact]
+    public async Task What_was_read_of_a_group_while_its_partition_was_read_again_does_not_count()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 5)));
+        GroupCoordinator groups = broker.Broker.Groups;
+        Assert.True(groups.TryRead("g", static () => { }));
+        Assert.False(await Task.Run(() => groups.TryRead("g", () => ReadAgain(broker))));
+        Assert.True(groups.TryRead("g", static () => { }));
+    }
+
+    [Fact]
     public async Task Transactional_ids_whose_partition_was_not_there_at_the_start_are_served_when_it_is()
     {
         await using TestBroker broker = await StartAsync();
@@ -303,7 +315,7 @@ public sealed class PartitionReturnTests
         Assert.Equal(["a"], await client.ReadCommittedAsync("orders"));
     }
 
-    /// <summary>What the group has committed; null while its coordinator is not available.</summary>
+    /// <summary>What the group has committed; null while its partition is not read.</summary>
     private static async Task<long?> FetchAsync(TestClient client)
     {
         OffsetFetchResponse response = await client.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
@@ -313,8 +325,26 @@ public sealed class PartitionReturnTests
             },
             9);
         OffsetFetchGroupResponse group = response.Groups[0];
-        Assert.True(group.ErrorCode is ErrorCode.None or ErrorCode.CoordinatorNotAvailable, group.ErrorCode.ToString());
+        Assert.True(group.ErrorCode is ErrorCode.None or ErrorCode.CoordinatorLoadInProgress, group.ErrorCode.ToString());
         return group.ErrorCode == ErrorCode.None ? group.Topics[0].Partitions[0].CommittedOffset : null;
+    }
+
+    /// <summary>Has the partition of the groups go offline and come back.</summary>
+    private static void ReadAgain(TestBroker broker)
+    {
+        GroupCoordinator groups = broker.Broker.Groups;
+        broker.Storage.FailsSyncs = true;
+        CommittedOffset offset = new(new Offset(1), CommittedOffset.UnknownLeaderEpoch, "", CommitTimestamp: 0);
+        Task<ErrorCode> refused = groups.CommitAsync("another one", new MemberName(""), generation: -1, [KeyValuePair.Create(Orders, offset)]);
+        Conditions.BecomesTrue(() => refused.IsCompleted, "the partition is offline");
+        broker.Storage.FailsSyncs = false;
+        Conditions.BecomesTrue(
+            () =>
+            {
+                broker.Time.Advance(TimeSpan.FromMilliseconds(10));
+                return broker.Partition("__consumer_offsets").IsOnline && !groups.IsUnavailable("g");
+            },
+            "the partition is read again");
     }
 
     private static async Task<TestBroker> StartAsync()
