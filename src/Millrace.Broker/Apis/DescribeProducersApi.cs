@@ -12,12 +12,15 @@ internal sealed class DescribeProducersApi(BrokerServices services) : Api<Descri
     protected override ValueTask<DescribeProducersResponse?> HandleAsync(DescribeProducersRequest request, RequestContext context)
     {
         DescribeProducersResponse response = new();
+
+        // Once each: an answer is many times as long as its question.
+        HashSet<TopicPartition> described = [];
         foreach (DescribeProducersTopic topic in request.Topics)
         {
             response.Topics.Add(new DescribeProducersTopicResponse
             {
                 Name = topic.Name,
-                Partitions = [.. topic.Partitions.Select(index => Describe(new TopicPartition(topic.Name, index)))],
+                Partitions = [.. topic.Partitions.Select(index => new TopicPartition(topic.Name, index)).Where(described.Add).Select(Describe)],
             });
         }
 

@@ -5,8 +5,9 @@ namespace Millrace.Broker;
 /// <summary>DescribeTransactions (65), version 0: the state of transactional ids (KIP-664).</summary>
 internal sealed class DescribeTransactionsApi(TransactionCoordinator transactions) : Api<DescribeTransactionsRequest, DescribeTransactionsResponse>
 {
+    /// <remarks>Each id once: an answer is many times as long as its question.</remarks>
     protected override ValueTask<DescribeTransactionsResponse?> HandleAsync(DescribeTransactionsRequest request, RequestContext context) =>
-        new(new DescribeTransactionsResponse { TransactionStates = [.. request.TransactionalIds.Select(Describe)] });
+        new(new DescribeTransactionsResponse { TransactionStates = [.. request.TransactionalIds.Distinct(StringComparer.Ordinal).Select(Describe)] });
 
     private DescribedTransaction Describe(string transactionalId)
     {

@@ -9,6 +9,7 @@ namespace Millrace.Broker;
 /// </summary>
 /// <remarks>
 /// A group that is not served is answered with COORDINATOR_LOAD_IN_PROGRESS: after COORDINATOR_NOT_AVAILABLE, Java's consumers before Kafka 3.9 fail (KAFKA-17279), and librdkafka never asks again.
+/// An offset is told once, however often it is asked for: with its metadata an answer is many times as long as the question.
 /// </remarks>
 internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator groups) : Api<OffsetFetchRequest, OffsetFetchResponse>
 {
@@ -23,6 +24,7 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
         // the other and so tells it of that commit; here the commit may still be on its way to the disk, where nobody sees it.
         await context.EarlierAreAnswered.UntilAbortedAsync(context.Aborted);
         OffsetFetchResponse response = new();
+        HashSet<(string GroupId, TopicPartition Partition)> told = [];
         if (context.Version >= BatchedVersion)
         {
             // All offsets of a group once only: the answer would be many times as long as the question.
@@ -30,8 +32,8 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
             {
                 List<OffsetFetchTopicResponse> found = [];
                 bool isTold = groups.TryRead(group.GroupId, () => found = context.Version >= TopicIdVersion
-                    ? FindById(group.GroupId, group.Topics, request.RequireStable)
-                    : Find(group.GroupId, group.Topics, request.RequireStable));
+                    ? FindById(group.GroupId, group.Topics, request.RequireStable, told)
+                    : Find(group.GroupId, group.Topics, request.RequireStable, told));
                 response.Groups.Add(new OffsetFetchGroupResponse
                 {
                     GroupId = group.GroupId,
@@ -43,7 +45,7 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
             return response;
         }
 
-        if (!groups.TryRead(request.GroupId, () => response.Topics = Find(request.GroupId, request.Topics, request.RequireStable)))
+        if (!groups.TryRead(request.GroupId, () => response.Topics = Find(request.GroupId, request.Topics, request.RequireStable, told)))
         {
             response.ErrorCode = ErrorCode.CoordinatorLoadInProgress;
 
@@ -54,17 +56,19 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
         return response;
     }
 
-    private List<OffsetFetchTopicResponse> Find(string groupId, List<OffsetFetchTopic>? topics, bool isStable) =>
+    private List<OffsetFetchTopicResponse> Find(
+        string groupId, List<OffsetFetchTopic>? topics, bool isStable, HashSet<(string GroupId, TopicPartition Partition)> told) =>
         topics is null
             ? All(groupId, isStable)
-            : Answer(topics, partition => FindOne(groupId, partition, isStable));
+            : Answer(topics, partition => told.Add((groupId, partition)) ? FindOne(groupId, partition, isStable) : null);
 
     private OffsetFetchPartitionResponse FindOne(string groupId, TopicPartition partition, bool isStable) =>
         isStable && groups.Pending.IsPending(groupId, partition) ? Nothing(ErrorCode.UnstableOffsetCommit)
         : groups.TryGetOffset(groupId, partition, out CommittedOffset? offset) ? ToResponse(offset)
         : Nothing(ErrorCode.None);
 
-    private List<OffsetFetchTopicResponse> FindById(string groupId, List<OffsetFetchTopic>? topics, bool isStable)
+    private List<OffsetFetchTopicResponse> FindById(
+        string groupId, List<OffsetFetchTopic>? topics, bool isStable, HashSet<(string GroupId, TopicPartition Partition)> told)
     {
         if (topics is null)
         {
@@ -83,7 +87,7 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
             OffsetFetchTopic named = new() { Name = name ?? "", Partitions = topic.Partitions };
             OffsetFetchTopicResponse response = name is null
                 ? Answer([named], static _ => Nothing(ErrorCode.UnknownTopicId))[0]
-                : Find(groupId, [named], isStable)[0];
+                : Find(groupId, [named], isStable, told)[0];
             response.TopicId = topic.TopicId;
             responses.Add(response);
         }
@@ -114,7 +118,8 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
         return topics;
     }
 
-    private static List<OffsetFetchTopicResponse> Answer(List<OffsetFetchTopic> topics, Func<TopicPartition, OffsetFetchPartitionResponse> find)
+    /// <param name="find">Gives null for what was told before.</param>
+    private static List<OffsetFetchTopicResponse> Answer(List<OffsetFetchTopic> topics, Func<TopicPartition, OffsetFetchPartitionResponse?> find)
     {
         List<OffsetFetchTopicResponse> responses = new(topics.Count);
         foreach (OffsetFetchTopic topic in topics)
@@ -122,9 +127,11 @@ internal sealed class OffsetFetchApi(TopicCatalog catalog, GroupCoordinator grou
             OffsetFetchTopicResponse response = new() { Name = topic.Name };
             foreach (int index in topic.Partitions)
             {
-                OffsetFetchPartitionResponse partition = find(new TopicPartition(topic.Name, index));
-                partition.Index = index;
-                response.Partitions.Add(partition);
+                if (find(new TopicPartition(topic.Name, index)) is { } partition)
+                {
+                    partition.Index = index;
+                    response.Partitions.Add(partition);
+                }
             }
 
             responses.Add(response);

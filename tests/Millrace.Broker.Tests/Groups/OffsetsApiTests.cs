@@ -315,6 +315,31 @@ public sealed class OffsetsApiTests
         Assert.Contains(broker.Logs.Lines, line => line.EventId == 2311);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(9)]
+    [InlineData(10)]
+    public async Task An_offset_that_is_asked_for_again_and_again_is_told_once(short version)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders", 2);
+        await using TestClient client = broker.Connect();
+        Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("g", "orders", 5, metadata: new string('m', 4096))));
+        Guid id = broker.Broker.Topics.Find("orders")!.Id;
+        List<OffsetFetchTopic> topics =
+        [
+            new OffsetFetchTopic { Name = "orders", TopicId = id, Partitions = [0, 0, 1, 0] },
+            new OffsetFetchTopic { Name = "orders", TopicId = id, Partitions = [0, 1] },
+        ];
+        OffsetFetchRequest request = version >= 8
+            ? new OffsetFetchRequest { Groups = [new OffsetFetchGroup { GroupId = "g", Topics = topics }, new OffsetFetchGroup { GroupId = "g", Topics = topics }] }
+            : new OffsetFetchRequest { GroupId = "g", Topics = topics };
+        OffsetFetchResponse response = await client.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(request, version);
+        IEnumerable<OffsetFetchTopicResponse> told = version >= 8 ? response.Groups.SelectMany(static group => group.Topics) : response.Topics;
+        Assert.Equal([(0, 5), (1, -1)], told.SelectMany(static topic => topic.Partitions).Select(static partition => (partition.Index, partition.CommittedOffset)));
+    }
+
     [Fact]
     public async Task Records_of_newer_brokers_and_tombstones_are_understood()
     {

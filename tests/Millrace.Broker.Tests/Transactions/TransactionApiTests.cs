@@ -336,6 +336,31 @@ public sealed class TransactionApiTests
     }
 
     [Fact]
+    public async Task What_is_asked_for_again_and_again_is_described_once()
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+        TransactionClient producer = new(client, "id");
+        await producer.InitAsync();
+        await producer.WriteAsync("orders", "a");
+
+        DescribeProducersResponse producers = await client.SendAsync<DescribeProducersRequest, DescribeProducersResponse>(
+            new DescribeProducersRequest
+            {
+                Topics =
+                [
+                    new DescribeProducersTopic { Name = "orders", Partitions = [0, 9, 0] },
+                    new DescribeProducersTopic { Name = "orders", Partitions = [0] },
+                ],
+            },
+            0);
+        Assert.Equal([0, 9], producers.Topics.SelectMany(static topic => topic.Partitions).Select(static partition => partition.Index));
+        DescribeTransactionsResponse transactions = await client.SendAsync<DescribeTransactionsRequest, DescribeTransactionsResponse>(
+            new DescribeTransactionsRequest { TransactionalIds = ["id", "nobody", "id"] }, 0);
+        Assert.Equal(["id", "nobody"], transactions.TransactionStates.Select(static state => state.TransactionalId));
+    }
+
+    [Fact]
     public async Task A_commit_waits_for_the_disk_and_what_it_wrote_is_not_read_before()
     {
         await using TestBroker broker = await StartAsync();
