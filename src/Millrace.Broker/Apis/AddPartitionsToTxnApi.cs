@@ -66,7 +66,9 @@ internal sealed class AddPartitionsToTxnApi(BrokerServices services, Transaction
 
     private ErrorCode FaultOf(TopicPartition partition) =>
         TopicName.IsInternal(partition.Topic) ? ErrorCode.TopicAuthorizationFailed
-        : services.Topics.Find(partition) is null ? ErrorCode.UnknownTopicOrPartition
+
+        // Nor is one added that could get a marker and no record: that alone would decide what a topic is whose creation may have been cut short.
+        : services.Topics.FindDecided(partition) is null ? ErrorCode.UnknownTopicOrPartition
         : ErrorCode.None;
 
     private static ErrorCode ForVersion(ErrorCode error, short version) =>

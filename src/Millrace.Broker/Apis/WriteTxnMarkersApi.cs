@@ -56,7 +56,9 @@ internal sealed class WriteTxnMarkersApi(BrokerServices services, TransactionCoo
         WritableTxnMarkerPartitionResult result = new() { Index = target.Partition };
         try
         {
-            result.ErrorCode = services.Topics.Find(target) is { } partition ? Write(marker, partition, written, result) : ErrorCode.UnknownTopicOrPartition;
+            result.ErrorCode = services.Topics.Find(target) is null ? ErrorCode.UnknownTopicOrPartition
+                : services.Topics.FindDecided(target) is { } partition ? Write(marker, partition, written, result)
+                : ErrorCode.KafkaStorageError;
         }
         catch (Exception bug)
         {

@@ -91,6 +91,10 @@ internal sealed partial class TopicCatalog
 
     public PartitionLog? Find(TopicPartition partition) => Find(partition.Topic)?.Find(partition.Partition);
 
+    /// <summary>A partition to which something may be written; null also while it is not known whether the creation of its topic was cut short.</summary>
+    public PartitionLog? FindDecided(TopicPartition partition) =>
+        Find(partition.Topic) is { IsUndecided: false } topic ? topic.Find(partition.Partition) : null;
+
     /// <summary>Whether a topic could be created, without creating it.</summary>
     public TopicCreation.Refused? Check(string name, int partitionCount)
     {

@@ -45,7 +45,7 @@ internal sealed class ProduceTransaction
             foreach (ProducePartition partition in topic.Partitions)
             {
                 TopicPartition target = new(topic.Name, partition.Index);
-                if (ProducerOf(partition) is { IsNone: false } found && topics.Find(target) is not null && !TopicName.IsInternal(topic.Name))
+                if (ProducerOf(partition) is { IsNone: false } found && topics.FindDecided(target) is not null && !TopicName.IsInternal(topic.Name))
                 {
                     producer = producer.IsNone ? found : producer;
                     partitions.Add(target);

@@ -144,6 +144,44 @@ public sealed class TopicCatalogTests
     }
 
     [Theory]
+    [InlineData(TransactionProtocol.Classic)]
+    [InlineData(TransactionProtocol.Implicit)]
+    [InlineData(null)]
+    internal async Task Ends_of_transactions_are_not_written_to_a_topic_whose_creation_may_have_been_cut_short(TransactionProtocol? protocol)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using (TestClient before = broker.Connect())
+        {
+            Assert.Equal(ErrorCode.None, await new TransactionClient(before, "id").InitAsync());
+        }
+
+        broker.Storage.DirectoriesBeforeFailure = 2;
+        Assert.Equal(ErrorCode.KafkaStorageError, await CreateAsync(broker, "orders", 3));
+        broker.Storage.DirectoriesBeforeFailure = null;
+        await broker.CrashAndRestartAsync(() => broker.Storage.UnreadablePartition = "orders-2");
+        await using TestClient client = broker.Connect();
+        if (protocol is { } spoken)
+        {
+            TransactionClient producer = new(client, "id", spoken);
+            await producer.InitUntilDoneAsync();
+            Assert.NotEqual(ErrorCode.None, await producer.WriteAsync("orders", "a", partition: 1));
+            await producer.EndAsync(isCommit: false);
+        }
+        else
+        {
+            WritableTxnMarkerTopic topic = new() { Name = "orders", Partitions = [1] };
+            WriteTxnMarkersResponse response = await client.SendAsync<WriteTxnMarkersRequest, WriteTxnMarkersResponse>(
+                new WriteTxnMarkersRequest { Markers = [new WritableTxnMarker { ProducerId = 4711, ProducerEpoch = 0, Topics = [topic] }] }, 1);
+            Assert.Equal(ErrorCode.KafkaStorageError, response.Markers[0].Topics[0].Partitions[0].ErrorCode);
+        }
+
+        // A marker would have it look like a topic that was whole.
+        broker.Storage.UnreadablePartition = null;
+        await broker.BecomesTrueWithTimeAsync(() => !broker.Broker.Topics.Find("orders")!.IsUndecided, "it is known that the creation was cut short");
+        Assert.All(broker.Broker.Topics.Find("orders")!.Partitions, Assert.NotNull);
+    }
+
+    [Theory]
     [InlineData(1)]
     [InlineData(2)]
     public async Task A_creation_that_was_cut_short_is_finished_when_the_partition_is_back_that_could_not_be_read(int directoriesMade)
