@@ -94,17 +94,19 @@ internal sealed class FetchSessions
     private FetchSession? Open(FetchRequest request, bool namesTopicsById)
     {
         int partitionCount = request.Topics.Sum(static topic => topic.Partitions.Count);
-        if (partitionCount == 0)
+        if (partitionCount is 0 or > MaxPartitionCount)
         {
             return null;
         }
 
         lock (_lock)
         {
-            bool hasRoom = _byId.Count < MaxSessionCount || TryEvictOldest();
-            if (!hasRoom || _partitionCount + partitionCount > MaxPartitionCount)
+            while (_byId.Count == MaxSessionCount || _partitionCount + partitionCount > MaxPartitionCount)
             {
-                return null;
+                if (!TryEvictOldest())
+                {
+                    return null;
+                }
             }
 
             var session = new FetchSession(NewId(), namesTopicsById) { LastUsed = _time.GetTimestamp() };
@@ -141,6 +143,11 @@ internal sealed class FetchSessions
             session.LastUsed = _time.GetTimestamp();
             _byUse.Remove(node);
             _byUse.AddLast(node);
+            while (_partitionCount > MaxPartitionCount && TryEvictOldest())
+            {
+                // As where a new one wants room.
+            }
+
             if (_partitionCount > MaxPartitionCount)
             {
                 Remove(node);

@@ -156,6 +156,28 @@ public sealed class FetchSessionTests
     }
 
     [Fact]
+    public void Sessions_that_nobody_uses_give_way_where_their_partitions_leave_no_room()
+    {
+        var time = new ManualTime();
+        var sessions = new FetchSessions(time, new Random(1));
+        FetchRequest half = Request(0, 0, [.. Enumerable.Range(0, (FetchSessions.MaxPartitionCount / 2) + 1).Select(partition => (partition, 0L))]);
+        int used = SessionOf(sessions.Begin(Request(0, 0, [(0, 0)]), namesTopicsById: false))!.Id;
+        int first = SessionOf(sessions.Begin(half, namesTopicsById: false))!.Id;
+        time.Advance(FetchSessions.MinIdleTimeForEviction);
+        sessions.Begin(Request(used, 1, []), namesTopicsById: false);
+
+        int second = SessionOf(sessions.Begin(half, namesTopicsById: false))!.Id;
+        Assert.IsType<FetchContext.Refused>(sessions.Begin(Request(first, 1, []), namesTopicsById: false));
+
+        // So it is where one that is used grows.
+        time.Advance(FetchSessions.MinIdleTimeForEviction);
+        FetchRequest growing = Request(used, 2, []);
+        growing.Topics = half.Topics;
+        Assert.Equal(used, SessionOf(sessions.Begin(growing, namesTopicsById: false))!.Id);
+        Assert.IsType<FetchContext.Refused>(sessions.Begin(Request(second, 1, []), namesTopicsById: false));
+    }
+
+    [Fact]
     public void A_session_that_is_used_does_not_give_way()
     {
         var time = new ManualTime();
