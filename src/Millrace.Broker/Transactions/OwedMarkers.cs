@@ -13,10 +13,17 @@ internal sealed record OwedMarkers(ProducerIdentity Producer, bool IsCommit, Imm
     /// <summary>All that a decision has to write.</summary>
     public static OwedMarkers Of(TransactionState decision) => new(decision.Producer, decision.IsCommit, decision.Partitions);
 
-    /// <summary>What is left of it in some partitions; null if that is nothing. Where no end is known, nothing could be told by it later.</summary>
-    public OwedMarkers? In(Predicate<TopicPartition> isDoubtful)
+    /// <summary>What is left of decisions in the partitions in which their markers may be missing. Where no end is known, nothing could be told by it later.</summary>
+    public static List<OwedMarkers> LeftOf(IEnumerable<OwedMarkers> decisions, IEnumerable<TopicPartition> doubtful)
     {
-        var rest = Partitions.Where(entry => entry.Value != PartitionEnd.None && isDoubtful(entry.Key)).ToImmutableSortedDictionary(TopicPartition.Order);
+        // A transaction may go over thousands of partitions, and each record of the next one asks for those of the one before.
+        HashSet<TopicPartition> partitions = [.. doubtful];
+        return [.. decisions.Select(decision => decision.In(partitions)).OfType<OwedMarkers>()];
+    }
+
+    private OwedMarkers? In(HashSet<TopicPartition> partitions)
+    {
+        var rest = Partitions.Where(entry => entry.Value != PartitionEnd.None && partitions.Contains(entry.Key)).ToImmutableSortedDictionary(TopicPartition.Order);
         return rest.IsEmpty ? null : this with { Partitions = rest };
     }
 

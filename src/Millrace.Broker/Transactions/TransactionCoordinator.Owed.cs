@@ -1,4 +1,3 @@
-using Millrace.Kafka.Records;
 using Millrace.Log;
 
 namespace Millrace.Broker;
@@ -14,23 +13,16 @@ internal sealed partial class TransactionCoordinator
     {
         seat.UnsyncedMarkers.RemoveAll(IsSettled);
         seat.Doubtful.RemoveAll(partition => IsGone(partition) || partition is { IsOnline: true, AwaitsSettlement: false });
-        List<OwedMarkers> owed = [];
         if (seat.UnsyncedMarkers.Count == 0 && seat.Doubtful.Count == 0)
         {
-            return owed;
+            return [];
         }
 
-        owed.AddRange(seat.EarlierDecisions.Select(earlier => earlier.In(IsDoubtful)).OfType<OwedMarkers>());
-        if (seat.Decision is { } decision && OwedMarkers.Of(decision).In(IsDoubtful) is { } last)
-        {
-            owed.Add(last);
-        }
-
-        return owed;
-
-        bool IsDoubtful(TopicPartition partition) =>
-            seat.Doubtful.Exists(doubtful => doubtful.TopicPartition == partition)
-            || seat.UnsyncedMarkers.Exists(marker => marker.Partition.TopicPartition == partition);
+        IEnumerable<OwedMarkers> decisions = seat.Decision is { } decision ? seat.EarlierDecisions.Append(OwedMarkers.Of(decision)) : seat.EarlierDecisions;
+        return OwedMarkers.LeftOf(
+            decisions,
+            seat.Doubtful.Select(static partition => partition.TopicPartition)
+                .Concat(seat.UnsyncedMarkers.Select(static marker => marker.Partition.TopicPartition)));
     }
 
     /// <summary>

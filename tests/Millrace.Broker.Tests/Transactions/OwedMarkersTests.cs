@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
 using Millrace.Log;
@@ -8,6 +9,18 @@ namespace Millrace.Broker.Tests;
 public sealed class OwedMarkersTests
 {
     private static readonly TopicPartition Orders = new("orders", 0);
+
+    [Fact]
+    public async Task What_is_left_of_a_decision_over_very_many_partitions_is_found_without_a_search_for_each()
+    {
+        TopicPartition[] partitions = [.. Enumerable.Range(0, 300_000).Select(static number => new TopicPartition("orders", number))];
+        OwedMarkers decision = new(
+            new ProducerIdentity(1, 0),
+            IsCommit: true,
+            partitions.ToImmutableSortedDictionary(static partition => partition, static _ => new PartitionEnd(new Offset(1), 0), TopicPartition.Order));
+        List<OwedMarkers> left = await Task.Run(() => OwedMarkers.LeftOf([decision], partitions)).WaitAsync(TestClient.Patience);
+        Assert.Equal(partitions.Length, Assert.Single(left).Partitions.Count);
+    }
 
     [Theory]
     [InlineData(true)]
