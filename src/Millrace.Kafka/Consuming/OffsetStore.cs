@@ -45,22 +45,25 @@ internal sealed class OffsetStore(
         {
             OffsetCommitResponse response = await connection.SendAsync<OffsetCommitRequest, OffsetCommitResponse>(
                 request, context.Settings.RequestTimeout, token, connection.VersionOf(OffsetCommitRequest.Api, FirstCommitVersion));
+            HashSet<TopicPartition> unanswered = [.. offsets.Select(static offset => offset.TopicPartition)];
             foreach (OffsetCommitTopicResponse topic in response.Topics)
             {
                 foreach (OffsetCommitPartitionResponse partition in topic.Partitions)
                 {
-                    ThrowOnCommitError(partition.ErrorCode, new TopicPartition(topic.Name, partition.Index), committer, connection.Address);
+                    var name = new TopicPartition(topic.Name, partition.Index);
+                    ThrowOnCommitError(partition.ErrorCode, name, committer, connection.Address);
+                    unanswered.Remove(name);
                 }
             }
 
-            return true;
+            return unanswered.Count == 0 ? true : throw LeftOut(connection.Address, unanswered.First(), "OffsetCommit");
         }, timeout, cancellationToken);
     }
 
     /// <summary>What the group has committed of a partition, or why that cannot be told.</summary>
     /// <param name="Offset">The commit; null where there is none.</param>
-    /// <param name="Failure">The coordinator's error for this partition.</param>
-    public readonly record struct Committed(TopicPartitionOffset? Offset, KafkaBrokerException? Failure);
+    /// <param name="Failure">The coordinator's error for this partition, or that its answer has no word of it.</param>
+    public readonly record struct Committed(TopicPartitionOffset? Offset, KafkaException? Failure);
 
     /// <summary>The group's commits; partitions without one are absent.</summary>
     /// <exception cref="KafkaException">The coordinator cannot be reached in time, or refuses one of the partitions.</exception>
@@ -78,7 +81,7 @@ internal sealed class OffsetStore(
         }, context.Settings.ApiTimeout, cancellationToken);
     }
 
-    /// <summary>The group's commits, each for itself: what is refused of one partition says nothing of the others. Partitions that the answer leaves out are absent.</summary>
+    /// <summary>The group's commits, each for itself: what is refused of one partition says nothing of the others. Each partition that is asked for is there.</summary>
     /// <exception cref="KafkaException">The coordinator cannot be reached in time, or refuses the group.</exception>
     public Task<Dictionary<TopicPartition, Committed>> FetchEachAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
@@ -145,11 +148,24 @@ internal sealed class OffsetStore(
             }
         }
 
+        // Not as if nothing were committed: the position would be reset, and records passed or read again.
+        foreach (OffsetFetchTopic topic in topics)
+        {
+            foreach (int index in topic.Partitions)
+            {
+                var name = new TopicPartition(topic.Name, index);
+                found.TryAdd(name, new Committed(null, LeftOut(connection.Address, name, "OffsetFetch")));
+            }
+        }
+
         return found;
 
         KafkaBrokerException Failure(ErrorCode code, TopicPartition name) =>
             new($"{connection.Address} answered OffsetFetch for {name} of group '{groupId}': {KafkaErrors.Describe(code)}", code);
     }
+
+    private KafkaProtocolException LeftOut(BrokerAddress address, TopicPartition partition, string api) =>
+        new($"{address} left {partition} of group '{groupId}' out of its answer to {api}.");
 
     private void ThrowOnCommitError(ErrorCode error, TopicPartition partition, ConsumerGroupMetadata member, BrokerAddress address)
     {

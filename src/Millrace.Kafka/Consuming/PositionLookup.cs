@@ -136,7 +136,7 @@ internal sealed class PositionLookup(
                 [.. missing.Select(item => item.Partition)], cancellationToken);
             foreach ((TopicPartition Partition, PositionSource Source, long Version) item in missing)
             {
-                OffsetStore.Committed answer = committed.GetValueOrDefault(item.Partition);
+                OffsetStore.Committed answer = committed[item.Partition];
                 if (answer.Failure is { } failure)
                 {
                     Postpone([item], failure);

@@ -96,7 +96,7 @@ internal sealed class ProducerTransactions : IDisposable
                 return Task.CompletedTask;
             }
 
-            _offsets = RunSendOffsetsAsync(_offsets, offsets, group, Joining);
+            _offsets = RunSendOffsetsAsync(_offsets, [.. offsets], group, Joining);
             return WaitAsync(_offsets, nameof(KafkaProducer.SendOffsetsToTransactionAsync), cancellationToken);
         }
     }
@@ -432,7 +432,9 @@ internal sealed class ProducerTransactions : IDisposable
                 case TransactionVerdict.Done:
                     return null;
                 case TransactionVerdict.Abortable or TransactionVerdict.AbortableNewEpoch when isAbortable:
-                    _state.Fail(new KafkaBrokerException(outcome.Where, outcome.ErrorCode), outcome.Verdict == TransactionVerdict.AbortableNewEpoch);
+                    _state.Fail(
+                        outcome.ErrorCode == ErrorCode.None ? new KafkaProtocolException(outcome.Where) : new KafkaBrokerException(outcome.Where, outcome.ErrorCode),
+                        outcome.Verdict == TransactionVerdict.AbortableNewEpoch);
                     LogMessages.TransactionFailed(_logger, Name, outcome.Where);
                     return _state.Phase == TransactionPhase.Dead ? _state.Dead() : _state.Abortable(what);
                 case TransactionVerdict.GivenUp:

@@ -88,7 +88,8 @@ internal sealed class TransactionRequests(
         {
             AddPartitionsToTxnResponse response = await connection.SendAsync<AddPartitionsToTxnRequest, AddPartitionsToTxnResponse>(
                 request, context.Settings.RequestTimeout, cancellationToken);
-            return (Worst(response.ResultsByTopic.SelectMany(static topic => topic.ResultsByPartition).Select(static partition => partition.ErrorCode)), true);
+            return (Worst(connection.Address, AddPartitionsToTxnRequest.Api, partitions, response.ResultsByTopic.SelectMany(static topic =>
+                topic.ResultsByPartition.Select(partition => (new TopicPartition(topic.Name, partition.Index), partition.ErrorCode)))), true);
         }, joining);
     }
 
@@ -140,7 +141,8 @@ internal sealed class TransactionRequests(
 
             TxnOffsetCommitResponse response = await connection.SendAsync<TxnOffsetCommitRequest, TxnOffsetCommitResponse>(
                 request, context.Settings.RequestTimeout, cancellationToken, isVersion2 ? newest : Math.Min(newest, NewestCommitOfVersion1));
-            return (Worst(response.Topics.SelectMany(static topic => topic.Partitions).Select(static partition => partition.ErrorCode)), true);
+            return (Worst(connection.Address, TxnOffsetCommitRequest.Api, offsets.Select(static offset => offset.TopicPartition), response.Topics.SelectMany(static topic =>
+                topic.Partitions.Select(partition => (new TopicPartition(topic.Name, partition.Index), partition.ErrorCode)))), true);
         }, joining);
     }
 
@@ -163,7 +165,22 @@ internal sealed class TransactionRequests(
     public void Dispose() => _stop.Dispose();
 
     /// <summary>The error that decides: one that a retry does not mend before one that it does.</summary>
-    private static ErrorCode Worst(IEnumerable<ErrorCode> errors) => errors.DefaultIfEmpty(ErrorCode.None).MaxBy(TransactionVerdicts.Of);
+    /// <exception cref="KafkaProtocolException">There is none, and the answer has no word of a partition that was asked for: nobody knows whether it has joined.</exception>
+    private static ErrorCode Worst(
+        BrokerAddress address, ApiDefinition api, IEnumerable<TopicPartition> asked, IEnumerable<(TopicPartition Partition, ErrorCode ErrorCode)> answers)
+    {
+        HashSet<TopicPartition> unanswered = [.. asked];
+        var worst = ErrorCode.None;
+        foreach ((TopicPartition partition, ErrorCode error) in answers)
+        {
+            unanswered.Remove(partition);
+            worst = TransactionVerdicts.Of(error) > TransactionVerdicts.Of(worst) ? error : worst;
+        }
+
+        return worst != ErrorCode.None || unanswered.Count == 0
+            ? worst
+            : throw new KafkaProtocolException($"{address} left {unanswered.First()} out of its answer to {api.Key}.");
+    }
 
     private CoordinatorLocator GroupCoordinator(string groupId)
     {
@@ -180,13 +197,16 @@ internal sealed class TransactionRequests(
     }
 
     /// <summary>What it means that a request could not be made.</summary>
-    private TransactionVerdict VerdictOf(KafkaException failure, CoordinatorLocator locator) => failure switch
+    private TransactionVerdict VerdictOf(KafkaException failure, CoordinatorLocator locator, bool joins) => failure switch
     {
         // Who was asked for the coordinator refuses, in the name of the group for instance.
         KafkaBrokerException => TransactionVerdicts.Of(failure.ErrorCode),
 
         // The coordinator of the group is too old to take the offsets; that of the transaction can abort it.
         KafkaVersionException when locator != _coordinator => TransactionVerdict.Abortable,
+
+        // What was to join may be part of the transaction or not: it cannot be committed, and an abort covers both.
+        KafkaProtocolException when joins => TransactionVerdict.Abortable,
         _ => TransactionVerdict.Fatal,
     };
 
@@ -252,7 +272,7 @@ internal sealed class TransactionRequests(
                 {
                     // An answer that cannot be read is lost, too.
                     mayBeDone |= isAsked && failure is KafkaProtocolException;
-                    return new Outcome<T>(VerdictOf(failure, locator), failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}", mayBeDone);
+                    return new Outcome<T>(VerdictOf(failure, locator, joining is not null), failure.ErrorCode, default!, $"{api.Key} of producer '{transactionalId}' failed: {failure.Message}", mayBeDone);
                 }
 
                 Volatile.Write(ref _putOff, new Problem(last.ErrorCode, coordinator is { } where ? $"{where}, asked for {api.Key}: {last.Reason}" : last.Reason));

@@ -322,6 +322,52 @@ public sealed class FetchFromClusterTests
     }
 
     [Fact]
+    public async Task A_commit_is_not_stored_for_a_partition_that_the_answer_leaves_out()
+    {
+        FindCoordinator(1);
+        _cluster.On<OffsetCommitRequest, OffsetCommitResponse>((_, _, request) => new OffsetCommitResponse
+        {
+            Topics = [new OffsetCommitTopicResponse { Name = "orders", Partitions = [new OffsetCommitPartitionResponse { Index = 1 }] }],
+        });
+        await using KafkaClient client = _cluster.CreateClient();
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "billing" });
+        TopicPartitionOffset[] offsets = [.. Enumerable.Range(0, 2).Select(index => new TopicPartitionOffset(new TopicPartition("orders", index), new Offset(1)))];
+        KafkaProtocolException failure = await Assert.ThrowsAsync<KafkaProtocolException>(() => consumer.CommitAsync(offsets, Until.Timeout()));
+        Assert.Contains("orders-0", failure.Message, StringComparison.Ordinal);
+        await consumer.CommitAsync([offsets[1]], Until.Timeout());
+    }
+
+    [Fact]
+    public async Task A_partition_that_the_coordinator_leaves_out_of_what_is_committed_is_not_reset()
+    {
+        bool leavesOut = true;
+        _cluster.Leaders["orders"] = [1, 1];
+        FindCoordinator(1);
+        AnswerListOffsets(static () => ErrorCode.None);
+        _cluster.On<OffsetFetchRequest, OffsetFetchResponse>((_, _, request) => new OffsetFetchResponse
+        {
+            Groups = [new OffsetFetchGroupResponse
+            {
+                GroupId = request.Groups[0].GroupId,
+                Topics = [.. request.Groups[0].Topics!.Select(topic => new OffsetFetchTopicResponse
+                {
+                    Name = topic.Name,
+                    Partitions = [.. topic.Partitions.Where(index => index != 0 || !Volatile.Read(ref leavesOut)).Select(index => new OffsetFetchPartitionResponse { Index = index, CommittedOffset = 3 })],
+                })],
+            }],
+        });
+        AnswerAllFetches();
+        await using KafkaClient client = _cluster.CreateClient();
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "billing", PrefetchByteCount = 1_000, AutoOffsetReset = AutoOffsetReset.Earliest });
+        consumer.Assign([.. Enumerable.Range(0, 2).Select(index => new TopicPartitionOffset(new TopicPartition("orders", index), new Offset(-1)))]);
+        consumer.Pause([new TopicPartition("orders", 1)]);
+        Assert.Contains("left orders-0 ", (await Assert.ThrowsAsync<KafkaProtocolException>(() => PollAsync(consumer))).Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<KafkaProtocolException>(() => consumer.CommittedAsync([Partition], Until.Timeout()));
+        Volatile.Write(ref leavesOut, false);
+        Assert.Equal(3, (await ReadThroughFailuresAsync(consumer)).Offset.Value);
+    }
+
+    [Fact]
     public async Task A_fetch_that_is_planned_while_the_lags_of_the_one_before_are_told_is_no_failure()
     {
         KafkaConsumer? consumer = null;

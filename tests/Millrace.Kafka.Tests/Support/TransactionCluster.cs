@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using Millrace.Kafka.Protocol;
+using Millrace.Kafka.Records;
 
 namespace Millrace.Kafka.Tests;
 
@@ -53,6 +55,12 @@ internal sealed class TransactionCluster : IKafkaConnector
 
     /// <summary>What who asks for the coordinator of a group is answered.</summary>
     public ErrorCode GroupError { get; set; }
+
+    /// <summary>Whether the answers to AddPartitionsToTxn and TxnOffsetCommit have no word of a partition.</summary>
+    public Func<TopicPartition, bool> LeavesOut { get; set; } = static _ => false;
+
+    /// <summary>The offsets that came in TxnOffsetCommit, in order.</summary>
+    public ConcurrentQueue<TopicPartitionOffset> Offsets { get; } = [];
 
     /// <summary>The newest version of TxnOffsetCommit.</summary>
     public short NewestOffsetCommit { get; set; } = TxnOffsetCommitRequest.Api.MaxVersion;
@@ -165,7 +173,7 @@ internal sealed class TransactionCluster : IKafkaConnector
                         ResultsByTopic = [.. add.Topics.Select(topic => new AddPartitionsToTxnTopicResult
                         {
                             Name = topic.Name,
-                            ResultsByPartition = [.. topic.Partitions.Select(index => new AddPartitionsToTxnPartitionResult { Index = index, ErrorCode = code })],
+                            ResultsByPartition = [.. topic.Partitions.Where(index => !cluster.LeavesOut(new TopicPartition(topic.Name, index))).Select(index => new AddPartitionsToTxnPartitionResult { Index = index, ErrorCode = code })],
                         })],
                     });
                     break;
@@ -174,12 +182,19 @@ internal sealed class TransactionCluster : IKafkaConnector
                     break;
                 case ApiKey.TxnOffsetCommit:
                     TxnOffsetCommitRequest commit = Read<TxnOffsetCommitRequest>(body, header);
+                    foreach (TxnOffsetCommitTopic topic in commit.Topics)
+                    {
+                        topic.Partitions.ForEach(partition =>
+                            cluster.Offsets.Enqueue(new TopicPartitionOffset(new TopicPartition(topic.Name, partition.Index), new Offset(partition.CommittedOffset))));
+                    }
+
                     _ = JoinAsync(TxnOffsetCommitRequest.Api, header, code => new TxnOffsetCommitResponse
                     {
                         Topics = [.. commit.Topics.Select(topic => new TxnOffsetCommitTopicResponse
                         {
                             Name = topic.Name,
-                            Partitions = [.. topic.Partitions.Select(partition => new TxnOffsetCommitPartitionResponse { Index = partition.Index, ErrorCode = code })],
+                            Partitions = [.. topic.Partitions.Where(partition => !cluster.LeavesOut(new TopicPartition(topic.Name, partition.Index)))
+                                .Select(partition => new TxnOffsetCommitPartitionResponse { Index = partition.Index, ErrorCode = code })],
                         })],
                     });
                     break;

@@ -215,6 +215,45 @@ public sealed class TransactionFailureTests : IAsyncDisposable
     }
 
     [Theory]
+    [InlineData(ApiKey.AddPartitionsToTxn)]
+    [InlineData(ApiKey.TxnOffsetCommit)]
+    public async Task What_the_coordinator_leaves_out_of_its_answer_has_not_joined(ApiKey step)
+    {
+        KafkaProducer producer = await BeginAsync();
+        _cluster.LeavesOut = static partition => partition.Partition == 0;
+        TopicPartitionOffset[] offsets = [.. Enumerable.Range(0, 2).Select(index => new TopicPartitionOffset(new TopicPartition("source", index), new Offset(1)))];
+        Task joining = step == ApiKey.AddPartitionsToTxn
+            ? JoinAsync(producer, step)
+            : producer.SendOffsetsToTransactionAsync(offsets, new ConsumerGroupMetadata("movers", -1, "")).WaitAsync(Until.Limit);
+        await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => joining);
+        KafkaTransactionAbortableException failure = await Assert.ThrowsAsync<KafkaTransactionAbortableException>(() => producer.CommitTransactionAsync());
+        Assert.Contains($"-0 out of its answer to {step}", failure.Message, StringComparison.Ordinal);
+        Assert.IsType<KafkaProtocolException>(failure.InnerException);
+
+        // It may have joined all the same.
+        _cluster.LeavesOut = static _ => false;
+        await AbortAndGoOnAsync(producer);
+    }
+
+    [Fact]
+    public async Task Offsets_join_as_they_were_when_they_were_sent()
+    {
+        KafkaProducer producer = await BeginAsync();
+        var fate = new TaskCompletionSource<Fate>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _cluster.OnJoin = api => api == ApiKey.AddOffsetsToTxn ? fate.Task : Task.FromResult(Fate.Done);
+        var source = new TopicPartition("source", 0);
+        List<TopicPartitionOffset> offsets = [new(source, new Offset(1))];
+        Task joining = producer.SendOffsetsToTransactionAsync(offsets, new ConsumerGroupMetadata("movers", -1, "")).WaitAsync(Until.Limit);
+        await AskedAsync(ApiKey.AddOffsetsToTxn);
+
+        // What the caller does with its list from here on is its own business.
+        offsets[0] = new TopicPartitionOffset(source, new Offset(2));
+        fate.SetResult(Fate.Done);
+        await joining;
+        Assert.Equal(1, Assert.Single(_cluster.Offsets).Offset.Value);
+    }
+
+    [Theory]
     [InlineData(ErrorCode.ProducerFenced, typeof(KafkaProducerFencedException))]
     [InlineData(ErrorCode.TransactionalIdAuthorizationFailed, typeof(KafkaTransactionFatalException))]
     [InlineData(ErrorCode.TransactionAbortable, typeof(KafkaTransactionAbortableException))]
