@@ -142,6 +142,10 @@ internal static partial class LogMessages
         "Group {GroupId}: the application took records {Silence} ago and has not polled since; MaxPollInterval is {MaxPollInterval}. A handler may hang: nobody reads the {PartitionCount} partitions of this member meanwhile.")]
     public static partial void PollIntervalExceeded(ILogger logger, string groupId, TimeSpan silence, TimeSpan maxPollInterval, int partitionCount);
 
+    [LoggerMessage(3333, LogLevel.Warning,
+        "Group {GroupId}: the pattern '{Pattern}' was not through with topic '{Topic}' within {MatchTimeout}, its match time-out, so that the topic does not count as matching. Write the pattern so that it cannot backtrack (RegexOptions.NonBacktracking).")]
+    public static partial void PatternTimedOut(ILogger logger, string groupId, string pattern, string topic, TimeSpan matchTimeout);
+
     // What a consumer reads: 3350-3399.
     [LoggerMessage(3350, LogLevel.Warning, "{Partition}: the log was truncated. Position {Position} is not in the leader's log, which parts from what was read at {Divergence} (-1: unknown).")]
     public static partial void LogTruncated(ILogger logger, TopicPartition partition, Offset position, Offset divergence);

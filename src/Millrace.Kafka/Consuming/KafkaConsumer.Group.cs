@@ -70,7 +70,10 @@ public sealed partial class KafkaConsumer
     /// that is created or deleted later joins or leaves the subscription when the metadata is next refreshed
     /// (<see cref="KafkaClientOptions.MetadataMaxAge"/> at the latest). Internal topics (<c>__consumer_offsets</c>) never match.
     /// </summary>
-    /// <param name="pattern">Looked for in the whole name: anchor it (<c>^orders\.</c>) to match its beginning.</param>
+    /// <param name="pattern">
+    /// Looked for in the whole name: anchor it (<c>^orders\.</c>) to match its beginning. A name at which it takes longer than its <see cref="Regex.MatchTimeout"/> does not match, which is
+    /// logged; it is tried again when the metadata is next refreshed.
+    /// </param>
     /// <param name="listener">Hears of partitions that come and go; null if nobody does.</param>
     /// <param name="cancellationToken">Ends the wait only; the consumer goes on joining.</param>
     /// <exception cref="InvalidOperationException">No group id, or partitions were assigned by hand.</exception>
@@ -80,12 +83,7 @@ public sealed partial class KafkaConsumer
         ArgumentNullException.ThrowIfNull(pattern);
         _namedTopics = [];
         return SubscribeAsync(
-            member => member.Subscribe(view =>
-            [
-                .. view.Topics.Values
-                    .Where(topic => !topic.IsInternal && topic.ErrorCode == Protocol.ErrorCode.None && pattern.IsMatch(topic.Name))
-                    .Select(topic => topic.Name),
-            ]),
+            member => member.Subscribe(new TopicPattern(pattern, _settings.GroupId!, _logger).Select),
             listener,
             cancellationToken);
     }

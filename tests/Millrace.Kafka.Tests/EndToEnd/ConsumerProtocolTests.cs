@@ -83,6 +83,24 @@ public sealed class ConsumerProtocolTests
         await Until.TrueAsync(() => consumer.Assignment.Count == 2, "both partitions");
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_topic_at_whose_name_a_pattern_times_out_does_not_match_and_the_member_lives_on(bool isOffered)
+    {
+        string hard = new string('a', 60) + ".";
+        await using var server = new ConsumerGroupServer((hard, 1), ("orders", 2)) { IsOffered = isOffered };
+        using var loggers = new RecordingLoggers();
+        await using KafkaClient client = server.CreateClient(loggers);
+        await using KafkaConsumer consumer = client.CreateConsumer(Options());
+        var pattern = new Regex("^(ord|(a+)+$)", RegexOptions.None, TimeSpan.FromMilliseconds(20));
+        Assert.Throws<RegexMatchTimeoutException>(() => pattern.IsMatch(hard));
+        await consumer.SubscribeAsync(pattern, null, Until.Timeout());
+        await Until.TrueAsync(() => consumer.Assignment.Count == 2, "both partitions of the topic that matches");
+        Assert.Single(loggers.Lines, line => line.Contains($"'{hard}'", StringComparison.Ordinal) && line.Contains("match time-out", StringComparison.Ordinal));
+        await consumer.SubscribeAsync(["orders"], null, Until.Timeout());
+    }
+
     [Fact]
     public async Task Commits_carry_the_member_epoch_and_are_repeated_under_a_newer_one_while_the_partition_stays()
     {

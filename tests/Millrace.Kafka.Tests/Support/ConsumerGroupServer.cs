@@ -94,10 +94,10 @@ internal sealed class ConsumerGroupServer : IAsyncDisposable
         }
     }
 
-    public KafkaClient CreateClient() => new(
+    public KafkaClient CreateClient(Microsoft.Extensions.Logging.ILoggerFactory? loggers = null) => new(
         new KafkaClientOptions { BootstrapServers = $"127.0.0.1:{Port}", AllowAutoCreateTopics = false },
         TimeProvider.System,
-        Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
+        loggers ?? Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
 
     private int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
 

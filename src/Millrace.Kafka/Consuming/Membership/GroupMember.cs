@@ -40,6 +40,10 @@ internal sealed class GroupMember : IDisposable
     private Func<ClusterView, IReadOnlyCollection<string>>? _select;
     private HashSet<string> _watched = [];
     private CancellationTokenSource? _noticeStop;
+
+    // The latest choice, and of what it was made. The loop's own.
+    private Func<ClusterView, IReadOnlyCollection<string>>? _lastSelect;
+    private ClusterView? _lastView;
     private bool _isSelected;
     private bool _isStopping;
 
@@ -147,6 +151,7 @@ internal sealed class GroupMember : IDisposable
         {
             while (true)
             {
+                Select();
                 var effects = new MembershipEffects();
                 TimeSpan now = Now;
                 bool hasEnded;
@@ -240,15 +245,34 @@ internal sealed class GroupMember : IDisposable
         return false;
     }
 
+    /// <summary>Chooses topics anew where the picture of the cluster is another one. Outside of the lock: a choice may take its time, and commits do not wait for it.</summary>
+    private void Select()
+    {
+        // First: a picture that is older may not have all topics yet.
+        bool hasAll = _metadata.HasAll;
+        ClusterView view = _metadata.View;
+        Func<ClusterView, IReadOnlyCollection<string>>? select = Volatile.Read(ref _select);
+        if (select is null || !hasAll || (ReferenceEquals(select, _lastSelect) && ReferenceEquals(view, _lastView)))
+        {
+            return;
+        }
+
+        IReadOnlyCollection<string> topics = select(view);
+        (_lastSelect, _lastView) = (select, view);
+        lock (_gate)
+        {
+            // Unless the subscription has changed meanwhile.
+            if (ReferenceEquals(select, _select))
+            {
+                _membership.Subscribe(topics);
+                _isSelected = true;
+            }
+        }
+    }
+
     private void Advance(TimeSpan now, MembershipEffects effects)
     {
         ClusterView view = _metadata.View;
-        if (_select is not null && _metadata.HasAll)
-        {
-            _membership.Subscribe(_select(view));
-            _isSelected = true;
-        }
-
         if (_polls.Look() is { } silence)
         {
             Diagnostics.PollTimeouts.Tell(1, new System.Diagnostics.TagList { { "messaging.consumer.group.name", _settings.GroupId } });
