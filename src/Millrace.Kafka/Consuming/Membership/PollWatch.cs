@@ -14,7 +14,8 @@ internal sealed class PollWatch(TimeSpan interval, TimeProvider time)
     /// <summary>A poll begins: what was handed out before is done with. True if the application had been given up.</summary>
     public bool Polled()
     {
-        Volatile.Write(ref _handedOutAt, Nothing);
+        // A full fence, as behind the flag in Look: one of the two sees what the other has written.
+        Interlocked.Exchange(ref _handedOutAt, Nothing);
         return Volatile.Read(ref _isTold) != 0 && Interlocked.Exchange(ref _isTold, 0) != 0;
     }
 
@@ -31,7 +32,14 @@ internal sealed class PollWatch(TimeSpan interval, TimeProvider time)
         }
 
         TimeSpan elapsed = time.GetElapsedTime(handedOutAt);
-        return elapsed > interval && Interlocked.Exchange(ref _isTold, 1) == 0 ? elapsed : null;
+        if (elapsed <= interval || Interlocked.Exchange(ref _isTold, 1) != 0)
+        {
+            return null;
+        }
+
+        // A poll that began meanwhile, before the flag, does not know that it has to come back: it would wait for ever with a member that is away.
+        bool isBack = Volatile.Read(ref _handedOutAt) != handedOutAt && Interlocked.Exchange(ref _isTold, 0) != 0;
+        return isBack ? null : elapsed;
     }
 
     /// <summary>When it is worth another look, as far as can be said now.</summary>
