@@ -46,12 +46,14 @@ internal sealed partial class BrokerConnection : IAsyncDisposable
         _logger = context.Loggers.CreateLogger<BrokerConnection>();
         _transport = transport;
         _brokerVersions = brokerVersions;
-        _maxInFlight = maxInFlight;
-        _inFlight = new SemaphoreSlim(maxInFlight);
+
+        // The end of a connection adds one permit, for which there is to be room.
+        _maxInFlight = Math.Min(maxInFlight, int.MaxValue - 1);
+        _inFlight = new SemaphoreSlim(_maxInFlight);
 
         // Never full: a frame is written only by who holds one of as many permits. While the loop that sends waits for something to do, it goes on in the
         // call that writes: to wake another thread for it would take longer than to send.
-        _outgoing = Channel.CreateBounded<OutgoingFrame>(new BoundedChannelOptions(maxInFlight) { AllowSynchronousContinuations = true });
+        _outgoing = Channel.CreateBounded<OutgoingFrame>(new BoundedChannelOptions(_maxInFlight) { AllowSynchronousContinuations = true });
         _lastUse = context.Time.GetTimestamp();
         Mute(ApiKey.ApiVersions, brokerVersions.AnswerVersion, brokerVersions.ThrottleMilliseconds);
     }

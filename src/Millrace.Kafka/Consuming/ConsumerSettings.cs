@@ -32,6 +32,7 @@ internal sealed record ConsumerSettings(
     public static ConsumerSettings From(ConsumerOptions options)
     {
         OptionChecks.AtLeast(options.HeartbeatInterval, TimeSpan.FromMilliseconds(1), nameof(options.HeartbeatInterval));
+        OptionChecks.AtLeast(options.SessionTimeout, TimeSpan.FromMilliseconds(1), nameof(options.SessionTimeout));
         OptionChecks.AtLeast(options.RebalanceTimeout, TimeSpan.FromMilliseconds(1), nameof(options.RebalanceTimeout));
         OptionChecks.AtLeast(options.MaxPollInterval, TimeSpan.FromMilliseconds(1), nameof(options.MaxPollInterval));
         OptionChecks.AtLeast(options.FetchMinByteCount, 0, nameof(options.FetchMinByteCount));

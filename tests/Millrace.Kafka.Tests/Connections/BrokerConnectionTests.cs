@@ -45,6 +45,19 @@ public sealed class BrokerConnectionTests
     }
 
     [Fact]
+    public async Task A_connection_without_a_bound_on_what_is_outstanding_ends_as_any_other()
+    {
+        await using BrokerConnection connection = await OpenAsync(static options => options.MaxInFlightRequests = int.MaxValue);
+        ScriptedBroker.Connection peer = await PeerAsync();
+        Task<HeartbeatResponse> answer = HeartbeatAsync(connection);
+        await AnswerAsync(peer, ErrorCode.None);
+        await answer;
+        await connection.DisposeAsync();
+        await Until.TrueAsync(() => peer.IsDisposed, "the transport's end");
+        await Assert.ThrowsAsync<KafkaClosedException>(() => HeartbeatAsync(connection));
+    }
+
+    [Fact]
     public async Task A_request_without_answer_times_out_and_takes_the_connection_with_it()
     {
         await using BrokerConnection connection = await OpenAsync();

@@ -60,6 +60,13 @@ public sealed class OptionsTests
         }
     }
 
+    [Fact]
+    public void A_session_that_no_timer_takes_is_refused_by_its_name()
+    {
+        ArgumentException failure = Assert.ThrowsAny<ArgumentException>(() => ConsumerSettings.From(new ConsumerOptions { SessionTimeout = TimeSpan.MaxValue }));
+        Assert.StartsWith("SessionTimeout is ", failure.Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(Acks.Leader, null, 3210)]
     [InlineData(Acks.None, null, 3210)]
