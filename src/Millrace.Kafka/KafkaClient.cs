@@ -64,6 +64,7 @@ public sealed class KafkaClient : IAsyncDisposable
     public KafkaConsumer CreateConsumer(ConsumerOptions? options = null)
     {
         var settings = ConsumerSettings.From(options ?? new ConsumerOptions());
+        settings = settings with { FetchMaxByteCount = Math.Min(settings.FetchMaxByteCount, _context.Settings.MaxFetchByteCount) };
         return Add(() => new KafkaConsumer(_context, settings, _metadata, Remove));
     }
 

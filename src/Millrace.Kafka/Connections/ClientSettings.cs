@@ -23,6 +23,9 @@ internal sealed record ClientSettings(
 {
     private const int MinResponseByteCount = 1024;
 
+    /// <summary>The most bytes of records that a fetch may ask for: half of what is read in one answer, since one batch that is larger than what was asked for comes all the same.</summary>
+    public int MaxFetchByteCount { get; private init; }
+
     public static ClientSettings From(KafkaClientOptions options)
     {
         OptionChecks.AtLeast(options.RequestTimeout, TimeSpan.FromMilliseconds(1), nameof(options.RequestTimeout));
@@ -60,7 +63,10 @@ internal sealed record ClientSettings(
             options.AllowAutoCreateTopics,
             options.MaxInFlightRequests,
             SecuritySettings.From(options.Security, hasConnector: options.Connector is not null),
-            options.KeepsCallersContext);
+            options.KeepsCallersContext)
+        {
+            MaxFetchByteCount = options.MaxResponseByteCount / 2,
+        };
     }
 
     private static List<BrokerAddress> ParseBootstrapServers(string? text, string option)

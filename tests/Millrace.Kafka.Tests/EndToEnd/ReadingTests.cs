@@ -53,6 +53,26 @@ public sealed class ReadingTests
     }
 
     [Fact]
+    public async Task A_fetch_asks_for_no_more_than_the_client_takes_in_one_answer()
+    {
+        const int count = 10;
+        await using TestBroker broker = await TestBroker.StartAsync(isTcp: true);
+        await using KafkaClient writer = broker.CreateClient();
+        KafkaProducer producer = writer.CreateProducer();
+        byte[] value = new byte[200_000];
+        for (int i = 0; i < count; i++)
+        {
+            await producer.ProduceAsync(new SpanRecord("orders") { Partition = 0, Value = value }, Until.Timeout());
+        }
+
+        await using KafkaClient client = broker.CreateClient(static options => options.MaxResponseByteCount = 900_000);
+        KafkaConsumer consumer = client.CreateConsumer();
+        consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero)]);
+        List<ConsumerRecord> records = await ProduceAndConsumeTests.ReadAsync(consumer, count);
+        Assert.Equal(Enumerable.Range(0, count), records.Select(static record => (int)record.Offset.Value));
+    }
+
+    [Fact]
     public async Task A_batch_that_was_given_back_cannot_be_read_and_giving_it_back_twice_takes_nothing_from_the_next()
     {
         await using TestBroker broker = await TestBroker.StartAsync();
