@@ -41,8 +41,17 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
     /// Has the token end the wait, and the producer take the record back if it is in no batch by then. For the caller who rented the operation, before
     /// it hands out what is awaited.
     /// </summary>
-    public void CancelBy(CancellationToken cancellationToken) =>
+    public void CancelBy(CancellationToken cancellationToken)
+    {
         _registration = cancellationToken.UnsafeRegister(static (state, token) => ((ProduceOperation)state!).Cancel(token), this);
+
+        // Who has ended the operation before it could see the registration leaves it to this call; the fence has one of the two see what the other has written.
+        Interlocked.MemoryBarrier();
+        if (_state != Pending)
+        {
+            _registration.Unregister();
+        }
+    }
 
     public void Complete(in RecordMetadata metadata)
     {
@@ -117,6 +126,9 @@ internal sealed class ProduceOperation(ProduceOperationPool pool, KafkaProducer 
     {
         _result = metadata;
         _failure = failure;
+
+        // Here already: nobody may come for the outcome, and the token may live as long as the application.
+        _registration.Unregister();
         if (Volatile.Read(ref _isAwaited) && !_isAwaitedInContext)
         {
             // Somebody's code follows. As a work item the operation itself is queued, and nothing is allocated.

@@ -93,6 +93,20 @@ public sealed class ProducerAllocationTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_record_whose_call_nobody_awaits_leaves_nothing_with_the_token_of_the_call()
+    {
+        KafkaProducer producer = _client.CreateProducer(Options());
+        await ForgetAsync(producer);
+        long before = GC.GetTotalMemory(forceFullCollection: true);
+        for (int round = 0; round < 20; round++)
+        {
+            await ForgetAsync(producer);
+        }
+
+        Assert.InRange(GC.GetTotalMemory(forceFullCollection: true) - before, long.MinValue, 1_000_000);
+    }
+
+    [Fact]
     public async Task What_allocates_is_caught() =>
         Assert.InRange(await BytesARecordAsync(Options(), (producer, count) => ProduceAsync(count, () =>
         {
@@ -161,6 +175,16 @@ public sealed class ProducerAllocationTests : IAsyncDisposable
         {
             await _underWay[number];
         }
+    }
+
+    private async Task ForgetAsync(KafkaProducer producer)
+    {
+        for (int number = 0; number < FewRecords; number++)
+        {
+            _underWay[number] = producer.ProduceAsync(new SpanRecord(HoldingCluster.Topic) { Value = _value }, _stop.Token);
+        }
+
+        await producer.FlushAsync(Until.Timeout());
     }
 
     private int Enqueue(KafkaProducer producer)
