@@ -372,13 +372,13 @@ public sealed partial class KafkaConsumer
         }
     }
 
-    /// <summary>The subscription is in place; where it changed nothing that is all there is to hear.</summary>
-    private void OnInPlace()
+    /// <summary>The subscription is in place: what came with it is, or it changed nothing, so that this is all there is to hear.</summary>
+    /// <param name="isSo">Asked once more: a subscription of this moment, which waits for the same signal, may not be.</param>
+    private void OnInPlace(Func<bool> isSo)
     {
         lock (_gate)
         {
-            // Asked once more: a subscription of this moment, which waits for the same signal, may not be.
-            if (_member!.IsInPlace)
+            if (isSo())
             {
                 _assigned.TrySetResult();
             }
@@ -415,11 +415,9 @@ public sealed partial class KafkaConsumer
     private async ValueTask OnAssignedAsync(IReadOnlyCollection<TopicPartition> partitions, CancellationToken cancellationToken)
     {
         IRebalanceListener? listener;
-        TaskCompletionSource assigned;
         lock (_gate)
         {
             listener = _listener;
-            assigned = _assigned;
             _refusal = null;
             _state.Add(partitions.Select(partition => new TopicPartitionOffset(partition, new Offset(-1))), isHeld: true);
         }
@@ -436,7 +434,6 @@ public sealed partial class KafkaConsumer
         }
 
         TellRebalance();
-        assigned.TrySetResult();
         Pulse();
         _fetcher.Wake();
     }

@@ -169,6 +169,30 @@ public sealed class ConsumerProtocolTests
         await Until.TrueAsync(() => consumer.Assignment.Count == 2, "both partitions");
     }
 
+    [Theory]
+    [InlineData(PartitionAssignor.Range)]
+    [InlineData(PartitionAssignor.CooperativeSticky)]
+    public async Task A_subscription_that_changes_while_partitions_come_waits_for_its_own(PartitionAssignor assignor)
+    {
+        await using var server = new ConsumerGroupServer(("orders", 2), ("payments", 2)) { IsOffered = false };
+        await using KafkaClient client = server.CreateClient();
+        ConsumerOptions options = Options();
+        options.Assignors = [assignor];
+        await using KafkaConsumer consumer = client.CreateConsumer(options);
+        Task? second = null;
+        var listener = new RecordingListener
+        {
+            OnAssigned = (_, _) =>
+            {
+                second ??= consumer.SubscribeAsync(["payments"], null, Until.Timeout());
+                return ValueTask.CompletedTask;
+            },
+        };
+        await consumer.SubscribeAsync(["orders"], listener, Until.Timeout());
+        await second!;
+        Assert.Equal(["payments-0", "payments-1"], consumer.Assignment.Select(static partition => partition.ToString()).Order());
+    }
+
     private static ConsumerOptions Options() => new()
     {
         GroupId = "billing",

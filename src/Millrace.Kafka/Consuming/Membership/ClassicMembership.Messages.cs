@@ -178,6 +178,7 @@ internal sealed partial class ClassicMembership
         _sentReason = _rejoinReason;
         _rejoinReason = null;
         _leaderTopics = null;
+        _sentTopics = Topics;
         _claimed = [.. OwnedPartitions];
         _phase = MemberPhase.Joining;
         _call = new GroupCall<JoinGroupRequest, JoinGroupResponse>(
@@ -342,7 +343,7 @@ internal sealed partial class ClassicMembership
         }
 
         OwnedPartitions.UnionWith(added);
-        Notify(RebalanceNotice.Assigned, added);
+        Notify(RebalanceNotice.Assigned, added, _sentTopics);
     }
 
     private KafkaBrokerException Refused(string api, ErrorCode error, BrokerAddress address) => new(

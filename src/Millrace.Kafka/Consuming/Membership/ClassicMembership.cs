@@ -43,6 +43,7 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
     private IReadOnlyCollection<string>? _topicsToFind;
     private List<SyncGroupAssignment> _assignments = [];
     private IReadOnlyCollection<TopicPartition> _claimed = [];
+    private IReadOnlyCollection<string>? _sentTopics;
     private IReadOnlyCollection<TopicPartition>? _lastAssignment;
     private int _lastGeneration = -1;
 

@@ -280,7 +280,7 @@ internal sealed class ConsumerMembership(
         {
             OwnedPartitions.UnionWith(added);
             effects.TopicsToTrack.AddRange(added.Select(partition => partition.Topic).Distinct());
-            Notify(RebalanceNotice.Assigned, added);
+            Notify(RebalanceNotice.Assigned, added, _heardTopics);
             LogMessages.GroupJoined(Logger, GroupId, _memberId, _epoch, Settings.GroupRemoteAssignor ?? "the coordinator's assignor", wanted.Count);
             _isDue |= added.Length > 0;
         }

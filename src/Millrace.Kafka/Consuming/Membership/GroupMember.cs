@@ -12,7 +12,7 @@ internal sealed record RebalanceCallbacks(
     Func<IReadOnlyCollection<TopicPartition>, CancellationToken, ValueTask> RevokedAsync,
     Func<IReadOnlyCollection<TopicPartition>, ValueTask> LostAsync,
     Action<IReadOnlyCollection<TopicPartition>> Losing,
-    Action InPlace,
+    Action<Func<bool>> InPlace,
     Action<Exception> Refused);
 
 /// <summary>
@@ -350,7 +350,7 @@ internal sealed class GroupMember : IDisposable
 
         if (effects.IsInPlace)
         {
-            _callbacks.InPlace();
+            _callbacks.InPlace(() => IsInPlace);
         }
     }
 
@@ -376,6 +376,7 @@ internal sealed class GroupMember : IDisposable
         {
             case RebalanceNotice.Assigned:
                 await _callbacks.AssignedAsync(notice.Partitions, cancellationToken);
+                _callbacks.InPlace(() => IsOfNow(notice));
                 break;
             case RebalanceNotice.Revoked:
                 await _callbacks.RevokedAsync(notice.Partitions, cancellationToken);
@@ -391,6 +392,15 @@ internal sealed class GroupMember : IDisposable
         }
 
         _wake.Set();
+    }
+
+    /// <summary>Whether what has come belongs to the latest subscription, and not to one that has been changed since the group was told of it.</summary>
+    private bool IsOfNow(RebalanceCall notice)
+    {
+        lock (_gate)
+        {
+            return (_select is null || _isSelected) && ReferenceEquals(notice.Topics, _membership.Topics);
+        }
     }
 
     /// <summary>Tells a callback to end. What it has registered on its token is the application's: where that fails, the member goes on.</summary>

@@ -210,8 +210,8 @@ internal abstract class Membership(ConsumerSettings settings, Backoff retryBacko
     {
     }
 
-    protected void Notify(RebalanceNotice notice, IReadOnlyCollection<TopicPartition> partitions) =>
-        _notices.Enqueue(new RebalanceCall(notice, partitions));
+    protected void Notify(RebalanceNotice notice, IReadOnlyCollection<TopicPartition> partitions, IReadOnlyCollection<string>? topics = null) =>
+        _notices.Enqueue(new RebalanceCall(notice, partitions, topics));
 
     protected void CancelNotice() => _cancelsNotice |= _notice is not null;
 

@@ -16,7 +16,10 @@ internal enum RebalanceNotice
 }
 
 /// <summary>One call to the application. Calls do not overlap.</summary>
-internal sealed record RebalanceCall(RebalanceNotice Notice, IReadOnlyCollection<TopicPartition> Partitions);
+/// <param name="Notice">What it is told.</param>
+/// <param name="Partitions">Of which partitions.</param>
+/// <param name="Topics">Of what has come: the subscription that the group has shared out by.</param>
+internal sealed record RebalanceCall(RebalanceNotice Notice, IReadOnlyCollection<TopicPartition> Partitions, IReadOnlyCollection<string>? Topics = null);
 
 /// <summary>What a membership wants done outside of its lock.</summary>
 internal sealed class MembershipEffects
