@@ -77,7 +77,7 @@ public sealed class KafkaClientOptions
 
     /// <summary>
     /// The largest answer that is read, in bytes; a larger one closes the connection. Bounds what a broken or hostile peer can make the
-    /// client allocate. Default 100 MiB: twice what a fetch asks for.
+    /// client allocate. A fetch asks for at most half of it. Default 100 MiB: twice <see cref="ConsumerOptions.FetchMaxByteCount"/>.
     /// </summary>
     public int MaxResponseByteCount { get; set; } = 100 * 1024 * 1024;
 

@@ -78,8 +78,8 @@ public sealed class KafkaAuthenticationException : KafkaException
 public sealed class KafkaVersionException(string message)
     : KafkaException(message, ErrorCode.UnsupportedVersion, isTransient: false);
 
-/// <summary>A broker's answer is not what the protocol allows. The connection is closed.</summary>
-/// <param name="message">Broker, API and the place in the message.</param>
+/// <summary>A broker's answer is not what the protocol allows: it cannot be read, and the connection is closed, or it leaves out something that was asked for.</summary>
+/// <param name="message">Broker, API, and the place in the message or what is missing.</param>
 /// <param name="innerException">The decoder's own failure.</param>
 public sealed class KafkaProtocolException(string message, Exception? innerException = null)
     : KafkaException(message, ErrorCode.None, isTransient: false, innerException);

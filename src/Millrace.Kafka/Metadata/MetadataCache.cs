@@ -395,6 +395,8 @@ internal sealed partial class MetadataCache : IAsyncDisposable
                 throw new KafkaClosedException($"The client was closed while it waited for metadata of topic '{topic}'.");
             }
 
+            // The question goes on without this caller: one that waits for less than an answer takes would never learn of the topic.
+            RequestRefresh();
             throw new KafkaTimeoutException(
                 $"No metadata of topic '{topic}' within {timeout}: {lastFailure?.Message ?? KafkaErrors.Describe(lastError)} " +
                 "Check the bootstrap servers, and whether the topic exists or the broker creates topics by itself.",

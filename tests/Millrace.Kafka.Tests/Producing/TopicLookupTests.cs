@@ -36,6 +36,32 @@ public sealed class TopicLookupTests
             "the clock to move on");
     }
 
+    [Fact]
+    public async Task A_topic_is_learned_of_also_for_a_producer_that_does_not_wait_for_it()
+    {
+        var cluster = new HoldingCluster(1);
+        await using var client = new KafkaClient(
+            new KafkaClientOptions { BootstrapServers = "node:1", Connector = cluster, RandomSeed = 1 }, TimeProvider.System, NullLoggerFactory.Instance);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { MaxBlock = TimeSpan.Zero, CloseTimeout = TimeSpan.Zero });
+        await Assert.ThrowsAsync<KafkaTimeoutException>(EnqueueAsync);
+        await Until.TrueAsync(
+            async () =>
+            {
+                try
+                {
+                    await EnqueueAsync();
+                    return true;
+                }
+                catch (KafkaTimeoutException)
+                {
+                    return false;
+                }
+            },
+            "a record in the buffer");
+
+        async Task EnqueueAsync() => await producer.EnqueueAsync(new SpanRecord(HoldingCluster.Topic) { Partition = 0, Value = [1] });
+    }
+
     private static Task<RecordMetadata> ProduceAsync(KafkaProducer producer) =>
         producer.ProduceAsync(new ProducerRecord { Topic = HoldingCluster.Topic, Partition = 0, Value = new byte[] { 1 } }).AsTask();
 }
