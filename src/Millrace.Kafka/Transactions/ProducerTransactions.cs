@@ -120,15 +120,21 @@ internal sealed class ProducerTransactions : IDisposable
     {
         lock (_gate)
         {
-            if (_abort is null)
-            {
-                _state.BeginAbort();
-                _commit = null;
-                _abort = RunAbortAsync();
-            }
-
-            return WaitAsync(_abort, nameof(KafkaProducer.AbortTransactionAsync), cancellationToken);
+            return WaitAsync(BeginAbort(), nameof(KafkaProducer.AbortTransactionAsync), cancellationToken);
         }
+    }
+
+    /// <summary>The abort of this transaction, which begins with the first call. Under the lock.</summary>
+    private Task BeginAbort()
+    {
+        if (_abort is null)
+        {
+            _state.BeginAbort();
+            _commit = null;
+            _abort = RunAbortAsync();
+        }
+
+        return _abort;
     }
 
     /// <summary>
@@ -141,7 +147,7 @@ internal sealed class ProducerTransactions : IDisposable
         {
             underWay = _state.Phase switch
             {
-                TransactionPhase.Open or TransactionPhase.MustAbort => AbortAsync(cancellationToken),
+                TransactionPhase.Open or TransactionPhase.MustAbort => BeginAbort().WaitAsync(cancellationToken),
                 TransactionPhase.Committing => _commit!.WaitAsync(cancellationToken),
                 TransactionPhase.Aborting => _abort!.WaitAsync(cancellationToken),
                 _ => Task.CompletedTask,

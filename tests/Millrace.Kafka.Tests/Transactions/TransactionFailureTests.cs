@@ -192,6 +192,23 @@ public sealed class TransactionFailureTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_producer_that_is_closed_aborts_what_is_open_for_as_long_as_the_close_may_take()
+    {
+        KafkaProducer producer = await BeginAsync(maxBlock: TimeSpan.FromSeconds(0.5));
+        await JoinAsync(producer, ApiKey.AddPartitionsToTxn);
+        bool isAborted = false;
+        TimeSpan begun = _time.GetElapsedTime(0);
+        _cluster.OnEnd = () =>
+        {
+            isAborted = _time.GetElapsedTime(0) - begun > TimeSpan.FromSeconds(1);
+            return isAborted ? Fate.Done : Fate.Refused(ErrorCode.CoordinatorLoadInProgress);
+        };
+        Task closing = producer.DisposeAsync().AsTask();
+        await Until.TrueAsync(() => AdvancesUntil(closing), "the producer is closed");
+        Assert.True(isAborted);
+    }
+
+    [Fact]
     public async Task A_group_that_the_producer_may_not_use_costs_it_the_transaction_and_no_more()
     {
         KafkaProducer producer = await BeginAsync();
