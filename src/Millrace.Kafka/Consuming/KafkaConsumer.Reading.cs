@@ -150,12 +150,13 @@ public sealed partial class KafkaConsumer
     public async Task SeekToTimeAsync(IReadOnlyCollection<TopicPartition> partitions, DateTimeOffset time, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(partitions);
+        TopicPartition[] sought = [.. partitions.Distinct()];
 
         // The ends first: a record that comes between the two questions lies behind them, and is not passed.
-        IReadOnlyDictionary<TopicPartition, Offset> ends = await EndOffsetsAsync(partitions, cancellationToken);
+        IReadOnlyDictionary<TopicPartition, Offset> ends = await EndOffsetsAsync(sought, cancellationToken);
         IReadOnlyDictionary<TopicPartition, OffsetAndTimestamp> found = await OffsetsForTimesAsync(
-            partitions.ToDictionary(partition => partition, _ => time), cancellationToken);
-        foreach (TopicPartition partition in partitions)
+            sought.ToDictionary(partition => partition, _ => time), cancellationToken);
+        foreach (TopicPartition partition in sought)
         {
             await SeekAsync(partition, found.TryGetValue(partition, out OffsetAndTimestamp? record) ? record.Offset : ends[partition]);
         }

@@ -453,6 +453,23 @@ public sealed class FetchFromClusterTests
         Assert.Equal(8, (await consumer.PollAsync(1, Until.Timeout()))[0].Offset.Value);
     }
 
+    [Fact]
+    public async Task A_seek_by_time_moves_the_partitions_of_the_call_each_once()
+    {
+        AnswerListOffsets(static () => ErrorCode.None);
+        AnswerAllFetches();
+        await using KafkaClient client = _cluster.CreateClient();
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { PrefetchByteCount = 1_000 });
+        consumer.Assign([new TopicPartitionOffset(Partition, new Offset(5))]);
+        List<TopicPartition> partitions = [Partition, Partition];
+        Task seeking = consumer.SeekToTimeAsync(partitions, TimeProvider.System.GetUtcNow(), Until.Timeout());
+
+        // What the caller does with its list from here on is its own business.
+        partitions.Clear();
+        await seeking;
+        Assert.Equal(0, consumer.Position(Partition)?.Value);
+    }
+
     private static KafkaAuthenticationException Refusal(int node) =>
         new("The password is wrong.", new BrokerAddress($"node-{node}", 9000 + node), "PLAIN", ErrorCode.SaslAuthenticationFailed);
 
