@@ -83,6 +83,25 @@ public sealed class ConsumerProtocolTests
         await Until.TrueAsync(() => consumer.Assignment.Count == 2, "both partitions");
     }
 
+    [Fact]
+    public async Task A_pattern_that_matches_nothing_yet_is_no_refusal_where_nobody_enters_without_topics()
+    {
+        // As Kafka 3.7 to 3.9.
+        await using var server = new ConsumerGroupServer(("orders", 2))
+        {
+            Refuse = static request => request is { MemberEpoch: 0, SubscribedTopicNames: not { Count: > 0 } } ? ErrorCode.InvalidRequest : null,
+        };
+        await using KafkaClient client = server.CreateClient();
+        await using KafkaConsumer consumer = client.CreateConsumer(Options());
+        await consumer.SubscribeAsync(new Regex("^payments", RegexOptions.None, Until.Limit), null, Until.Timeout());
+        Assert.Empty(consumer.Assignment);
+        await consumer.SubscribeAsync(new Regex("^orders", RegexOptions.None, Until.Limit), null, Until.Timeout());
+        await Until.TrueAsync(() => consumer.Assignment.Count == 2, "both partitions");
+        await consumer.SubscribeAsync(new Regex("^payments", RegexOptions.None, Until.Limit), null, Until.Timeout());
+        await Until.TrueAsync(() => consumer.Assignment.Count == 0, "no partition");
+        Assert.Empty(server.Complaints);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

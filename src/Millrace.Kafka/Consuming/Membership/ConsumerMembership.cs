@@ -40,7 +40,10 @@ internal sealed class ConsumerMembership(
     private readonly Dictionary<string, Guid> _topicIds = [];
 
     /// <summary>A share that new topics do not change is not sent again: the answer to the heartbeat that named them is all that comes.</summary>
-    public override bool IsInPlace => IsMember && !_isLeaving && _target is null && AreNoticesOver && ReferenceEquals(_heardTopics, Topics);
+    public override bool IsInPlace => (IsMember ? _target is null && ReferenceEquals(_heardTopics, Topics) : WantsNothing && _call is null) && !_isLeaving && AreNoticesOver;
+
+    /// <summary>Its pattern matches no topic. It does not enter so: Kafka 3.7 to 3.9 refuse that. A member stays one, and tells the group.</summary>
+    private bool WantsNothing => Topics is { Count: 0 };
 
     private bool IsMember => _epoch > EpochToJoin;
 
@@ -315,7 +318,7 @@ internal sealed class ConsumerMembership(
 
         if (!IsMember)
         {
-            if (Topics is not null && !IsAway && !_isLeaving && AreNoticesOver && RetryAt <= now)
+            if (Topics is not null && !WantsNothing && !IsAway && !_isLeaving && AreNoticesOver && RetryAt <= now)
             {
                 // That it left may not have got through: then its place is free when its session is over.
                 _placeFreeBy ??= _leftPlace ? now + Settings.SessionTimeout : null;
