@@ -15,6 +15,7 @@ internal sealed class ConsumerMembership(
     private const int EpochToJoin = 0;
     private const int EpochToLeave = -1;
     private const int EpochToLeaveForAWhile = -2;
+    private const int LeastHeartbeatsPerSession = 3;
 
     private string _memberId = newMemberId();
     private bool _mayBeKnown;
@@ -47,6 +48,9 @@ internal sealed class ConsumerMembership(
 
     private bool IsMember => _epoch > EpochToJoin;
 
+    /// <summary>How long an answer is waited for: the coordinator says how often it wants heartbeats, which may be less often than the options know.</summary>
+    private TimeSpan Patience => Settings.SessionTimeout > LeastHeartbeatsPerSession * _interval ? Settings.SessionTimeout : LeastHeartbeatsPerSession * _interval;
+
     /// <summary>A join is on its way. Who leaves waits for its answer: while the connection is being made the one could overtake the other, and leave a member that nobody runs.</summary>
     private bool IsEntering => !IsMember && _call is not null;
 
@@ -71,9 +75,9 @@ internal sealed class ConsumerMembership(
             return true;
         }
 
-        if (IsMember && now - _lastAnswerAt > Settings.SessionTimeout)
+        if (IsMember && now - _lastAnswerAt > Patience)
         {
-            LeaveAndLose($"No heartbeat was answered for {Settings.SessionTimeout} ({nameof(ConsumerOptions.SessionTimeout)}).", now);
+            LeaveAndLose($"No heartbeat was answered for {Patience} ({nameof(ConsumerOptions.SessionTimeout)}).", now);
             return true;
         }
 
@@ -100,7 +104,7 @@ internal sealed class ConsumerMembership(
     {
         if (IsMember)
         {
-            effects.WakeNoLaterThan(_lastAnswerAt + Settings.SessionTimeout + TimeSpan.FromMilliseconds(1));
+            effects.WakeNoLaterThan(_lastAnswerAt + Patience + TimeSpan.FromMilliseconds(1));
         }
 
         if (_call is null && Topics is not null && !IsAway)

@@ -374,6 +374,26 @@ public sealed class ConsumerMembershipTests
         Assert.Equal((0, "me-2"), (Pending().MemberEpoch, Pending().MemberId));
     }
 
+    [Fact]
+    public void A_session_lasts_for_three_of_the_heartbeats_that_the_coordinator_wants_at_least()
+    {
+        // As it may be set for the classic protocol. The coordinator wants a heartbeat every 5 s.
+        var harness = new MembershipHarness(
+            new ConsumerOptions { GroupProtocol = GroupProtocol.Consumer, SessionTimeout = TimeSpan.FromSeconds(4), HeartbeatInterval = TimeSpan.FromSeconds(1) }, memberId: "me");
+        Enter(harness, "t-0");
+        for (int i = 0; i < 3; i++)
+        {
+            harness.Wait(harness.WakeAt!.Value - harness.Now);
+            harness.Answer<ConsumerGroupHeartbeatRequest>(ResponseOf(3));
+        }
+
+        Assert.Empty(harness.Heard);
+        harness.Wait(TimeSpan.FromSeconds(14));
+        Assert.Empty(harness.Heard);
+        harness.Wait(TimeSpan.FromSeconds(2));
+        Assert.Equal(["Lost t-0"], harness.Heard);
+    }
+
     private static MembershipHarness New(string? instanceId = null) => new(
         new ConsumerOptions { GroupProtocol = GroupProtocol.Consumer, GroupRemoteAssignor = "uniform", GroupInstanceId = instanceId }, memberId: "me");
 
