@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
@@ -52,7 +53,7 @@ public sealed class EndpointBuilder
     }
 
     /// <summary>Handles a message with a lambda.</summary>
-    /// <typeparam name="TMessage">The event or command.</typeparam>
+    /// <typeparam name="TMessage">The event, or the command that asks for no reply of its own.</typeparam>
     /// <param name="handler">
     /// Handles one message. The token is cancelled when the message's partition moves to another instance, and when the
     /// host stops and does not wait any longer.
@@ -62,15 +63,35 @@ public sealed class EndpointBuilder
         where TMessage : notnull
     {
         ArgumentNullException.ThrowIfNull(handler);
-        _handlers.Add(() =>
-        [
-            new HandlerDefinition(typeof(TMessage), "a lambda", async (message, context, cancellationToken) =>
-            {
-                await handler((TMessage)message, context, cancellationToken);
-                return HandlerAnswer.Nothing;
-            }),
-        ]);
+        _handlers.Add(() => [HandlerDiscovery.OfLambda(handler, Name)]);
         return this;
+    }
+
+    /// <summary>Handles a command with a lambda that may refuse it.</summary>
+    /// <typeparam name="TMessage">The command.</typeparam>
+    /// <param name="handler">Handles one command: returns <see cref="Reply.Done"/>, or <see cref="Reply.Reject"/>. The token is cancelled when its partition moves to another instance.</param>
+    /// <returns>This endpoint.</returns>
+    public EndpointBuilder Handle<TMessage>(Func<TMessage, MessageContext, CancellationToken, Task<Reply>> handler)
+        where TMessage : notnull => Handle((Func<TMessage, MessageContext, CancellationToken, Task>)handler);
+
+    /// <summary>Handles a message with a lambda that needs the message alone.</summary>
+    /// <typeparam name="TMessage">The event, or the command that asks for no reply of its own.</typeparam>
+    /// <param name="handler">Handles one message, which counts as done when the task has completed.</param>
+    /// <returns>This endpoint.</returns>
+    public EndpointBuilder Handle<TMessage>(Func<TMessage, Task> handler)
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        return Handle((TMessage message, MessageContext _, CancellationToken _) => handler(message));
+    }
+
+    /// <inheritdoc cref="Handle{TMessage}(Func{TMessage, Task})"/>
+    [OverloadResolutionPriority(-1)] // An async lambda fits both, and is a Task.
+    public EndpointBuilder Handle<TMessage>(Func<TMessage, ValueTask> handler)
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        return Handle((TMessage message, MessageContext _, CancellationToken _) => handler(message).AsTask());
     }
 
     /// <summary>Handles a command with a lambda that answers.</summary>
@@ -97,11 +118,12 @@ public sealed class EndpointBuilder
     /// <typeparam name="TMessage">The event or command.</typeparam>
     /// <param name="handler">Handles one message.</param>
     /// <returns>This endpoint.</returns>
+    [OverloadResolutionPriority(-2)] // An expression that gives something to wait for fits as well, and nobody would wait for it.
     public EndpointBuilder Handle<TMessage>(Action<TMessage> handler)
         where TMessage : notnull
     {
         ArgumentNullException.ThrowIfNull(handler);
-        return Handle<TMessage>((message, _, _) =>
+        return Handle((TMessage message, MessageContext _, CancellationToken _) =>
         {
             handler(message);
             return Task.CompletedTask;

@@ -44,6 +44,33 @@ internal static class HandlerDiscovery
         return problems.Count == 0 ? found : throw new MillraceConfigurationException(problems);
     }
 
+    /// <summary>
+    /// A lambda that gives no value. A command it may refuse: a <see cref="Task{TResult}"/> of a reply is a task, too, so that the compiler takes it for one that gives nothing.
+    /// </summary>
+    /// <exception cref="MillraceConfigurationException">The message asks for a value.</exception>
+    public static HandlerDefinition OfLambda<TMessage>(Func<TMessage, MessageContext, CancellationToken, Task> handler, string endpoint)
+        where TMessage : notnull
+    {
+        if (DeclaredReply(typeof(TMessage)) is { } declared)
+        {
+            string names = $"{typeof(TMessage).Name}, {Describe(declared)}";
+            throw new MillraceConfigurationException([
+                $"A lambda at the endpoint '{endpoint}' gives no value, but {typeof(TMessage).Name} asks for a {Describe(declared)}. Call endpoint.Handle<{names}>(...), whose lambda returns a Task<Reply<{Describe(declared)}>>.",
+            ]);
+        }
+
+        bool isCommand = typeof(TMessage).IsDefined(typeof(CommandAttribute), inherit: false);
+        return new HandlerDefinition(typeof(TMessage), "a lambda", async (message, context, cancellationToken) =>
+        {
+            Task task = handler((TMessage)message, context, cancellationToken);
+            if (task is not Task<Reply> reply) return await AnswerNothingAsync(task);
+            HandlerAnswer answer = await AnswerReplyAsync(reply);
+            return answer.Rejection is null || isCommand
+                ? answer
+                : throw new InvalidOperationException($"{typeof(TMessage).Name} was refused ({answer.Rejection.Reason}), but it is an event, and events have no reply. Throw an exception where it cannot be handled.");
+        });
+    }
+
     private static string? Problem(MethodInfo method)
     {
         ParameterInfo[] parameters = method.GetParameters();
@@ -59,9 +86,7 @@ internal static class HandlerDiscovery
         if (!isTask) return $"it returns {method.ReturnType.Name}. A handler returns Task or ValueTask, or one of a reply.";
 
         Type message = parameters[0].ParameterType;
-        Type? declared = message.GetInterfaces()
-            .FirstOrDefault(type => type.IsGenericType && type.GetGenericTypeDefinition() == typeof(ICommand<>))
-            ?.GetGenericArguments()[0];
+        Type? declared = DeclaredReply(message);
         bool isCommand = message.IsDefined(typeof(CommandAttribute), inherit: false);
         return (declared, answer) switch
         {
@@ -110,6 +135,11 @@ internal static class HandlerDiscovery
         isTask = returnType == typeof(Task) || returnType == typeof(ValueTask) || generic == typeof(Task<>) || generic == typeof(ValueTask<>);
         return generic is not null && isTask ? returnType.GetGenericArguments()[0] : null;
     }
+
+    /// <summary>What a command asks for; null where it asks for nothing, and for an event.</summary>
+    private static Type? DeclaredReply(Type message) => message.GetInterfaces()
+        .FirstOrDefault(type => type.IsGenericType && type.GetGenericTypeDefinition() == typeof(ICommand<>))
+        ?.GetGenericArguments()[0];
 
     private static string Describe(Type type) =>
         type.IsGenericType ? $"{type.Name[..type.Name.IndexOf('`')]}<{string.Join(", ", type.GetGenericArguments().Select(Describe))}>" : type.Name;

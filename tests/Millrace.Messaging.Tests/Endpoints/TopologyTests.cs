@@ -18,6 +18,15 @@ public sealed class TopologyTests
     }
 
     [Fact]
+    public void A_lambda_without_a_value_is_refused_for_a_command_that_asks_for_one()
+    {
+        string problem = Problem(millrace => millrace.AddEndpoint("payment", endpoint => endpoint.Handle<ChargePayment>(_ => { })));
+
+        Assert.Contains("A lambda at the endpoint 'payment' gives no value, but ChargePayment asks for a PaymentReceipt.", problem, StringComparison.Ordinal);
+        Assert.Contains("endpoint.Handle<ChargePayment, PaymentReceipt>(...)", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void An_event_may_have_many_endpoints()
     {
         Topology topology = Build(millrace =>

@@ -57,6 +57,63 @@ public sealed class ReplyTests : IDisposable
     }
 
     [Fact]
+    public async Task A_lambda_that_refuses_a_command_without_a_value_is_heard()
+    {
+        using IHost host = await StartAsync(endpoint => endpoint.Handle<RefundPayment>((_, _, _) => Task.FromResult<Reply>(Reply.Reject("too-late"))));
+        await host.Bus().SendAsync(new RefundPayment(Guid.Empty), Asking("r-1"));
+        await host.WaitUntilQuietAsync();
+
+        ConsumerRecord reply = Assert.Single(await host.ReadAllAsync("inbox"));
+        Assert.Equal(("rejected", "too-late"), (reply.Header("millrace-status"), reply.Header("millrace-reason")));
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_lambda_that_refuses_an_event_has_failed_to_handle_it()
+    {
+        using IHost host = await StartAsync(endpoint =>
+        {
+            endpoint.Failures.OnAnyException().DeadLetter();
+            endpoint.Handle<Heartbeat>((_, _, _) => Task.FromResult<Reply>(Reply.Reject("too-late")));
+        });
+        await host.Bus().PublishAsync(new Heartbeat(1));
+        await host.WaitUntilQuietAsync();
+        ConsumerRecord letter = Assert.Single(await host.ReadAllAsync("payment.dead-letters"));
+        Assert.Contains("events have no reply", letter.Header("millrace-error-message"), StringComparison.Ordinal);
+        await host.StopAsync();
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_lambda_of_the_message_alone_is_awaited(bool isValueTask)
+    {
+        Seen<int> handled = new();
+        TaskCompletionSource gate = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        using IHost host = await StartAsync(endpoint =>
+        {
+            if (isValueTask) endpoint.Handle<Heartbeat>(message => new ValueTask(HandleAsync(message)));
+            else endpoint.Handle<Heartbeat>(async message => await HandleAsync(message));
+        });
+        await host.Bus().PublishAsync(new Heartbeat(1));
+        Task<MessagingState> quiet = host.WaitUntilQuietAsync();
+        await host.Bus().PublishAsync(new OrderShipped("1"));
+        Assert.Empty(handled.Items);
+        Assert.False(quiet.IsCompleted);
+
+        gate.SetResult();
+        await quiet;
+        Assert.Equal([1], handled.Items);
+        await host.StopAsync();
+
+        async Task HandleAsync(Heartbeat message)
+        {
+            await gate.Task;
+            handled.Add(message.Number);
+        }
+    }
+
+    [Fact]
     public async Task A_command_that_becomes_a_dead_letter_is_answered_as_failed_then_and_not_before()
     {
         using IHost host = await StartAsync((_, _, _) => throw new TimeoutException("No answer."));
@@ -116,19 +173,22 @@ public sealed class ReplyTests : IDisposable
         await host.StopAsync();
     }
 
-    private async Task<IHost> StartAsync(
-        Func<ChargePayment, MessageContext, CancellationToken, Task<Reply<PaymentReceipt>>> handler, DeliveryMode delivery = DeliveryMode.AtLeastOnce)
+    private Task<IHost> StartAsync(
+        Func<ChargePayment, MessageContext, CancellationToken, Task<Reply<PaymentReceipt>>> handler, DeliveryMode delivery = DeliveryMode.AtLeastOnce) =>
+        StartAsync(endpoint =>
+        {
+            endpoint.Delivery = delivery;
+            if (delivery == DeliveryMode.AtLeastOnce)
+                endpoint.Failures.On<TimeoutException>().Retry(1, Backoff.Constant(TimeSpan.FromMinutes(1), jitter: 0)).ThenDeadLetter();
+            endpoint.Handle<ChargePayment, PaymentReceipt>(handler);
+        });
+
+    private async Task<IHost> StartAsync(Action<EndpointBuilder> payment)
     {
         IHost host = await _application.StartListeningAsync(
             millrace =>
             {
-                millrace.AddEndpoint("payment", endpoint =>
-                {
-                    endpoint.Delivery = delivery;
-                    if (delivery == DeliveryMode.AtLeastOnce)
-                        endpoint.Failures.On<TimeoutException>().Retry(1, Backoff.Constant(TimeSpan.FromMinutes(1), jitter: 0)).ThenDeadLetter();
-                    endpoint.Handle<ChargePayment, PaymentReceipt>(handler);
-                });
+                millrace.AddEndpoint("payment", payment);
                 millrace.AddEndpoint("mail", endpoint => endpoint.Handle<OrderShipped>(_ => { }));
             },
             _time);
