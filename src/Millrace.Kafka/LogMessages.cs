@@ -132,6 +132,15 @@ internal static partial class LogMessages
     [LoggerMessage(3312, LogLevel.Warning, "There is no topic '{Topic}', which a consumer is to read: it waits until there is one. Check the name, or create the topic.")]
     public static partial void TopicMissing(ILogger logger, string topic);
 
+    [LoggerMessage(3313, LogLevel.Information, "Group {GroupId}: member {MemberId} of generation {GenerationId} ends: the consumer closes.")]
+    public static partial void GroupClosing(ILogger logger, string groupId, string memberId, int generationId);
+
+    [LoggerMessage(3314, LogLevel.Warning, "Topic '{Topic}', which a consumer is to read, cannot be used: {Reason} It waits until it can.")]
+    public static partial void TopicUnusable(ILogger logger, string topic, string reason);
+
+    [LoggerMessage(3315, LogLevel.Warning, "There is no partition {Partition}, which a consumer is to read: the topic has {PartitionCount}, counted from 0. It waits until there is one.")]
+    public static partial void PartitionMissing(ILogger logger, TopicPartition partition, int partitionCount);
+
     [LoggerMessage(3330, LogLevel.Information, "Group {GroupId}: member {MemberId} entered with epoch {MemberEpoch}.")]
     public static partial void GroupEntered(ILogger logger, string groupId, string memberId, int memberEpoch);
 

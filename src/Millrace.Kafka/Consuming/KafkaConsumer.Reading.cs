@@ -24,6 +24,7 @@ public sealed partial class KafkaConsumer
             }
 
             _namedTopics = [.. partitions.Select(partition => partition.TopicPartition.Topic).Distinct()];
+            _namedPartitions = [.. partitions.Select(partition => partition.TopicPartition)];
             _metadata.Track(_namedTopics);
             _state.Assign(partitions, isHeld: false);
         }

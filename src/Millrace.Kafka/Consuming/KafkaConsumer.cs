@@ -51,7 +51,7 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         _state = new ConsumerState(settings, context.RetryBackoff, context.Settings.MetadataMaxAge);
         _fetcher = new ConsumerFetcher(context, settings, metadata, _pool, _offsets, _state, _gate, Pulse);
         _queries = new OffsetQuery(context, _pool, metadata, settings.IsolationLevel);
-        metadata.Changed += WarnOfMissingTopics;
+        metadata.Changed += WarnOfMissing;
         _fetchLoop = RunFetcherAsync();
     }
 
@@ -140,7 +140,7 @@ public sealed partial class KafkaConsumer : IAsyncDisposable
         // What a callback has registered on its token may fail: that is no reason to leave anything open.
         await _stop.CancelElsewhereAsync().ConfigureAwait(Awaiting.Quietly);
         await _fetchLoop;
-        _metadata.Changed -= WarnOfMissingTopics;
+        _metadata.Changed -= WarnOfMissing;
         await _pool.DisposeAsync();
         _fetcher.Dispose();
         if (_memberLoop.IsCompleted)

@@ -50,8 +50,7 @@ internal sealed class OffsetLookup(
             }
             else
             {
-                found[partition] = new Found(null, (KafkaException?)metadata.Refusal
-                    ?? new KafkaBrokerException($"{partition} has no leader at the moment.", ErrorCode.LeaderNotAvailable));
+                found[partition] = new Found(null, (KafkaException?)metadata.Refusal ?? view.NoLeader(partition));
             }
         }
 

@@ -68,6 +68,24 @@ internal sealed record ClusterView(
         return Brokers.TryGetValue(description.LeaderId, out leader);
     }
 
+    /// <summary>Why a partition cannot be asked for: it has no leader, or nobody knows of it.</summary>
+    public KafkaBrokerException NoLeader(TopicPartition partition)
+    {
+        if (!Topics.TryGetValue(partition.Topic, out TopicDescription? topic))
+        {
+            return new($"Nothing is known of topic '{partition.Topic}' yet.", ErrorCode.LeaderNotAvailable);
+        }
+
+        if (topic.Partitions.Count == 0 && topic.ErrorCode != ErrorCode.None)
+        {
+            return new($"Topic '{partition.Topic}' cannot be used. {KafkaErrors.Describe(topic.ErrorCode)}", topic.ErrorCode);
+        }
+
+        return topic.Partitions.Count == 0 || topic.Partitions.Any(there => there.Partition == partition.Partition)
+            ? new($"{partition} has no leader at the moment.", ErrorCode.LeaderNotAvailable)
+            : new($"There is no partition {partition}: the topic has {topic.Partitions.Count}, counted from 0.", ErrorCode.UnknownTopicOrPartition);
+    }
+
     /// <summary>
     /// Takes over an answer. Topics that were not asked for keep what is known of them, and a leader never goes back to an older epoch:
     /// a broker that lags behind may answer (KIP-320). A topic with another id, or of another cluster, is another topic; one that was replaced does not come back.

@@ -66,6 +66,11 @@ internal sealed partial class MetadataCache : IAsyncDisposable
             ? new ValueTask<TopicDescription>(known)
             : new ValueTask<TopicDescription>(WaitForTopicAsync(topic, timeout, cancellationToken));
 
+    /// <summary>Why nothing usable is known of a topic, and what to look at.</summary>
+    public string WhyUnknown(string topic) => View.Topics.TryGetValue(topic, out TopicDescription? known) && known.ErrorCode != ErrorCode.None
+        ? $"{KafkaErrors.Describe(known.ErrorCode)} Check whether the topic exists, or the broker creates topics by itself."
+        : Refusal?.Message ?? "No broker has told of it. Check the bootstrap servers.";
+
     /// <summary>The topic, if it is known and usable.</summary>
     public TopicDescription? FindTopic(string topic)
     {

@@ -40,7 +40,7 @@ public sealed partial class KafkaProducer : IAsyncDisposable
         _logger = context.Loggers.CreateLogger<KafkaProducer>();
         _pool = new ConnectionPool(context, settings.MaxInFlightRequests);
         _transaction = settings.TransactionalId is { } id ? new TransactionState(id) : null;
-        _accumulator = new RecordAccumulator(settings, context.RetryBackoff, context.Chance, _transaction);
+        _accumulator = new RecordAccumulator(settings, context.RetryBackoff, context.Chance, _transaction) { WhyUnknown = metadata.WhyUnknown };
         _sender = new ProducerSender(context, settings, metadata, _pool, _accumulator, _gate);
         if (_transaction is not null)
         {

@@ -453,7 +453,9 @@ internal sealed partial class ProducerSender : RecordAccumulator.ICluster, IDisp
         {
             ProduceVerdict.Duplicate => null,
             ProduceVerdict.SequenceGap or ProduceVerdict.UnknownProducer or ProduceVerdict.StaleEpoch => new KafkaProducerStateException(
-                $"{where}: {what} Whether an earlier attempt wrote them cannot be told any more, so they are not sent again. Look into the partition, then decide.",
+                $"{where}: {what} " + (batch.MayBeWritten
+                    ? "Whether an earlier attempt wrote them cannot be told any more, so they are not sent again. Look into the partition, then decide."
+                    : "They are not written."),
                 response.ErrorCode),
             _ when response.ErrorCode is ErrorCode.MessageTooLarge or ErrorCode.RecordListTooLarge => new KafkaRecordTooLargeException(
                 $"{where}: {what} Lower {nameof(ProducerOptions.BatchByteCount)} (the batch has {batch.EstimatedByteCount} bytes) or raise the topic's max.message.bytes. {fate}"),

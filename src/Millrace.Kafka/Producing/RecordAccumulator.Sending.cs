@@ -227,18 +227,18 @@ internal sealed partial class RecordAccumulator
 
     private void ExpireWaiters(Moment now, ProducerEffects effects)
     {
-        ExpireWaiters(_memoryWaiters, "space in the buffer", now, effects);
+        ExpireWaiters(_memoryWaiters, isTopicKnown: true, now, effects);
         foreach (TopicState topic in _topics.Values)
         {
             if (topic.Waiters is { } waiters)
             {
-                ExpireWaiters(waiters, "metadata of its topic", now, effects);
+                ExpireWaiters(waiters, isTopicKnown: false, now, effects);
             }
         }
     }
 
     /// <summary>Every record waits as long as every other, so those in front run out of time first.</summary>
-    private void ExpireWaiters(LinkedList<WaitingRecord> line, string missing, Moment now, ProducerEffects effects)
+    private void ExpireWaiters(LinkedList<WaitingRecord> line, bool isTopicKnown, Moment now, ProducerEffects effects)
     {
         while (line.First?.Value is { } waiting)
         {
@@ -249,11 +249,13 @@ internal sealed partial class RecordAccumulator
             }
 
             line.RemoveFirst();
+            (string missing, string? why) = isTopicKnown
+                ? ("space in the buffer", $"The buffer holds {UsedByteCount} of {settings.BufferByteCount} bytes.")
+                : ("metadata of its topic", WhyUnknown?.Invoke(waiting.Topic));
             GiveUp(
                 waiting,
                 new KafkaTimeoutException(
-                    $"A record for topic '{waiting.Topic}' found no {missing} within {settings.MaxBlock} ({nameof(ProducerOptions.MaxBlock)}); it is not written. " +
-                    $"The buffer holds {UsedByteCount} of {settings.BufferByteCount} bytes."),
+                    $"A record for topic '{waiting.Topic}' found no {missing} within {settings.MaxBlock} ({nameof(ProducerOptions.MaxBlock)}); it is not written. {why}"),
                 effects);
         }
     }

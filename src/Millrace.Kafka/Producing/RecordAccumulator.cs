@@ -32,6 +32,9 @@ internal sealed partial class RecordAccumulator(ProducerSettings settings, Backo
     private TopicState? _lastTopic;
     private long _waitingByteCount;
 
+    /// <summary>Why nothing usable is known of a topic, for the failure of the records that waited for it.</summary>
+    public Func<string, string>? WhyUnknown { get; init; }
+
     public enum OfferResult
     {
         /// <summary>In a batch; nothing to do.</summary>

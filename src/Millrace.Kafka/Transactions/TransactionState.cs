@@ -253,7 +253,7 @@ internal sealed class TransactionState(string transactionalId)
     }
 
     public KafkaTransactionAbortableException Abortable(string what) => new(
-        $"{what} of producer '{transactionalId}': {Failure?.Message} Abort it; the producer can be used for the next one.", Failure?.ErrorCode ?? default, Failure);
+        $"{what} (producer '{transactionalId}'): {Failure?.Message} Abort it; the producer can be used for the next one.", Failure?.ErrorCode ?? default, Failure);
 
     /// <summary>A failure anew for each who asks: exceptions are not shared by those who throw them.</summary>
     public KafkaException Dead() => Failure is KafkaProducerFencedException fenced

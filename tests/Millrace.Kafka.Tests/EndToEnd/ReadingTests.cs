@@ -311,7 +311,48 @@ public sealed class ReadingTests
         Assert.Single(await consumer.PollAsync(cancellationToken: Until.Timeout()));
         Assert.Equal(1, Missing());
 
+        await consumer.DisposeAsync();
+        Assert.Equal(isSubscribed, logs.Lines.Any(line => line.Contains("ends: the consumer closes", StringComparison.Ordinal)));
+        Assert.DoesNotContain(logs.Lines, line => line.Contains("rejoins: the consumer closes", StringComparison.Ordinal));
+
         int Missing() => logs.Lines.Count(line => line.Contains("There is no topic 'orders'", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("orders", 7, "There is no partition orders-7, which a consumer is to read: the topic has 1,")]
+    [InlineData("a b/c", 0, "Topic 'a b/c', which a consumer is to read, cannot be used: The topic's name is not legal")]
+    public async Task What_cannot_be_read_is_named_in_the_log_once(string topic, int partition, string warning)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        using var logs = new RecordingLoggers();
+        KafkaClientOptions options = broker.CreateClientOptions();
+        options.MetadataMaxAge = TimeSpan.FromMilliseconds(100);
+        await using var client = new KafkaClient(options, TimeProvider.System, logs);
+        await client.Admin.CreateTopicsAsync([new NewTopic("orders", 1), new NewTopic("others", 1)], Until.Timeout());
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { AutoOffsetReset = AutoOffsetReset.Earliest });
+        consumer.Assign([new TopicPartitionOffset(new TopicPartition(topic, partition), Offset.Zero), new TopicPartitionOffset(new TopicPartition("others", 0), Offset.Zero)]);
+        await Until.TrueAsync(() => Warnings() > 0, "the warning");
+        await ProduceAndConsumeTests.ProduceAsync(client, "others", 1);
+        while ((await consumer.PollAsync(cancellationToken: Until.Timeout())).Count == 0)
+        {
+        }
+
+        Assert.Equal(1, Warnings());
+
+        int Warnings() => logs.Lines.Count(line => line.Contains(warning, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Who_asks_for_offsets_of_a_partition_that_is_not_there_is_told_so()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        KafkaClientOptions options = broker.CreateClientOptions();
+        options.ApiTimeout = TimeSpan.FromMilliseconds(500);
+        await using var client = new KafkaClient(options);
+        await client.Admin.CreateTopicsAsync([new NewTopic("orders", 1)], Until.Timeout());
+        KafkaConsumer consumer = client.CreateConsumer();
+        KafkaTimeoutException failure = await Assert.ThrowsAsync<KafkaTimeoutException>(() => consumer.EndOffsetsAsync([new TopicPartition("orders", 7)], Until.Timeout()));
+        Assert.Contains("There is no partition orders-7: the topic has 1,", failure.Message, StringComparison.Ordinal);
     }
 
     private static int Check(ConsumerBatch batch, int next, DateTimeOffset time)

@@ -257,6 +257,23 @@ public sealed class TransactionTests
         Assert.Equal([1], await ReadCommittedAsync(client, 1));
     }
 
+    [Fact]
+    public async Task A_record_of_a_fenced_producer_that_was_sent_once_is_told_to_be_not_written()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await using KafkaClient client = Client(broker, isVersion2: true);
+        KafkaProducer first = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await first.InitTransactionsAsync(Until.Timeout());
+        first.BeginTransaction();
+        await ProduceAsync(first, 0);
+        KafkaProducer second = client.CreateProducer(new ProducerOptions { TransactionalId = "mover" });
+        await second.InitTransactionsAsync(Until.Timeout());
+
+        KafkaException refused = await Assert.ThrowsAnyAsync<KafkaException>(() => ProduceAsync(first, 2));
+        Assert.Contains("They are not written.", refused.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("an earlier attempt", refused.Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

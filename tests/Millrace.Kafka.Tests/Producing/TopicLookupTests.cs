@@ -62,6 +62,33 @@ public sealed class TopicLookupTests
         async Task EnqueueAsync() => await producer.EnqueueAsync(new SpanRecord(HoldingCluster.Topic) { Partition = 0, Value = [1] });
     }
 
+    [Fact]
+    public async Task A_record_whose_topic_is_missing_says_so()
+    {
+        var cluster = new HoldingCluster(1)
+        {
+            OnMetadata = static known => new MetadataResponse
+            {
+                Brokers = known.Brokers,
+                Topics = [new MetadataTopic { Name = HoldingCluster.Topic, ErrorCode = ErrorCode.UnknownTopicOrPartition }],
+            },
+        };
+        var time = new ManualTime();
+        await using var client = new KafkaClient(new KafkaClientOptions { BootstrapServers = "node:1", Connector = cluster, RandomSeed = 1 }, time, NullLoggerFactory.Instance);
+        KafkaProducer producer = client.CreateProducer(new ProducerOptions { Linger = TimeSpan.Zero, MaxBlock = TimeSpan.FromSeconds(60) });
+        Task<RecordMetadata> record = ProduceAsync(producer);
+        await Until.TrueAsync(
+            () =>
+            {
+                time.Advance(TimeSpan.FromSeconds(0.1));
+                return record.IsCompleted;
+            },
+            "the end of MaxBlock");
+        KafkaTimeoutException failure = await Assert.ThrowsAsync<KafkaTimeoutException>(() => record);
+        Assert.Contains("has no such topic", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("whether the topic exists", failure.Message, StringComparison.Ordinal);
+    }
+
     private static Task<RecordMetadata> ProduceAsync(KafkaProducer producer) =>
         producer.ProduceAsync(new ProducerRecord { Topic = HoldingCluster.Topic, Partition = 0, Value = new byte[] { 1 } }).AsTask();
 }

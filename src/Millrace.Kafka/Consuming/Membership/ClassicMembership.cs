@@ -246,7 +246,7 @@ internal sealed partial class ClassicMembership(ConsumerSettings settings, Backo
         bool isIn = IsMember && IsInForce;
         if (isIn)
         {
-            LogMessages.GroupRejoining(Logger, GroupId, _memberId, _generation, "the consumer closes");
+            LogMessages.GroupClosing(Logger, GroupId, _memberId, _generation);
             RevokeAll();
         }
         else
