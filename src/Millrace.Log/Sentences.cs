@@ -27,6 +27,6 @@ internal static class Sentences
         BatchVerdict.UnsupportedMagic => "has a batch of an unknown format",
         BatchVerdict.BadChecksum => "fails its checksum",
         BatchVerdict.BadCounts => "has a batch whose counts contradict each other",
-        _ => "is whole",
+        _ => "has no batch",
     };
 }

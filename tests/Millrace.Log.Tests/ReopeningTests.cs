@@ -323,6 +323,24 @@ public class ReopeningTests
     }
 
     [Fact]
+    public void What_is_said_of_an_index_that_points_behind_its_segment_is_not_that_all_is_whole()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options =>
+        {
+            options.SegmentByteCount = 4 * BatchByteCount;
+            options.IndexIntervalByteCount = 0;
+        });
+        harness.AppendMany(9);
+        harness.Sync();
+        harness.Edit(LogHarness.FirstIndex, static index => [.. index.Select(static (value, place) => (byte)(place % 8 == 4 ? 0x40 : value))]);
+        string reason = Assert.IsType<ReadResult.Offline>(harness.Log.Read(new Offset(3), 1000, atLeastOneBatch: true, harness.Log.HighWatermark)).Reason;
+        Assert.Contains(" has no batch. ", reason, StringComparison.Ordinal);
+        harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, harness.LogDirectory.ReopenDue());
+        Assert.Equal(new Offset(3), harness.ReadHeaders(3, 1)[0].BaseOffset);
+    }
+
+    [Fact]
     public void Indexes_below_the_recovery_point_that_are_made_anew_survive_a_crash_in_the_middle_of_it()
     {
         bool isThrough = false;

@@ -358,7 +358,7 @@ internal sealed partial class PartitionRecovery
         bool wasUsed = _recoveryPoint is null || _recoveryPoint > Offset.Zero;
         if (RecoveryTable.Decide(RecoveryCondition.SegmentsMissing, wasUsed) == RecoveryAction.CreateFirstSegment)
         {
-            Found(RecoveryCondition.SegmentsMissing, "There is no segment and never was a record: the first one is made.");
+            Found(RecoveryCondition.SegmentsMissing, "There is no segment: the first one is made.");
             return null;
         }
 

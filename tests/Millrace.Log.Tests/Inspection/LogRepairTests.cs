@@ -286,6 +286,17 @@ public class LogRepairTests
         }
     }
 
+    [Fact]
+    public void Of_a_log_that_has_lost_its_segments_it_does_not_say_that_there_never_was_a_record()
+    {
+        Do("all segments that are gone");
+        List<string> done = [];
+        using LogRepair repair = LogRepair.Prepare(Harness.Options, Harness.Storage, LogHarness.Orders);
+        Assert.Null(repair.Run(done.Add));
+        Assert.Contains(done, static line => line.Contains("There is no segment", StringComparison.Ordinal));
+        Assert.DoesNotContain(done, static line => line.Contains("never was a record", StringComparison.Ordinal));
+    }
+
     private void Do(string damage) => Do(_log, damage);
 
     private static void Do(DamagedLog log, string damage)
