@@ -23,15 +23,17 @@ internal sealed class TxnOffsetCommitApi(BrokerServices services, GroupCoordinat
         {
             TxnOffsetCommitTopicResponse topicResponse = new() { Name = topic.Name };
             response.Topics.Add(topicResponse);
+
+            // Once: a topic that is made anew meanwhile is another one.
+            Topic? found = services.Topics.Find(topic.Name);
             foreach (TxnOffsetCommitPartition partition in topic.Partitions)
             {
-                TopicPartition topicPartition = new(topic.Name, partition.Index);
-                TxnOffsetCommitPartitionResponse answer = new() { Index = partition.Index, ErrorCode = Check(topicPartition, partition) };
+                TxnOffsetCommitPartitionResponse answer = new() { Index = partition.Index, ErrorCode = Check(found, partition) };
                 topicResponse.Partitions.Add(answer);
                 if (answer.ErrorCode == ErrorCode.None)
                 {
                     committing.Add(answer);
-                    offsets.Add(new(topicPartition, ToOffset(topicPartition, partition, now)));
+                    offsets.Add(new(new TopicPartition(topic.Name, partition.Index), ToOffset(found!, partition, now)));
                 }
             }
         }
@@ -83,14 +85,14 @@ internal sealed class TxnOffsetCommitApi(BrokerServices services, GroupCoordinat
         _ => error,
     };
 
-    private ErrorCode Check(TopicPartition topicPartition, TxnOffsetCommitPartition partition) =>
+    private ErrorCode Check(Topic? topic, TxnOffsetCommitPartition partition) =>
         partition.CommittedMetadata?.Length > settings.MaxOffsetMetadataLength ? ErrorCode.OffsetMetadataTooLarge
-        : services.Topics.Find(topicPartition) is null ? ErrorCode.UnknownTopicOrPartition
+        : topic?.Find(partition.Index) is null ? ErrorCode.UnknownTopicOrPartition
         : ErrorCode.None;
 
-    private CommittedOffset ToOffset(TopicPartition topicPartition, TxnOffsetCommitPartition partition, long now) =>
+    private static CommittedOffset ToOffset(Topic topic, TxnOffsetCommitPartition partition, long now) =>
         new(new Offset(partition.CommittedOffset), partition.CommittedLeaderEpoch, partition.CommittedMetadata ?? "", now)
         {
-            Origin = CommitOrigin.Of(services.Topics.Find(topicPartition.Topic), topicPartition.Partition),
+            Origin = CommitOrigin.Of(topic, partition.Index),
         };
 }
