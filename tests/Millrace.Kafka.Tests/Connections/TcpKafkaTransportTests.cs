@@ -5,9 +5,13 @@ using Millrace.Kafka.Protocol;
 
 namespace Millrace.Kafka.Tests;
 
-public sealed class TcpKafkaTransportTests : IDisposable
+public sealed class TcpKafkaTransportTests : IAsyncDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly List<IKafkaTransport> _transports = [];
+
+    /// <summary>A peer that nothing holds is closed by its finalizer, in the middle of the test.</summary>
+    private readonly List<Socket> _peers = [];
 
     public TcpKafkaTransportTests() => _listener.Start();
 
@@ -46,12 +50,11 @@ public sealed class TcpKafkaTransportTests : IDisposable
     {
         const string tablePath = "/proc/net/tcp";
         Assert.SkipUnless(File.Exists(tablePath), "Only Linux tells which timer a socket has.");
-        (IKafkaTransport transport, Socket peer) = await ConnectAsync(1024);
-        await using IKafkaTransport owned = transport;
+        (_, Socket peer) = await ConnectAsync(1024);
         string local = $":{((IPEndPoint)peer.RemoteEndPoint!).Port:X4}";
 
         // Columns: number, local and remote address, state, queues, timer and hundredths of a second until it ends. The timer of keep-alive is the second.
-        // While others open and close sockets, one reading of the table may miss some.
+        // The table is not read in one piece: while others open and close sockets, one reading may miss some.
         string[] socket = [];
         await Until.TrueAsync(
             async () =>
@@ -145,12 +148,24 @@ public sealed class TcpKafkaTransportTests : IDisposable
         Assert.Contains("127.0.0.1:1", failure.Message, StringComparison.Ordinal);
     }
 
-    public void Dispose() => _listener.Dispose();
+    public async ValueTask DisposeAsync()
+    {
+        foreach (IKafkaTransport transport in _transports)
+        {
+            await transport.DisposeAsync();
+        }
+
+        _peers.ForEach(static peer => peer.Dispose());
+        _listener.Dispose();
+    }
 
     private async Task<(IKafkaTransport Transport, Socket Peer)> ConnectAsync(int maxResponseByteCount)
     {
         Task<Socket> accepting = _listener.AcceptSocketAsync();
         IKafkaTransport transport = await new TcpKafkaConnector(maxResponseByteCount).ConnectAsync(Address, Until.Timeout());
-        return (transport, await accepting);
+        _transports.Add(transport);
+        Socket peer = await accepting;
+        _peers.Add(peer);
+        return (transport, peer);
     }
 }
