@@ -81,6 +81,21 @@ internal sealed class ManualTime : TimeProvider
         }
     }
 
+    /// <summary>Fires the next timer, if it is due so soon; tells pauses from time-outs, so that these do not end because a thread was slow.</summary>
+    public void AdvanceToNext(TimeSpan within)
+    {
+        TimeSpan? next;
+        lock (_gate)
+        {
+            next = _timers.Min(timer => timer.DueAt) - _elapsed;
+        }
+
+        if (next <= within)
+        {
+            Advance(next.Value);
+        }
+    }
+
     private sealed class ManualTimer(ManualTime time, TimerCallback callback, object? state) : ITimer
     {
         private static readonly TimeSpan Longest = TimeSpan.FromMilliseconds(uint.MaxValue - 1L);

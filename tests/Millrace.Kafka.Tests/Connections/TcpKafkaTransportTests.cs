@@ -87,7 +87,7 @@ public sealed class TcpKafkaTransportTests : IAsyncDisposable
     [Fact]
     public async Task A_peer_that_claims_much_and_sends_little_costs_little_memory()
     {
-        const int claimed = 512 * 1024 * 1024;
+        const int claimed = 2_000_000_000;
         (IKafkaTransport transport, Socket peer) = await ConnectAsync(claimed);
         byte[] size = new byte[4];
         BinaryPrimitives.WriteInt32BigEndian(size, claimed);
