@@ -22,7 +22,7 @@ public sealed class LiveBrokerFuzzTests
     private const int DefaultRequestCount = 4_000;
     private const int SlowConnectionCount = 40;
     private const long MostHeldByteCount = 256L * 1024 * 1024;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     [Fact]
     public async Task No_request_disturbs_a_client_that_behaves()

@@ -7,7 +7,7 @@ namespace Millrace.Broker.Tests;
 internal sealed class TestClient(InMemoryConnection connection) : IAsyncDisposable
 {
     /// <summary>No answer of a working broker takes this long, however busy the machine is.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private int _correlationId;
 

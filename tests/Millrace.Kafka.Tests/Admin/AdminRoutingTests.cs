@@ -278,7 +278,7 @@ public sealed class AdminRoutingTests
         await Until.TrueAsync(
             () =>
             {
-                time.Advance(TimeSpan.FromMilliseconds(100));
+                time.AdvanceToNext(TimeSpan.FromSeconds(2));
                 return call.IsCompleted;
             },
             "the end of the call");

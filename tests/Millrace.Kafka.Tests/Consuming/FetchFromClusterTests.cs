@@ -318,7 +318,9 @@ public sealed class FetchFromClusterTests
         Task[] commits = [.. Enumerable.Range(0, 5).Select(offset => consumer.CommitAsync([new TopicPartitionOffset(Partition, new Offset(offset))], Until.Timeout()))];
         await EndAsync(time, Task.WhenAll(commits));
         Assert.All(commits, static commit => Assert.IsType<KafkaTimeoutException>(commit.Exception?.InnerException));
-        Assert.InRange(time.GetElapsedTime(0), TimeSpan.FromSeconds(55), TimeSpan.FromSeconds(70));
+
+        // One after the other they would take five minutes. The clock runs on while a thread is slow.
+        Assert.InRange(time.GetElapsedTime(0), TimeSpan.FromSeconds(55), TimeSpan.FromMinutes(3));
     }
 
     [Fact]

@@ -3,7 +3,7 @@ namespace Millrace.Kafka.Tests;
 /// <summary>Bounds what a test waits for, so that a hang fails it.</summary>
 internal static class Until
 {
-    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(TestCluster.IsExternal ? 180 : 30);
+    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(TestCluster.IsExternal ? 180 : 60);
 
     public static CancellationToken Timeout() => new CancellationTokenSource(Limit).Token;
 

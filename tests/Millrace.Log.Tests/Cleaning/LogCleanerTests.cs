@@ -7,7 +7,7 @@ namespace Millrace.Log.Tests;
 /// <summary>The threads and timers around retention and compaction.</summary>
 public class LogCleanerTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     [Fact]
     public async Task What_is_due_is_compacted_and_a_log_that_cannot_be_is_left_alone()

@@ -57,13 +57,17 @@ public sealed class ProcessorTests : IDisposable
         Recorder recorder = new() { FailedPreparations = int.MaxValue };
         using IHost host = await _application.StartAsync(millrace =>
         {
-            millrace.Configure(options => (options.RetryDelay, options.MaxRetryDelay) = (TimeSpan.FromHours(1), TimeSpan.FromHours(1)));
+            millrace.Configure(options =>
+            {
+                options.RetryDelay = options.MaxRetryDelay = TimeSpan.FromHours(1);
+                options.DrainTimeout = TimeSpan.FromMinutes(5);
+            });
             millrace.AddProcessor(Options(recorder));
         });
         await recorder.WriteAsync("a", "1");
         await recorder.Seen.WaitAsync(items => items.Contains("prepare 0"));
 
-        await host.StopAsync().WaitAsync(TimeSpan.FromSeconds(8));
+        await host.StopAsync().WaitAsync(TestBroker.Patience);
         Assert.DoesNotContain("a 1", recorder.Seen.Items);
     }
 
