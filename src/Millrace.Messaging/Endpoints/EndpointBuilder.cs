@@ -85,6 +85,13 @@ public sealed class EndpointBuilder
         return Handle((TMessage message, MessageContext _, CancellationToken _) => handler(message));
     }
 
+    /// <summary>Handles a command with a lambda that needs the command alone and may refuse it.</summary>
+    /// <typeparam name="TMessage">The command.</typeparam>
+    /// <param name="handler">Handles one command: returns <see cref="Reply.Done"/>, or <see cref="Reply.Reject"/>.</param>
+    /// <returns>This endpoint.</returns>
+    public EndpointBuilder Handle<TMessage>(Func<TMessage, Task<Reply>> handler)
+        where TMessage : notnull => Handle((Func<TMessage, Task>)handler);
+
     /// <inheritdoc cref="Handle{TMessage}(Func{TMessage, Task})"/>
     [OverloadResolutionPriority(-1)] // An async lambda fits both, and is a Task.
     public EndpointBuilder Handle<TMessage>(Func<TMessage, ValueTask> handler)
@@ -92,6 +99,27 @@ public sealed class EndpointBuilder
     {
         ArgumentNullException.ThrowIfNull(handler);
         return Handle((TMessage message, MessageContext _, CancellationToken _) => handler(message).AsTask());
+    }
+
+    /// <inheritdoc cref="Handle{TMessage}(Func{TMessage, Task{Reply}})"/>
+    [OverloadResolutionPriority(-1)]
+    public EndpointBuilder Handle<TMessage>(Func<TMessage, ValueTask<Reply>> handler)
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        return Handle((TMessage message, MessageContext _, CancellationToken _) => handler(message).AsTask());
+    }
+
+    /// <summary>Handles a command with a lambda that has nothing to wait for and may refuse it.</summary>
+    /// <typeparam name="TMessage">The command.</typeparam>
+    /// <param name="handler">Handles one command: returns <see cref="Reply.Done"/>, or <see cref="Reply.Reject"/>.</param>
+    /// <returns>This endpoint.</returns>
+    [OverloadResolutionPriority(-1)] // A call that refuses fits one that returns nothing as well, and nobody would hear of it.
+    public EndpointBuilder Handle<TMessage>(Func<TMessage, Reply> handler)
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        return Handle((TMessage message, MessageContext _, CancellationToken _) => Task.FromResult(handler(message)));
     }
 
     /// <summary>Handles a command with a lambda that answers.</summary>

@@ -62,9 +62,12 @@ internal static class HandlerDiscovery
         bool isCommand = typeof(TMessage).IsDefined(typeof(CommandAttribute), inherit: false);
         return new HandlerDefinition(typeof(TMessage), "a lambda", async (message, context, cancellationToken) =>
         {
-            Task task = handler((TMessage)message, context, cancellationToken);
-            if (task is not Task<Reply> reply) return await AnswerNothingAsync(task);
-            HandlerAnswer answer = await AnswerReplyAsync(reply);
+            HandlerAnswer answer = await (handler((TMessage)message, context, cancellationToken) switch
+            {
+                Task<Reply> reply => AnswerReplyAsync(reply),
+                Task<Rejection> refusal => AnswerRefusalAsync(refusal),
+                { } task => AnswerNothingAsync(task),
+            });
             return answer.Rejection is null || isCommand
                 ? answer
                 : throw new InvalidOperationException($"{typeof(TMessage).Name} was refused ({answer.Rejection.Reason}), but it is an event, and events have no reply. Throw an exception where it cannot be handled.");
@@ -155,6 +158,8 @@ internal static class HandlerDiscovery
         Reply reply = await task ?? throw NullReply();
         return new HandlerAnswer(null, reply.Rejection);
     }
+
+    private static async Task<HandlerAnswer> AnswerRefusalAsync(Task<Rejection> task) => new(null, await task ?? throw NullReply());
 
     private static async Task<HandlerAnswer> AnswerReplyOfAsync<T>(Task<Reply<T>> task)
     {

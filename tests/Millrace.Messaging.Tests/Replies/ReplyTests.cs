@@ -68,6 +68,49 @@ public sealed class ReplyTests : IDisposable
         await host.StopAsync();
     }
 
+    private static readonly Action<EndpointBuilder>[] s_lambdasThatRefuse =
+    [
+        endpoint => endpoint.Handle<RefundPayment>((_, _, _) => Task.FromResult(Reply.Reject("too-late"))),
+        endpoint => endpoint.Handle<RefundPayment>(async (_, _, _) => Reply.Reject("too-late")),
+        endpoint => endpoint.Handle<RefundPayment>(_ => RefuseAsync().AsTask()),
+        endpoint => endpoint.Handle<RefundPayment>(async _ => Reply.Reject("too-late")),
+        endpoint => endpoint.Handle<RefundPayment>(async _ => await RefuseAsync()),
+        endpoint => endpoint.Handle<RefundPayment>(_ => Task.FromResult(Reply.Reject("too-late"))),
+        endpoint => endpoint.Handle<RefundPayment>(_ => RefuseAsync()),
+        endpoint => endpoint.Handle<RefundPayment>(_ => Reply.Reject("too-late")),
+    ];
+
+    public static TheoryData<int> LambdasThatRefuse => [.. Enumerable.Range(0, s_lambdasThatRefuse.Length)];
+
+    [Theory]
+    [MemberData(nameof(LambdasThatRefuse))]
+    public async Task A_lambda_that_refuses_a_command_is_heard_however_it_is_written(int lambda)
+    {
+        using IHost host = await StartAsync(s_lambdasThatRefuse[lambda]);
+        await host.Bus().SendAsync(new RefundPayment(Guid.Empty), Asking("r-1"));
+        await host.WaitUntilQuietAsync();
+
+        ConsumerRecord reply = Assert.Single(await host.ReadAllAsync("inbox"));
+        Assert.Equal(("rejected", "too-late"), (reply.Header("millrace-status"), reply.Header("millrace-reason")));
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task A_lambda_that_only_throws_has_one_meaning()
+    {
+        using IHost host = await StartAsync(endpoint =>
+        {
+            endpoint.Failures.OnAnyException().DeadLetter();
+            endpoint.Handle<Heartbeat>(_ => throw new InvalidOperationException("One."));
+            endpoint.Handle<RefundPayment>(async _ => throw new InvalidOperationException("Two."));
+        });
+        await host.Bus().PublishAsync(new Heartbeat(1));
+        await host.Bus().SendAsync(new RefundPayment(Guid.Empty));
+        await host.WaitUntilQuietAsync();
+        Assert.Equal(2, (await host.ReadAllAsync("payment.dead-letters")).Count);
+        await host.StopAsync();
+    }
+
     [Fact]
     public async Task A_lambda_that_refuses_an_event_has_failed_to_handle_it()
     {
@@ -172,6 +215,8 @@ public sealed class ReplyTests : IDisposable
         Assert.Equal("failed", Assert.Single(await host.ReadAllAsync("inbox")).Header("millrace-status"));
         await host.StopAsync();
     }
+
+    private static ValueTask<Reply> RefuseAsync() => new(Reply.Reject("too-late"));
 
     private Task<IHost> StartAsync(
         Func<ChargePayment, MessageContext, CancellationToken, Task<Reply<PaymentReceipt>>> handler, DeliveryMode delivery = DeliveryMode.AtLeastOnce) =>
