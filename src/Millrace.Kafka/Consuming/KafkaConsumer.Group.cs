@@ -209,12 +209,12 @@ public sealed partial class KafkaConsumer
         long start,
         CancellationToken cancellationToken)
     {
-        await CheckFloorsAsync(store, offsets, cancellationToken);
+        await CheckFloorsAsync(store, offsets, RestOfCall(), cancellationToken);
         for (int attempt = 1; ; attempt++)
         {
             try
             {
-                await store.CommitAsync(offsets, member, _context.Settings.ApiTimeout - _context.Time.GetElapsedTime(start), cancellationToken);
+                await store.CommitAsync(offsets, member, RestOfCall(), cancellationToken);
                 return;
             }
             catch (KafkaGroupFencedException fenced)
@@ -223,7 +223,7 @@ public sealed partial class KafkaConsumer
                 // else has worked on them, and the commit is as good as before. What the member is about to give up cannot wait for that.
                 bool isKept = fenced.ErrorCode is ErrorCode.RebalanceInProgress or ErrorCode.IllegalGeneration or ErrorCode.StaleMemberEpoch
                     && AreKept(offsets, assignments)
-                    && _context.Time.GetElapsedTime(start) < _context.Settings.ApiTimeout;
+                    && RestOfCall() > TimeSpan.Zero;
                 if (!isKept)
                 {
                     throw;
@@ -243,6 +243,8 @@ public sealed partial class KafkaConsumer
                 throw Fenced("The partitions went and came back meanwhile");
             }
         }
+
+        TimeSpan RestOfCall() => _context.Settings.ApiTimeout - _context.Time.GetElapsedTime(start);
     }
 
     /// <summary>The membership of now, for offsets in a transaction.</summary>
@@ -293,7 +295,7 @@ public sealed partial class KafkaConsumer
     }
 
     /// <summary>A partition that came late, and whose position is still being looked up, may have been another member's meanwhile: what that one has committed counts.</summary>
-    private async Task CheckFloorsAsync(OffsetStore store, IReadOnlyCollection<TopicPartitionOffset> offsets, CancellationToken cancellationToken)
+    private async Task CheckFloorsAsync(OffsetStore store, IReadOnlyCollection<TopicPartitionOffset> offsets, TimeSpan timeout, CancellationToken cancellationToken)
     {
         TopicPartition[] unknown;
         lock (_gate)
@@ -311,7 +313,7 @@ public sealed partial class KafkaConsumer
             return;
         }
 
-        Dictionary<TopicPartition, TopicPartitionOffset> committed = await store.FetchAsync(unknown, cancellationToken);
+        Dictionary<TopicPartition, TopicPartitionOffset> committed = await store.FetchAsync(unknown, timeout, cancellationToken);
         foreach (TopicPartitionOffset offset in offsets)
         {
             if (committed.TryGetValue(offset.TopicPartition, out TopicPartitionOffset? floor) && offset.Offset < floor.Offset)
@@ -347,7 +349,7 @@ public sealed partial class KafkaConsumer
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(partitions);
-        return await RequireGroup().FetchAsync(partitions, cancellationToken);
+        return await RequireGroup().FetchAsync(partitions, _context.Settings.ApiTimeout, cancellationToken);
     }
 
     private OffsetStore RequireGroup() => _offsets

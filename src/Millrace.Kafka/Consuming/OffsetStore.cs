@@ -69,6 +69,7 @@ internal sealed class OffsetStore(
     /// <exception cref="KafkaException">The coordinator cannot be reached in time, or refuses one of the partitions.</exception>
     public Task<Dictionary<TopicPartition, TopicPartitionOffset>> FetchAsync(
         IReadOnlyCollection<TopicPartition> partitions,
+        TimeSpan timeout,
         CancellationToken cancellationToken)
     {
         List<OffsetFetchTopic> topics = Group(partitions);
@@ -78,7 +79,7 @@ internal sealed class OffsetStore(
             return answers.Values.Select(answer => answer.Failure).FirstOrDefault(failure => failure is not null) is { } failure
                 ? throw failure
                 : answers.Where(answer => answer.Value.Offset is not null).ToDictionary(answer => answer.Key, answer => answer.Value.Offset!);
-        }, context.Settings.ApiTimeout, cancellationToken);
+        }, timeout, cancellationToken);
     }
 
     /// <summary>The group's commits, each for itself: what is refused of one partition says nothing of the others. Each partition that is asked for is there.</summary>

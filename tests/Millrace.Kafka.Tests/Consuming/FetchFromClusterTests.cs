@@ -324,6 +324,38 @@ public sealed class FetchFromClusterTests
     }
 
     [Fact]
+    public async Task A_commit_that_waits_for_its_turn_and_for_what_is_committed_before_it_takes_no_longer_than_one_that_waits_for_neither()
+    {
+        var late = new TopicPartition("orders", 1);
+        _cluster.Leaders["orders"] = [1, 1];
+        FindCoordinator(1);
+        AnswerAllFetches();
+        _cluster.On<OffsetFetchRequest, OffsetFetchResponse>((_, _, request) => new OffsetFetchResponse
+        {
+            Groups = [new OffsetFetchGroupResponse { GroupId = request.Groups[0].GroupId, ErrorCode = ErrorCode.CoordinatorLoadInProgress }],
+        });
+        _cluster.On<OffsetCommitRequest, OffsetCommitResponse>((_, _, _) => new OffsetCommitResponse
+        {
+            Topics = [new OffsetCommitTopicResponse { Name = "orders", Partitions = [new OffsetCommitPartitionResponse { ErrorCode = ErrorCode.CoordinatorLoadInProgress }] }],
+        });
+        var time = new ManualTime();
+        await using KafkaClient client = _cluster.CreateClient(time);
+        KafkaConsumer consumer = client.CreateConsumer(new ConsumerOptions { GroupId = "billing" });
+        consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero)]);
+        await ReadAsync(time, consumer);
+        consumer.Assign([new TopicPartitionOffset(Partition, Offset.Zero), new TopicPartitionOffset(late, new Offset(-1))]);
+
+        Task first = consumer.CommitAsync([new TopicPartitionOffset(Partition, new Offset(1))], Until.Timeout());
+        time.Advance(TimeSpan.FromSeconds(30));
+        long start = time.GetTimestamp();
+        Task second = consumer.CommitAsync([new TopicPartitionOffset(Partition, new Offset(2)), new TopicPartitionOffset(late, new Offset(2))], Until.Timeout());
+        await EndAsync(time, Task.WhenAll(first, second));
+        Assert.IsType<KafkaTimeoutException>(first.Exception?.InnerException);
+        Assert.IsType<KafkaTimeoutException>(second.Exception?.InnerException);
+        Assert.InRange(time.GetElapsedTime(start), TimeSpan.FromSeconds(55), TimeSpan.FromSeconds(70));
+    }
+
+    [Fact]
     public async Task A_commit_is_not_stored_for_a_partition_that_the_answer_leaves_out()
     {
         FindCoordinator(1);
