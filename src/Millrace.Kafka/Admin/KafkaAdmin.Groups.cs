@@ -146,7 +146,7 @@ public sealed partial class KafkaAdmin
                     Groups = [.. targets.Select(groupId => new OffsetFetchGroup { GroupId = groupId, Topics = topics })], RequireStable = requireStable,
                 };
                 OffsetFetchResponse response = await _calls.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(coordinator, batch, token);
-                response.Groups.ForEach(group => Conclude(round, group, coordinator));
+                response.Groups.ForEach(group => Conclude(round, group, partitions, coordinator));
                 return;
             }
 
@@ -154,7 +154,7 @@ public sealed partial class KafkaAdmin
             {
                 OffsetFetchResponse response = await _calls.SendAsync<OffsetFetchRequest, OffsetFetchResponse>(
                     coordinator, new OffsetFetchRequest { GroupId = groupId, Topics = topics, RequireStable = requireStable }, token, firstVersionWithAllTopics);
-                Conclude(round, new OffsetFetchGroupResponse { GroupId = groupId, Topics = response.Topics, ErrorCode = response.ErrorCode }, coordinator);
+                Conclude(round, new OffsetFetchGroupResponse { GroupId = groupId, Topics = response.Topics, ErrorCode = response.ErrorCode }, partitions, coordinator);
             }
         }
     }
@@ -320,7 +320,8 @@ public sealed partial class KafkaAdmin
         return new GroupMemberDescription(member.MemberId, member.GroupInstanceId, member.ClientId, member.ClientHost, topics, assignment);
     }
 
-    private static void Conclude(AdminRound<string, GroupOffsets> round, OffsetFetchGroupResponse group, BrokerConnection coordinator)
+    private static void Conclude(
+        AdminRound<string, GroupOffsets> round, OffsetFetchGroupResponse group, IReadOnlyCollection<TopicPartition>? asked, BrokerConnection coordinator)
     {
         if (round.FailOn(group.ErrorCode, group.GroupId, message: null, coordinator, ApiKey.OffsetFetch))
         {
@@ -328,12 +329,17 @@ public sealed partial class KafkaAdmin
         }
 
         var offsets = new Dictionary<TopicPartition, TopicPartitionOffset>();
-        var failures = new Dictionary<TopicPartition, KafkaException>();
+
+        // What is not told does not count as without a commit.
+        Dictionary<TopicPartition, KafkaException> failures = (asked ?? []).Distinct().ToDictionary(
+            static partition => partition,
+            partition => (KafkaException)new KafkaProtocolException($"{coordinator.Address} left {partition} of group '{group.GroupId}' out of its answer to OffsetFetch."));
         foreach (OffsetFetchTopicResponse topic in group.Topics)
         {
             foreach (OffsetFetchPartitionResponse partition in topic.Partitions)
             {
                 var name = new TopicPartition(topic.Name, partition.Index);
+                failures.Remove(name);
                 if (partition.ErrorCode != ErrorCode.None)
                 {
                     failures[name] = AdminErrors.Of(

@@ -42,6 +42,37 @@ public sealed class AdminMappingTests
     }
 
     [Fact]
+    public async Task A_partition_that_the_coordinator_leaves_out_of_what_a_group_has_committed_does_not_count_as_without_a_commit()
+    {
+        var cluster = new AdminCluster();
+        cluster.On<FindCoordinatorRequest, FindCoordinatorResponse>((_, _, request) => new FindCoordinatorResponse
+        {
+            Coordinators = [.. request.CoordinatorKeys.Select(key => new Coordinator { Key = key, NodeId = 1, Host = AdminCluster.AddressOf(1).Host, Port = AdminCluster.AddressOf(1).Port })],
+        });
+        cluster.On<OffsetFetchRequest, OffsetFetchResponse>((_, _, _) => new OffsetFetchResponse
+        {
+            Groups =
+            [
+                new OffsetFetchGroupResponse
+                {
+                    GroupId = "workers",
+                    Topics = [new OffsetFetchTopicResponse { Name = "orders", Partitions = [new OffsetFetchPartitionResponse { Index = 0, CommittedOffset = -1 }] }],
+                },
+            ],
+        });
+        await using KafkaClient client = cluster.CreateClient();
+        GroupOffsets named = (await client.Admin.ListGroupOffsetsAsync(["workers"], [Orders0, Orders1], cancellationToken: Until.Timeout()))["workers"].Value;
+        Assert.Empty(named.Offsets);
+        (TopicPartition leftOut, KafkaException failure) = Assert.Single(named.Failures);
+        Assert.Equal(Orders1, leftOut);
+        Assert.IsType<KafkaProtocolException>(failure);
+        Assert.Contains("left orders-1 of group 'workers' out of its answer to OffsetFetch", failure.Message, StringComparison.Ordinal);
+
+        GroupOffsets all = (await client.Admin.ListGroupOffsetsAsync(["workers"], cancellationToken: Until.Timeout()))["workers"].Value;
+        Assert.Empty(all.Failures);
+    }
+
+    [Fact]
     public async Task An_election_tells_who_was_elected_who_needed_none_and_who_could_not_and_tries_none_again()
     {
         var cluster = new AdminCluster { ControllerId = 3 };
