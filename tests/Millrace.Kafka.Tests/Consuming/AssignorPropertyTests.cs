@@ -95,6 +95,28 @@ public sealed class AssignorPropertyTests
         Assert.Equal(Text(first), Text(group.Owning(first).Assign(PartitionAssignor.CooperativeSticky)));
     });
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(200)]
+    public void Very_many_partitions_of_members_that_want_different_topics_are_assigned_at_once(int topicCount)
+    {
+        const int partitionCount = 60_000;
+        string[] topics = [.. Enumerable.Range(0, topicCount).Select(index => $"t{index:000}")];
+        Dictionary<string, int> counts = topics.ToDictionary(topic => topic, _ => partitionCount / topicCount);
+        counts.Add("other", 1);
+        TopicPartition[] all = [.. topics.SelectMany(topic => Enumerable.Range(0, counts[topic]).Select(index => new TopicPartition(topic, index)))];
+
+        // One has everything when others come; and then one of those goes, whose partitions are shared out.
+        var group = new Group(counts, [.. Enumerable.Range(0, 10).Select(index => new MemberSubscription($"m{index}", null, index == 0 ? topics : [.. topics, "other"], index == 0 ? all : [], 1))]);
+        long start = TimeProvider.System.GetTimestamp();
+        Dictionary<string, List<TopicPartition>> assignment = group.Assign(PartitionAssignor.Sticky);
+        Assert.All(assignment.Values, partitions => Assert.InRange(partitions.Count, partitionCount / 10, (partitionCount / 10) + 1));
+        Assert.Superset(assignment["m0"].ToHashSet(), all.ToHashSet());
+        assignment = group.Owning(assignment).Without(3).Assign(PartitionAssignor.Sticky);
+        Assert.All(assignment.Values, partitions => Assert.InRange(partitions.Count, partitionCount / 9, (partitionCount / 9) + 1));
+        Assert.InRange(TimeProvider.System.GetElapsedTime(start), TimeSpan.Zero, TimeSpan.FromSeconds(10));
+    }
+
     [Fact]
     public void Of_members_that_want_the_same_as_many_partitions_stay_as_balance_allows() => ForAll(AnyGroup, group =>
     {

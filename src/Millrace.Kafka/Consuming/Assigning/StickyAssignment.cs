@@ -21,6 +21,9 @@ internal sealed class StickyAssignment
     private readonly int[] _owners;
     private readonly int[] _loads;
 
+    /// <summary>How many partitions of each topic a member holds, without those of which it holds none.</summary>
+    private readonly SortedDictionary<int, int>[] _held;
+
     public StickyAssignment(MemberSubscription[] members, IReadOnlyDictionary<string, int> partitionCounts)
     {
         _members = members;
@@ -45,6 +48,7 @@ internal sealed class StickyAssignment
         _previous = FindPreviousOwners(numbers, partitionCounts, count);
         _owners = [.. Enumerable.Repeat(Nobody, count)];
         _loads = new int[members.Length];
+        _held = [.. members.Select(_ => new SortedDictionary<int, int>())];
     }
 
     /// <summary>Every member has an entry, in the order of topics and partitions.</summary>
@@ -106,13 +110,19 @@ internal sealed class StickyAssignment
 
     private void Give(int partition, int member)
     {
-        if (_owners[partition] != Nobody)
+        int topic = _topicOf[partition];
+        if (_owners[partition] is var owner && owner != Nobody)
         {
-            _loads[_owners[partition]]--;
+            _loads[owner]--;
+            if (--_held[owner][topic] == 0)
+            {
+                _held[owner].Remove(topic);
+            }
         }
 
         _owners[partition] = member;
         _loads[member]++;
+        _held[member][topic] = _held[member].GetValueOrDefault(topic) + 1;
     }
 
     /// <summary>
@@ -202,11 +212,11 @@ internal sealed class StickyAssignment
         Dictionary<int, (int From, int Topic)> ways = new() { [source] = (Nobody, Nobody) };
         var seenTopics = new HashSet<int>();
         var queue = new Queue<int>([source]);
-        ILookup<int, int> topicsHeld = HeldTopics();
         int target = source;
-        while (queue.TryDequeue(out int member))
+        int least = _loads.Min();
+        while (_loads[target] > least && queue.TryDequeue(out int member))
         {
-            foreach (int topic in topicsHeld[member])
+            foreach (int topic in _held[member].Keys)
             {
                 // Whoever wants this topic has been reached by the first that holds some of it.
                 foreach (int subscriber in seenTopics.Add(topic) ? _subscribers[topic] : [])
@@ -234,39 +244,70 @@ internal sealed class StickyAssignment
         return true;
     }
 
-    private ILookup<int, int> HeldTopics() =>
-        Enumerable.Range(0, _owners.Length).Select(partition => (Owner: _owners[partition], Topic: _topicOf[partition])).Distinct()
-            .ToLookup(held => held.Owner, held => held.Topic);
-
     /// <summary>One that the new owner had before; else one that is new to the old owner; else any.</summary>
     private int ChooseToMove(int from, int to, int topic)
     {
         int end = topic + 1 < _firstPartitions.Length ? _firstPartitions[topic + 1] : _owners.Length;
-        return Enumerable.Range(_firstPartitions[topic], end - _firstPartitions[topic])
-            .Where(partition => _owners[partition] == from)
-            .MinBy(partition => (_previous[partition] == to ? 0 : _previous[partition] != from ? 1 : 2, -partition));
+        (int chosen, int rank) = (Nobody, int.MaxValue);
+        for (int partition = end - 1; partition >= _firstPartitions[topic] && rank > 0; partition--)
+        {
+            int previous = _previous[partition];
+            int next = _owners[partition] != from ? int.MaxValue : previous == to ? 0 : previous != from ? 1 : 2;
+            (chosen, rank) = next < rank ? (partition, next) : (chosen, rank);
+        }
+
+        return chosen;
     }
 
     /// <summary>Partitions that moved on the way to balance go back to who had them, against one that its holder has newly got. Loads stay.</summary>
     private void TakeBack()
     {
+        // What each member holds that it did not have.
+        SortedSet<int>[] gained = [.. _members.Select(_ => new SortedSet<int>())];
+        for (int partition = 0; partition < _owners.Length; partition++)
+        {
+            if (_previous[partition] != _owners[partition])
+            {
+                gained[_owners[partition]].Add(partition);
+            }
+        }
+
         for (int partition = 0; partition < _owners.Length; partition++)
         {
             int before = _previous[partition];
             int now = _owners[partition];
-            if (before == Nobody || before == now)
+            if (before == Nobody || before == now || FindReturn(gained[before], now) is not { } other)
             {
                 continue;
             }
 
-            int other = Enumerable.Range(0, _owners.Length)
-                .Where(candidate => _owners[candidate] == before && _previous[candidate] != before && _subscriptions[now].Contains(_topicOf[candidate]))
-                .OrderBy(candidate => _previous[candidate] == now ? 0 : 1)
-                .FirstOrDefault(Nobody);
-            if (other != Nobody)
+            (_owners[partition], _owners[other]) = (before, now);
+            gained[now].Remove(partition);
+            gained[before].Remove(other);
+            if (_previous[other] != now)
             {
-                (_owners[partition], _owners[other]) = (before, now);
+                gained[now].Add(other);
             }
         }
+    }
+
+    /// <summary>What a member takes in return: best what it had itself.</summary>
+    private int? FindReturn(SortedSet<int> candidates, int taker)
+    {
+        int? any = null;
+        foreach (int candidate in candidates)
+        {
+            if (_subscriptions[taker].Contains(_topicOf[candidate]))
+            {
+                if (_previous[candidate] == taker)
+                {
+                    return candidate;
+                }
+
+                any ??= candidate;
+            }
+        }
+
+        return any;
     }
 }
