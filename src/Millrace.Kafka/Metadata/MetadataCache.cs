@@ -390,7 +390,13 @@ internal sealed partial class MetadataCache : IAsyncDisposable
                     }
                 }
 
-                await Task.Delay(_context.RetryBackoff.After(failureCount), _context.Time, linked.Token);
+                TimeSpan pause = _context.RetryBackoff.After(failureCount);
+                if (lastFailure is not null)
+                {
+                    LogMessages.MetadataRefreshFailed(_logger, pause, lastFailure.Message);
+                }
+
+                await Task.Delay(pause, _context.Time, linked.Token);
             }
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Kafka.Protocol;
 using Millrace.Kafka.Records;
@@ -136,6 +137,26 @@ public sealed class MetadataCacheTests
         KafkaTimeoutException failure = await Assert.ThrowsAsync<KafkaTimeoutException>(() => waiting);
         Assert.Equal(expected, failure.ErrorCode);
         Assert.Contains(reason, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Each_attempt_that_brings_no_answer_to_who_waits_for_a_topic_is_told_in_the_log()
+    {
+        var loggers = new RecordingLoggers();
+        await using Parts parts = Create(loggers: loggers);
+        _network.Down(Bootstrap);
+        Task<TopicDescription> waiting = parts.Cache.GetTopicAsync("refunds", TimeSpan.FromSeconds(60), CancellationToken.None).AsTask();
+        string[] told = [];
+        await Until.TrueAsync(
+            () =>
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(10));
+                told = [.. loggers.Lines.Where(static line => line.StartsWith("Metadata could not be refreshed", StringComparison.Ordinal))];
+                return told.Length >= 2 || waiting.IsCompleted;
+            },
+            "two lines");
+        Assert.False(waiting.IsCompleted);
+        Assert.All(told, static line => Assert.Contains("bootstrap:9092 is down", line, StringComparison.Ordinal));
     }
 
     [Fact]
@@ -285,11 +306,11 @@ public sealed class MetadataCacheTests
         Topics = [new MetadataTopic { Name = "orders", TopicId = new Guid("11111111-1111-1111-1111-111111111111"), Partitions = [new MetadataPartition { LeaderId = 1, LeaderEpoch = 0 }] }],
     };
 
-    private Parts Create(Action<KafkaClientOptions>? configure = null)
+    private Parts Create(Action<KafkaClientOptions>? configure = null, ILoggerFactory? loggers = null)
     {
         var options = new KafkaClientOptions { BootstrapServers = Bootstrap.ToString() };
         configure?.Invoke(options);
-        var context = new ClientContext(ClientSettings.From(options), _network, _time, NullLoggerFactory.Instance, new Chance(new Random(1)));
+        var context = new ClientContext(ClientSettings.From(options), _network, _time, loggers ?? NullLoggerFactory.Instance, new Chance(new Random(1)));
         var pool = new ConnectionPool(context);
         return new Parts(pool, new MetadataCache(context, pool));
     }
