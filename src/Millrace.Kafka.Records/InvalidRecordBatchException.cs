@@ -12,4 +12,7 @@ public sealed class InvalidRecordBatchException : Exception
         : base(message, innerException)
     {
     }
+
+    /// <summary>Whether nothing else is wrong than that what is compressed has more bytes than the reader accepts.</summary>
+    public bool IsTooLarge { get; init; }
 }

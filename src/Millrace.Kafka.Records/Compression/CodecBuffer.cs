@@ -77,7 +77,7 @@ internal sealed class CodecBuffer(int maximumByteCount, int initialByteCount = C
 
     [DoesNotReturn]
     public void ThrowTooLarge() =>
-        throw new InvalidRecordBatchException($"The records decompress to more than {maximumByteCount} bytes, the most that is accepted.");
+        throw new InvalidRecordBatchException($"The records decompress to more than {maximumByteCount} bytes, the most that is accepted.") { IsTooLarge = true };
 
     private void Grow(int byteCount)
     {

@@ -209,8 +209,7 @@ internal sealed class FetchedRecords
             }
 
             return new KafkaCorruptBatchException(
-                $"The batch of {_partition} at offset {_header.BaseOffset} cannot be decoded: {failure.Message} " +
-                $"Seek to {_header.NextOffset} to go on behind it.",
+                $"The batch of {_partition} at offset {_header.BaseOffset} cannot be decoded: {failure.Message} {WayOn(failure, _header.NextOffset)}",
                 _partition,
                 _header.BaseOffset,
                 failure);
@@ -247,6 +246,14 @@ internal sealed class FetchedRecords
 
         return null;
     }
+
+    /// <summary>What can be done about a batch that cannot be decoded. One that is good is not to be passed over for want of a setting, or of a library.</summary>
+    internal static string WayOn(Exception failure, Offset next) => failure switch
+    {
+        InvalidRecordBatchException { IsTooLarge: true } => $"Raise {nameof(ConsumerOptions.MaxDecompressedBatchByteCount)}, or seek to {next} to go on behind it without its records.",
+        CodecUnavailableException => $"Then start again; a seek to {next} goes on behind it, without its records.",
+        _ => $"Seek to {next} to go on behind it.",
+    };
 
     private void Pass()
     {

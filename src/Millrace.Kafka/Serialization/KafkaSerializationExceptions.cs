@@ -8,7 +8,7 @@ public sealed class KafkaSerializationException : KafkaException
 {
     internal KafkaSerializationException(string topic, RecordPart part, Type type, Exception innerException)
         : base(
-            $"The {Name(part)} of a record for topic '{topic}' cannot be written by the serialiser of {type.Name}: {innerException.Message} The record is not written.",
+            $"The {Name(part)} of a record for topic '{topic}' cannot be written by the serialiser of {type.Name}: {Sentence(innerException)} The record is not written.",
             ErrorCode.None,
             innerException is KafkaException { IsTransient: true },
             innerException)
@@ -27,6 +27,14 @@ public sealed class KafkaSerializationException : KafkaException
     /// <summary>The type that the serialiser writes.</summary>
     public Type Type { get; }
 
+    /// <summary>What somebody else's code says, so that another sentence may follow.</summary>
+    internal static string Sentence(Exception failure) => failure.Message.TrimEnd() switch
+    {
+        "" => $"{failure.GetType().Name}.",
+        [.., '.' or '!' or '?'] text => text,
+        var text => $"{text}.",
+    };
+
     internal static string Name(RecordPart part) => part == RecordPart.Key ? "key" : "value";
 }
 
@@ -38,7 +46,7 @@ public sealed class KafkaDeserializationException : KafkaException
 {
     internal KafkaDeserializationException(TopicPartition partition, Offset offset, RecordPart part, Type type, int byteCount, Exception innerException)
         : base(
-            $"The {KafkaSerializationException.Name(part)} of {partition} at offset {offset} ({byteCount} bytes) cannot be read as {type.Name}: {innerException.Message} " +
+            $"The {KafkaSerializationException.Name(part)} of {partition} at offset {offset} ({byteCount} bytes) cannot be read as {type.Name}: {KafkaSerializationException.Sentence(innerException)} " +
             "Polling goes on behind the record; commit the offset behind it to skip it for good, or mend the deserialiser and seek to it.",
             ErrorCode.None,
             innerException is KafkaException { IsTransient: true } or OperationCanceledException,

@@ -74,6 +74,18 @@ public sealed class ConsumerStateTests
     }
 
     [Fact]
+    public void A_batch_that_is_larger_than_may_be_decompressed_names_the_option_before_the_way_past_it()
+    {
+        var reading = new ReadingState(new ConsumerOptions { MaxDecompressedBatchByteCount = 10_000 });
+        reading.State.Add([new TopicPartitionOffset(Partition, Offset.Zero)], isHeld: false);
+        reading.Answer(reading.PlanOne(), Fetched(Batch(0, 5, valueByteCount: 20_000, codec: CompressionCodec.Gzip)));
+        Assert.Empty(reading.TakeAll());
+        KafkaCorruptBatchException fault = Assert.IsType<KafkaCorruptBatchException>(reading.State.TakeFault());
+        Assert.Contains("Raise MaxDecompressedBatchByteCount, or seek to 5 to go on behind it without its records.", fault.Message, StringComparison.Ordinal);
+        Assert.StartsWith("Then start again;", FetchedRecords.WayOn(new CodecUnavailableException("Install it."), new Offset(5)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_partition_that_may_have_come_back_has_what_is_committed_as_a_floor_until_a_seek_goes_below()
     {
         var reading = new ReadingState(new ConsumerOptions { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest });

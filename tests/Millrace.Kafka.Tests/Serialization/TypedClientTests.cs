@@ -81,6 +81,17 @@ public sealed class TypedClientTests
         Assert.Equal([1, 2, 4], written);
     }
 
+    [Theory]
+    [InlineData("No digit", "No digit. Polling goes on")]
+    [InlineData("No digit. ", "No digit. Polling goes on")]
+    [InlineData("Is it one?", "Is it one? Polling goes on")]
+    [InlineData("", "FormatException. Polling goes on")]
+    public void What_a_deserialiser_says_is_a_sentence_of_its_own(string said, string expected)
+    {
+        var failure = new KafkaDeserializationException(new TopicPartition("orders", 0), Offset.Zero, RecordPart.Key, typeof(int), 3, new FormatException(said));
+        Assert.Contains($"cannot be read as Int32: {expected}", failure.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_serialiser_that_fails_is_told_by_topic_and_part_and_nothing_is_written()
     {
@@ -95,7 +106,7 @@ public sealed class TypedClientTests
             async () => await producer.EnqueueAsync(new ProducerRecord<string, TestReading>("orders", "\uD800", new TestReading(1, 1))))).Part);
 
         var refusing = new Waiting();
-        refusing.Ready.SetException(new InvalidOperationException("The registry knows no such subject."));
+        refusing.Ready.SetException(new InvalidOperationException("The registry knows no such subject"));
         KafkaProducer<int, string> keyed = producer.Producer.As(refusing, KafkaSerdes.Utf8);
         failure = await Assert.ThrowsAsync<KafkaSerializationException>(
             async () => await keyed.ProduceAsync(new ProducerRecord<int, string>("orders", 1, "a"), Until.Timeout()));
