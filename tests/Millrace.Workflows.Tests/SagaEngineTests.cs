@@ -101,6 +101,15 @@ public sealed class SagaEngineTests
     }
 
     [Fact]
+    public void A_command_that_cannot_be_sent_is_told_in_sentences()
+    {
+        var instance = new Instance(OrderSaga.Definition, new Order(7));
+        var engine = new SagaEngine(OrderSaga.Definition, new SagaSerializer(_ => throw new InvalidOperationException("Nobody handles it."), Instance.Json));
+        string difference = Assert.IsType<SagaDecision.Refuse>(engine.Advance(instance.History, Instance.Start, "m-1")).Difference;
+        Assert.EndsWith("which cannot be sent: Nobody handles it.", difference, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_saga_may_catch_a_rejection_and_take_another_way()
     {
         var instance = new Instance(SecondCardSaga.Definition, new Order(7));

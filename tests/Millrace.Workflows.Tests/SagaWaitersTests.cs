@@ -22,6 +22,11 @@ public sealed class SagaWaitersTests
     }
 
     [Fact]
+    public void A_status_prints_what_it_waits_for() => Assert.Equal(
+        "SagaStatus { InstanceId = order-7, State = Running, Reason = , WaitsFor = [stock, payment] }",
+        new SagaStatus("order-7", SagaState.Running, Reason: null, ["stock", "payment"]).ToString());
+
+    [Fact]
     public async Task An_instance_that_has_ended_is_not_waited_for()
     {
         var waiters = new SagaWaiters();

@@ -44,4 +44,9 @@ public interface ISagaClient
 /// <param name="State">Where it stands.</param>
 /// <param name="Reason">Why it compensates, was compensated or needs attention; null otherwise.</param>
 /// <param name="WaitsFor">The names of the steps that have no answer yet.</param>
-public sealed record SagaStatus(string InstanceId, SagaState State, string? Reason, IReadOnlyList<string> WaitsFor);
+public sealed record SagaStatus(string InstanceId, SagaState State, string? Reason, IReadOnlyList<string> WaitsFor)
+{
+    /// <summary>As a record prints itself, with the steps by their names.</summary>
+    public override string ToString() =>
+        $"{nameof(SagaStatus)} {{ {nameof(InstanceId)} = {InstanceId}, {nameof(State)} = {State}, {nameof(Reason)} = {Reason}, {nameof(WaitsFor)} = [{string.Join(", ", WaitsFor)}] }}";
+}

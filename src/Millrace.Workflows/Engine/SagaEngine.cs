@@ -42,7 +42,7 @@ internal sealed class SagaEngine(SagaDefinition definition, SagaSerializer seria
             ReplayOutcome.Returned returned => Complete(history, returned.Result, now),
             ReplayOutcome.Threw threw => new SagaDecision.Append(Fail(history, threw.Exception, now, cause)),
             ReplayOutcome.Diverged diverged => new SagaDecision.Refuse(
-                $"The code of saga '{definition.Name}' does not agree with the history of '{history.InstanceId}': {diverged.Difference}."),
+                $"The code of saga '{definition.Name}' does not agree with the history of '{history.InstanceId}': {diverged.Difference.TrimEnd('.')}."),
             _ => throw new InvalidOperationException("Unknown outcome of a replay."),
         };
     }
