@@ -17,7 +17,7 @@ internal static partial class LogMessages
     [LoggerMessage(4003, LogLevel.Warning, "No broker of {Log} answers yet. The host waits for up to {Timeout} from its start.")]
     public static partial void LogNotThereYet(ILogger logger, string log, TimeSpan timeout);
 
-    [LoggerMessage(4004, LogLevel.Warning, "The topic {Topic} shall have {ReplicationFactor} copies, and {BrokerCount} brokers are up. It is tried again for up to {Patience}.")]
+    [LoggerMessage(4004, LogLevel.Warning, "The topic {Topic} shall have {ReplicationFactor} copies; brokers that are up: {BrokerCount}. It is tried again for up to {Patience}.")]
     public static partial void TooFewBrokers(ILogger logger, string topic, short replicationFactor, int brokerCount, TimeSpan patience);
 
     [LoggerMessage(4005, LogLevel.Information, "Nobody knows whether the topic {Topic} keeps its records, since its settings cannot be looked at: {Problem} It has to have cleanup.policy=compact.")]

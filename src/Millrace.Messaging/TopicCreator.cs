@@ -153,6 +153,9 @@ internal sealed class TopicCreator(KafkaAdmin admin, TopicSettings settings, Tim
 
     private static KafkaException NotCreated(CreateTopicResult result) => result.Failure is KafkaBrokerException refusal
         ? new KafkaBrokerException(
-            $"The topic {result.Topic} cannot be created: {refusal.Message} Create it by hand, or allow this client to.", refusal.ErrorCode)
+            $"The topic {result.Topic} cannot be created: {refusal.Message} " + (refusal.ErrorCode == ErrorCode.InvalidReplicationFactor
+                ? "Set ReplicationFactor of UseKafka to at most the number of brokers, or start the missing ones."
+                : "Create it by hand, or allow this client to."),
+            refusal.ErrorCode)
         : result.Failure!;
 }

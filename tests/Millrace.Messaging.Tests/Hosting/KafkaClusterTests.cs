@@ -140,6 +140,7 @@ public sealed class KafkaClusterTests
 
         KafkaBrokerException failure = await Assert.ThrowsAsync<KafkaBrokerException>(() => creating);
         Assert.StartsWith("The topic shop.events cannot be created:", failure.Message, StringComparison.Ordinal);
+        Assert.EndsWith("Set ReplicationFactor of UseKafka to at most the number of brokers, or start the missing ones.", failure.Message, StringComparison.Ordinal);
         Assert.Equal(ErrorCode.InvalidReplicationFactor, failure.ErrorCode);
         Assert.Equal(15, waits);
     }
