@@ -194,6 +194,34 @@ public class ReopeningTests
     }
 
     [Fact]
+    public void A_tail_that_was_cut_while_the_disk_did_not_take_that_does_not_come_back_behind_what_is_acknowledged_since()
+    {
+        for (int attempt = 0; attempt < 20; attempt++)
+        {
+            LogHarness harness = LogHarness.WithPartition(static options => options.SegmentByteCount = 2 * BatchByteCount, seed: attempt);
+            harness.AppendMany(2, AppendDurability.Disk);
+            harness.Checkpoint();
+            harness.Kill();
+            harness.Edit(LogHarness.FirstSegment, static bytes => [.. bytes, .. LogHarness.Batch(valueByteCount: 2000)[..1500]]);
+
+            // That of the cut, which the operating system takes for done from then on. What comes next goes into another segment: nothing else tells the disk how long this one is.
+            harness.Storage.FailNext(SimulatedOperation.SyncData, ".log");
+            harness.Open();
+            Assert.False(harness.Log.IsOnline);
+            harness.Time.Advance(TimeSpan.FromSeconds(1));
+            Assert.Equal(1, harness.LogDirectory.ReopenDue());
+            harness.AppendMany(1, AppendDurability.Disk);
+            harness.Sync();
+
+            harness.LosePower();
+            harness.Open();
+            Assert.True(harness.Log.IsOnline, harness.Log.OfflineReason);
+            Assert.Equal(new Offset(3), harness.Log.LogEndOffset);
+            Assert.Equal(new Offset(2), Assert.Single(harness.ReadHeaders(2)).BaseOffset);
+        }
+    }
+
+    [Fact]
     public void Damage_below_the_recovery_point_stays_offline_until_the_file_is_as_it_was()
     {
         LogHarness harness = LogHarness.WithPartition(static options => options.SegmentByteCount = 2 * BatchByteCount);
