@@ -47,6 +47,12 @@ internal sealed class DeleteRecordsApi(BrokerServices services) : Api<DeleteReco
             return Failed(target, ErrorCode.PolicyViolation);
         }
 
+        // First: of a partition that could not be read yet it is not known where it ends.
+        if (!partition.IsOnline)
+        {
+            return Failed(target, ErrorCode.KafkaStorageError);
+        }
+
         Offset highWatermark = partition.HighWatermark;
         if (before < UpToHighWatermark || before > highWatermark.Value)
         {

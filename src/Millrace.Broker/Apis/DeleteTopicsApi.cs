@@ -62,9 +62,7 @@ internal sealed class DeleteTopicsApi(BrokerServices services, GroupCoordinator 
 
         if ((isById ? services.Topics.Find(asked.TopicId) : services.Topics.Find(asked.Name!)) is not { } topic)
         {
-            return isById ? Refused(asked, ErrorCode.UnknownTopicId, "There is no topic with this id.")
-                : services.Topics.ResumeDeletion(asked.Name!) is { } resumed ? await FinishAsync(new DeletableTopicResult { Name = asked.Name }, resumed)
-                : Refused(asked, ErrorCode.UnknownTopicOrPartition, $"There is no topic {asked.Name}.");
+            return await ResumeAsync(asked, isById);
         }
 
         DeletableTopicResult result = new() { Name = topic.Name, TopicId = topic.Id };
@@ -74,6 +72,16 @@ internal sealed class DeleteTopicsApi(BrokerServices services, GroupCoordinator 
         }
 
         return await FinishAsync(result, services.Topics.Delete(topic));
+    }
+
+    /// <summary>Of a topic that nobody finds: goes on with its deletion, if the disk has stopped that.</summary>
+    private async Task<DeletableTopicResult> ResumeAsync(DeleteTopicState asked, bool isById)
+    {
+        string? name = isById ? services.Topics.FindUnfinishedDeletion(asked.TopicId) : asked.Name;
+        return name is not null && services.Topics.ResumeDeletion(name) is { } resumed
+            ? await FinishAsync(new DeletableTopicResult { Name = name, TopicId = asked.TopicId }, resumed)
+            : isById ? Refused(asked, ErrorCode.UnknownTopicId, "There is no topic with this id.")
+            : Refused(asked, ErrorCode.UnknownTopicOrPartition, $"There is no topic {asked.Name}.");
     }
 
     private async Task<DeletableTopicResult> FinishAsync(DeletableTopicResult result, TopicDeletion deletion)

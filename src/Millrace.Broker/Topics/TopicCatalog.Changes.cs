@@ -23,6 +23,15 @@ internal sealed partial class TopicCatalog
         }
     }
 
+    /// <summary>The name of a topic of such a deletion; null if there is none with this id.</summary>
+    public string? FindUnfinishedDeletion(Guid id)
+    {
+        lock (_creation)
+        {
+            return _deletions.All.FirstOrDefault(deletion => deletion.Value == id).Key;
+        }
+    }
+
     /// <summary>What a topic has of its own.</summary>
     public IReadOnlyDictionary<string, string> SettingsOf(string name) => _log.Overrides(name);
 

@@ -35,4 +35,33 @@ public sealed class OfflinePartitionTests
 
         async Task<FetchPartitionResponse> FetchAsync() => (await client.SendAsync<FetchRequest, FetchResponse>(request, 12)).Topics[0].Partitions[0];
     }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(-1)]
+    public async Task Who_deletes_records_of_a_partition_that_cannot_be_read_at_the_start_is_not_told_that_it_lacks_them(long before)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using (TestClient producer = broker.Connect())
+        {
+            await producer.ProduceAsync("orders", Batches.Of("a", "b", "c"));
+        }
+
+        PartitionLog orders = broker.Partition("orders");
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        await using TestClient client = broker.Connect();
+        Assert.Equal((ErrorCode.KafkaStorageError, -1), await DeleteAsync());
+
+        await broker.BringBackAsync(orders.TopicPartition);
+        Assert.Equal((ErrorCode.None, before < 0 ? 3 : before), await DeleteAsync());
+
+        async Task<(ErrorCode Error, long LowWatermark)> DeleteAsync()
+        {
+            DeleteRecordsResponse response = await client.SendAsync<DeleteRecordsRequest, DeleteRecordsResponse>(
+                new DeleteRecordsRequest { Topics = [new DeleteRecordsTopic { Name = "orders", Partitions = [new DeleteRecordsPartition { Index = 0, Offset = before }] }] }, 2);
+            DeleteRecordsPartitionResult result = response.Topics[0].Partitions[0];
+            return (result.ErrorCode, result.LowWatermark);
+        }
+    }
 }

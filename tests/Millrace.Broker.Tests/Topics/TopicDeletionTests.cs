@@ -81,6 +81,29 @@ public sealed class TopicDeletionTests
         await broker.StopAsync();
     }
 
+    [Fact]
+    public async Task A_deletion_by_id_that_the_disk_has_stopped_is_finished_by_the_next_one_by_id()
+    {
+        KafkaBroker broker = await StartAsync();
+        await using (var client = new TestClient(broker.Connect()))
+        {
+            await CreateAsync(client, "orders");
+            await CreateAsync(client, "others");
+            Guid id = broker.Topics.Find("orders")!.Id;
+            _storage.FailNext(SimulatedOperation.Create, "log-start-offset-checkpoint.tmp");
+            Assert.Equal(("orders", ErrorCode.KafkaStorageError), await DeleteAsync(client, id));
+            Assert.Equal(("orders", ErrorCode.None), await DeleteAsync(client, id));
+            Assert.Equal((null, ErrorCode.UnknownTopicId), await DeleteAsync(client, id));
+
+            await CreateAsync(client, "orders");
+            Assert.Equal((null, ErrorCode.UnknownTopicId), await DeleteAsync(client, id));
+            Assert.Equal(ErrorCode.None, (await client.ProduceAsync("orders", Batches.Of("new"))).ErrorCode);
+            Assert.Equal(ErrorCode.None, (await client.ProduceAsync("others", Batches.Of("old"))).ErrorCode);
+        }
+
+        await broker.StopAsync();
+    }
+
     private static async Task CreateAsync(TestClient client, string name)
     {
         CreateTopicsResponse response = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(
@@ -93,6 +116,15 @@ public sealed class TopicDeletionTests
         DeleteTopicsResponse response = await client.SendAsync<DeleteTopicsRequest, DeleteTopicsResponse>(
             new DeleteTopicsRequest { TimeoutMilliseconds = 30_000, TopicNames = [name] }, 5);
         return response.Responses[0].ErrorCode;
+    }
+
+    private static async Task<(string? Name, ErrorCode Error)> DeleteAsync(TestClient client, Guid id)
+    {
+        DeleteTopicsResponse response = await client.SendAsync<DeleteTopicsRequest, DeleteTopicsResponse>(
+            new DeleteTopicsRequest { TimeoutMilliseconds = 30_000, Topics = [new DeleteTopicState { Name = null, TopicId = id }] }, 6);
+        DeletableTopicResult result = Assert.Single(response.Responses);
+        Assert.Equal(id, result.TopicId);
+        return (result.Name, result.ErrorCode);
     }
 
     private Task<KafkaBroker> StartAsync() =>
