@@ -39,6 +39,7 @@ public sealed partial class LogDirectory
                 }
             }
 
+            ForgetSettingsOfNone(topicPartitions.Select(static partition => partition.Topic));
             FinishDeletions();
             return count;
         }

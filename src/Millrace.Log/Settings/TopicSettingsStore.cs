@@ -67,6 +67,12 @@ internal sealed class TopicSettingsStore
 
     public TopicSettingsCell CellOf(string topic) => _cells.GetOrAdd(topic, static (topic, store) => new TopicSettingsCell(store.Read(topic)), this);
 
+    /// <summary>Without keeping anything in memory for a topic that has no partition.</summary>
+    public TopicLogSettings SettingsOf(string topic) => _cells.TryGetValue(topic, out TopicSettingsCell? cell) ? cell.Current : Read(topic);
+
+    /// <summary>Forgets the cell of a topic that has no partition; one that is made later reads what is written down.</summary>
+    public void ForgetCell(string topic) => _cells.TryRemove(topic, out _);
+
     public IReadOnlyDictionary<string, string> Overrides(string topic) =>
         Volatile.Read(ref _overridesByTopic).TryGetValue(topic, out SortedDictionary<string, string>? overrides)
             ? overrides

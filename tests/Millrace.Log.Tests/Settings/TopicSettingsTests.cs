@@ -39,6 +39,30 @@ public class TopicSettingsTests
     }
 
     [Fact]
+    public void Nothing_of_a_topic_stays_in_memory_when_its_last_partition_and_its_settings_are_gone()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        LogDirectory directory = harness.LogDirectory;
+        PartitionLog second = directory.Create(new TopicPartition("orders", 1), LogHarness.OrdersId);
+        directory.SetOverrides("orders", Compacted);
+        TopicSettingsCell cell = directory.SettingsCellOf("orders");
+        directory.Delete(LogHarness.Orders);
+        Assert.Same(cell, directory.SettingsCellOf("orders"));
+        directory.Delete(second.TopicPartition);
+        TopicSettingsCell afterLast = directory.SettingsCellOf("orders");
+        Assert.NotSame(cell, afterLast);
+        Assert.Equal(CleanupPolicy.Compact, directory.SettingsOf("orders").CleanupPolicy);
+
+        directory.SetOverrides("orders", new Dictionary<string, string>());
+        TopicSettingsCell afterSettings = directory.SettingsCellOf("orders");
+        Assert.NotSame(afterLast, afterSettings);
+        directory.Create(LogHarness.Orders, LogHarness.OrdersId);
+        directory.SetOverrides("orders", Compacted);
+        Assert.Equal(CleanupPolicy.Compact, harness.Log.Settings.CleanupPolicy);
+        Assert.Same(afterSettings, directory.SettingsCellOf("orders"));
+    }
+
+    [Fact]
     public void Settings_are_in_one_file_and_survive_the_power()
     {
         LogHarness harness = LogHarness.WithPartition();
