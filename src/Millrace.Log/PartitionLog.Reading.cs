@@ -212,6 +212,12 @@ public sealed partial class PartitionLog
         }
         while (walker.Header.LastOffset < from);
 
+        if (walker.Header.BaseOffset > from && walker.Header.BaseOffset > SparseBelow)
+        {
+            // No offset is missing there: the index points beyond the batch that is asked for.
+            return Misplaced(segment, walker.Position, walker.Header.BaseOffset, from);
+        }
+
         int start = (int)walker.Position;
         int wanted = Math.Min(Math.Max(maximumByteCount, 0), length - start);
         int first = walker.Header.TotalByteCount;
@@ -315,8 +321,7 @@ public sealed partial class PartitionLog
 
             if (header.BaseOffset != expected && !(header.BaseOffset > expected && header.BaseOffset <= SparseBelow))
             {
-                string damage = $"{Place(segment, position)} has offset {header.BaseOffset} where {expected} belongs. ";
-                return Offline(damage + Sentences.AfterDamage(_settings.Path, TopicPartition, expected), segment);
+                return Misplaced(segment, position, header.BaseOffset, expected);
             }
 
             if (header.NextOffset > upTo)
@@ -336,6 +341,9 @@ public sealed partial class PartitionLog
 
     private ReadResult.Offline Damaged(LogSegment segment, long position, Offset offset, BatchVerdict verdict) =>
         Offline($"{Place(segment, position)} {Sentences.Describe(verdict)}. {Sentences.AfterDamage(_settings.Path, TopicPartition, offset)}", segment);
+
+    private ReadResult.Offline Misplaced(LogSegment segment, long position, Offset found, Offset expected) =>
+        Offline($"{Place(segment, position)} has offset {found} where {expected} belongs. {Sentences.AfterDamage(_settings.Path, TopicPartition, expected)}", segment);
 
     private string Place(LogSegment segment, long position) =>
         Sentences.Place(segment.BaseOffset, TopicPartition, position);

@@ -59,6 +59,11 @@ public sealed partial class PartitionLog
         int count = 0;
         for (int number = 0; number < segments.Length && retentionMilliseconds >= 0; number++)
         {
+            if (!HasRightTimes(segments[number], isComplete: number < segments.Length - 1))
+            {
+                return 0;
+            }
+
             long latest = segments[number].LatestIndexedTimestamp;
             if (number == segments.Length - 1 && (latest < 0 || now - latest > retentionMilliseconds))
             {

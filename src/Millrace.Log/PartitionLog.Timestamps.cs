@@ -67,9 +67,19 @@ public sealed partial class PartitionLog
         {
             LogSegment segment = segments[number];
             bool isComplete = number < segments.Length - 1;
+            if (!HasRightTimes(segment, isComplete))
+            {
+                return null;
+            }
+
             if (isComplete && !(segment.TimeIndex.Last?.Timestamp >= timestamp))
             {
                 continue;
+            }
+
+            if (!segment.TimeIndex.FoundAround(timestamp).TrueForAll(entry => IsRight(segment, entry)))
+            {
+                return null;
             }
 
             int position = Math.Max(segment.PositionBefore(timestamp), segment.PositionBefore(start));
@@ -97,8 +107,18 @@ public sealed partial class PartitionLog
         for (int number = FindSegmentNumber(segments, start); number < segments.Length && segments[number].BaseOffset < end; number++)
         {
             LogSegment candidate = segments[number];
+            if (!HasRightTimes(candidate, isComplete: number < segments.Length - 1))
+            {
+                return null;
+            }
+
             bool isWhole = number < segments.Length - 1 && candidate.BaseOffset >= start && segments[number + 1].BaseOffset <= end;
             IndexedTimestamp? latestOfIt = isWhole ? candidate.TimeIndex.Last : FindLatest(candidate, start, end);
+            if (!IsOnline)
+            {
+                return null;
+            }
+
             if (latestOfIt is { } found && (segment is null || found.Timestamp > latest.Timestamp))
             {
                 (segment, latest) = (candidate, found);
@@ -115,6 +135,11 @@ public sealed partial class PartitionLog
         IndexedPosition? indexed = segment.Index.FindAtOrBefore(end + -1);
         IndexedTimestamp? latest = indexed is { } entry ? segment.TimeIndex.FindAtOrBefore(entry.LastOffset) : null;
         int position = indexed?.Position ?? 0;
+        if (latest is { } entryOfIndex && !IsRight(segment, entryOfIndex))
+        {
+            return null;
+        }
+
         if (start > segment.BaseOffset && (latest is null || RecordOf(segment, latest.Value, start) is null))
         {
             latest = null;
@@ -144,6 +169,54 @@ public sealed partial class PartitionLog
             return false;
         });
         return latest;
+    }
+
+    /// <summary>
+    /// Looks, before the latest time of a segment is relied on for the first time, whether the batches have it, and none a later one behind. What retention deletes by it is gone, and a search passes by what it
+    /// does not say. False, and the partition is offline, if it is wrong.
+    /// </summary>
+    /// <param name="isComplete">Whether the segment gets no more appends. Of the active one only what a start has found is looked at, since the last entry may be a moment ahead of what readers see.</param>
+    private bool HasRightTimes(LogSegment segment, bool isComplete)
+    {
+        if (segment.HasCheckedTimes)
+        {
+            return true;
+        }
+
+        if (!isComplete)
+        {
+            return segment.TimeIndex.LastFound is not { } found || IsRight(segment, found);
+        }
+
+        IndexedTimestamp? last = segment.TimeIndex.Last;
+        bool isRight = true;
+        VisitBatches(segment, last is { } entry ? segment.PositionBefore(entry.LastOffset) : 0, segment.BaseOffset, new Offset(long.MaxValue), (header, _) =>
+        {
+            isRight = header.MaxTimestamp <= (last?.Timestamp ?? -1);
+            return isRight;
+        });
+        segment.HasCheckedTimes = isRight && IsOnline && (last is null || IsRight(segment, last.Value));
+        return segment.HasCheckedTimes || WrongTimes(segment);
+    }
+
+    /// <summary>Whether an entry of the time index says what the batch says that it names. False, and the partition is offline, if not.</summary>
+    private bool IsRight(LogSegment segment, IndexedTimestamp entry)
+    {
+        bool isRight = false;
+        VisitBatches(segment, segment.PositionBefore(entry.LastOffset), entry.LastOffset, new Offset(long.MaxValue), (header, _) =>
+        {
+            isRight = header.BaseOffset <= entry.LastOffset && header.MaxTimestamp == entry.Timestamp;
+            return false;
+        });
+        return isRight || WrongTimes(segment);
+    }
+
+    /// <summary>It comes back with the indexes made anew.</summary>
+    private bool WrongTimes(LogSegment segment)
+    {
+        string name = FileNames.Segment(segment.BaseOffset, FileNames.TimeIndexSuffix);
+        Offline($"{_directory}/{name} does not say what the batches of its segment say, and is made anew. The partition comes back by itself.", segment);
+        return false;
     }
 
     private TimestampedOffset? RecordOf(LogSegment segment, IndexedTimestamp latest, Offset start)

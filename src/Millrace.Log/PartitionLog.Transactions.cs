@@ -79,13 +79,14 @@ public sealed partial class PartitionLog
 
     /// <exception cref="IOException">An index cannot be read, or has lost entries.</exception>
     /// <exception cref="ObjectDisposedException">A segment has left the log, or the log is closed.</exception>
-    private static List<AbortedTransaction> AbortedTransactions(LogSegment[] segments, Offset from, Offset upTo)
+    private List<AbortedTransaction> AbortedTransactions(LogSegment[] segments, Offset from, Offset upTo)
     {
         var found = new List<AbortedTransaction>();
 
         // A transaction is in the index of the segment that holds its marker, the same as its first record or a later one.
         for (int number = FindSegmentNumber(segments, from); number < segments.Length; number++)
         {
+            CheckTransactions(segments[number], number < segments.Length - 1 ? segments[number + 1].BaseOffset : LogEndOffset);
             if (segments[number].TransactionIndex.Collect(from, upTo, found))
             {
                 break;
@@ -93,6 +94,22 @@ public sealed partial class PartitionLog
         }
 
         return found;
+    }
+
+    /// <summary>
+    /// Looks, before the transaction index of a segment is relied on for the first time, whether it can be true: it has no checksum, a start takes it as it is, and by one that is not aborted records
+    /// are shown to readers of committed ones, and outlive those in compaction. Where it cannot, the partition goes offline, and comes back with the index made anew.
+    /// </summary>
+    /// <exception cref="IOException">It cannot.</exception>
+    private void CheckTransactions(LogSegment segment, Offset end)
+    {
+        if (!segment.HasCheckedTransactions && segment.TransactionIndex.FindImpossible(segment.BaseOffset, end) is { } entry)
+        {
+            string name = FileNames.Segment(segment.BaseOffset, FileNames.TransactionIndexSuffix);
+            throw new IOException(Offline($"{_directory}/{name} has in entry {entry} what no transaction is, and is made anew. The partition comes back by itself.", segment).Reason);
+        }
+
+        segment.HasCheckedTransactions = true;
     }
 
     /// <summary>

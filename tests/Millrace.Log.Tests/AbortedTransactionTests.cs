@@ -270,6 +270,38 @@ public class AbortedTransactionTests
 
     private AppendResult End(ProducerIdentity producer, bool isCommit) => Log.AppendMarker(producer, isCommit, coordinatorEpoch: 0);
 
+    [Theory]
+    [InlineData("zeros")]
+    [InlineData("ones")]
+    [InlineData("twice the same")]
+    [InlineData("beyond the end")]
+    public void By_an_index_that_was_damaged_while_nobody_looked_no_aborted_record_is_taken_for_committed(string damage)
+    {
+        Send(Seven, 0);
+        End(Seven, isCommit: false);
+        Send(Seven, 1);
+        End(Seven, isCommit: false);
+        Assert.True(_harness.LogDirectory.Close());
+        byte[] index = _harness.ReadFile(FirstTransactionIndex);
+        _harness.Kill();
+        _harness.Edit(FirstTransactionIndex, bytes => damage switch
+        {
+            "zeros" => new byte[bytes.Length],
+            "ones" => [.. bytes.Select(static _ => (byte)0xFF)],
+            "twice the same" => [.. bytes[..(bytes.Length / 2)], .. bytes[..(bytes.Length / 2)]],
+            _ => [.. bytes[..^10], 1, .. bytes[^9..]],
+        });
+        _harness.Open();
+        Assert.Empty(_harness.LogDirectory.Recovery.Findings);
+
+        Assert.IsType<ReadResult.Offline>(Log.Read(Offset.Zero, 1000, atLeastOneBatch: true, Log.LastStableOffset, findsAborted: true));
+        Assert.Contains("comes back by itself", Log.OfflineReason, StringComparison.Ordinal);
+        _harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, _harness.LogDirectory.ReopenDue());
+        Assert.Equal(index, _harness.ReadFile(FirstTransactionIndex));
+        AssertFound(0, 4, Aborted(7, 0, 1, stable: 2), Aborted(7, 2, 3, stable: 4));
+    }
+
     private void AssertFound(long from, long upTo, params AbortedTransaction[] expected) =>
         Assert.Equal(expected, Log.AbortedTransactions(new Offset(from), new Offset(upTo)));
 }

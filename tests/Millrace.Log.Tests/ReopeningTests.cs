@@ -351,6 +351,27 @@ public class ReopeningTests
     }
 
     [Fact]
+    public void An_index_that_points_beyond_what_is_asked_for_hides_no_record()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options =>
+        {
+            options.SegmentByteCount = 4 * BatchByteCount;
+            options.IndexIntervalByteCount = 0;
+        });
+        harness.AppendMany(9);
+        Assert.True(harness.LogDirectory.Close());
+        harness.Kill();
+
+        // The second batch has the position of the fourth.
+        harness.Edit(LogHarness.FirstIndex, static index => [.. index[..4], .. index[20..24], .. index[8..]]);
+        harness.Open();
+        Assert.IsType<ReadResult.Offline>(harness.Log.Read(new Offset(1), 1000, atLeastOneBatch: true, harness.Log.HighWatermark));
+        harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, harness.LogDirectory.ReopenDue());
+        Assert.Equal(new Offset(1), harness.ReadHeaders(1, 1)[0].BaseOffset);
+    }
+
+    [Fact]
     public void What_is_said_of_an_index_that_points_behind_its_segment_is_not_that_all_is_whole()
     {
         LogHarness harness = LogHarness.WithPartition(static options =>

@@ -117,6 +117,99 @@ public class TimestampTests
         Assert.InRange(harness.Storage.ReadByteCount - start, 1, 40_000);
     }
 
+    public static TheoryData<string, Func<byte[], byte[]>> Damages => new()
+    {
+        { "zeros", static bytes => new byte[bytes.Length] },
+        { "ones", static bytes => [.. bytes.Select(static _ => (byte)0xFF)] },
+        { "noise", static bytes => [.. bytes.Select(static (value, place) => (byte)(value ^ (place * 37 + 11)))] },
+        { "nothing", static _ => [] },
+        { "no last entry", static bytes => bytes[..^12] },
+        { "a last time that is too low", static bytes => WithTime(bytes, bytes.Length - 12, -5) },
+        { "a last time that is too high", static bytes => WithTime(bytes, bytes.Length - 12, 1_000_000) },
+        { "a first time that is too low", static bytes => WithTime(bytes, 0, -5) },
+        { "an offset that is too high", static bytes => [.. bytes[..11], (byte)(bytes[11] + 3), .. bytes[12..]] },
+    };
+
+    [Theory]
+    [MemberData(nameof(Damages))]
+    public void By_a_time_index_that_was_damaged_while_nobody_looked_nothing_is_answered(string what, Func<byte[], byte[]> damage)
+    {
+        for (int sought = -5; sought < 250; sought += 5)
+        {
+            LogHarness harness = WithDamage(damage, out long first);
+            int offset = (sought + 9) / 10;
+            TimestampedOffset? expected = sought > 240 ? null : new TimestampedOffset(new Offset(offset), first + 10 * offset);
+            TimestampedOffset? found = harness.Log.OffsetAtTimestamp(first + sought, harness.Log.LogEndOffset);
+            Assert.True(found == (harness.Log.IsOnline ? expected : null), $"{what}: {found} is found for {sought}");
+            ComeBack(harness);
+            Assert.Equal(expected, harness.Log.OffsetAtTimestamp(first + sought, harness.Log.LogEndOffset));
+        }
+
+        LogHarness another = WithDamage(damage, out long start);
+        TimestampedOffset? latest = another.Log.OffsetOfMaximumTimestamp(another.Log.LogEndOffset);
+        Assert.Equal(another.Log.IsOnline ? new TimestampedOffset(new Offset(24), start + 240) : null, latest);
+        latest = another.Log.OffsetOfMaximumTimestamp(new Offset(7));
+        Assert.Equal(another.Log.IsOnline ? new TimestampedOffset(new Offset(6), start + 60) : null, latest);
+    }
+
+    [Theory]
+    [MemberData(nameof(Damages))]
+    public void By_a_time_index_that_was_damaged_while_nobody_looked_nothing_is_deleted_and_nothing_is_kept(string what, Func<byte[], byte[]> damage)
+    {
+        Assert.NotEmpty(what);
+        LogHarness harness = WithDamage(damage, out _);
+        harness.Time.Advance(TimeSpan.FromSeconds(30));
+        harness.LogDirectory.ApplyRetention();
+        Assert.Equal(Offset.Zero, harness.Log.LogStartOffset);
+        ComeBack(harness);
+        harness.LogDirectory.ApplyRetention();
+        Assert.Equal(Offset.Zero, harness.Log.LogStartOffset);
+
+        harness = WithDamage(damage, out _);
+        harness.Time.Advance(TimeSpan.FromSeconds(61));
+        harness.LogDirectory.ApplyRetention();
+        ComeBack(harness);
+        harness.LogDirectory.ApplyRetention();
+        Assert.Equal(new Offset(25), harness.Log.LogStartOffset);
+    }
+
+    /// <summary>25 records, ten of them in a segment, with times ten apart, after a clean stop in which the first time index was damaged.</summary>
+    private static LogHarness WithDamage(Func<byte[], byte[]> damage, out long first)
+    {
+        LogHarness harness = LogHarness.WithPartition(static options =>
+        {
+            options.SegmentByteCount = 10 * BatchByteCount;
+            options.IndexIntervalByteCount = 2 * BatchByteCount;
+            options.TopicDefaults = options.TopicDefaults with { RetentionMilliseconds = 60_000 };
+        });
+        first = harness.Time.GetUtcNow().ToUnixTimeMilliseconds();
+        for (int number = 0; number < 25; number++)
+        {
+            harness.Append(LogHarness.Batch(timestamp: first + 10 * number));
+        }
+
+        Assert.True(harness.LogDirectory.Close());
+        harness.Kill();
+        harness.Edit(FirstTimeIndex, damage);
+        harness.Open();
+        Assert.Empty(harness.LogDirectory.Recovery.Findings);
+        return harness;
+    }
+
+    private static byte[] WithTime(byte[] index, int position, long later)
+    {
+        byte[] changed = [.. index];
+        BinaryPrimitives.WriteInt64BigEndian(changed.AsSpan(position), BinaryPrimitives.ReadInt64BigEndian(changed.AsSpan(position)) + later);
+        return changed;
+    }
+
+    private static void ComeBack(LogHarness harness)
+    {
+        harness.Time.Advance(TimeSpan.FromSeconds(1));
+        harness.LogDirectory.ReopenDue();
+        Assert.True(harness.Log.IsOnline, harness.Log.OfflineReason);
+    }
+
     private static void Compare(LogHarness harness, List<(long Timestamp, Offset Next)> records, Random random)
     {
         // Whole batches only, as high watermarks are.

@@ -35,6 +35,8 @@ internal sealed class LogSegment : IDisposable
         _byteCount = byteCount;
         _settings = settings;
         _progress = progress;
+        HasCheckedTimes = progress is not null;
+        HasCheckedTransactions = progress is not null;
     }
 
     public Offset BaseOffset { get; }
@@ -44,6 +46,14 @@ internal sealed class LogSegment : IDisposable
     public OffsetIndex Index { get; }
 
     public TimeIndex TimeIndex { get; }
+
+    /// <summary>
+    /// Whether it is known that the latest time in the index is what the batches say: they have been looked at. An index has no checksum, and a start takes it as it is.
+    /// </summary>
+    public bool HasCheckedTimes { get; set; }
+
+    /// <summary>Whether it is known that the entries of the transaction index can be true.</summary>
+    public bool HasCheckedTransactions { get; set; }
 
     /// <summary>Its file is there also where it has no entries: one that is gone would say that nothing was aborted.</summary>
     public TransactionIndex TransactionIndex { get; }

@@ -22,11 +22,16 @@ internal sealed class TimeIndex : IDisposable
 
     private readonly Offset _baseOffset;
     private readonly IndexFile _file;
+    private readonly int _foundEntryCount;
 
+    /// <param name="file">Its file.</param>
+    /// <param name="baseOffset">Of the segment.</param>
+    /// <param name="entryCount">How many it has.</param>
     public TimeIndex(LazyFile file, Offset baseOffset, int entryCount)
     {
         _baseOffset = baseOffset;
         _file = new IndexFile(file, EntryByteCount, entryCount);
+        _foundEntryCount = entryCount;
     }
 
     public LazyFile File => _file.File;
@@ -47,8 +52,7 @@ internal sealed class TimeIndex : IDisposable
     }
 
     /// <summary>The first entry with this time or a later one: no batch before the last indexed one in front of it is as late.</summary>
-    public IndexedTimestamp? FindAtOrAfter(long timestamp) =>
-        Read(_file.FindFirstNotBefore(timestamp, static (entry, target) => BinaryPrimitives.ReadInt64BigEndian(entry) < target));
+    public IndexedTimestamp? FindAtOrAfter(long timestamp) => Read(FirstNotBefore(timestamp));
 
     /// <summary>The latest time that some batch has which does not go beyond the offset, as far as the index knows.</summary>
     public IndexedTimestamp? FindAtOrBefore(Offset offset) =>
@@ -56,9 +60,34 @@ internal sealed class TimeIndex : IDisposable
 
     public IndexedTimestamp? Last => Read(_file.EntryCount - 1);
 
+    /// <summary>The last of those that it had when it was opened.</summary>
+    public IndexedTimestamp? LastFound => Read(_foundEntryCount - 1);
+
+    /// <summary>
+    /// What a search for a time relies on, of what it had when it was opened: the last entry before the time, and the first that is not. What was added since may be of a batch that is not shown
+    /// to readers yet.
+    /// </summary>
+    public List<IndexedTimestamp> FoundAround(long timestamp)
+    {
+        int number = FirstNotBefore(timestamp);
+        List<IndexedTimestamp> found = [];
+        for (int candidate = number - 1; candidate <= number && candidate < _foundEntryCount; candidate++)
+        {
+            if (Read(candidate) is { } entry)
+            {
+                found.Add(entry);
+            }
+        }
+
+        return found;
+    }
+
     public void SyncIfDirty() => _file.File.SyncIfDirty();
 
     public void Dispose() => _file.Dispose();
+
+    private int FirstNotBefore(long timestamp) =>
+        _file.FindFirstNotBefore(timestamp, static (entry, target) => BinaryPrimitives.ReadInt64BigEndian(entry) < target);
 
     private IndexedTimestamp? Read(int number)
     {

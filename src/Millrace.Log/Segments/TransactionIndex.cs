@@ -25,8 +25,13 @@ internal sealed class TransactionIndex : IDisposable
     private const int LastOffsetPosition = 18;
 
     private readonly IndexFile _file;
+    private readonly int _foundEntryCount;
 
-    public TransactionIndex(LazyFile file, int entryCount) => _file = new IndexFile(file, EntryByteCount, entryCount);
+    public TransactionIndex(LazyFile file, int entryCount)
+    {
+        _file = new IndexFile(file, EntryByteCount, entryCount);
+        _foundEntryCount = entryCount;
+    }
 
     public LazyFile File => _file.File;
 
@@ -85,6 +90,35 @@ internal sealed class TransactionIndex : IDisposable
         }
 
         return false;
+    }
+
+    /// <summary>
+    /// The first of the entries that it had when it was opened which cannot be one: of another version, of a transaction that ends before it begins or outside of its segment, or not behind the
+    /// entry before it. Null where there is none.
+    /// </summary>
+    /// <param name="start">Where the segment begins.</param>
+    /// <param name="end">Where it ends.</param>
+    public int? FindImpossible(Offset start, Offset end)
+    {
+        Span<byte> entry = stackalloc byte[EntryByteCount];
+        Offset last = start + -1;
+        Offset stable = Offset.Zero;
+        for (int number = 0; number < _foundEntryCount; number++)
+        {
+            bool isRead = _file.TryRead(number, entry) && BinaryPrimitives.ReadInt16BigEndian(entry) == Version;
+            AbortedTransaction read = ReadEntry(entry);
+            bool isPossible = isRead && read.ProducerId >= 0 && read.FirstOffset >= Offset.Zero && read.FirstOffset < read.LastOffset && read.LastOffset > last && read.LastOffset < end
+                && read.LastStableOffset >= stable && read.LastStableOffset <= read.LastOffset + 1;
+            if (!isPossible)
+            {
+                return number;
+            }
+
+            last = read.LastOffset;
+            stable = read.LastStableOffset;
+        }
+
+        return null;
     }
 
     public void SyncIfDirty() => _file.File.SyncIfDirty();
