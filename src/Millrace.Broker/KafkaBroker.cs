@@ -304,7 +304,7 @@ public sealed class KafkaBroker : IAsyncDisposable
             new ListOffsetsApi(services),
             new MetadataApi(services),
             apiVersions,
-            new CreateTopicsApi(services),
+            new CreateTopicsApi(services, groups.Coordinator, groups.Transactions),
             new DeleteRecordsApi(services),
             new CreatePartitionsApi(services),
             new DescribeConfigsApi(services),

@@ -3,8 +3,12 @@ using Millrace.Log;
 
 namespace Millrace.Broker;
 
-/// <summary>CreateTopics (key 19, versions 0-7): creates topics, or only checks whether they could be.</summary>
-internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopicsRequest, CreateTopicsResponse>
+/// <summary>
+/// CreateTopics (key 19, versions 0-7): creates topics, or only checks whether they could be. A coordinator's topic is created as the coordinator would, with what the request says
+/// beyond that.
+/// </summary>
+internal sealed class CreateTopicsApi(BrokerServices services, GroupCoordinator groups, TransactionCoordinator transactions)
+    : Api<CreateTopicsRequest, CreateTopicsResponse>
 {
     private const short BrokerDefault = -1;
     private const short ReplicationFactor = 1;
@@ -36,18 +40,19 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
 
     private CreatableTopicResult Handle(CreatableTopic topic, bool validateOnly)
     {
-        if (TopicName.IsInternal(topic.Name) && services.Topics.Find(topic.Name) is null)
+        CoordinatorTopic? coordinators = topic.Name switch
         {
-            return Refused(topic, ErrorCode.InvalidTopic, $"Topic {topic.Name} is the broker's own: it is created when it is first needed.");
-        }
-
-        if (Layout(topic, out int partitionCount) is { } refusal)
+            TopicName.ConsumerOffsets => groups.Topic,
+            TopicName.TransactionState => transactions.Topic,
+            _ => null,
+        };
+        if (Layout(topic, coordinators?.NewPartitionCount ?? services.Configuration.DefaultPartitionCount, out int partitionCount) is { } refusal)
         {
             return refusal;
         }
 
         var settings = new Dictionary<string, string>(StringComparer.Ordinal);
-        if (SettingsFault(topic, settings) is { } fault)
+        if (SettingsFault(topic, coordinators is null ? [] : CoordinatorTopic.Settings, settings) is { } fault)
         {
             return Refused(topic, ErrorCode.InvalidConfig, fault);
         }
@@ -59,7 +64,8 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
                 : Accepted(topic, Guid.Empty, partitionCount, settings);
         }
 
-        return services.Topics.Create(topic.Name, partitionCount, settings) switch
+        TopicCreation outcome = coordinators is null ? services.Topics.Create(topic.Name, partitionCount, settings) : coordinators.Create(partitionCount, settings);
+        return outcome switch
         {
             TopicCreation.Created created => Accepted(topic, created.Topic.Id, partitionCount, services.Topics.SettingsOf(topic.Name)),
             TopicCreation.Refused refused => Refused(topic, refused.Error, refused.Message),
@@ -68,7 +74,8 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
     }
 
     /// <summary>Reads the settings that the topic is to have of its own, or says what is wrong with them.</summary>
-    private string? SettingsFault(CreatableTopic topic, Dictionary<string, string> settings)
+    /// <param name="unlessSaid">What it has where the request does not say otherwise.</param>
+    private string? SettingsFault(CreatableTopic topic, IEnumerable<KeyValuePair<string, string>> unlessSaid, Dictionary<string, string> settings)
     {
         foreach (CreatableTopicConfig setting in topic.Configs)
         {
@@ -83,13 +90,18 @@ internal sealed class CreateTopicsApi(BrokerServices services) : Api<CreateTopic
             }
         }
 
+        foreach ((string name, string value) in unlessSaid)
+        {
+            settings.TryAdd(name, value);
+        }
+
         return TopicSettingTable.TryApply(services.Log.TopicDefaults, settings, out _, out string? error) ? null : error;
     }
 
     /// <summary>How many partitions are asked for, as a count or as a list of assignments; or why that cannot be.</summary>
-    private CreatableTopicResult? Layout(CreatableTopic topic, out int partitionCount)
+    private static CreatableTopicResult? Layout(CreatableTopic topic, int defaultPartitionCount, out int partitionCount)
     {
-        partitionCount = topic.PartitionCount == BrokerDefault ? services.Configuration.DefaultPartitionCount : topic.PartitionCount;
+        partitionCount = topic.PartitionCount == BrokerDefault ? defaultPartitionCount : topic.PartitionCount;
         if (topic.Assignments.Count == 0)
         {
             return topic.ReplicationFactor is BrokerDefault or ReplicationFactor

@@ -6,14 +6,15 @@ using Millrace.Log;
 namespace Millrace.Broker;
 
 /// <summary>
-/// An internal topic in which a coordinator keeps what it knows, by key: a group's id, or a transactional id. It is created when the first key needs it.
+/// An internal topic in which a coordinator keeps what it knows, by key: a group's id, or a transactional id. It is created when the first key needs it, or
+/// before by a client that asks for it.
 /// </summary>
 internal sealed class CoordinatorTopic
 {
     private const int ReplayByteCount = 1024 * 1024;
 
     /// <summary>Kafka's for these topics: of each key only the newest record counts, and small segments are compacted soon.</summary>
-    private static readonly FrozenDictionary<string, string> Settings = new Dictionary<string, string>(StringComparer.Ordinal)
+    public static readonly FrozenDictionary<string, string> Settings = new Dictionary<string, string>(StringComparer.Ordinal)
     {
         ["cleanup.policy"] = "compact",
         ["compression.type"] = "producer",
@@ -23,7 +24,6 @@ internal sealed class CoordinatorTopic
     private readonly Lock _creation = new();
     private readonly TopicCatalog _topics;
     private readonly string _name;
-    private readonly int _newPartitionCount;
     private readonly BrokerRuntime _runtime;
     private readonly ILogger _logger;
 
@@ -34,13 +34,16 @@ internal sealed class CoordinatorTopic
     {
         _topics = topics;
         _name = name;
-        _newPartitionCount = newPartitionCount;
+        NewPartitionCount = newPartitionCount;
         _runtime = runtime;
         _logger = logger;
     }
 
     /// <summary>Takes a batch that is read; returns what cannot be read in it, and at which offset.</summary>
     public delegate (Offset Offset, string Fault)? ReplayBatch(int partition, RecordBatchHeader header, ReadOnlyMemory<byte> batch);
+
+    /// <summary>How many partitions the topic gets when nobody says how many.</summary>
+    public int NewPartitionCount { get; }
 
     /// <summary>Whether every partition of the topic was read as it is now.</summary>
     public bool KnowsAll => _partitions is not { } partitions || Array.TrueForAll(partitions, static partition => partition is { IsCurrent: true });
@@ -136,19 +139,30 @@ internal sealed class CoordinatorTopic
                 return true;
             }
 
-            switch (_topics.Create(_name, _newPartitionCount, Settings))
+            if (Create(NewPartitionCount, Settings) is TopicCreation.Refused refused)
             {
-                case TopicCreation.Created created:
-                    CoordinatorPartition[] partitions = [.. created.Topic.Partitions.Select(log => new CoordinatorPartition(log!, _runtime, _logger))];
-                    Array.ForEach(partitions, static partition => partition.MarkLoaded());
-                    _partitions = partitions;
-                    return true;
-                case TopicCreation.Refused refused:
-                    LogMessages.CoordinatorTopicNotCreated(_logger, _name, refused.Message);
-                    return false;
-                default:
-                    return false;
+                LogMessages.CoordinatorTopicNotCreated(_logger, _name, refused.Message);
+                return false;
             }
+
+            return true;
+        }
+    }
+
+    /// <summary>Creates the topic with so many partitions and these settings, and serves keys from it; refused where it is there. Blocks until it is on the disk.</summary>
+    public TopicCreation Create(int partitionCount, IReadOnlyDictionary<string, string> settings)
+    {
+        lock (_creation)
+        {
+            TopicCreation outcome = _topics.Create(_name, partitionCount, settings);
+            if (outcome is TopicCreation.Created created)
+            {
+                CoordinatorPartition[] partitions = [.. created.Topic.Partitions.Select(log => new CoordinatorPartition(log!, _runtime, _logger))];
+                Array.ForEach(partitions, static partition => partition.MarkLoaded());
+                _partitions = partitions;
+            }
+
+            return outcome;
         }
     }
 

@@ -59,6 +59,9 @@ internal sealed partial class GroupCoordinator : IDisposable
     /// <summary>What groups are committing at this moment.</summary>
     public CommitsOnTheirWay OnTheirWay { get; } = new();
 
+    /// <summary>Where groups are kept.</summary>
+    public CoordinatorTopic Topic => _offsetsTopic.Topic;
+
     public int GroupCount => _seats.Count;
 
     /// <summary>Whether no group can be used any more, since the broker stops.</summary>

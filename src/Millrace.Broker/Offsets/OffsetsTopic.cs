@@ -19,6 +19,9 @@ internal sealed class OffsetsTopic
 
     private OffsetsTopic(CoordinatorTopic topic) => _topic = topic;
 
+    /// <summary>The topic itself, for who creates it.</summary>
+    public CoordinatorTopic Topic => _topic;
+
     /// <summary>Opens the topic if it is there, and reads all of it: <paramref name="replay"/> gets every record, a group's in the order of the log.</summary>
     public static OffsetsTopic Open(
         TopicCatalog topics, int newPartitionCount, BrokerRuntime runtime, ILogger logger, Action<OffsetsEntry> replay)

@@ -41,6 +41,9 @@ internal sealed partial class TransactionCoordinator : IDisposable
         _topic = TransactionTopic.Open(services.Topics, _settings.StateTopicPartitionCount, services.Runtime, logger, recorded);
     }
 
+    /// <summary>Where transactional ids are kept.</summary>
+    public CoordinatorTopic Topic => _topic.Topic;
+
     private Moment Now => new(_wakeUps.Now, _services.Time.GetUtcNow().ToUnixTimeMilliseconds());
 
     /// <summary>Whether this broker can coordinate the transactional id now; creates the state topic when it is the first to need it.</summary>

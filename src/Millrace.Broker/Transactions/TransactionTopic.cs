@@ -18,6 +18,9 @@ internal sealed class TransactionTopic
 
     private TransactionTopic(CoordinatorTopic topic) => _topic = topic;
 
+    /// <summary>The topic itself, for who creates it.</summary>
+    public CoordinatorTopic Topic => _topic;
+
     /// <inheritdoc cref="CoordinatorTopic.KnowsAll"/>
     public bool KnowsAll => _topic.KnowsAll;
 

@@ -67,7 +67,6 @@ public sealed class CreateTopicsApiTests
 
     [Theory]
     [InlineData("a/b", 1, 1, ErrorCode.InvalidTopic)]
-    [InlineData("__consumer_offsets", 1, 1, ErrorCode.InvalidTopic)]
     [InlineData("orders", 0, 1, ErrorCode.InvalidPartitions)]
     [InlineData("orders", -2, 1, ErrorCode.InvalidPartitions)]
     [InlineData("orders", 1, 0, ErrorCode.InvalidReplicationFactor)]
@@ -137,6 +136,54 @@ public sealed class CreateTopicsApiTests
         Assert.Equal(ErrorCode.InvalidReplicaAssignment, (await CreateAsync(client, Assigned("twice", -1, (0, 1), (0, 1)))).ErrorCode);
         Assert.Equal(ErrorCode.InvalidReplicaAssignment, (await CreateAsync(client, Assigned("elsewhere", -1, (0, 2)))).ErrorCode);
         Assert.Equal(ErrorCode.InvalidRequest, (await CreateAsync(client, Assigned("both", 1, (0, 1)))).ErrorCode);
+    }
+
+    [Theory]
+    [InlineData("__consumer_offsets", -1, 7)]
+    [InlineData("__consumer_offsets", 3, 3)]
+    [InlineData("__transaction_state", -1, 5)]
+    [InlineData("__transaction_state", 4, 4)]
+    public async Task A_coordinators_topic_that_a_client_creates_is_as_the_coordinator_would_have_it(string name, int askedCount, int expectedCount)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync(options =>
+        {
+            options.DefaultPartitionCount = 2;
+            options.OffsetsTopicPartitionCount = 7;
+            options.TransactionStateTopicPartitionCount = 5;
+        });
+        await using TestClient client = broker.Connect();
+        CreatableTopic topic = Topic(name, askedCount);
+        topic.Configs.Add(new CreatableTopicConfig { Name = "segment.bytes", Value = "1048576" });
+
+        CreateTopicsResponse checkedOnly = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(
+            new CreateTopicsRequest { Topics = [topic], ValidateOnly = true }, 7);
+        Assert.Equal((ErrorCode.None, expectedCount), (checkedOnly.Topics[0].ErrorCode, checkedOnly.Topics[0].PartitionCount));
+        CreatableTopicResult created = await CreateAsync(client, topic);
+
+        Assert.Equal((ErrorCode.None, expectedCount), (created.ErrorCode, created.PartitionCount));
+        Assert.Equal(
+            ["cleanup.policy=compact", "compression.type=producer", "segment.bytes=1048576"],
+            broker.Broker.Topics.SettingsOf(name).Select(setting => $"{setting.Key}={setting.Value}").Order(StringComparer.Ordinal));
+        Assert.Equal(ErrorCode.TopicAlreadyExists, (await CreateAsync(client, Topic(name, 1))).ErrorCode);
+    }
+
+    [Fact]
+    public async Task Groups_are_kept_in_an_offsets_topic_that_a_client_has_created()
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using (TestClient client = broker.Connect())
+        {
+            await CreateAsync(client, Topic("__consumer_offsets", 3));
+            Assert.Equal(ErrorCode.None, await client.CommitAsync(GroupRequestsOfTests.Commit("group", "orders", 0)));
+        }
+
+        Topic offsets = broker.Broker.Topics.Find("__consumer_offsets")!;
+        Assert.Equal(3, offsets.Partitions.Count);
+        Assert.Single(offsets.Partitions, static partition => partition!.LogEndOffset.Value > 0);
+        await broker.CrashAndRestartAsync();
+        await using TestClient later = broker.Connect();
+        Assert.Equal(0, (await later.FetchOffsetAsync("group", "orders")).CommittedOffset);
     }
 
     [Fact]
