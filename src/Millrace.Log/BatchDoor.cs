@@ -8,12 +8,17 @@ internal readonly record struct DoorRules(int MaximumBatchByteCount, AppendOrigi
 {
     /// <summary>The broker keeps its own time; a topic with the time of the append has no other.</summary>
     public bool JudgesTimestamps => Origin == AppendOrigin.Client && Topic.TimestampType == MessageTimestampType.CreateTime;
+
+    public bool IsTooLate(long timestamp) => timestamp > Now && timestamp - Now > Topic.MaximumTimestampAfterMilliseconds;
+
+    /// <summary>A record without a time is never too early.</summary>
+    public bool IsTooEarly(long timestamp) => timestamp >= 0 && Now - timestamp > Topic.MaximumTimestampBeforeMilliseconds;
 }
 
 /// <summary>What may come into the log. Everything that is appended is checked here once, and never again before it is read.</summary>
 internal static class BatchDoor
 {
-    /// <summary>So many records without key are named at most: a batch may have millions.</summary>
+    /// <summary>So many records are named at most: a batch may have millions.</summary>
     private const int MaxNamedRecords = 100;
 
     private const int LastKnownCodec = (int)CompressionCodec.Zstd;
@@ -53,12 +58,13 @@ internal static class BatchDoor
 
             if ((FindFault(header, rules.Origin) ?? FindFaultInRecords(header, batches, rules.Topic.IsCompacted)) is { } fault)
             {
-                return Refuse(AppendRejection.InvalidRecord, fault) with { FaultyRecords = rules.Topic.IsCompacted ? WithoutKey(batches) : [] };
+                return Refuse(AppendRejection.InvalidRecord, fault) with { FaultyRecords = rules.Topic.IsCompacted ? Faulty(batches, static (_, hasKey) => !hasKey) : [] };
             }
 
             if (rules.JudgesTimestamps && FindFaultInTimes(header, batches, rules) is { } timeFault)
             {
-                return Refuse(AppendRejection.InvalidTimestamp, timeFault);
+                DoorRules times = rules;
+                return Refuse(AppendRejection.InvalidTimestamp, timeFault) with { FaultyRecords = Faulty(batches, (timestamp, _) => times.IsTooLate(timestamp) || times.IsTooEarly(timestamp)) };
             }
 
             headers.Add(header);
@@ -108,14 +114,15 @@ internal static class BatchDoor
         }
     }
 
-    private static List<int> WithoutKey(ReadOnlySpan<byte> batch)
+    /// <summary>The places of the first records that <paramref name="isFaulty"/> finds by their time and by whether they have a key.</summary>
+    private static List<int> Faulty(ReadOnlySpan<byte> batch, Func<long, bool, bool> isFaulty)
     {
         List<int> found = [];
         try
         {
-            RecordBatchReader.Visit(batch, (index, _, hasKey) =>
+            RecordBatchReader.Visit(batch, (index, timestamp, hasKey) =>
             {
-                if (!hasKey)
+                if (isFaulty(timestamp, hasKey))
                 {
                     found.Add(index);
                 }
@@ -133,10 +140,9 @@ internal static class BatchDoor
 
     private static string? FindFaultInTimes(in RecordBatchHeader header, ReadOnlySpan<byte> batch, in DoorRules rules)
     {
-        long maximumAfter = rules.Topic.MaximumTimestampAfterMilliseconds;
-        if (header.MaxTimestamp > rules.Now && header.MaxTimestamp - rules.Now > maximumAfter)
+        if (rules.IsTooLate(header.MaxTimestamp))
         {
-            return $"A record has the time {header.MaxTimestamp}, and the broker {rules.Now}: more than message.timestamp.after.max.ms ({maximumAfter}) later.";
+            return $"A record has the time {header.MaxTimestamp}, and the broker {rules.Now}: more than message.timestamp.after.max.ms ({rules.Topic.MaximumTimestampAfterMilliseconds}) later.";
         }
 
         long maximumBefore = rules.Topic.MaximumTimestampBeforeMilliseconds;
@@ -146,7 +152,7 @@ internal static class BatchDoor
         }
 
         long earliest = EarliestTime(header, batch);
-        return earliest >= 0 && rules.Now - earliest > maximumBefore
+        return rules.IsTooEarly(earliest)
             ? $"A record has the time {earliest}, and the broker {rules.Now}: more than message.timestamp.before.max.ms ({maximumBefore}) earlier."
             : null;
     }

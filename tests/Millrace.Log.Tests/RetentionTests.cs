@@ -275,6 +275,32 @@ public class RetentionTests
     }
 
     [Fact]
+    public void The_records_whose_times_are_too_far_off_are_named()
+    {
+        LogHarness harness = WithTopic(new() { ["message.timestamp.before.max.ms"] = "1000", ["message.timestamp.after.max.ms"] = "2000" });
+        long now = Now(harness);
+        foreach (CompressionCodec codec in new[] { CompressionCodec.None, CompressionCodec.Gzip, CompressionCodec.Lz4 })
+        {
+            Assert.Equal([1, 3], Named(codec, now, now - 1001, now - 1000, -5000 + now));
+            Assert.Equal([0, 2], Named(codec, now + 2001, now + 2000, now + 5000));
+            Assert.Equal([0, 2], Named(codec, now - 1001, now, now + 2001));
+        }
+
+        IReadOnlyList<int> Named(CompressionCodec codec, params long[] times)
+        {
+            var builder = new RecordBatchBuilder(codec);
+            foreach (long time in times)
+            {
+                builder.Append(time, null, "v"u8.ToArray());
+            }
+
+            AppendResult.Rejected rejected = Assert.IsType<AppendResult.Rejected>(harness.Append(builder.Build().ToArray()));
+            Assert.Equal(AppendRejection.InvalidTimestamp, rejected.Rejection);
+            return rejected.FaultyRecords;
+        }
+    }
+
+    [Fact]
     public void A_record_without_key_is_refused_where_the_topic_is_compacted()
     {
         LogHarness harness = WithTopic(new() { ["cleanup.policy"] = "compact,delete" });
