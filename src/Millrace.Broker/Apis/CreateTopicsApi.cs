@@ -46,6 +46,13 @@ internal sealed class CreateTopicsApi(BrokerServices services, GroupCoordinator 
             TopicName.TransactionState => transactions.Topic,
             _ => null,
         };
+
+        // Before anything else that is asked for, as in Kafka: programs that create what is missing look at this error alone.
+        if (services.Topics.CheckName(topic.Name) is { } taken)
+        {
+            return Refused(topic, taken.Error, taken.Message);
+        }
+
         if (Layout(topic, coordinators?.NewPartitionCount ?? services.Configuration.DefaultPartitionCount, out int partitionCount) is { } refusal)
         {
             return refusal;

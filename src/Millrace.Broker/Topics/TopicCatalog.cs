@@ -95,6 +95,15 @@ internal sealed partial class TopicCatalog
     public PartitionLog? FindDecided(TopicPartition partition) =>
         Find(partition.Topic) is { IsUndecided: false } topic ? topic.Find(partition.Partition) : null;
 
+    /// <summary>Whether a topic could have this name, whatever else is asked for.</summary>
+    public TopicCreation.Refused? CheckName(string name)
+    {
+        lock (_creation)
+        {
+            return CheckNameUnderLock(name);
+        }
+    }
+
     /// <summary>Whether a topic could be created, without creating it.</summary>
     public TopicCreation.Refused? Check(string name, int partitionCount)
     {
@@ -135,11 +144,17 @@ internal sealed partial class TopicCatalog
         }
     }
 
-    private TopicCreation.Refused? CheckUnderLock(string name, int partitionCount)
+    private TopicCreation.Refused? CheckNameUnderLock(string name)
     {
         if (TopicName.Fault(name) is { } fault)
         {
             return new TopicCreation.Refused(ErrorCode.InvalidTopic, fault);
+        }
+
+        if (name == TopicName.ClusterMetadata)
+        {
+            return new TopicCreation.Refused(
+                ErrorCode.TopicAuthorizationFailed, $"Topic {name} is Kafka's log of a cluster's metadata: nobody else may have the name. Choose another one.");
         }
 
         if (_deletions.All.ContainsKey(name))
@@ -149,13 +164,20 @@ internal sealed partial class TopicCatalog
 
         if (_byName.ContainsKey(name))
         {
-            return new TopicCreation.Refused(ErrorCode.TopicAlreadyExists, $"Topic {name} exists.");
+            return new TopicCreation.Refused(ErrorCode.TopicAlreadyExists, $"Topic '{name}' already exists.");
         }
 
-        if (_nameByCollisionKey.TryGetValue(TopicName.CollisionKey(name), out string? other))
+        return _nameByCollisionKey.TryGetValue(TopicName.CollisionKey(name), out string? other)
+            ? new TopicCreation.Refused(
+                ErrorCode.InvalidTopic, $"Topic {name} collides with topic {other}: they differ only in '.' and '_', which are one in the names of metrics.")
+            : null;
+    }
+
+    private TopicCreation.Refused? CheckUnderLock(string name, int partitionCount)
+    {
+        if (CheckNameUnderLock(name) is { } refused)
         {
-            return new TopicCreation.Refused(
-                ErrorCode.InvalidTopic, $"Topic {name} collides with topic {other}: they differ only in '.' and '_', which are one in the names of metrics.");
+            return refused;
         }
 
         if (partitionCount < 1)

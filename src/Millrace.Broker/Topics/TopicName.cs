@@ -11,6 +11,9 @@ internal static class TopicName
     public const string ConsumerOffsets = "__consumer_offsets";
     public const string TransactionState = "__transaction_state";
 
+    /// <summary>A cluster of Kafka's has it; here there is none.</summary>
+    public const string ClusterMetadata = "__cluster_metadata";
+
     private static readonly SearchValues<char> Allowed =
         SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 

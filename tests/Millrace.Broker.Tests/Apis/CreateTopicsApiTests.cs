@@ -51,6 +51,29 @@ public sealed class CreateTopicsApiTests
         Assert.Equal(2, broker.Broker.Topics.Find("orders")!.Partitions.Count);
     }
 
+    [Theory]
+    [InlineData(1, 3, null)]
+    [InlineData(0, 1, null)]
+    [InlineData(1, 1, "no.such.setting")]
+    public async Task That_a_topic_exists_is_said_before_anything_else(int partitionCount, short replicationFactor, string? setting)
+    {
+        await using TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using TestClient client = broker.Connect();
+        CreatableTopic topic = Topic("orders", partitionCount, replicationFactor);
+        if (setting is not null)
+        {
+            topic.Configs.Add(new CreatableTopicConfig { Name = setting, Value = "1" });
+        }
+
+        CreateTopicsResponse response = await client.SendAsync<CreateTopicsRequest, CreateTopicsResponse>(
+            new CreateTopicsRequest { Topics = [topic], ValidateOnly = true }, 7);
+
+        Assert.Equal(ErrorCode.TopicAlreadyExists, response.Topics[0].ErrorCode);
+        Assert.Equal("Topic 'orders' already exists.", response.Topics[0].ErrorMessage);
+        Assert.Equal(ErrorCode.TopicAlreadyExists, (await CreateAsync(client, topic)).ErrorCode);
+    }
+
     [Fact]
     public async Task Checking_only_creates_nothing()
     {
@@ -67,6 +90,7 @@ public sealed class CreateTopicsApiTests
 
     [Theory]
     [InlineData("a/b", 1, 1, ErrorCode.InvalidTopic)]
+    [InlineData("__cluster_metadata", 1, 1, ErrorCode.TopicAuthorizationFailed)]
     [InlineData("orders", 0, 1, ErrorCode.InvalidPartitions)]
     [InlineData("orders", -2, 1, ErrorCode.InvalidPartitions)]
     [InlineData("orders", 1, 0, ErrorCode.InvalidReplicationFactor)]
