@@ -16,6 +16,9 @@ internal readonly record struct FetchLimits(int MinByteCount, int MaxByteCount, 
 /// </summary>
 internal sealed class FetchOperation
 {
+    /// <summary>The first version whose clients know zstd (KIP-110).</summary>
+    private const short FirstVersionOfZstd = 10;
+
     private readonly IReadOnlyList<FetchTarget> _targets;
     private readonly FetchLimits _limits;
     private readonly TopicCatalog _topics;
@@ -150,6 +153,11 @@ internal sealed class FetchOperation
 
         // Where the log of a partition ends that could not be read is not known, and no fetcher may take it for cut.
         Fail(target, log.IsOnline ? LeaderEpochCheck.Judge(log, target.Asked.CurrentLeaderEpoch) : OfflineError(target));
+        if (target.Error == ErrorCode.None && log.Settings.Compression == CompressionCodec.Zstd && _context.Version < FirstVersionOfZstd)
+        {
+            Fail(target, ErrorCode.UnsupportedCompressionType);
+        }
+
         if (target.Error == ErrorCode.None)
         {
             CheckDivergence(target, log);

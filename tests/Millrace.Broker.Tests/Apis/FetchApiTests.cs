@@ -31,6 +31,19 @@ public sealed class FetchApiTests
         }
     }
 
+    [Theory]
+    [InlineData("zstd", 9, ErrorCode.UnsupportedCompressionType)]
+    [InlineData("zstd", 10, ErrorCode.None)]
+    [InlineData("producer", 9, ErrorCode.None)]
+    public async Task A_topic_of_zstd_is_not_read_by_clients_that_do_not_know_it(string compression, short version, ErrorCode expected)
+    {
+        await using TestBroker broker = await StartAsync();
+        broker.Broker.Topics.SetSettings("orders", new Dictionary<string, string> { ["compression.type"] = compression });
+        await using TestClient client = broker.Connect();
+
+        Assert.Equal(expected, (await client.FetchAsync("orders", 0, version: version)).ErrorCode);
+    }
+
     [Fact]
     public async Task A_fetch_at_the_end_waits_for_the_next_record()
     {
