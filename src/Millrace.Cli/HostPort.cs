@@ -43,6 +43,9 @@ internal sealed record HostPort(string Host, int Port)
             : "";
     }
 
+    /// <summary>The host where it is a name: certificates are made out to names, and what they resolve to may change. Null for an address.</summary>
+    public string? Name => IPAddress.TryParse(Host, out _) ? null : Host;
+
     /// <summary>The endpoint to bind: the address itself, or the first one that the name has here, IPv4 before IPv6.</summary>
     /// <exception cref="SocketException">The name has no address.</exception>
     public async Task<IPEndPoint> ResolveAsync(CancellationToken cancellationToken)

@@ -18,7 +18,7 @@ internal sealed class ListenerOptionSet
 
     private readonly Option<ListenAddress[]> _advertise = AddressOption(
         "--advertise",
-        "The address that clients are told to connect to, where it differs from the one listened on; with the scheme of its listener, where there are several.");
+        "The address that clients are told to connect to, where it differs from the one that --listen gives, by name where that is a name; with the scheme of its listener, where there are several.");
 
     private readonly Option<string> _users = FileOption("--users", "The users who may log in; 'millrace user add' makes the file.");
     private readonly Option<string> _certificate = FileOption("--certificate", "The broker's certificate for TLS, those of its signers behind it: PEM, or PKCS #12 (.pfx, .p12).");
@@ -55,7 +55,7 @@ internal sealed class ListenerOptionSet
             {
                 Protocol = listen.Protocol,
                 EndPoint = await ResolveAsync(listen.Address, cancellationToken),
-                AdvertisedHost = told?.Host,
+                AdvertisedHost = told?.Host ?? listen.Address.Name,
                 AdvertisedPort = told?.Port,
             });
         }

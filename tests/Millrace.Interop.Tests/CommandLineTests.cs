@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Millrace.Interop.Tests.Programs;
+using Millrace.Kafka;
 using Millrace.Tests;
 
 namespace Millrace.Interop.Tests;
@@ -124,6 +125,23 @@ public sealed class CommandLineTests : IDisposable
     public async Task A_host_name_without_an_address_is_refused()
         => await RequireRefusalAsync(
             Failure, "'no-such-host.invalid'", StandaloneBroker.ServeArguments(DataDirectory, "no-such-host.invalid:9092"));
+
+    [Theory]
+    [InlineData("localhost:0", "localhost")]
+    [InlineData("127.0.0.1:0", "127.0.0.1")]
+    public async Task Clients_are_told_the_host_that_was_given(string listen, string expected)
+    {
+        await using RunningProgram program = RunningProgram.Start("dotnet", StandaloneBroker.ServeArguments(DataDirectory, listen));
+        await program.WaitUntilAsync("ready", static (output, _) => output.Any(IsReady));
+        string address = program.Output.First(IsReady).Split(' ')[4].TrimEnd(',');
+        await using var client = new KafkaClient(new KafkaClientOptions { BootstrapServers = address });
+
+        ClusterDescription cluster = await client.Admin.DescribeClusterAsync();
+
+        Assert.Equal(expected, Assert.Single(cluster.Brokers).Address.Host);
+
+        static bool IsReady(string line) => line.StartsWith("Millrace is listening on ", StringComparison.Ordinal);
+    }
 
     [Theory]
     [InlineData("--version", "0.")]
