@@ -114,7 +114,9 @@ public sealed class AssignorPropertyTests
         Assert.Superset(assignment["m0"].ToHashSet(), all.ToHashSet());
         assignment = group.Owning(assignment).Without(3).Assign(PartitionAssignor.Sticky);
         Assert.All(assignment.Values, partitions => Assert.InRange(partitions.Count, partitionCount / 9, (partitionCount / 9) + 1));
-        Assert.InRange(TimeProvider.System.GetElapsedTime(start), TimeSpan.Zero, TimeSpan.FromSeconds(10));
+
+        // It takes a second or two; with the square of the number it would be minutes.
+        Assert.InRange(TimeProvider.System.GetElapsedTime(start), TimeSpan.Zero, Until.Limit);
     }
 
     [Fact]
