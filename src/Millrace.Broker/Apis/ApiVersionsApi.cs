@@ -35,6 +35,12 @@ internal sealed class ApiVersionsApi : Api
 
     public override ValueTask<IMessage?> HandleAsync(ReadOnlyMemory<byte> body, RequestContext context)
     {
+        if (context.Session.IsLoggingIn)
+        {
+            context.CloseConnection("it asks for ApiVersions between the messages of its login");
+            return new(new ApiVersionsResponse { ErrorCode = ErrorCode.IllegalSaslState });
+        }
+
         if (!Definition.Supports(context.Version))
         {
             // Its body has a layout of the future: there is nothing to read in it.

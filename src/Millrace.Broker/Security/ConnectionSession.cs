@@ -32,6 +32,9 @@ internal sealed class ConnectionSession(SaslServices? services)
 
     public bool IsOpen => _state == State.Open;
 
+    /// <summary>Whether a login has begun, and its next message is due.</summary>
+    public bool IsLoggingIn => _state == State.AwaitsMessage;
+
     public IReadOnlyList<string> Mechanisms => _services?.Mechanisms ?? [];
 
     public TimeSpan FailureDelay => _services?.FailureDelay ?? TimeSpan.Zero;

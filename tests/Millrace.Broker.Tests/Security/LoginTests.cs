@@ -111,6 +111,20 @@ public sealed class LoginTests : IDisposable
     }
 
     [Theory]
+    [InlineData(0)]
+    [InlineData(3)]
+    public async Task ApiVersions_has_no_place_between_the_messages_of_a_login(short version)
+    {
+        await using TestBroker broker = await StartAsync();
+        using TcpTestClient client = await TcpTestClient.ConnectAsync(broker.EndPoint);
+        await HandshakeAsync(client);
+        ApiVersionsResponse response = await client.SendAsync<ApiVersionsRequest, ApiVersionsResponse>(
+            new ApiVersionsRequest { ClientSoftwareName = "test", ClientSoftwareVersion = "1" }, version);
+        Assert.Equal(ErrorCode.IllegalSaslState, response.ErrorCode);
+        await client.WaitUntilClosedAsync();
+    }
+
+    [Theory]
     [InlineData("GSSAPI", ErrorCode.UnsupportedSaslMechanism)]
     [InlineData("", ErrorCode.UnsupportedSaslMechanism)]
     public async Task A_mechanism_that_is_not_offered_is_answered_with_those_that_are(string mechanism, ErrorCode expected)
