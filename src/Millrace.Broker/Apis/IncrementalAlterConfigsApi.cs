@@ -76,7 +76,7 @@ internal sealed class IncrementalAlterConfigsApi(BrokerServices services) : Api<
                 return null;
             case Operation.Delete:
                 settings.Remove(config.Name);
-                return TopicSettingTable.TryFind(config.Name, out _) ? null : (ErrorCode.InvalidConfig, $"There is no topic setting '{config.Name}'.");
+                return TopicSettingTable.TryFind(config.Name, out _) ? null : (ErrorCode.InvalidConfig, TopicSettingTable.Unknown(config.Name));
             case Operation.Append or Operation.Subtract:
                 return ChangeList(config, settings, isAppended: operation == Operation.Append);
             default:
@@ -86,7 +86,12 @@ internal sealed class IncrementalAlterConfigsApi(BrokerServices services) : Api<
 
     private (ErrorCode Error, string Message)? ChangeList(IncrementalAlterableConfig config, Dictionary<string, string> settings, bool isAppended)
     {
-        if (!TopicSettingTable.TryFind(config.Name, out TopicSetting? setting) || setting.Kind != TopicSettingKind.List)
+        if (!TopicSettingTable.TryFind(config.Name, out TopicSetting? setting))
+        {
+            return (ErrorCode.InvalidConfig, TopicSettingTable.Unknown(config.Name));
+        }
+
+        if (setting.Kind != TopicSettingKind.List)
         {
             return (ErrorCode.InvalidConfig, $"Only a list can be appended to or subtracted from, and {config.Name} is none. Set it.");
         }

@@ -161,6 +161,11 @@ public static class TopicSettingTable
         return error is null;
     }
 
+    /// <summary>Why there is no setting of this name, in a sentence.</summary>
+    public static string Unknown(string name) => s_withoutMeaning.TryGetValue(name, out string? reason)
+        ? $"The topic setting '{name}' is not served: {reason}."
+        : $"There is no topic setting '{name}'. Allowed is one of {string.Join(", ", s_all.Select(static setting => setting.Name))}.";
+
     /// <summary>Values as they are stored and shown, however they were written. The overrides are known to be right.</summary>
     internal static SortedDictionary<string, string> Normalize(IReadOnlyDictionary<string, string> overrides)
     {
@@ -177,10 +182,6 @@ public static class TopicSettingTable
 
         return normalized;
     }
-
-    private static string Unknown(string name) => s_withoutMeaning.TryGetValue(name, out string? reason)
-        ? $"The topic setting '{name}' is not served: {reason}."
-        : $"There is no topic setting '{name}'. Allowed is one of {string.Join(", ", s_all.Select(static setting => setting.Name))}.";
 
     private static string? FindContradiction(TopicLogSettings settings) =>
         settings.MinimumCompactionLagMilliseconds > settings.MaximumCompactionLagMilliseconds

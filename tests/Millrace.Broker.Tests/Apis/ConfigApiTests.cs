@@ -207,6 +207,22 @@ public sealed class ConfigApiTests
         Assert.True(broker.Partition("table").Settings.IsCompacted);
     }
 
+    [Theory]
+    [InlineData("leader.replication.throttled.replicas", 1, "'leader.replication.throttled.replicas' is not served: there is one replica.")]
+    [InlineData("leader.replication.throttled.replicas", 2, "'leader.replication.throttled.replicas' is not served: there is one replica.")]
+    [InlineData("no.such.setting", 3, "There is no topic setting 'no.such.setting'. Allowed is one of cleanup.policy,")]
+    [InlineData("compression.type", 2, "Only a list can be appended to or subtracted from, and compression.type is none.")]
+    public async Task A_change_that_cannot_be_made_is_refused_with_the_reason(string name, sbyte operation, string expected)
+    {
+        await using TestBroker broker = await StartAsync();
+        await using TestClient client = broker.Connect();
+
+        AlterConfigsResourceResponse refused = await AnswerAsync(client, "orders", (name, operation, "0"));
+
+        Assert.Equal(ErrorCode.InvalidConfig, refused.ErrorCode);
+        Assert.Contains(expected, refused.ErrorMessage);
+    }
+
     [Fact]
     public async Task Of_changes_by_both_requests_at_once_none_is_lost()
     {
@@ -246,7 +262,10 @@ public sealed class ConfigApiTests
         return response.Results[0];
     }
 
-    private static async Task<ErrorCode> AlterAsync(TestClient client, string topic, params (string Name, sbyte Operation, string? Value)[] changes)
+    private static async Task<ErrorCode> AlterAsync(TestClient client, string topic, params (string Name, sbyte Operation, string? Value)[] changes) =>
+        (await AnswerAsync(client, topic, changes)).ErrorCode;
+
+    private static async Task<AlterConfigsResourceResponse> AnswerAsync(TestClient client, string topic, params (string Name, sbyte Operation, string? Value)[] changes)
     {
         IncrementalAlterConfigsResponse response = await client.SendAsync<IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse>(
             new IncrementalAlterConfigsRequest
@@ -262,7 +281,7 @@ public sealed class ConfigApiTests
                 ],
             },
             1);
-        return response.Responses[0].ErrorCode;
+        return response.Responses[0];
     }
 
     private static async Task<ErrorCode> ReplaceAsync(TestClient client, string topic, bool validateOnly, params (string Name, string? Value)[] settings)
