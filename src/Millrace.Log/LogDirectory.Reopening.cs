@@ -1,3 +1,5 @@
+using Millrace.Kafka.Records;
+
 namespace Millrace.Log;
 
 /// <content>Partitions that went offline and are to come back.</content>
@@ -36,7 +38,9 @@ public sealed partial class LogDirectory
         using JournalReplay? read = journal;
         foreach (PartitionLog log in due)
         {
-            count += log.TryReopen(journal) ? 1 : 0;
+            // Before the partition's own locks: a deletion takes them behind that of creations.
+            Guid topicId = log.HasBeenRead ? log.TopicId : IdOf(log.TopicPartition.Topic);
+            count += log.TryReopen(journal, topicId) ? 1 : 0;
             _reopenings.Tried(log);
             if (log.IsGone)
             {
@@ -45,6 +49,37 @@ public sealed partial class LogDirectory
         }
 
         return count;
+    }
+
+    /// <summary>Makes the files of a partition that is known and has none; or says why it stays offline. The lock of its segments is held.</summary>
+    /// <param name="leaderEpoch">In which it begins: above the one that it was offline in.</param>
+    internal RecoveredPartition CreateAgain(TopicPartition topicPartition, Guid topicId, int leaderEpoch)
+    {
+        try
+        {
+            return CreateFiles(topicPartition, topicId, LeaderEpochs.First.Begin(leaderEpoch, Offset.Zero));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return new RecoveredPartition(topicPartition, Guid.Empty)
+            {
+                Producers = new ProducerStates(_settings.MaximumProducerCount),
+                OfflineReason = $"Creating {PathOf(topicPartition)} failed: {exception.Message} {Sentences.AfterDiskError}",
+            };
+        }
+    }
+
+    /// <summary>The id that a topic has in those of its partitions that were read, or a new one.</summary>
+    private Guid IdOf(string topic)
+    {
+        Span<byte> id = stackalloc byte[16];
+        lock (_creationLock)
+        {
+            _random.NextBytes(id);
+        }
+
+        Guid known = _partitions.Values.Where(log => log.TopicPartition.Topic == topic).Select(static log => log.TopicId).FirstOrDefault(static id => id != Guid.Empty);
+        return known == Guid.Empty ? new Guid(id) : known;
     }
 
     /// <summary>What was acknowledged by the journal and never reached the files of these. Without that they stay as they are.</summary>

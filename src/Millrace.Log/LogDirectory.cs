@@ -125,7 +125,7 @@ public sealed partial class LogDirectory : IDisposable
                 return existing;
             }
 
-            var log = new PartitionLog(this, PathOf(topicPartition), _settings, _files, _logger, CreateFiles(topicPartition, topicId));
+            var log = new PartitionLog(this, PathOf(topicPartition), _settings, _files, _logger, CreateFiles(topicPartition, topicId, LeaderEpochs.First));
             _partitions[topicPartition] = log;
             return log;
         }
@@ -301,11 +301,11 @@ public sealed partial class LogDirectory : IDisposable
         }
     }
 
-    private RecoveredPartition CreateFiles(TopicPartition topicPartition, Guid topicId)
+    private RecoveredPartition CreateFiles(TopicPartition topicPartition, Guid topicId, LeaderEpochs epochs)
     {
         string path = PathOf(topicPartition);
         _storage.CreateDirectory(path);
-        AtomicFile.Write(_storage, path, FileNames.LeaderEpochs, LeaderEpochs.First.Format());
+        AtomicFile.Write(_storage, path, FileNames.LeaderEpochs, epochs.Format());
         LogSegment segment = LogSegment.Create(_files, path, Offset.Zero, _settings.For(SettingsOf(topicPartition.Topic)), Now);
         try
         {
@@ -324,6 +324,7 @@ public sealed partial class LogDirectory : IDisposable
         return new RecoveredPartition(topicPartition, topicId)
         {
             Segments = [segment],
+            LeaderEpochs = epochs,
             Producers = new ProducerStates(_settings.MaximumProducerCount),
         };
     }

@@ -53,7 +53,8 @@ public sealed partial class PartitionLog
     /// running, the log's start is being moved, or the log is closed.
     /// </summary>
     /// <param name="journal">What the journal has of partitions that are offline; null if that is nothing.</param>
-    internal bool TryReopen(JournalReplay? journal)
+    /// <param name="topicId">For one that was never read, in case that nothing is there but what an interrupted creation has left.</param>
+    internal bool TryReopen(JournalReplay? journal, Guid topicId)
     {
         CommitEffects effects;
         bool isBack;
@@ -70,7 +71,7 @@ public sealed partial class PartitionLog
                 firstSuspect = _firstSuspect;
             }
 
-            RecoveredPartition recovered = Recover(firstSuspect, journal);
+            RecoveredPartition recovered = Recover(firstSuspect, journal, topicId);
             isBack = recovered.OfflineReason is null;
             lock (_writerLock)
             {
@@ -87,7 +88,7 @@ public sealed partial class PartitionLog
         return IsOnline;
     }
 
-    private RecoveredPartition Recover(Offset? firstSuspect, JournalReplay? journal)
+    private RecoveredPartition Recover(Offset? firstSuspect, JournalReplay? journal, Guid topicId)
     {
         // Everybody is turned away by now; who is still reading keeps his file until he is through.
         CloseFiles();
@@ -104,9 +105,11 @@ public sealed partial class PartitionLog
         {
             FirstSuspect = firstSuspect,
             Journal = journal,
-            IsCreated = true,
+            IsCreated = HasBeenRead,
         };
-        RecoveredPartition recovered = recovery.Recover() ?? throw new InvalidOperationException("A partition that was created is never removed.");
+
+        // Where it turns out only now that nothing is there but what an interrupted creation has left, it is finished: others have known since the start that the topic has this partition.
+        RecoveredPartition recovered = recovery.Recover() ?? _owner.CreateAgain(TopicPartition, topicId, LeaderEpoch + 1);
         bool hasFailed = recovered.OfflineReason is not null;
         foreach (RecoveryFinding finding in report.Findings)
         {

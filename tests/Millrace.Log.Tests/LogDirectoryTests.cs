@@ -195,6 +195,36 @@ public sealed class LogDirectoryTests : IDisposable
         Assert.True(log.IsOnline);
     }
 
+    [Theory]
+    [InlineData("orders")]
+    [InlineData("payments")]
+    public void An_interrupted_creation_that_a_start_can_neither_look_at_nor_judge_is_finished_as_soon_as_the_disk_allows_it(string topic)
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        var refused = new TopicPartition(topic, 4);
+        harness.Storage.FailNext(SimulatedOperation.Create, "partition.metadata.tmp");
+        Assert.Throws<IOException>(() => harness.LogDirectory.Create(refused, LogHarness.OrdersId));
+        harness.Crash(SimulatedCrashKind.ProcessKill);
+        harness.Storage.FailSome(SimulatedOperation.List, skippedCount: 0, failureCount: 2, $"{refused}");
+        harness.Open();
+        Assert.True(harness.LogDirectory.TryGet(refused, out PartitionLog? log));
+        Assert.False(log.IsOnline);
+
+        harness.Storage.FailNext(SimulatedOperation.Create, "partition.metadata.tmp");
+        harness.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(0, harness.LogDirectory.ReopenDue());
+        harness.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(1, harness.LogDirectory.ReopenDue());
+        Assert.True(log.HasBeenRead);
+        Assert.Equal(1, log.LeaderEpoch);
+        Guid id = log.TopicId;
+        Assert.True(topic == "orders" ? id == LogHarness.OrdersId : id != Guid.Empty && id != LogHarness.OrdersId);
+        Assert.IsType<AppendResult.Appended>(log.Append(LogHarness.Batch(), AppendDurability.PageCache));
+        harness.KillAndOpen();
+        Assert.True(harness.LogDirectory.TryGet(refused, out log));
+        Assert.Equal((id, new Offset(1)), (log.TopicId, log.LogEndOffset));
+    }
+
     [Fact]
     public void No_partition_is_made_of_an_interrupted_creation_that_is_gone_although_the_disk_did_not_say_so()
     {

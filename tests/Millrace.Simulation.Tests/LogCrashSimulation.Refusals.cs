@@ -91,15 +91,10 @@ internal sealed partial class LogCrashSimulation
             string reasons = string.Join(" ", _directory.Partitions.Select(static log => log.OfflineReason));
             Require(attempt < MaximumAttemptCount, $"partitions come back once the disk refuses nothing any more, not: {reasons}");
             Reopen();
-            if (_directory.Partitions.All(log => log.IsOnline || IsUnfinished(log)))
-            {
-                Crash();
-                Start(wasClosed: false, refuses: false);
-            }
         }
     }
 
-    /// <summary>Whether it may be one whose creation was interrupted or refused, and of which the start could not read so: the next one takes it away.</summary>
+    /// <summary>Whether it may be one whose creation was interrupted or refused, and of which the start could not read so: it becomes a partition when it comes back.</summary>
     private bool IsUnfinished(PartitionLog log) =>
         log is { IsOnline: false, HasBeenRead: false } && (!_models.TryGetValue(log.TopicPartition, out PartitionModel? model) || !model.IsCreated);
 

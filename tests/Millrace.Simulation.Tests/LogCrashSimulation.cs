@@ -411,11 +411,29 @@ internal sealed partial class LogCrashSimulation
         foreach (PartitionLog reopened in offline.Where(static log => log.IsOnline).OrderBy(static log => log.TopicPartition.Partition))
         {
             ReturnCount++;
-            PartitionModel returned = _models[reopened.TopicPartition];
+            PartitionModel returned = ModelOf(reopened);
             Require(reopened.LeaderEpoch > returned.Epoch, $"the leader epoch of {reopened.TopicPartition} rises when it comes back");
             CheckRecovered(returned, reopened, losesNothing: !_mayHaveLost);
             returned.CheckAcknowledgements(reopened, Require);
         }
+    }
+
+    /// <summary>What is left of a creation that was interrupted or refused, and that the start could not look at, has become a partition by coming back.</summary>
+    private PartitionModel ModelOf(PartitionLog reopened)
+    {
+        bool isKnown = _models.TryGetValue(reopened.TopicPartition, out PartitionModel? model);
+        Require(isKnown || reopened.LogEndOffset == Offset.Zero, $"{reopened.TopicPartition}, which nobody has created, has no records");
+        if (model is null)
+        {
+            model = new PartitionModel(reopened.TopicPartition, reopened.TopicId, _random.Next());
+            _models.Add(reopened.TopicPartition, model);
+        }
+        else if (!model.IsCreated && reopened.LogEndOffset == Offset.Zero)
+        {
+            model.Finished(reopened.TopicId);
+        }
+
+        return model;
     }
 
     private void Append(PartitionModel model, PartitionLog log)

@@ -38,7 +38,7 @@ internal sealed partial class PartitionModel
 
     public TopicPartition TopicPartition { get; }
 
-    public Guid TopicId { get; }
+    public Guid TopicId { get; private set; }
 
     /// <summary>Whether somebody was told that it is there.</summary>
     public bool IsCreated { get; set; }
@@ -106,6 +106,9 @@ internal sealed partial class PartitionModel
         Promised = End;
         _syncTarget = null;
     }
+
+    /// <summary>What was left of its creation has become a partition, with the id that others of its topic have.</summary>
+    public void Finished(Guid topicId) => TopicId = topicId;
 
     /// <summary>Compares what the log recovered with what may be there: a beginning of what was appended, batch by batch, byte by byte.</summary>
     public void Recovered(ReadOnlySpan<byte> log, int epoch, Requirement require)
