@@ -62,7 +62,7 @@ public sealed partial class PartitionLog
             }
             catch (IOException exception)
             {
-                return Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}", FindSegment(segments, from));
+                return ReadFailed(exception, segments, FindSegment(segments, from));
             }
             catch (ObjectDisposedException)
             {
@@ -164,7 +164,7 @@ public sealed partial class PartitionLog
         }
         catch (IOException exception)
         {
-            return Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+            return ReadFailed(exception, segments);
         }
         finally
         {
@@ -347,6 +347,13 @@ public sealed partial class PartitionLog
 
     private string Place(LogSegment segment, long position) =>
         Sentences.Place(segment.BaseOffset, TopicPartition, position);
+
+    /// <param name="exception">What the disk said, or the index.</param>
+    /// <param name="segments">Those that were read from.</param>
+    /// <param name="suspect">The one that was read from, if that is known; an index that is damaged says by itself whose it is.</param>
+    private ReadResult.Offline ReadFailed(IOException exception, LogSegment[] segments, LogSegment? suspect = null) => Offline(
+        $"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}",
+        exception is DamagedIndexException damage ? FindSegment(segments, damage.SegmentBaseOffset) : suspect);
 
     /// <param name="suspect">Where the bytes are wrong or cannot be read, if that is known. Nothing happens if it has left the log by now.</param>
     private ReadResult.Offline Offline(string reason, LogSegment? suspect = null)

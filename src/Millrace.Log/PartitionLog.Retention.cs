@@ -41,7 +41,17 @@ public sealed partial class PartitionLog
         Offset mark = HighWatermark;
         LogSegment[] segments = Volatile.Read(ref _segments);
         Offset EndOf(int number) => number < segments.Length - 1 ? segments[number + 1].BaseOffset : end;
-        int count = Math.Max(CountExpired(segments, settings.RetentionMilliseconds, now), CountExcess(segments, settings.RetentionByteCount));
+        int count;
+        try
+        {
+            count = Math.Max(CountExpired(segments, settings.RetentionMilliseconds, now), CountExcess(segments, settings.RetentionByteCount));
+        }
+        catch (DamagedIndexException damage)
+        {
+            ReadFailed(damage, segments);
+            return LogStartOffset;
+        }
+
         while (count > 0 && EndOf(count - 1) > mark)
         {
             count--;

@@ -47,7 +47,7 @@ public sealed partial class PartitionLog
             }
             catch (IOException exception)
             {
-                Offline($"Reading from {_directory} failed: {exception.Message} {Sentences.AfterDiskError}");
+                ReadFailed(exception, segments);
                 return null;
             }
             catch (ObjectDisposedException)

@@ -134,22 +134,17 @@ public class TimestampTests
     [MemberData(nameof(Damages))]
     public void By_a_time_index_that_was_damaged_while_nobody_looked_nothing_is_answered(string what, Func<byte[], byte[]> damage)
     {
+        Assert.NotEmpty(what);
         for (int sought = -5; sought < 250; sought += 5)
         {
             LogHarness harness = WithDamage(damage, out long first);
             int offset = (sought + 9) / 10;
             TimestampedOffset? expected = sought > 240 ? null : new TimestampedOffset(new Offset(offset), first + 10 * offset);
-            TimestampedOffset? found = harness.Log.OffsetAtTimestamp(first + sought, harness.Log.LogEndOffset);
-            Assert.True(found == (harness.Log.IsOnline ? expected : null), $"{what}: {found} is found for {sought}");
-            ComeBack(harness);
-            Assert.Equal(expected, harness.Log.OffsetAtTimestamp(first + sought, harness.Log.LogEndOffset));
+            AssertFound(harness, expected, (log, end) => log.OffsetAtTimestamp(first + sought, end));
         }
 
-        LogHarness another = WithDamage(damage, out long start);
-        TimestampedOffset? latest = another.Log.OffsetOfMaximumTimestamp(another.Log.LogEndOffset);
-        Assert.Equal(another.Log.IsOnline ? new TimestampedOffset(new Offset(24), start + 240) : null, latest);
-        latest = another.Log.OffsetOfMaximumTimestamp(new Offset(7));
-        Assert.Equal(another.Log.IsOnline ? new TimestampedOffset(new Offset(6), start + 60) : null, latest);
+        AssertFound(WithDamage(damage, out long start), new TimestampedOffset(new Offset(24), start + 240), static (log, end) => log.OffsetOfMaximumTimestamp(end));
+        AssertFound(WithDamage(damage, out _), new TimestampedOffset(new Offset(6), start + 60), static (log, _) => log.OffsetOfMaximumTimestamp(new Offset(7)));
     }
 
     [Theory]
@@ -173,8 +168,61 @@ public class TimestampTests
         Assert.Equal(new Offset(25), harness.Log.LogStartOffset);
     }
 
-    /// <summary>25 records, ten of them in a segment, with times ten apart, after a clean stop in which the first time index was damaged.</summary>
-    private static LogHarness WithDamage(Func<byte[], byte[]> damage, out long first)
+    public static TheoryData<string, Func<byte[], byte[]>> DamagesOfPositions => new()
+    {
+        { "zeros", static bytes => new byte[bytes.Length] },
+        { "ones", static bytes => [.. bytes.Select(static _ => (byte)0xFF)] },
+        { "noise", static bytes => [.. bytes.Select(static (value, place) => (byte)(value ^ (place * 37 + 11)))] },
+        { "nothing", static _ => [] },
+        { "positions below zero", static bytes => [.. bytes.Select(static (value, place) => (byte)(place % 8 == 4 ? 0x80 : value))] },
+        { "positions beyond the end", static bytes => [.. bytes.Select(static (value, place) => (byte)(place % 8 == 4 ? 0x40 : value))] },
+        { "offsets below the segment", static bytes => [.. bytes.Select(static (value, place) => (byte)(place % 8 == 0 ? 0x80 : value))] },
+    };
+
+    [Theory]
+    [MemberData(nameof(DamagesOfPositions))]
+    public void By_an_offset_index_that_was_damaged_while_nobody_looked_nothing_is_answered_and_nothing_fails(string what, Func<byte[], byte[]> damage)
+    {
+        foreach (string segment in (string[])[LogHarness.FirstIndex, LogHarness.Directory + "/00000000000000000020.index"])
+        {
+            for (int offset = 0; offset < 25; offset++)
+            {
+                LogHarness harness = WithDamage(segment, damage, out long first);
+                if (harness.Log.Read(new Offset(offset), 1, atLeastOneBatch: true, harness.Log.LogEndOffset) is ReadResult.Data data)
+                {
+                    Assert.True(LogHarness.Headers(data.Batches)[0].BaseOffset.Value == offset, $"{what}: {offset} is not read");
+                }
+
+                ComeBack(harness);
+                Assert.Equal(offset, harness.ReadHeaders(offset, 1)[0].BaseOffset.Value);
+
+                harness = WithDamage(segment, damage, out first);
+                AssertFound(harness, new TimestampedOffset(new Offset(offset), first + 10 * offset), (log, end) => log.OffsetAtTimestamp(first + 10 * offset, end));
+                AssertFound(harness, new TimestampedOffset(new Offset(24), first + 240), static (log, end) => log.OffsetOfMaximumTimestamp(end));
+            }
+
+            LogHarness another = WithDamage(segment, damage, out _);
+            another.Time.Advance(TimeSpan.FromSeconds(61));
+            for (int attempt = 0; attempt < 2; attempt++)
+            {
+                another.LogDirectory.ApplyRetention();
+                ComeBack(another);
+            }
+
+            another.LogDirectory.ApplyRetention();
+            Assert.Equal(new Offset(25), another.Log.LogStartOffset);
+
+            another = WithDamage(segment, damage, out long start);
+            _ = another.Append(LogHarness.Batch(timestamp: start));
+            ComeBack(another);
+            Assert.IsType<AppendResult.Appended>(another.Append(LogHarness.Batch(timestamp: start)));
+        }
+    }
+
+    /// <summary>25 records, ten of them in a segment, with times ten apart, after a clean stop in which an index was damaged.</summary>
+    private static LogHarness WithDamage(Func<byte[], byte[]> damage, out long first) => WithDamage(FirstTimeIndex, damage, out first);
+
+    private static LogHarness WithDamage(string index, Func<byte[], byte[]> damage, out long first)
     {
         LogHarness harness = LogHarness.WithPartition(static options =>
         {
@@ -190,7 +238,7 @@ public class TimestampTests
 
         Assert.True(harness.LogDirectory.Close());
         harness.Kill();
-        harness.Edit(FirstTimeIndex, damage);
+        harness.Edit(index, damage);
         harness.Open();
         Assert.Empty(harness.LogDirectory.Recovery.Findings);
         return harness;
@@ -201,6 +249,15 @@ public class TimestampTests
         byte[] changed = [.. index];
         BinaryPrimitives.WriteInt64BigEndian(changed.AsSpan(position), BinaryPrimitives.ReadInt64BigEndian(changed.AsSpan(position)) + later);
         return changed;
+    }
+
+    /// <summary>What is looked for is found, if not at once, then when the partition has come back.</summary>
+    private static void AssertFound(LogHarness harness, TimestampedOffset? expected, Func<PartitionLog, Offset, TimestampedOffset?> find)
+    {
+        TimestampedOffset? found = find(harness.Log, harness.Log.LogEndOffset);
+        Assert.Equal(harness.Log.IsOnline ? expected : null, found);
+        ComeBack(harness);
+        Assert.Equal(expected, find(harness.Log, harness.Log.LogEndOffset));
     }
 
     private static void ComeBack(LogHarness harness)

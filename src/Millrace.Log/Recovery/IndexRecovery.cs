@@ -34,7 +34,7 @@ internal sealed class IndexRecovery
     {
         Offset baseOffset = segment.BaseOffset;
         (LazyFile file, int entryCount) = Take(baseOffset, FileNames.IndexSuffix, OffsetIndex.EntryByteCount);
-        segment.Index = new OffsetIndex(file, baseOffset, entryCount);
+        segment.Index = new OffsetIndex(file, baseOffset, entryCount, segment.Length);
         (file, entryCount) = Take(baseOffset, FileNames.TimeIndexSuffix, TimeIndex.EntryByteCount);
         segment.TimeIndex = new TimeIndex(file, baseOffset, entryCount);
         (file, entryCount) = Take(baseOffset, FileNames.TransactionIndexSuffix, TransactionIndex.EntryByteCount);

@@ -37,6 +37,9 @@ internal sealed class IndexFile : IDisposable
     public bool TryRead(int number, Span<byte> entry) =>
         number >= 0 && number < EntryCount && ReadEntries(entry[.._entryByteCount], number) == 1;
 
+    /// <summary>Reads entries from one on; gives how many there are.</summary>
+    public int Read(Span<byte> entries, int first) => ReadEntries(entries, first);
+
     /// <summary>The number of the first entry that is not before the target: <see cref="EntryCount"/> if all are.</summary>
     public int FindFirstNotBefore(long target, IsBefore isBefore)
     {

@@ -18,13 +18,25 @@ internal sealed class OffsetIndex : IDisposable
 {
     public const int EntryByteCount = 8;
 
+    private const int CheckedByteCount = 4096;
+
     private readonly Offset _baseOffset;
     private readonly IndexFile _file;
+    private readonly int _foundEntryCount;
+    private readonly long _logByteCount;
+    private bool _isChecked;
 
-    public OffsetIndex(LazyFile file, Offset baseOffset, int entryCount)
+    /// <param name="file">Its file.</param>
+    /// <param name="baseOffset">Of the segment.</param>
+    /// <param name="entryCount">How many it has.</param>
+    /// <param name="logByteCount">Of the segment, where the entries were taken as they were found: they are looked at before one is used. Null where they are known to be right.</param>
+    public OffsetIndex(LazyFile file, Offset baseOffset, int entryCount, long? logByteCount = null)
     {
         _baseOffset = baseOffset;
         _file = new IndexFile(file, EntryByteCount, entryCount);
+        _foundEntryCount = entryCount;
+        _logByteCount = logByteCount ?? 0;
+        _isChecked = logByteCount is null;
     }
 
     public LazyFile File => _file.File;
@@ -45,19 +57,58 @@ internal sealed class OffsetIndex : IDisposable
     }
 
     /// <summary>The last batch in the index that does not go beyond the offset; null if there is none, and the search starts at the segment's first byte.</summary>
+    /// <exception cref="DamagedIndexException">It cannot be true.</exception>
     public IndexedPosition? FindAtOrBefore(Offset offset) =>
-        Read(_file.FindFirstNotBefore(offset - _baseOffset, static (entry, target) => BinaryPrimitives.ReadInt32BigEndian(entry) <= target) - 1);
+        Read(Checked().FindFirstNotBefore(offset - _baseOffset, static (entry, target) => BinaryPrimitives.ReadInt32BigEndian(entry) <= target) - 1);
 
     /// <summary>The last batch in the index that begins at or before a position.</summary>
+    /// <exception cref="DamagedIndexException">It cannot be true.</exception>
     public IndexedPosition? FindAtOrBeforePosition(int position) =>
-        Read(_file.FindFirstNotBefore(position, static (entry, target) => BinaryPrimitives.ReadInt32BigEndian(entry[4..]) <= target) - 1);
+        Read(Checked().FindFirstNotBefore(position, static (entry, target) => BinaryPrimitives.ReadInt32BigEndian(entry[4..]) <= target) - 1);
 
     /// <summary>The last batch in the index.</summary>
-    public IndexedPosition? Last => Read(_file.EntryCount - 1);
+    /// <exception cref="DamagedIndexException">It cannot be true.</exception>
+    public IndexedPosition? Last => Read(Checked().EntryCount - 1);
 
     public void SyncIfDirty() => _file.File.SyncIfDirty();
 
     public void Dispose() => _file.Dispose();
+
+    /// <summary>Looks once whether what was found can be true: both columns rise, and no batch begins outside of the log.</summary>
+    private IndexFile Checked()
+    {
+        if (!Volatile.Read(ref _isChecked))
+        {
+            Check();
+            Volatile.Write(ref _isChecked, true);
+        }
+
+        return _file;
+    }
+
+    private void Check()
+    {
+        Span<byte> entries = stackalloc byte[CheckedByteCount];
+        int lastOffset = -1;
+        int lastPosition = 0;
+        for (int number = 0; number < _foundEntryCount;)
+        {
+            int count = _file.Read(entries[..(Math.Min(CheckedByteCount / EntryByteCount, _foundEntryCount - number) * EntryByteCount)], number);
+            for (int place = 0; place < count; place++)
+            {
+                int offset = BinaryPrimitives.ReadInt32BigEndian(entries[(place * EntryByteCount)..]);
+                int position = BinaryPrimitives.ReadInt32BigEndian(entries[(place * EntryByteCount + 4)..]);
+                if (offset <= lastOffset || position <= lastPosition || position >= _logByteCount)
+                {
+                    throw new DamagedIndexException(File.Path, number + place, _baseOffset);
+                }
+
+                (lastOffset, lastPosition) = (offset, position);
+            }
+
+            number = count > 0 ? number + count : throw new DamagedIndexException(File.Path, number, _baseOffset);
+        }
+    }
 
     private IndexedPosition? Read(int number)
     {
