@@ -20,7 +20,8 @@ public interface IRebalanceListener
 
     /// <summary>
     /// The partitions are about to go. No record of them is handed out from here on; no other member gets them before the call
-    /// completes, so it may finish work and commit.
+    /// completes, so it may finish work and commit: what it knows to be done, and not <see cref="KafkaConsumer.Position"/>, which is behind all that was handed out. A poll that is just
+    /// returning may still bring such records.
     /// </summary>
     /// <param name="partitions">What goes; never empty.</param>
     /// <param name="cancellationToken">Cancelled when the time for it (<see cref="ConsumerOptions.RebalanceTimeout"/>) is over or the membership is lost.</param>

@@ -12,6 +12,7 @@ public sealed class EndpointBuilder
 {
     private readonly IServiceCollection _services;
     private readonly List<Func<IReadOnlyList<HandlerDefinition>>> _handlers = [];
+    private readonly List<Type> _handlerClasses = [];
 
     internal EndpointBuilder(string name, IServiceCollection services)
     {
@@ -49,6 +50,7 @@ public sealed class EndpointBuilder
     {
         _services.TryAddScoped<THandlers>();
         _handlers.Add(() => HandlerDiscovery.Find(typeof(THandlers)));
+        _handlerClasses.Add(typeof(THandlers));
         return this;
     }
 
@@ -157,6 +159,15 @@ public sealed class EndpointBuilder
             return Task.CompletedTask;
         });
     }
+
+    /// <summary>Why the container cannot make classes of handlers, of those that it makes by their constructors.</summary>
+    internal IEnumerable<string> FindUnmakeable(IServiceProviderIsService known) =>
+        from handlers in _handlerClasses
+        let made = _services.LastOrDefault(service => !service.IsKeyedService && service.ServiceType == handlers)?.ImplementationType
+        where made is not null
+        let problem = HandlerDiscovery.ConstructionProblem(made, known)
+        where problem is not null
+        select $"{problem} (Handlers at the endpoint '{Name}'.)";
 
     /// <summary>Reads the endpoint as it was built; what is wrong with it goes to <paramref name="problems"/>.</summary>
     internal EndpointDefinition Build(MessageRegistry registry, List<string> problems)

@@ -74,6 +74,27 @@ internal static class HandlerDiscovery
         });
     }
 
+    /// <summary>
+    /// Why the container cannot make a class: found at the start, and not by the first message, which would become a dead letter, and all that follow it. What its services need in turn is not looked at.
+    /// </summary>
+    public static string? ConstructionProblem(Type type, IServiceProviderIsService known)
+    {
+        ParameterInfo? missing = null;
+        foreach (ConstructorInfo constructor in type.GetConstructors())
+        {
+            missing = constructor.GetParameters().FirstOrDefault(parameter => !IsGiven(parameter, known));
+            if (missing is null) return null;
+        }
+
+        return missing is null
+            ? $"{type.Name} has no public constructor. Give it one, or register it with what makes it: builder.Services.AddScoped(services => ...)."
+            : $"{type.Name} needs {Describe(missing.ParameterType)} in its constructor, which is not registered. Register it (builder.Services.AddScoped<{Describe(missing.ParameterType)}, ...>()), or give the parameter a default.";
+    }
+
+    /// <summary>What has a key of its own is not looked for.</summary>
+    private static bool IsGiven(ParameterInfo parameter, IServiceProviderIsService known) =>
+        parameter.HasDefaultValue || parameter.IsDefined(typeof(FromKeyedServicesAttribute)) || known.IsService(parameter.ParameterType);
+
     private static string? Problem(MethodInfo method)
     {
         ParameterInfo[] parameters = method.GetParameters();

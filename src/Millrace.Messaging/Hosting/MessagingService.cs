@@ -36,6 +36,8 @@ internal sealed class MessagingService(
             problems.Add("Millrace has no log to work on. Call millrace.UseEmbedded(options => options.DataDirectory = \"data\"), or millrace.UseKafka(\"host:9092\").");
         if (builder.LogNames.Count > 1)
             problems.Add($"{string.Join(" and ", builder.LogNames)} are called for one application, which works on one log. Keep one of the calls.");
+        if (services.GetService<IServiceProviderIsService>() is { } known)
+            problems.AddRange(builder.Endpoints.SelectMany(endpoint => endpoint.FindUnmakeable(known)));
         MessageRegistry registry = new(settings.TopicPrefix);
         ProcessorOptions[] processors = [.. builder.Processors.Select(processor => processor.WithPrefix(settings.TopicPrefix))];
         Topology topology = Topology.Build(registry, builder.Endpoints, builder.CommandsHandledElsewhere, problems, processors);

@@ -1,4 +1,7 @@
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace Millrace.Messaging.Tests;
 
@@ -70,6 +73,42 @@ public sealed class BadInputTests : IDisposable
     }
 
     [Fact]
+    public async Task Handlers_that_the_container_cannot_make_are_an_error_at_the_start()
+    {
+        using IHost host = _application.Build(millrace =>
+        {
+            millrace.AddEndpoint("mail", endpoint => endpoint.AddHandlers<NeedsWhatIsMissing>());
+            millrace.AddEndpoint("copy", endpoint => endpoint.AddHandlers<CannotBeMade>());
+        });
+        MillraceConfigurationException failure = await Assert.ThrowsAsync<MillraceConfigurationException>(() => host.StartAsync());
+        Assert.Contains(
+            "NeedsWhatIsMissing needs ICloneable in its constructor, which is not registered. Register it (builder.Services.AddScoped<ICloneable, ...>()), or give the parameter a default. " +
+            "(Handlers at the endpoint 'mail'.)",
+            failure.Message,
+            StringComparison.Ordinal);
+        Assert.Contains("CannotBeMade has no public constructor", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Handlers_that_the_container_can_make_in_one_way_or_another_are_no_error()
+    {
+        using IHost host = await _application.StartAsync(
+            millrace =>
+            {
+                millrace.AddEndpoint("all", endpoint => endpoint.AddHandlers<NeedsWhatIsThere>());
+                millrace.AddEndpoint("made", endpoint => endpoint.AddHandlers<NeedsWhatIsMissing>());
+            },
+            builder =>
+            {
+                builder.Services.AddKeyedSingleton("key", new Uri("http://localhost"));
+                builder.Services.AddScoped(_ => new NeedsWhatIsMissing("text"));
+            });
+        await host.Bus().PublishAsync(new Heartbeat(1));
+        Assert.Equal(0, (await host.WaitUntilQuietAsync()).DelayedCount);
+        await host.StopAsync();
+    }
+
+    [Fact]
     public async Task A_host_without_a_log_says_how_to_get_one()
     {
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(settings: null);
@@ -109,5 +148,30 @@ public sealed class BadInputTests : IDisposable
 
         await first.Bus().PublishAsync(new Heartbeat(1));
         await first.StopAsync();
+    }
+
+    private sealed class NeedsWhatIsMissing(ICloneable missing)
+    {
+        public Task HandleAsync(Heartbeat message) => Task.FromResult((message, missing));
+    }
+
+    private sealed class CannotBeMade
+    {
+        private CannotBeMade()
+        {
+        }
+
+        public Task HandleAsync(Heartbeat message) => Task.FromResult(message);
+    }
+
+    private sealed class NeedsWhatIsThere
+    {
+        public NeedsWhatIsThere(ICloneable missing) => throw new InvalidOperationException($"{missing}");
+
+        public NeedsWhatIsThere(
+            IEnumerable<ICloneable> none, IServiceProvider services, ILogger<NeedsWhatIsThere> logger, IOptions<MessagingOptions> options, [FromKeyedServices("key")] Uri keyed, ICloneable? optional = null) =>
+            Assert.Null(optional ?? none.FirstOrDefault() ?? (object?)(services is null || logger is null || options is null ? keyed : null));
+
+        public Task HandleAsync(Heartbeat message) => Task.FromResult(message);
     }
 }
