@@ -71,8 +71,10 @@ public static class StoredReplies
         StoredReply stored = await new Transaction(context, database).RunAsync(
             async token =>
             {
-                await body(token);
-                return Answer.Done;
+                // A task of a refusal is a task, too, so that the compiler takes it for one that gives nothing.
+                Task task = body(token);
+                await task;
+                return task is Task<Rejection> refusal ? Answer.Refused((await refusal ?? throw NullReply()).Reason) : Answer.Done;
             },
             cancellationToken);
         return stored.Status == ReplyStatus.Rejected ? Reply.Reject(stored.Reason!) : Reply.Done;

@@ -132,6 +132,18 @@ public sealed class StoredRepliesTests : IDisposable
     }
 
     [Fact]
+    public async Task A_refusal_that_nothing_has_made_a_reply_yet_is_a_refusal()
+    {
+        using IHost host = await _shop.StartAsync(endpoint => endpoint.Handle<ReleaseStock>((_, context, token) =>
+            context.OnceAsync(Database(context), _ => Task.FromResult(Reply.Reject("too-late")), token)));
+        await host.Bus().SendAsync(new ReleaseStock("o-1"), Asking("c-1"));
+        await host.WaitUntilQuietAsync();
+
+        Assert.Equal([("rejected", "too-late")], (await host.ReadAllAsync("inbox")).Select(StatusOf));
+        await host.StopAsync();
+    }
+
+    [Fact]
     public async Task A_body_that_throws_leaves_nothing_not_even_for_a_handler_that_goes_on()
     {
         using IHost host = await _shop.StartAsync(endpoint => endpoint.Handle<ReserveStock, Reservation>(async (command, context, token) =>
