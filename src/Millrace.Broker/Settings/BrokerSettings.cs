@@ -10,14 +10,13 @@ public static partial class BrokerSettings
 {
     private const int NearestCount = 3;
 
-    // Each returns false where the text is no value of its setting. Whether a value makes sense is judged with all others, when the broker starts.
-    private static readonly Dictionary<string, Func<BrokerOptions, string, bool>> s_byName = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, Setting> s_byName = new(StringComparer.Ordinal)
     {
         ["num.partitions"] = Int(static (options, value) => options.DefaultPartitionCount = value),
         ["auto.create.topics.enable"] = Boolean(static (options, value) => options.AutoCreateTopics = value),
         ["offsets.topic.num.partitions"] = Int(static (options, value) => options.OffsetsTopicPartitionCount = value),
         ["offset.metadata.max.bytes"] = Int(static (options, value) => options.MaxOffsetMetadataLength = value),
-        ["offsets.retention.minutes"] = Time(TimeSpan.TicksPerMinute, static (options, value) => options.OffsetsRetention = value),
+        ["offsets.retention.minutes"] = Minutes(static (options, value) => options.OffsetsRetention = value),
         ["offsets.retention.check.interval.ms"] = Milliseconds(static (options, value) => options.OffsetsRetentionCheckInterval = value),
         ["group.initial.rebalance.delay.ms"] = Milliseconds(static (options, value) => options.GroupInitialRebalanceDelay = value),
         ["group.min.session.timeout.ms"] = Milliseconds(static (options, value) => options.GroupMinSessionTimeout = value),
@@ -79,14 +78,14 @@ public static partial class BrokerSettings
             {
                 ofTopics.Add(setting.Name, value);
             }
-            else if (!s_byName.TryGetValue(name, out Func<BrokerOptions, string, bool>? set))
+            else if (!s_byName.TryGetValue(name, out Setting? own))
             {
                 error = Unknown(name, value);
                 return false;
             }
-            else if (!set(options, value.Trim()))
+            else if (!own.TrySet(options, value.Trim()))
             {
-                error = $"'{value}' is no value of {name}.";
+                error = $"'{value}' is no value of {name}. Allowed is {own.AllowedValues}.";
                 return false;
             }
         }
@@ -139,29 +138,34 @@ public static partial class BrokerSettings
     [GeneratedRegex(@"(?<![\w.])[a-z]+(\.[a-z]+)+", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex TopicName();
 
-    private static Func<BrokerOptions, string, bool> Int(Action<BrokerOptions, int> set) => (options, text) =>
-        Take(int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value), options, value, set);
+    private static Setting Int(Action<BrokerOptions, int> set) => new("a whole number", (options, text) =>
+        Take(int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value), options, value, set));
 
-    private static Func<BrokerOptions, string, bool> Long(Action<BrokerOptions, long> set) => (options, text) =>
-        Take(long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value), options, value, set);
+    private static Setting Long(Action<BrokerOptions, long> set) => new("a whole number", (options, text) =>
+        Take(long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value), options, value, set));
 
-    private static Func<BrokerOptions, string, bool> Double(Action<BrokerOptions, double> set) => (options, text) =>
-        Take(double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value), options, value, set);
+    private static Setting Double(Action<BrokerOptions, double> set) => new("a number, such as 0.9", (options, text) =>
+        Take(double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value), options, value, set));
 
-    private static Func<BrokerOptions, string, bool> Boolean(Action<BrokerOptions, bool> set) => (options, text) =>
-        Take(bool.TryParse(text, out bool value), options, value, set);
+    private static Setting Boolean(Action<BrokerOptions, bool> set) => new("'true' or 'false'", (options, text) =>
+        Take(bool.TryParse(text, out bool value), options, value, set));
 
-    private static Func<BrokerOptions, string, bool> List(Action<BrokerOptions, string[]> set) => (options, text) =>
-        Take(isValue: true, options, text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries), set);
+    private static Setting List(Action<BrokerOptions, string[]> set) => new("a list with commas", (options, text) =>
+        Take(isValue: true, options, text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries), set));
 
-    private static Func<BrokerOptions, string, bool> Milliseconds(Action<BrokerOptions, TimeSpan> set) => Time(TimeSpan.TicksPerMillisecond, set);
+    private static Setting Milliseconds(Action<BrokerOptions, TimeSpan> set) => Time(TimeSpan.TicksPerMillisecond, "milliseconds", set);
 
-    private static Func<BrokerOptions, string, bool> Time(long unitTicks, Action<BrokerOptions, TimeSpan> set) => (options, text) =>
+    private static Setting Minutes(Action<BrokerOptions, TimeSpan> set) => Time(TimeSpan.TicksPerMinute, "minutes", set);
+
+    private static Setting Time(long unitTicks, string unit, Action<BrokerOptions, TimeSpan> set)
     {
-        bool isNumber = long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value);
-        bool fits = isNumber && Math.Abs((double)value) < TimeSpan.MaxValue.Ticks / unitTicks;
-        return Take(fits, options, fits ? new TimeSpan(value * unitTicks) : default, set);
-    };
+        long most = TimeSpan.MaxValue.Ticks / unitTicks;
+        return new Setting($"a whole number of {unit}, at most {most}", (options, text) =>
+        {
+            bool fits = long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value) && value >= -most && value <= most;
+            return Take(fits, options, fits ? new TimeSpan(value * unitTicks) : default, set);
+        });
+    }
 
     private static bool Take<T>(bool isValue, BrokerOptions options, T value, Action<BrokerOptions, T> set)
     {
@@ -172,4 +176,9 @@ public static partial class BrokerSettings
 
         return isValue;
     }
+
+    /// <summary>A setting of the broker itself. Whether a value makes sense is judged with all others, when the broker starts.</summary>
+    /// <param name="AllowedValues">What can be a value, in words.</param>
+    /// <param name="TrySet">Returns false where the text is no value.</param>
+    private sealed record Setting(string AllowedValues, Func<BrokerOptions, string, bool> TrySet);
 }

@@ -45,11 +45,13 @@ public sealed class BrokerSettingsTests
     [InlineData("log.retention.hours", "3", "There is no broker setting 'log.retention.hours' here: use log.retention.ms=10800000.")]
     [InlineData("log.retention.minutes", "-1", "There is no broker setting 'log.retention.minutes' here: use log.retention.ms=-1.")]
     [InlineData("log.roll.hours", "long", "There is no broker setting 'log.roll.hours' here: use log.roll.ms, in milliseconds.")]
-    [InlineData("num.partitions", "many", "'many' is no value of num.partitions.")]
+    [InlineData("num.partitions", "many", "'many' is no value of num.partitions. Allowed is a whole number.")]
     [InlineData("num.partitions", "", "'' is no value of num.partitions.")]
-    [InlineData("connections.max.idle.ms", "9223372036854775807", "'9223372036854775807' is no value of connections.max.idle.ms.")]
+    [InlineData("connections.max.idle.ms", "9223372036854775807", "'9223372036854775807' is no value of connections.max.idle.ms. Allowed is a whole number of milliseconds, at most 922337203685477.")]
     [InlineData("log.retention.ms", "long", "'long' is no value of log.retention.ms. Allowed is a whole number, at least -1.")]
-    [InlineData("log.cleaner.enable", "yes", "'yes' is no value of log.cleaner.enable.")]
+    [InlineData("log.cleaner.enable", "yes", "'yes' is no value of log.cleaner.enable. Allowed is 'true' or 'false'.")]
+    [InlineData("offsets.retention.minutes", "7d", "'7d' is no value of offsets.retention.minutes. Allowed is a whole number of minutes, at most 15372286728.")]
+    [InlineData("log.cleaner.io.buffer.load.factor", "most", "'most' is no value of log.cleaner.io.buffer.load.factor. Allowed is a number, such as 0.9.")]
     public void A_setting_that_makes_no_sense_is_refused_with_a_sentence(string name, string value, string expected)
     {
         Assert.False(BrokerSettings.TryApply(new BrokerOptions(), new Dictionary<string, string> { [name] = value }, out string? error));
