@@ -253,7 +253,12 @@ internal sealed class TransactionState(string transactionalId)
     }
 
     public KafkaTransactionAbortableException Abortable(string what) => new(
-        $"{what} (producer '{transactionalId}'): {Failure?.Message} Abort it; the producer can be used for the next one.", Failure?.ErrorCode ?? default, Failure);
+        $"{what} (producer '{transactionalId}'): {Failure?.Message} {AfterAbort}", Failure?.ErrorCode ?? default, Failure);
+
+    /// <summary>Leaders answer a producer whose epoch is over in the same way, whether it was fenced or the coordinator has ended its transaction: the coordinator tells which (KIP-588).</summary>
+    private string AfterAbort => Failure?.ErrorCode == Protocol.ErrorCode.InvalidProducerEpoch
+        ? "Abort it: if another producer has the transactional id by now, the abort says so; otherwise this one can be used for the next transaction."
+        : "Abort it; the producer can be used for the next one.";
 
     /// <summary>A failure anew for each who asks: exceptions are not shared by those who throw them.</summary>
     public KafkaException Dead() => Failure is KafkaProducerFencedException fenced
