@@ -33,7 +33,7 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
                 if (answer.ErrorCode == ErrorCode.None)
                 {
                     committing.Add(answer);
-                    offsets.Add(new(new TopicPartition(found!.Name, partition.Index), ToOffset(found, partition, now, request.RetentionMilliseconds)));
+                    offsets.Add(new(new TopicPartition(found!.Name, partition.Index), ToOffset(found, partition, now, request)));
                 }
             }
         }
@@ -72,13 +72,13 @@ internal sealed class OffsetCommitApi(BrokerServices services, GroupCoordinator 
         : topic?.Find(partition.Index) is null ? ErrorCode.UnknownTopicOrPartition
         : ErrorCode.None;
 
-    private static CommittedOffset ToOffset(Topic topic, OffsetCommitPartition partition, long now, long retentionMilliseconds) => new(
+    private CommittedOffset ToOffset(Topic topic, OffsetCommitPartition partition, long now, OffsetCommitRequest request) => new(
         new Offset(partition.CommittedOffset),
         partition.CommittedLeaderEpoch,
         partition.CommittedMetadata ?? "",
         partition.CommitTimestamp < 0 ? now : partition.CommitTimestamp)
     {
-        ExpireTimestamp = retentionMilliseconds < 0 || retentionMilliseconds > long.MaxValue - now ? CommittedOffset.NoExpiry : now + retentionMilliseconds,
-        Origin = CommitOrigin.Of(topic, partition.Index),
+        ExpireTimestamp = request.RetentionMilliseconds is >= 0 and var retention && retention <= long.MaxValue - now ? now + retention : CommittedOffset.NoExpiry,
+        Origin = CommitOrigin.Of(topic, partition.Index, partition.CommittedLeaderEpoch, groups.Offsets, request.GroupId),
     };
 }

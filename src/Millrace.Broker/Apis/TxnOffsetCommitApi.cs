@@ -33,7 +33,7 @@ internal sealed class TxnOffsetCommitApi(BrokerServices services, GroupCoordinat
                 if (answer.ErrorCode == ErrorCode.None)
                 {
                     committing.Add(answer);
-                    offsets.Add(new(new TopicPartition(topic.Name, partition.Index), ToOffset(found!, partition, now)));
+                    offsets.Add(new(new TopicPartition(topic.Name, partition.Index), ToOffset(found!, partition, now, request.GroupId)));
                 }
             }
         }
@@ -90,9 +90,9 @@ internal sealed class TxnOffsetCommitApi(BrokerServices services, GroupCoordinat
         : topic?.Find(partition.Index) is null ? ErrorCode.UnknownTopicOrPartition
         : ErrorCode.None;
 
-    private static CommittedOffset ToOffset(Topic topic, TxnOffsetCommitPartition partition, long now) =>
+    private CommittedOffset ToOffset(Topic topic, TxnOffsetCommitPartition partition, long now, string groupId) =>
         new(new Offset(partition.CommittedOffset), partition.CommittedLeaderEpoch, partition.CommittedMetadata ?? "", now)
         {
-            Origin = CommitOrigin.Of(topic, partition.Index),
+            Origin = CommitOrigin.Of(topic, partition.Index, partition.CommittedLeaderEpoch, groups.Offsets, groupId),
         };
 }

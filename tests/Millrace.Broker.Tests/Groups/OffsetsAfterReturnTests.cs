@@ -135,6 +135,42 @@ public sealed class OffsetsAfterReturnTests
         Assert.Equal(2, (await afterwards.FetchOffsetAsync("group", "orders")).CommittedOffset);
     }
 
+    [Theory]
+    [InlineData(false, 1, false)]
+    [InlineData(true, -1, false)]
+    [InlineData(true, -1, true)]
+    public async Task So_does_what_is_of_a_later_epoch_than_the_first_where_the_epochs_cannot_be_read_either(bool wasCommitted, int epoch, bool isTransactional)
+    {
+        await using TestBroker broker = await StartAsync();
+        await broker.CrashAndRestartAsync();
+        long end;
+        await using (TestClient before = broker.Connect())
+        {
+            await before.ProduceAsync("orders", Batches.Of("of", "epoch", "one"));
+            Assert.Equal(1, broker.Partition("orders").LeaderEpoch);
+            end = broker.Partition("orders").LogEndOffset.Value;
+            Assert.Equal(ErrorCode.None, await before.CommitAsync(Commit(wasCommitted ? "group" : "another", "orders", end)));
+        }
+
+        PartitionLog orders = broker.Partition("orders");
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        await using TestClient client = broker.Connect();
+        if (isTransactional)
+        {
+            TransactionClient producer = new(client, "id");
+            await producer.InitAsync();
+            Assert.Equal(ErrorCode.None, await producer.CommitOffsetAsync("group", "orders", end));
+            Assert.Equal(ErrorCode.None, await producer.EndAsync(isCommit: true));
+        }
+        else
+        {
+            Assert.Equal(ErrorCode.None, await client.CommitAsync(Commit("group", "orders", end, epoch: epoch)));
+        }
+
+        await broker.BringBackAsync(orders.TopicPartition);
+        Assert.Equal(end, (await client.FetchOffsetAsync("group", "orders")).CommittedOffset);
+    }
+
     /// <summary>One record is on the disk, and three are not.</summary>
     private static async Task<TestBroker> StartAsync()
     {
