@@ -39,7 +39,7 @@ public sealed partial class LogDirectory
         foreach (PartitionLog log in due)
         {
             // Before the partition's own locks: a deletion takes them behind that of creations.
-            Guid topicId = log.HasBeenRead ? log.TopicId : IdOf(log.TopicPartition.Topic);
+            Guid topicId = log.HasBeenRead ? log.TopicId : IdOf(log.TopicPartition);
             count += log.TryReopen(journal, topicId) ? 1 : 0;
             _reopenings.Tried(log);
             if (log.IsGone)
@@ -52,34 +52,44 @@ public sealed partial class LogDirectory
     }
 
     /// <summary>Makes the files of a partition that is known and has none; or says why it stays offline. The lock of its segments is held.</summary>
+    /// <param name="topicPartition">Which.</param>
+    /// <param name="topicId">Empty where nobody knows it yet.</param>
     /// <param name="leaderEpoch">In which it begins: above the one that it was offline in.</param>
     internal RecoveredPartition CreateAgain(TopicPartition topicPartition, Guid topicId, int leaderEpoch)
     {
+        if (topicId == Guid.Empty)
+        {
+            return StillOffline($"{PathOf(topicPartition)} is what an interrupted creation has left. It is finished when another partition of {topicPartition.Topic} can be read, which has the id of the topic.");
+        }
+
         try
         {
             return CreateFiles(topicPartition, topicId, LeaderEpochs.First.Begin(leaderEpoch, Offset.Zero));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            return new RecoveredPartition(topicPartition, Guid.Empty)
-            {
-                Producers = new ProducerStates(_settings.MaximumProducerCount),
-                OfflineReason = $"Creating {PathOf(topicPartition)} failed: {exception.Message} {Sentences.AfterDiskError}",
-            };
+            return StillOffline($"Creating {PathOf(topicPartition)} failed: {exception.Message} {Sentences.AfterDiskError}");
         }
+
+        RecoveredPartition StillOffline(string reason) => new(topicPartition, Guid.Empty) { Producers = new ProducerStates(_settings.MaximumProducerCount), OfflineReason = reason };
     }
 
-    /// <summary>The id that a topic has in those of its partitions that were read, or a new one.</summary>
-    private Guid IdOf(string topic)
+    /// <summary>The id that a topic has in those of its partitions that were read. A new one where this is its only partition; empty where another was not read either, which has it.</summary>
+    private Guid IdOf(TopicPartition partition)
     {
+        Guid[] others = [.. _partitions.Values.Where(log => log.TopicPartition.Topic == partition.Topic && log.TopicPartition != partition).Select(static log => log.TopicId)];
+        if (others.Length > 0)
+        {
+            return Array.Find(others, static id => id != Guid.Empty);
+        }
+
         Span<byte> id = stackalloc byte[16];
         lock (_creationLock)
         {
             _random.NextBytes(id);
         }
 
-        Guid known = _partitions.Values.Where(log => log.TopicPartition.Topic == topic).Select(static log => log.TopicId).FirstOrDefault(static id => id != Guid.Empty);
-        return known == Guid.Empty ? new Guid(id) : known;
+        return new Guid(id);
     }
 
     /// <summary>What was acknowledged by the journal and never reached the files of these. Without that they stay as they are.</summary>

@@ -226,6 +226,32 @@ public sealed class LogDirectoryTests : IDisposable
     }
 
     [Fact]
+    public void It_waits_for_the_id_of_its_topic_where_the_other_partitions_could_not_be_read_either()
+    {
+        LogHarness harness = LogHarness.WithPartition();
+        var refused = new TopicPartition(LogHarness.Orders.Topic, 4);
+        harness.Storage.FailNext(SimulatedOperation.Create, "partition.metadata.tmp");
+        Assert.Throws<IOException>(() => harness.LogDirectory.Create(refused, LogHarness.OrdersId));
+        harness.Crash(SimulatedCrashKind.ProcessKill);
+        harness.Storage.FailSome(SimulatedOperation.List, skippedCount: 0, failureCount: 2, $"{refused}");
+        harness.Storage.FailSome(SimulatedOperation.List, skippedCount: 0, failureCount: 3, $"{LogHarness.Orders}");
+        harness.Open();
+        Assert.True(harness.LogDirectory.TryGet(refused, out PartitionLog? log));
+        Assert.True(harness.LogDirectory.TryGet(LogHarness.Orders, out PartitionLog? other));
+        Assert.False(log.HasBeenRead || other.HasBeenRead);
+
+        for (int attempt = 0; !(log.IsOnline && other.IsOnline); attempt++)
+        {
+            Assert.InRange(attempt, 0, 5);
+            harness.Time.Advance(TimeSpan.FromMinutes(1));
+            harness.LogDirectory.ReopenDue();
+            Assert.Equal(other.TopicId, log.HasBeenRead ? log.TopicId : other.TopicId);
+        }
+
+        Assert.Equal(LogHarness.OrdersId, log.TopicId);
+    }
+
+    [Fact]
     public void No_partition_is_made_of_an_interrupted_creation_that_is_gone_although_the_disk_did_not_say_so()
     {
         int startCount = 0;

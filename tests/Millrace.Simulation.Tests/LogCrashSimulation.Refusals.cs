@@ -91,10 +91,18 @@ internal sealed partial class LogCrashSimulation
             string reasons = string.Join(" ", _directory.Partitions.Select(static log => log.OfflineReason));
             Require(attempt < MaximumAttemptCount, $"partitions come back once the disk refuses nothing any more, not: {reasons}");
             Reopen();
+            if (_directory.Partitions.All(log => log.IsOnline || IsUnfinished(log)))
+            {
+                // Those whose topic has no partition that was read wait for the next start, which takes them away.
+                Crash();
+                Start(wasClosed: false, refuses: false);
+            }
         }
     }
 
-    /// <summary>Whether it may be one whose creation was interrupted or refused, and of which the start could not read so: it becomes a partition when it comes back.</summary>
+    /// <summary>
+    /// Whether it may be one whose creation was interrupted or refused, and of which the start could not read so: it becomes a partition when it comes back, where the id of its topic is known.
+    /// </summary>
     private bool IsUnfinished(PartitionLog log) =>
         log is { IsOnline: false, HasBeenRead: false } && (!_models.TryGetValue(log.TopicPartition, out PartitionModel? model) || !model.IsCreated);
 
