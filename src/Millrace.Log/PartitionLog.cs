@@ -370,6 +370,13 @@ public sealed partial class PartitionLog
         LogSegment next;
         try
         {
+            if (baseOffset <= LogStartOffset && snapshot is not null)
+            {
+                // A log that was cut at its start: what lies before goes with the new segment, and nothing else says what is known of the producers.
+                snapshot.SyncIfDirty();
+                _files.Storage.SyncDirectory(_directory);
+            }
+
             next = LogSegment.Create(_files, _directory, baseOffset, _settings.For(Settings), _owner.Now);
         }
         catch

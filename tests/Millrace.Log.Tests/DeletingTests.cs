@@ -118,6 +118,38 @@ public class DeletingTests
     }
 
     [Fact]
+    public void So_does_it_where_the_power_has_cut_the_log_at_its_start_and_a_new_segment_begins_there()
+    {
+        int cutCount = 0;
+        for (int seed = 1; seed <= 40; seed++)
+        {
+            LogHarness harness = LogHarness.WithPartition(static options => options.SegmentByteCount = 2 * LogHarness.Batch().Length, seed);
+            harness.Append(LogHarness.Batch(producerId: 7, sequence: 0));
+            harness.Sync();
+            harness.AppendMany(1);
+            harness.Log.DeleteRecords(new Offset(1));
+            harness.LosePower();
+            harness.Open();
+            if (harness.Log.LogEndOffset > new Offset(1))
+            {
+                continue;
+            }
+
+            cutCount++;
+            Assert.IsType<AppendResult.Appended>(harness.Append(LogHarness.Batch(recordCount: 2)));
+            harness.LogDirectory.DeleteLeftovers();
+            harness.Time.Advance(TimeSpan.FromHours(1));
+            harness.LogDirectory.DeleteLeftovers();
+            Assert.DoesNotContain(harness.Files(), static file => file.StartsWith("00000000000000000000.log", StringComparison.Ordinal));
+            harness.LosePower();
+            harness.Open();
+            Assert.Equal(0, Assert.Single(harness.Log.ActiveProducers()).LastSequence);
+        }
+
+        Assert.InRange(cutCount, 1, 39);
+    }
+
+    [Fact]
     public void Segments_below_the_start_are_renamed_at_once_and_deleted_after_their_delay()
     {
         LogHarness harness = WithSegments(7);
