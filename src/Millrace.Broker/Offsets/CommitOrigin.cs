@@ -27,8 +27,8 @@ internal readonly record struct CommitOrigin(Guid TopicId, int LeaderEpoch)
     /// <param name="topic">Its topic.</param>
     /// <param name="partition">Of which the offset is.</param>
     /// <param name="clientEpoch">The leader epoch of the last record before the offset, by the client's word.</param>
-    /// <param name="committed">What was committed before,</param>
-    /// <param name="groupId">by this group too.</param>
+    /// <param name="committed">What groups have committed so far.</param>
+    /// <param name="groupId">The group that commits.</param>
     public static CommitOrigin? Of(Topic topic, int partition, int clientEpoch, CommittedOffsets committed, string groupId)
     {
         if (topic.Find(partition) is not PartitionLog log)
