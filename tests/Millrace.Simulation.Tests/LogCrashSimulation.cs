@@ -204,6 +204,12 @@ internal sealed partial class LogCrashSimulation
         }
 
         Require(log.IsOnline, $"{name} is online, not: {log.OfflineReason}");
+        if (!model.IsCreated && log.LogEndOffset == Offset.Zero)
+        {
+            // Nobody was told of it: a process that has died while it brought it back may have made it with the id that others of its topic have.
+            model.Finished(log.TopicId);
+        }
+
         Require(log.TopicId == model.TopicId, $"{name} has its topic id");
         Require(wasCleanStop || log.LeaderEpoch > model.Epoch, $"the leader epoch of {name} rises with an unclean start");
         Require(!(wasCleanStop && isFirstAttempt && model.IsCreated) || log.LeaderEpoch == model.Epoch, $"the leader epoch of {name} stays at a clean start");
