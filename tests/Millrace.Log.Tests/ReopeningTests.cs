@@ -336,12 +336,7 @@ public class ReopeningTests
     [Fact]
     public void An_index_that_points_astray_is_made_anew()
     {
-        LogHarness harness = LogHarness.WithPartition(static options =>
-        {
-            options.SegmentByteCount = 4 * BatchByteCount;
-            options.IndexIntervalByteCount = 0;
-        });
-        harness.AppendMany(9);
+        LogHarness harness = WithEveryBatchIndexed();
         harness.Sync();
         harness.Edit(LogHarness.FirstIndex, static index => [.. index.Select(static (value, place) => (byte)(place % 8 == 7 ? value ^ 1 : value))]);
         Assert.IsType<ReadResult.Offline>(harness.Log.Read(new Offset(3), 1000, atLeastOneBatch: true, harness.Log.HighWatermark));
@@ -353,12 +348,7 @@ public class ReopeningTests
     [Fact]
     public void An_index_that_points_beyond_what_is_asked_for_hides_no_record()
     {
-        LogHarness harness = LogHarness.WithPartition(static options =>
-        {
-            options.SegmentByteCount = 4 * BatchByteCount;
-            options.IndexIntervalByteCount = 0;
-        });
-        harness.AppendMany(9);
+        LogHarness harness = WithEveryBatchIndexed();
         Assert.True(harness.LogDirectory.Close());
         harness.Kill();
 
@@ -374,12 +364,7 @@ public class ReopeningTests
     [Fact]
     public void What_is_said_of_an_index_that_points_behind_its_segment_is_not_that_all_is_whole()
     {
-        LogHarness harness = LogHarness.WithPartition(static options =>
-        {
-            options.SegmentByteCount = 4 * BatchByteCount;
-            options.IndexIntervalByteCount = 0;
-        });
-        harness.AppendMany(9);
+        LogHarness harness = WithEveryBatchIndexed();
         harness.Sync();
         harness.Edit(LogHarness.FirstIndex, static index => [.. index.Select(static (value, place) => (byte)(place % 8 == 4 ? 0x40 : value))]);
         string reason = Assert.IsType<ReadResult.Offline>(harness.Log.Read(new Offset(3), 1000, atLeastOneBatch: true, harness.Log.HighWatermark)).Reason;
@@ -525,5 +510,17 @@ public class ReopeningTests
                 throw new IOException("No space left on device");
             }
         }
+    }
+
+    /// <summary>Nine batches in segments of four, each of which but the first of a segment has an entry in the index.</summary>
+    private static LogHarness WithEveryBatchIndexed()
+    {
+        LogHarness harness = LogHarness.WithPartition(static options =>
+        {
+            options.SegmentByteCount = 4 * BatchByteCount;
+            options.IndexIntervalByteCount = 0;
+        });
+        harness.AppendMany(9);
+        return harness;
     }
 }

@@ -9,15 +9,8 @@ public sealed class OfflinePartitionTests
     [Fact]
     public async Task A_fetcher_of_a_partition_that_cannot_be_read_at_the_start_is_not_told_that_its_log_was_cut()
     {
-        await using TestBroker broker = await TestBroker.StartAsync();
-        await broker.CreateTopicAsync("orders");
-        await using (TestClient producer = broker.Connect())
-        {
-            await producer.ProduceAsync("orders", Batches.Of("a", "b", "c"));
-        }
-
-        PartitionLog orders = broker.Partition("orders");
-        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        (TestBroker started, PartitionLog orders) = await StartWithHiddenPartitionAsync();
+        await using TestBroker broker = started;
         await using TestClient client = broker.Connect();
         FetchRequest request = TestClientRequests.Fetch("orders", 2, maxWaitMilliseconds: 60_000);
         request.Topics[0].Partitions[0].LastFetchedEpoch = orders.LeaderEpoch;
@@ -41,15 +34,8 @@ public sealed class OfflinePartitionTests
     [InlineData(-1)]
     public async Task Who_deletes_records_of_a_partition_that_cannot_be_read_at_the_start_is_not_told_that_it_lacks_them(long before)
     {
-        await using TestBroker broker = await TestBroker.StartAsync();
-        await broker.CreateTopicAsync("orders");
-        await using (TestClient producer = broker.Connect())
-        {
-            await producer.ProduceAsync("orders", Batches.Of("a", "b", "c"));
-        }
-
-        PartitionLog orders = broker.Partition("orders");
-        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        (TestBroker started, PartitionLog orders) = await StartWithHiddenPartitionAsync();
+        await using TestBroker broker = started;
         await using TestClient client = broker.Connect();
         Assert.Equal((ErrorCode.KafkaStorageError, -1), await DeleteAsync());
 
@@ -63,5 +49,20 @@ public sealed class OfflinePartitionTests
             DeleteRecordsPartitionResult result = response.Topics[0].Partitions[0];
             return (result.ErrorCode, result.LowWatermark);
         }
+    }
+
+    /// <summary>Three records are in a partition that the start could not read; what it was before is told beside.</summary>
+    private static async Task<(TestBroker Broker, PartitionLog Before)> StartWithHiddenPartitionAsync()
+    {
+        TestBroker broker = await TestBroker.StartAsync();
+        await broker.CreateTopicAsync("orders");
+        await using (TestClient producer = broker.Connect())
+        {
+            await producer.ProduceAsync("orders", Batches.Of("a", "b", "c"));
+        }
+
+        PartitionLog orders = broker.Partition("orders");
+        await broker.CrashAndRestartAsync(() => broker.Hide("orders-0"));
+        return (broker, orders);
     }
 }
